@@ -1,0 +1,42 @@
+"""nice_np: normalizing flows in NumPy with hand-written gradients.
+
+Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' models, ``fit`` trains them,
+``check_gradients`` compares every hand-derived gradient with finite differences.
+"""
+
+from nice_np._version import __version__
+from nice_np.bijectors import (
+    AdditiveCoupling,
+    AffineCoupling,
+    Bijector,
+    Chain,
+    Coupling,
+    DiagonalScaling,
+    Inverse,
+    MultiplicativeCoupling,
+    Partition,
+    Permutation,
+    Standardize,
+)
+from nice_np.dequantize import dequantize
+from nice_np.errors import (
+    CheckpointError,
+    DatasetError,
+    DivergenceError,
+    NiceError,
+    NiceFileError,
+    NiceOverflowError,
+    NiceTypeError,
+    NiceValueError,
+    TrainingInterrupted,
+)
+from nice_np.flow import Flow, to_bits_per_dim
+from nice_np.gradcheck import check_gradients
+from nice_np.mlp import MLP
+from nice_np.models import nice, real_nvp
+from nice_np.optim import SGD, Adam, Constant, Cosine, ExponentialDecay, RMSPropMomentum
+from nice_np.parameters import FlatParameters, Module
+from nice_np.checkpoint import load_model, save_model
+from nice_np.history import History
+from nice_np.training import StopTraining, fit
+from nice_np.priors import Prior, StandardLogistic, StandardNormal

@@ -1,0 +1,66 @@
+"""Activation functions h = f(a); each derivative is written in terms of the output h, so only h is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from nice_np.checks import Array, as_choice
+
+
+class Activation(NamedTuple):
+    """A function and its gradient.
+
+    ``forward(a)`` returns h = f(a) and may overwrite `a`; ``backward(dh, h)`` returns da = dh * f'(a).
+    """
+
+    name: str
+    forward: Callable[[Array], Array]
+    backward: Callable[[Array, Array], Array]
+
+
+def _relu(a: Array) -> Array:
+    return np.maximum(a, 0, out=a)
+
+
+def _relu_backward(dh: Array, h: Array) -> Array:
+    return dh * (h > 0)  # f' = 1 where a > 0, that is where h > 0, and 0 elsewhere
+
+
+def _tanh(a: Array) -> Array:
+    return np.tanh(a, out=a)
+
+
+def _tanh_backward(dh: Array, h: Array) -> Array:
+    return dh * (1 - h * h)  # tanh' = 1 - tanh^2
+
+
+def _softplus(a: Array) -> Array:
+    return np.logaddexp(0, a, out=a)  # log(1 + e^a); the naive form overflows in float32 from a = 89
+
+
+def _softplus_backward(dh: Array, h: Array) -> Array:
+    return dh * -np.expm1(-h)  # f' = sigmoid(a) = 1 - 1/(1 + e^a) = 1 - e^-h
+
+
+ACTIVATIONS = {
+    activation.name: activation
+    for activation in (
+        Activation("relu", _relu, _relu_backward),
+        Activation("tanh", _tanh, _tanh_backward),
+        Activation("softplus", _softplus, _softplus_backward),
+    )
+}
+
+
+def get_activation(name: str) -> Activation:
+    """The activation called "relu", "tanh" or "softplus".
+
+    Examples
+    --------
+    >>> get_activation("relu").forward(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return ACTIVATIONS[as_choice(name, ACTIVATIONS, "activation", "activation")]

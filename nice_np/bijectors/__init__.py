@@ -1,0 +1,27 @@
+"""Invertible maps with hand-written gradients; `base` holds the contract that each of them obeys."""
+
+from nice_np.bijectors.additive import AdditiveCoupling
+from nice_np.bijectors.affine import AffineCoupling
+from nice_np.bijectors.base import Bijector, Inverse
+from nice_np.bijectors.chain import Chain
+from nice_np.bijectors.coupling import Coupling
+from nice_np.bijectors.multiplicative import MultiplicativeCoupling
+from nice_np.bijectors.partition import Partition, get_partition
+from nice_np.bijectors.permutation import Permutation
+from nice_np.bijectors.scaling import DiagonalScaling
+from nice_np.bijectors.standardize import Standardize
+
+__all__ = [
+    "AdditiveCoupling",
+    "AffineCoupling",
+    "Bijector",
+    "Chain",
+    "Coupling",
+    "DiagonalScaling",
+    "Inverse",
+    "MultiplicativeCoupling",
+    "Partition",
+    "Permutation",
+    "Standardize",
+    "get_partition",
+]

@@ -1,0 +1,69 @@
+"""Affine coupling, the layer of RealNVP: y_b = x_b * s(x_a) + t(x_a)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nice_np.bijectors.coupling import Coupling
+from nice_np.bijectors.partition import Partition
+from nice_np.bijectors.scales import get_scale
+from nice_np.checks import Array
+
+
+class AffineCache(NamedTuple):
+    """raw, log_s: (N, B); s: the factor applied, exp(+-log_s); scaled: x_b s for forward, x_b for inverse."""
+
+    raw: Array
+    log_s: Array
+    s: Array
+    scaled: Array
+
+
+class AffineCoupling(Coupling):
+    """y_b = x_b * exp(log_s) + t,  (raw, t) = conditioner(x_a);  log|det J| = sum_j log_s_j   (Dinh et al. 2016, eq. 7)
+
+    Parameters
+    ----------
+    partition : Partition
+    conditioner : Module
+        m: (N, A) -> (N, 2B), first the raw scales, then the shifts.
+    scale : {"tanh", "exp", "sigmoid", "softplus"}
+        How log_s follows from raw, see `nice_np.bijectors.scales`.
+    """
+
+    thetas_per_feature = 2
+
+    def __init__(self, partition: Partition, conditioner: Any, scale: str = "tanh") -> None:
+        super().__init__(partition, conditioner)
+        self.scale = get_scale(scale)
+
+    def _couple(self, x_b: Array, theta: Array) -> tuple[Array, Array, AffineCache]:
+        raw, t = np.split(theta, 2, axis=1)  # (N, 2B) -> (N, B), (N, B)
+        log_s = self.scale.forward(raw)
+        s = np.exp(log_s)
+        scaled = x_b * s
+        return scaled + t, log_s.sum(axis=1), AffineCache(raw, log_s, s, scaled)
+
+    def _couple_backward(self, dy_b: Array, dlog_det: Array, cache: AffineCache) -> tuple[Array, Array]:
+        dx_b = dy_b * cache.s  # dy_b/dx_b = s
+        dlog_s = dy_b * cache.scaled + dlog_det[:, None]  # dy_b/dlog_s = x_b s;  dlog_det/dlog_s_j = 1
+        draw = self.scale.backward(dlog_s, cache.raw, cache.log_s)
+        return dx_b, np.concatenate([draw, dy_b], axis=1)  # (N, B), (N, 2B);  dy_b/dt = 1
+
+    def _uncouple(self, y_b: Array, theta: Array) -> tuple[Array, Array, AffineCache]:
+        raw, t = np.split(theta, 2, axis=1)  # (N, 2B) -> (N, B), (N, B)
+        log_s = self.scale.forward(raw)
+        s = np.exp(-log_s)
+        x_b = (y_b - t) * s
+        return x_b, -log_s.sum(axis=1), AffineCache(raw, log_s, s, x_b)
+
+    def _uncouple_backward(self, dx_b: Array, dlog_det: Array, cache: AffineCache) -> tuple[Array, Array]:
+        dy_b = dx_b * cache.s  # dx_b/dy_b = 1/s
+        dlog_s = -dx_b * cache.scaled - dlog_det[:, None]  # dx_b/dlog_s = -x_b;  dlog_det/dlog_s_j = -1
+        draw = self.scale.backward(dlog_s, cache.raw, cache.log_s)
+        return dy_b, np.concatenate([draw, -dy_b], axis=1)  # (N, B), (N, 2B);  dx_b/dt = -1/s
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "scale": self.scale.name}

@@ -1,0 +1,108 @@
+"""The contract of a bijector: an invertible map f from data x to latent z, its log-determinant and its gradients.
+
+"Forward" is data -> latent, as in the NICE paper; "backward" is a word for gradients only.  dA is dL/dA for some
+scalar L, and has A's shape.  Every pass returns a cache, and the matching gradient takes it: a bijector keeps
+nothing between calls, so two batches, or two threads, never mix.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from nice_np.checks import Array
+from nice_np.parameters import Module
+
+
+class Bijector(Module):
+    """An invertible map of R^dim.
+
+    Attributes
+    ----------
+    dim : int
+        D, the number of features.
+    """
+
+    dim: int
+
+    @abstractmethod
+    def forward(self, x: Array) -> tuple[Array, Array, Any]:
+        """z = f(x).
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D)
+
+        Returns
+        -------
+        z : ndarray, shape (N, D)
+        log_det : ndarray, shape (N,)
+            log |det df/dx| of each row, in nats.
+        cache
+            What `backward` needs.
+        """
+
+    @abstractmethod
+    def inverse(self, z: Array) -> tuple[Array, Array, Any]:
+        """x = f^-1(z), with the log-determinant of the inverse map itself (minus that of forward, at the same point)."""
+
+    @abstractmethod
+    def backward(self, dz: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
+        """The gradient through forward.
+
+        Parameters
+        ----------
+        dz : ndarray, shape (N, D)
+            dL/dz.
+        dlog_det : ndarray, shape (N,)
+            dL/dlog_det.
+        cache
+            From `forward`.
+        accumulate : bool
+            Whether to add dL/d(parameter) to the parameter gradients; False gives the input gradient alone.
+
+        Returns
+        -------
+        dx : ndarray, shape (N, D)
+            dL/dx.
+        """
+
+    @abstractmethod
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
+        """The gradient through inverse: dL/dx (N, D) and dL/dlog_det (N,) in, dL/dz (N, D) out."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(dim={self.dim})"
+
+
+class Inverse(Bijector):
+    """The inverse of a bijector as a bijector: the two pairs of passes swap.
+
+    Examples
+    --------
+    >>> from nice_np import DiagonalScaling
+    >>> Inverse(DiagonalScaling(2))
+    Inverse(DiagonalScaling(dim=2))
+    """
+
+    def __init__(self, bijector: Bijector) -> None:
+        self.bijector = bijector
+        self.dim = bijector.dim
+
+    def forward(self, x: Array) -> tuple[Array, Array, Any]:
+        return self.bijector.inverse(x)
+
+    def inverse(self, z: Array) -> tuple[Array, Array, Any]:
+        return self.bijector.forward(z)
+
+    def backward(self, dz: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
+        return self.bijector.inverse_backward(dz, dlog_det, cache, accumulate)
+
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
+        return self.bijector.backward(dx, dlog_det, cache, accumulate)
+
+    def config(self) -> dict[str, Any]:
+        return {"bijector": self.bijector}
+
+    def __repr__(self) -> str:
+        return f"Inverse({self.bijector!r})"

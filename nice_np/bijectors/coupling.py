@@ -1,0 +1,134 @@
+"""The mechanism that all coupling layers share: split, ask the conditioner, apply the law, merge.
+
+    y_a = x_a
+    y_b = h(x_b; m(x_a))            (Dinh et al. 2014, section 3.2)
+
+The Jacobian is block triangular with the identity in the first block, so log|det| = log|det dh/dx_b|; and since
+y_a = x_a, the inverse can ask m the same question: x_b = h^-1(y_b; m(y_a)).  m itself is never inverted.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.partition import Partition
+from nice_np.checks import Array, as_batch
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.parameters import Module
+
+
+class Conditioner(Protocol):
+    """What a coupling layer asks of m: a value and its gradient."""
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """m(x) (N, n_theta), and a cache."""
+
+    def backward(self, dy: Array, cache: Any, accumulate: bool = True) -> Array:
+        """dL/dx; adds dL/d(parameter) to the parameter gradients unless told not to."""
+
+
+class CouplingCache(NamedTuple):
+    """The caches of the two parts."""
+
+    conditioner: Any
+    law: Any
+
+
+class Coupling(Bijector):
+    """A coupling layer; the law h is the subclass's.
+
+    Parameters
+    ----------
+    partition : Partition
+        Which features are kept (idx_a, A of them) and which are transformed (idx_b, B of them).
+    conditioner : Module
+        m: (N, A) -> theta (N, ``thetas_per_feature`` * B).
+    """
+
+    thetas_per_feature: ClassVar[int] = 1
+
+    def __init__(self, partition: Partition, conditioner: Any) -> None:
+        if not isinstance(partition, Partition):
+            raise NiceTypeError(f"{type(self).__name__}: partition must be a Partition, got {partition!r}")
+        if not isinstance(conditioner, Module):
+            raise NiceTypeError(
+                f"{type(self).__name__}: conditioner must be a nice_np.Module with forward and backward, got {conditioner!r}"
+            )
+        self.partition = partition
+        self.dim = partition.dim
+        self.conditioner: Any = conditioner
+        sizes = getattr(conditioner, "sizes", None)
+        expected = (len(partition.idx_a), self.thetas_per_feature * len(partition.idx_b))
+        if sizes is not None and (sizes[0], sizes[-1]) != expected:
+            raise NiceValueError(
+                f"{type(self).__name__}: the conditioner must map {expected[0]} to {expected[1]} features, "
+                f"{conditioner!r} maps {sizes[0]} to {sizes[-1]}"
+            )
+
+    # The law h(. ; theta) and its gradients, in the subclasses; x_b and y_b are (N, B), theta is (N, T).
+
+    @abstractmethod
+    def _couple(self, x_b: Array, theta: Array) -> tuple[Array, Array, Any]:
+        """y_b = h(x_b; theta), log|det dh/dx_b| (N,), cache."""
+
+    @abstractmethod
+    def _couple_backward(self, dy_b: Array, dlog_det: Array, cache: Any) -> tuple[Array, Array]:
+        """dL/dx_b, dL/dtheta."""
+
+    @abstractmethod
+    def _uncouple(self, y_b: Array, theta: Array) -> tuple[Array, Array, Any]:
+        """x_b = h^-1(y_b; theta), log|det dh^-1/dy_b| (N,), cache."""
+
+    @abstractmethod
+    def _uncouple_backward(self, dx_b: Array, dlog_det: Array, cache: Any) -> tuple[Array, Array]:
+        """dL/dy_b, dL/dtheta."""
+
+    def forward(self, x: Array) -> tuple[Array, Array, CouplingCache]:
+        x_a, x_b = self.partition.split(as_batch(x, self.dim, self))  # (N, A), (N, B)
+        theta, m_cache = self._theta(x_a)
+        y_b, log_det, law_cache = self._couple(x_b, theta)
+        return self.partition.merge(x_a, y_b), log_det, CouplingCache(m_cache, law_cache)
+
+    def inverse(self, z: Array) -> tuple[Array, Array, CouplingCache]:
+        y_a, y_b = self.partition.split(as_batch(z, self.dim, self, "z"))  # (N, A), (N, B)
+        theta, m_cache = self._theta(y_a)
+        x_b, log_det, law_cache = self._uncouple(y_b, theta)
+        return self.partition.merge(y_a, x_b), log_det, CouplingCache(m_cache, law_cache)
+
+    def backward(self, dz: Array, dlog_det: Array, cache: CouplingCache, accumulate: bool = True) -> Array:
+        dy_a, dy_b = self.partition.split(dz)
+        dx_b, dtheta = self._couple_backward(dy_b, dlog_det, cache.law)
+        # x_a acts twice: as y_a = x_a, and through theta = m(x_a).
+        dx_a = dy_a + self.conditioner.backward(dtheta, cache.conditioner, accumulate)
+        return self.partition.merge(dx_a, dx_b)
+
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: CouplingCache, accumulate: bool = True) -> Array:
+        dx_a, dx_b = self.partition.split(dx)
+        dy_b, dtheta = self._uncouple_backward(dx_b, dlog_det, cache.law)
+        dy_a = dx_a + self.conditioner.backward(dtheta, cache.conditioner, accumulate)
+        return self.partition.merge(dy_a, dy_b)
+
+    def _theta(self, x_a: Array) -> tuple[Array, Any]:
+        theta, cache = self.conditioner.forward(x_a)
+        expected = (len(x_a), self.thetas_per_feature * len(self.partition.idx_b))
+        if np.shape(theta) != expected:  # a (N, 1) answer would broadcast without a word
+            raise NiceValueError(
+                f"{type(self).__name__}: the conditioner must answer with shape {expected}, got {np.shape(theta)}"
+            )
+        return theta, cache
+
+    def config(self) -> dict[str, Any]:
+        return {"dim": self.dim, "idx_a": self.partition.idx_a, "conditioner": self.conditioner}
+
+    @classmethod
+    def from_config(cls, dim: int, idx_a: Any, conditioner: Any, **law: Any) -> Coupling:
+        """Rebuild a layer from what `config` returned."""
+        return cls(Partition(dim, idx_a), conditioner, **law)
+
+    def __repr__(self) -> str:
+        kept = len(self.partition.idx_a)
+        return f"{type(self).__name__}(dim={self.dim}, kept={kept}, conditioner={self.conditioner!r})"

@@ -1,0 +1,121 @@
+"""How a coupling layer divides the features: idx_a is kept and conditions, idx_b is transformed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array, as_choice, as_int, as_real_array
+from nice_np.errors import NiceTypeError, NiceValueError
+
+Indices = npt.NDArray[np.intp]
+
+
+class Partition:
+    """Two disjoint index sets that together hold 0 .. dim-1.
+
+    Parameters
+    ----------
+    dim : int
+        At least 2: with one feature there is nothing to condition on.
+    idx_a : array_like of int
+        The features that are kept and seen by the conditioner; the others, in ascending order, are transformed.
+
+    Attributes
+    ----------
+    idx_a, idx_b : ndarray of int
+        Kept and transformed features.
+
+    Examples
+    --------
+    >>> Partition.odd_even(5)
+    Partition(dim=5, a=[0 2 4], b=[1 3])
+    >>> Partition.odd_even(5).swapped()
+    Partition(dim=5, a=[1 3], b=[0 2 4])
+    """
+
+    def __init__(self, dim: int, idx_a: Any) -> None:
+        self.dim = as_int(dim, "Partition", "dim", 1)
+        if self.dim < 2:
+            raise NiceValueError("Partition: a coupling layer needs at least 2 features, got dim = 1")
+        idx_a = as_real_array(idx_a, "Partition", "idx_a")
+        if idx_a.size and idx_a.dtype.kind not in "iu":
+            raise NiceTypeError(f"Partition: idx_a must hold whole numbers, got dtype {idx_a.dtype}; use np.flatnonzero(mask)")
+        if idx_a.ndim != 1 or not 0 < len(np.unique(idx_a)) == len(idx_a) < dim:
+            raise NiceValueError(
+                f"Partition: idx_a must be a list of 1 to {dim - 1} different features, got shape {idx_a.shape}"
+            )
+        if idx_a.min() < 0 or idx_a.max() >= dim:
+            raise NiceValueError(f"Partition: idx_a must lie in 0 .. {dim - 1}, got {idx_a.min()} .. {idx_a.max()}")
+        self.idx_a: Indices = idx_a.astype(np.intp)
+        self.idx_b: Indices = np.setdiff1d(np.arange(dim), self.idx_a)
+        self._a, self._b = _as_slice(self.idx_a), _as_slice(self.idx_b)
+
+    @classmethod
+    def odd_even(cls, dim: int) -> Partition:
+        """Keep 0, 2, 4, ... and transform 1, 3, 5, ...: the NICE paper's choice for pixels."""
+        return cls(dim, np.arange(0, as_int(dim, "Partition", "dim", 1), 2))
+
+    @classmethod
+    def halves(cls, dim: int) -> Partition:
+        """Keep the first half (the longer one where dim is odd), transform the second."""
+        return cls(dim, np.arange((as_int(dim, "Partition", "dim", 1) + 1) // 2))
+
+    @classmethod
+    def checkerboard(cls, height: int, width: int) -> Partition:
+        """Keep the black fields of an image (row + column even), transform the white ones."""
+        height = as_int(height, "Partition", "height", 1)
+        rows, columns = np.indices((height, as_int(width, "Partition", "width", 1)))
+        return cls(rows.size, np.flatnonzero((rows + columns) % 2 == 0))
+
+    def swapped(self) -> Partition:
+        """The same sets with the roles of a and b exchanged."""
+        return Partition(self.dim, self.idx_b)
+
+    def split(self, x: Array) -> tuple[Array, Array]:
+        """x (N, dim) -> x_a (N, A), x_b (N, B), copies."""
+        return _gather(x, self._a), _gather(x, self._b)
+
+    def merge(self, x_a: Array, x_b: Array) -> Array:
+        """x_a (N, A), x_b (N, B) -> x (N, dim): undoes `split`."""
+        x = np.empty((len(x_a), self.dim), np.result_type(x_a, x_b))
+        x[:, self._a] = x_a
+        x[:, self._b] = x_b
+        return x
+
+    def __repr__(self) -> str:
+        return f"Partition(dim={self.dim}, a={_short(self.idx_a)}, b={_short(self.idx_b)})"
+
+
+def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, int] | None = None) -> Partition:
+    """The partition called "odd-even", "halves" or "checkerboard" (which needs `image_shape`), or a Partition itself."""
+    if isinstance(partition, Partition):
+        if partition.dim != dim:
+            raise NiceValueError(f"partition: has {partition.dim} features, expected {dim}")
+        return partition
+    kind = as_choice(partition, ("odd-even", "halves", "checkerboard"), "partition", "partition")
+    if kind == "odd-even":
+        return Partition.odd_even(dim)
+    if kind == "halves":
+        return Partition.halves(dim)
+    if image_shape is None or np.prod(image_shape) != dim:
+        raise NiceValueError(f"partition: checkerboard needs image_shape with {dim} pixels, got {image_shape}")
+    return Partition.checkerboard(*image_shape)
+
+
+def _as_slice(indices: Indices) -> slice | Indices:
+    # A regular set as a slice: three times faster to gather and scatter than a list of positions.
+    steps = np.diff(indices)
+    if len(indices) > 1 and (steps == steps[0]).all() and steps[0] > 0:
+        return slice(int(indices[0]), int(indices[-1]) + 1, int(steps[0]))
+    return indices
+
+
+def _gather(x: Array, where: slice | Indices) -> Array:
+    return np.ascontiguousarray(x[:, where]) if isinstance(where, slice) else np.take(x, where, axis=1)
+
+
+def _short(indices: Indices) -> str:
+    return np.array2string(indices, threshold=8, edgeitems=2)

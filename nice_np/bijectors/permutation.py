@@ -1,0 +1,77 @@
+"""Permutation of the features: z_j = x_{order[j]}.  |det| = 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.bijectors.base import Bijector
+from nice_np.checks import Array, Rng, as_batch, as_int, as_real_array, as_rng
+from nice_np.errors import NiceTypeError, NiceValueError
+
+
+class Permutation(Bijector):
+    """z_j = x_{order[j]},  log|det| = 0.
+
+    Parameters
+    ----------
+    order : array_like of int, shape (D,)
+        A permutation of 0 .. D-1.
+
+    Examples
+    --------
+    >>> Permutation.tile(5).forward(np.array([[0.0, 1.0, 2.0, 3.0, 4.0]]))[0]
+    array([[0., 2., 4., 1., 3.]])
+    """
+
+    def __init__(self, order: Any) -> None:
+        order = as_real_array(order, "Permutation", "order")
+        if order.dtype.kind not in "iu":
+            raise NiceTypeError(f"Permutation: order must hold whole numbers, got dtype {order.dtype}")
+        if order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(len(order))):
+            raise NiceValueError(f"Permutation: order must hold each of 0 .. {order.size - 1} once")
+        self.order: npt.NDArray[np.intp] = order.astype(np.intp)  # (D,)
+        self.inverse_order = np.argsort(self.order)  # (D,)
+        self.dim = len(order)
+
+    @classmethod
+    def tile(cls, dim: int) -> Permutation:
+        """Even positions, then odd ones: [0, 2, 4, ..., 1, 3, ...], as in the code of the NICE paper."""
+        positions = np.arange(as_int(dim, "Permutation", "dim", 1))
+        return cls(np.concatenate([positions[::2], positions[1::2]]))
+
+    @classmethod
+    def reversal(cls, dim: int) -> Permutation:
+        """All features in reverse order, z = x[::-1]."""
+        return cls(np.arange(as_int(dim, "Permutation", "dim", 1))[::-1])
+
+    @classmethod
+    def halves(cls, dim: int) -> Permutation:
+        """The second half first; with an odd dim the first half is one longer."""
+        positions = np.arange(as_int(dim, "Permutation", "dim", 1))
+        middle = (dim + 1) // 2
+        return cls(np.concatenate([positions[middle:], positions[:middle]]))
+
+    @classmethod
+    def random(cls, dim: int, rng: Rng = None) -> Permutation:
+        """A random order, fixed from then on (and saved with the model)."""
+        return cls(as_rng(rng, "Permutation").permutation(as_int(dim, "Permutation", "dim", 1)))
+
+    def forward(self, x: Array) -> tuple[Array, Array, None]:
+        x = as_batch(x, self.dim, self)
+        return np.take(x, self.order, axis=1), np.zeros(len(x), x.dtype), None
+
+    def inverse(self, z: Array) -> tuple[Array, Array, None]:
+        z = as_batch(z, self.dim, self, "z")
+        return np.take(z, self.inverse_order, axis=1), np.zeros(len(z), z.dtype), None
+
+    def backward(self, dz: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+        return np.take(dz, self.inverse_order, axis=1)  # z_j = x_order[j], so dx_order[j] = dz_j
+
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+        return np.take(dx, self.order, axis=1)
+
+    def config(self) -> dict[str, Any]:
+        return {"order": self.order}

@@ -1,0 +1,166 @@
+"""Checks at the public doors: what was expected, what came, what to do.  Inner loops stay bare.
+
+Also here: the array type that the whole package uses.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+
+Array = npt.NDArray[np.floating[Any]]
+Rng = np.random.Generator | np.random.SeedSequence | int | None
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_real_array(x: Any, owner: str, name: str) -> npt.NDArray[Any]:
+    """Turn `x` into a native real array (float32, float64, integer or bool as it came), or raise.
+
+    Raises
+    ------
+    NiceTypeError
+        For objects, strings, dates and structured arrays.
+    NiceValueError
+        For complex numbers, masked arrays and ragged lists.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise NiceValueError(f"{owner}: {name} is a masked array; fill or drop the masked values first, x.filled(...)")
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise NiceValueError(f"{owner}: {name} is not a rectangular array ({error})") from None
+    if x.dtype.kind == "c":
+        raise NiceValueError(f"{owner}: {name} is complex ({x.dtype}), expected real numbers")
+    if x.dtype.kind not in "fiub":
+        raise NiceTypeError(f"{owner}: {name} has dtype {x.dtype}, expected real numbers")
+    return x
+
+
+def as_samples(
+    x: Any, n_features: int | None, *, owner: str, name: str = "x", dtype: npt.DTypeLike | None = None
+) -> Array:
+    """The full check of a batch of samples: a real, finite, two-dimensional array, as float.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, D)
+        N = 0 is allowed.
+    n_features : int or None
+        The D that is expected; None takes any.
+    owner, name : str
+        Who checks which argument, for the message.
+    dtype : dtype, optional
+        float32 or float64 to convert to; by default float32 and float64 stay and everything else becomes float64.
+
+    Returns
+    -------
+    ndarray, shape (N, D)
+        `x` itself where nothing had to be converted; callers must not write to it.
+
+    Raises
+    ------
+    NiceTypeError, NiceValueError
+        See the contract: wrong dtype, number of axes, number of features, NaN or inf (with its row).
+    NiceOverflowError
+        A finite value that the wanted dtype cannot hold.
+    """
+    raw = as_real_array(x, owner, name)
+    if raw.ndim != 2:
+        cure = f"; use {name}[None]" if raw.ndim == 1 else ""
+        raise NiceValueError(
+            f"{owner}: {name}: expected 2-D (n_samples, n_features), got shape {raw.shape}{cure}"
+        )
+    if n_features is not None and raw.shape[1] != n_features:
+        raise NiceValueError(f"{owner}: {name} has {raw.shape[1]} features, expected {n_features}")
+    if dtype is None:
+        dtype = raw.dtype.newbyteorder("=") if raw.dtype.newbyteorder("=") in FLOATS else np.float64
+    with np.errstate(over="ignore"):
+        samples: Array = raw.astype(dtype, copy=False)
+    if not np.isfinite(samples).all():
+        row, column = np.argwhere(~np.isfinite(samples))[0]
+        value = raw[row, column]
+        if np.isfinite(value):
+            raise NiceOverflowError(f"{owner}: {name}[{row}, {column}] = {value} does not fit into {np.dtype(dtype)}")
+        raise NiceValueError(f"{owner}: {name} contains NaN or inf, first in row {row}, column {column}: {value}")
+    return samples
+
+
+def as_batch(x: Any, n_features: int, owner: object, name: str = "x") -> Array:
+    """The quick check of a layer: shape and dtype only, half a microsecond for what is already right."""
+    if type(x) is np.ndarray and x.ndim == 2 and x.shape[1] == n_features and x.dtype in FLOATS and x.dtype.isnative:
+        return x
+    who = type(owner).__name__
+    raw = as_real_array(x, who, name)
+    if raw.ndim != 2:
+        cure = f"; use {name}[None]" if raw.ndim == 1 else ""
+        raise NiceValueError(f"{who}: expected {name} of shape (N, {n_features}), got {raw.shape}{cure}")
+    if raw.shape[1] != n_features:
+        raise NiceValueError(f"{who}: {name} has {raw.shape[1]} features, expected {n_features}")
+    native = raw.dtype.newbyteorder("=")
+    return raw.astype(native if native in FLOATS else np.float64, copy=False)
+
+
+def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None = None) -> int:
+    """A whole number within bounds (bool does not count as one)."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise NiceTypeError(f"{owner}: {name} must be a whole number, got {value!r}") from None
+    if number < minimum or (maximum is not None and number > maximum):
+        allowed = f">= {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise NiceValueError(f"{owner}: {name} must be {allowed}, got {number}")
+    return number
+
+
+def as_float(
+    value: Any, owner: str, name: str, *, above: float = -np.inf, minimum: float = -np.inf, below: float = np.inf
+) -> float:
+    """A finite number with `value > above`, `value >= minimum` and `value < below`."""
+    try:
+        if isinstance(value, (str, bytes, bool, np.bool_)):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise NiceTypeError(f"{owner}: {name} must be a number, got {value!r}") from None
+    if not (np.isfinite(number) and number > above and number >= minimum and number < below):
+        bounds = [f"> {above:g}" if above > -np.inf else "", f">= {minimum:g}" if minimum > -np.inf else ""]
+        bounds.append(f"< {below:g}" if below < np.inf else "")
+        allowed = " and ".join(bound for bound in bounds if bound) or "any number"
+        raise NiceValueError(f"{owner}: {name} must be finite, {allowed}; got {number!r}")
+    return number
+
+
+def as_choice(value: Any, choices: Any, owner: str, name: str) -> str:
+    """One of the strings in `choices`."""
+    if not isinstance(value, str):
+        raise NiceTypeError(f"{owner}: {name} must be a string, one of {', '.join(choices)}; got {value!r}")
+    if value not in choices:
+        raise NiceValueError(f"{owner}: unknown {name} {value!r}; choose one of {', '.join(choices)}")
+    return value
+
+
+def as_dtype(value: Any, owner: str) -> np.dtype[Any]:
+    """float32 or float64."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        raise NiceTypeError(f"{owner}: dtype must be float32 or float64, got {value!r}") from None
+    if dtype not in FLOATS:
+        raise NiceValueError(f"{owner}: dtype must be float32 or float64, got {dtype}")
+    return dtype
+
+
+def as_rng(rng: Any, owner: str) -> np.random.Generator:
+    """A generator from a seed; a generator is passed through, None draws a seed from the operating system."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        kind = NiceTypeError if isinstance(error, TypeError) else NiceValueError
+        raise kind(f"{owner}: rng must be a seed >= 0 or a numpy.random.Generator, got {rng!r}") from None

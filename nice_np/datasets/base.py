@@ -1,0 +1,150 @@
+"""A Dataset: three arrays of samples, their labels, and the unit in which bits per dimension are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import as_choice, as_float, as_int, as_real_array
+from nice_np.errors import NiceTypeError, NiceValueError
+
+SPLITS = ("train", "validation", "test")
+
+Samples = npt.NDArray[Any]  # (N, D), uint8 or float64
+Labels = npt.NDArray[np.integer[Any]]  # (N,)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Samples to train on, to choose a model with, and to report the final number on.
+
+    Parameters
+    ----------
+    name : str
+        The name that `nice_np.datasets.load` knows it by.
+    train, validation, test : ndarray, shape (N, D)
+        Images as flattened rows of uint8 in 0..255, not yet dequantised; points of the plane as float64.
+    train_labels, validation_labels, test_labels : ndarray of int, shape (N,), or None
+        The class of each sample, where there are classes.
+    image_shape : (height, width) or None
+        How to fold a row into a picture: ``row.reshape(image_shape)``.
+    bin_width : float
+        The width of one grey level in the coordinates that a flow sees: 1/256 for 8-bit images rescaled to [0, 1], 1.0
+        for continuous data.  It is the unit of bits per dimension: (nll / D - log(bin_width)) / log(2).
+    source : str
+        Where the data come from and under which licence, in one line.
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If the arrays do not belong together; the message names the one that does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.zeros((4, 2))
+    >>> Dataset("origin", points, points[:1], points[:2])
+    Dataset('origin', 4 train + 1 validation + 2 test, dim=2, float64)
+    """
+
+    name: str
+    train: Samples
+    validation: Samples
+    test: Samples
+    train_labels: Labels | None = None
+    validation_labels: Labels | None = None
+    test_labels: Labels | None = None
+    image_shape: tuple[int, int] | None = None
+    bin_width: float = 1.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        owner = f"Dataset {self.name!r}"
+        as_float(self.bin_width, owner, "bin_width", above=0)
+        for name in SPLITS:
+            samples = as_real_array(getattr(self, name), owner, name)
+            if samples.ndim != 2:
+                raise NiceValueError(f"{owner}: expected {name} of shape (N, D), got {samples.shape}")
+            object.__setattr__(self, name, samples)  # the dataclass is frozen, but a list should work too
+        for name in SPLITS:
+            if self.split(name).shape[1] != self.dim:
+                raise NiceValueError(f"{owner}: {name} has {self.split(name).shape[1]} features, train has {self.dim}")
+            self._check_labels(owner, name)
+        if self.image_shape is not None:
+            self._check_image_shape(owner, self.image_shape)
+
+    def _check_labels(self, owner: str, name: str) -> None:
+        if self.labels(name) is None:
+            return
+        labels = as_real_array(self.labels(name), owner, f"{name}_labels")
+        if labels.dtype.kind not in "iu":
+            raise NiceTypeError(f"{owner}: {name}_labels must be integers, got {labels.dtype}")
+        if labels.shape != (len(self.split(name)),):
+            raise NiceValueError(
+                f"{owner}: expected {name}_labels of shape ({len(self.split(name))},), got {labels.shape}"
+            )
+        object.__setattr__(self, f"{name}_labels", labels)
+
+    def _check_image_shape(self, owner: str, image_shape: tuple[int, int]) -> None:
+        try:
+            height, width = image_shape
+        except (TypeError, ValueError):
+            raise NiceValueError(f"{owner}: image_shape must be (height, width), got {image_shape!r}") from None
+        if as_int(height, owner, "height", 1) * as_int(width, owner, "width", 1) != self.dim:
+            raise NiceValueError(f"{owner}: an image of {height} x {width} pixels does not have {self.dim} features")
+
+    @property
+    def dim(self) -> int:
+        """The number of features D."""
+        return int(self.train.shape[1])
+
+    @property
+    def n_train(self) -> int:
+        """The number of training samples."""
+        return len(self.train)
+
+    @property
+    def n_validation(self) -> int:
+        """The number of validation samples."""
+        return len(self.validation)
+
+    @property
+    def n_test(self) -> int:
+        """The number of test samples."""
+        return len(self.test)
+
+    def split(self, name: str) -> Samples:
+        """The samples of one split.
+
+        Parameters
+        ----------
+        name : {"train", "validation", "test"}
+
+        Returns
+        -------
+        ndarray, shape (N, D)
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError
+            For any other name.
+        """
+        samples: Samples = getattr(self, as_choice(name, SPLITS, "Dataset.split", "name"))
+        return samples
+
+    def labels(self, name: str) -> Labels | None:
+        """The labels of one split, shape (N,), or None where there are none; names and errors as in `split`."""
+        labels: Labels | None = getattr(self, as_choice(name, SPLITS, "Dataset.labels", "name") + "_labels")
+        return labels
+
+    def __repr__(self) -> str:
+        sizes = " + ".join(f"{len(self.split(name))} {name}" for name in SPLITS)
+        parts = [repr(self.name), sizes, f"dim={self.dim}", str(self.train.dtype)]
+        if self.image_shape is not None:
+            parts.append(f"{self.image_shape[0]} x {self.image_shape[1]} images")
+        if self.train_labels is not None:
+            parts.append("labels")
+        return f"Dataset({', '.join(parts)})"

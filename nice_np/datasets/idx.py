@@ -1,0 +1,159 @@
+"""The IDX file format of MNIST: 4 bytes of magic, the sizes as big-endian integers, then the array in C order.
+
+    byte 0, 1   zero
+    byte 2      the type of the elements; 8 means unsigned byte, the only one that MNIST uses
+    byte 3      the number of axes
+    then        each axis' length, 4 bytes, big-endian; then the elements, the last axis running fastest
+
+The files are usually gzipped.  A file is not trusted: nothing is allocated or inflated beyond what its header
+promises, and a header may promise no more than MAX_BYTES.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.errors import DatasetError, NiceTypeError, NiceValueError
+
+MAX_BYTES = 1 << 28  # 256 MiB; the largest MNIST file holds 47 MB
+MAX_AXES = 4
+UNSIGNED_BYTE = 8
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+    """Read an array of unsigned bytes from an IDX file.
+
+    Parameters
+    ----------
+    path : path
+        The file, plain or gzipped; its content decides, not its name.
+
+    Returns
+    -------
+    ndarray of uint8
+        With the shape that the header gives.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, unreadable, not a file, not in IDX format, of another type than unsigned byte, too
+        large, truncated, followed by more bytes, or damaged; the message names the file, what was expected and found.
+    NiceTypeError
+        If `path` is not a path.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "labels")
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4]))
+    ...     read_idx(path)
+    array([5, 0, 4], dtype=uint8)
+    """
+    try:
+        path = Path(path)
+    except TypeError:
+        raise NiceTypeError(f"read_idx: path must be a path, got {path!r}") from None
+    try:
+        with _open(path) as stream:
+            shape = _read_header(stream, path)
+            return _read_elements(stream, shape, path)
+    except EOFError:
+        raise DatasetError(f"{path}: the gzip stream is truncated; fetch the file again") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DatasetError(f"{path}: the gzip stream is damaged ({error}); fetch the file again") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def to_idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
+    """The content of an uncompressed IDX file that holds `array`; the inverse of `read_idx`.
+
+    Parameters
+    ----------
+    array : ndarray of uint8, 1 to 4 axes
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    NiceValueError
+        For another dtype or another number of axes.
+
+    Examples
+    --------
+    >>> to_idx_bytes(np.array([5, 0, 4], dtype=np.uint8)).hex(" ", -4)
+    '00000801 00000003 050004'
+    """
+    if array.dtype != np.uint8 or not 1 <= array.ndim <= MAX_AXES:
+        raise NiceValueError(
+            f"to_idx_bytes: expected uint8 with 1 to {MAX_AXES} axes, got {array.dtype} with {array.ndim}"
+        )
+    magic = bytes([0, 0, UNSIGNED_BYTE, array.ndim])
+    return magic + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """The uncompressed content of a plain or gzipped file, as a stream."""
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file")
+    if not path.is_file():  # opening a pipe or a device could wait for ever
+        raise DatasetError(f"{path}: expected an IDX file, found {'a folder' if path.is_dir() else 'a special file'}")
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        if is_gzip:
+            with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+                yield stream  # type: ignore[misc]  # GzipFile has every method of IO[bytes] that is used here
+        else:
+            yield file
+
+
+def _read_header(stream: IO[bytes], path: Path) -> tuple[int, ...]:
+    """The shape that the header promises, checked before anything of that size is allocated."""
+    magic = stream.read(4)
+    if not magic:
+        raise DatasetError(f"{path}: the file is empty, expected an IDX file")
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise DatasetError(f"{path}: not an IDX file: expected 4 bytes of magic 00 00 08 .., found {magic.hex(' ')}")
+    element_type, n_axes = magic[2], magic[3]
+    if element_type != UNSIGNED_BYTE:
+        raise DatasetError(f"{path}: expected elements of type 08 (unsigned byte), found type {element_type:02x}")
+    if not 1 <= n_axes <= MAX_AXES:
+        raise DatasetError(f"{path}: expected 1 to {MAX_AXES} axes, the header says {n_axes}")
+    sizes = stream.read(4 * n_axes)
+    if len(sizes) < 4 * n_axes:
+        raise DatasetError(f"{path}: truncated in the header: expected {4 + 4 * n_axes} bytes, found {4 + len(sizes)}")
+    shape = struct.unpack(f">{n_axes}I", sizes)
+    promised = math.prod(shape)
+    if promised > MAX_BYTES:
+        raise DatasetError(f"{path}: the header {shape} promises {promised} bytes, at most {MAX_BYTES} are read")
+    return shape
+
+
+def _read_elements(stream: IO[bytes], shape: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
+    promised = math.prod(shape)
+    # One byte more than promised: it must not be there, and a gzip stream checks its CRC only where it ends.
+    content = stream.read(promised + 1)
+    if len(content) < promised:
+        raise DatasetError(f"{path}: truncated: the header {shape} promises {promised} bytes, found {len(content)}")
+    if len(content) > promised:
+        raise DatasetError(f"{path}: the header {shape} promises {promised} bytes, but more follow")
+    return np.frombuffer(bytearray(content), dtype=np.uint8).reshape(shape)  # a bytearray makes it writable

@@ -1,0 +1,206 @@
+"""MNIST: 28 x 28 grey images of handwritten digits, all 70,000 of them from files or a selection that comes along.
+
+Split as the NICE paper does: of the official training file the last 10,000 are for validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.datasets.base import SPLITS, Dataset
+from nice_np.datasets.download import RemoteFile, fetch
+from nice_np.datasets.idx import read_idx, to_idx_bytes
+from nice_np.errors import DatasetError, NiceTypeError
+
+ENVIRONMENT_VARIABLE = "NICE_NP_DATA"
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+IMAGE_SHAPE = (28, 28)
+BIN_WIDTH = 1 / 256
+N_VALIDATION = 10_000
+SOURCE = "MNIST by Yann LeCun, Corinna Cortes and Christopher J.C. Burges, CC BY-SA 3.0"
+
+
+@dataclass(frozen=True)
+class _File:
+    """One of the four files: `md5` is of its decompressed bytes, `sha256` and `size` are of the original archive."""
+
+    name: str
+    shape: tuple[int, ...]
+    md5: str
+    sha256: str
+    size: int
+
+
+TRAIN_IMAGES = _File(
+    "train-images-idx3-ubyte",
+    (60_000, 28, 28),
+    "6bbc9ace898e44ae57da46a324031adb",
+    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    9_912_422,
+)
+TRAIN_LABELS = _File(
+    "train-labels-idx1-ubyte",
+    (60_000,),
+    "a25bea736e30d166cdddb491f175f624",
+    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    28_881,
+)
+TEST_IMAGES = _File(
+    "t10k-images-idx3-ubyte",
+    (10_000, 28, 28),
+    "2646ac647ad5339dbf082846283269ea",
+    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    1_648_877,
+)
+TEST_LABELS = _File(
+    "t10k-labels-idx1-ubyte",
+    (10_000,),
+    "27ae3e4e09519cfbb04c329615203637",
+    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    4_542,
+)
+
+
+def load_mnist(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
+    """All of MNIST: 50,000 images to train on, the last 10,000 of the training file to validate, 10,000 to test.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        The folder that holds the four IDX files (gzipped or not), itself or in its subfolder ``mnist``.  By default the
+        environment variable NICE_NP_DATA names it; where that is unset, too, the files are downloaded once (11 MB) and
+        kept in the user's cache folder.
+    progress : bool
+        Show progress bars on stderr while downloading.
+
+    Returns
+    -------
+    Dataset
+        uint8 images of shape (N, 784) with labels 0..9, `bin_width` 1/256.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, damaged, or not MNIST's; names the file.
+    NiceTypeError
+        If `data_dir` is not a path.
+    """
+    folder = _given_folder(data_dir)
+    train_images = _load_file(TRAIN_IMAGES, folder, progress).reshape(-1, 784)  # (60000, 784)
+    train_labels = _load_file(TRAIN_LABELS, folder, progress)  # (60000,)
+    test_images = _load_file(TEST_IMAGES, folder, progress).reshape(-1, 784)  # (10000, 784)
+    test_labels = _load_file(TEST_LABELS, folder, progress)  # (10000,)
+    return Dataset(
+        name="mnist",
+        train=train_images[:-N_VALIDATION],
+        validation=train_images[-N_VALIDATION:],
+        test=test_images,
+        train_labels=train_labels[:-N_VALIDATION],
+        validation_labels=train_labels[-N_VALIDATION:],
+        test_labels=test_labels,
+        image_shape=IMAGE_SHAPE,
+        bin_width=BIN_WIDTH,
+        source=SOURCE,
+    )
+
+
+def load_digits() -> Dataset:
+    """The part of MNIST that comes with the package, "mnist-small": 10,000 train, 1,000 validation, 2,000 test.
+
+    The first images of each of `load_mnist`'s splits, so that no test image is ever trained on.
+
+    Returns
+    -------
+    Dataset
+        uint8 images of shape (N, 784) with labels 0..9, `bin_width` 1/256.
+
+    Raises
+    ------
+    DatasetError
+        If the installation is damaged.
+
+    Examples
+    --------
+    >>> load_digits()
+    Dataset('mnist-small', 10000 train + 1000 validation + 2000 test, dim=784, uint8, 28 x 28 images, labels)
+    """
+    resource = importlib.resources.files("nice_np.datasets") / "digits" / "digits.npz"
+    try:
+        with resource.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays: dict[str, npt.NDArray[Any]] = {
+                name: archive[name] for split in SPLITS for name in (split, f"{split}_labels")
+            }
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise DatasetError(f"{resource}: the embedded digits are damaged ({error}); install nice_np again") from None
+    return Dataset(name="mnist-small", image_shape=IMAGE_SHAPE, bin_width=BIN_WIDTH, source=SOURCE, **arrays)
+
+
+def _given_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The folder that the caller or the environment gives, or None."""
+    if data_dir is None:
+        from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
+        return Path(from_environment) if from_environment else None
+    try:
+        return Path(data_dir)
+    except TypeError:
+        raise NiceTypeError(f"load_mnist: data_dir must be a path, got {data_dir!r}") from None
+
+
+def _load_file(file: _File, folder: Path | None, progress: bool) -> npt.NDArray[np.uint8]:
+    path = _download(file, progress) if folder is None else _find(file, folder)
+    array = read_idx(path)
+    _check_identity(array, file, path)
+    return array
+
+
+def _find(file: _File, folder: Path) -> Path:
+    names = (f"{file.name}.gz", file.name)
+    places = (folder, folder / "mnist")
+    for path in (place / name for place in places for name in names):
+        if path.exists():
+            return path
+    raise DatasetError(
+        f"no {names[0]} (or {names[1]}) in {places[0]} or {places[1]}; put the four MNIST files there, or give no "
+        f"data_dir and unset {ENVIRONMENT_VARIABLE} to download them"
+    )
+
+
+def _download(file: _File, progress: bool) -> Path:
+    import pooch
+
+    name = f"{file.name}.gz"
+    remote = RemoteFile(name, tuple(mirror + name for mirror in MIRRORS), file.sha256, file.size)
+    try:
+        return fetch(remote, Path(pooch.os_cache("nice_np")) / "mnist", progress=progress)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{error}; where the files are on a disk already, name their folder by data_dir or {ENVIRONMENT_VARIABLE}; "
+            'the part of MNIST called "mnist-small" needs no download'
+        ) from None
+
+
+def _check_identity(array: npt.NDArray[np.uint8], file: _File, path: Path) -> None:
+    """Refuse anything but MNIST: other data sets come in files of the same names and sizes."""
+    if array.shape != file.shape:
+        raise DatasetError(f"{path}: expected MNIST's array of shape {file.shape}, found {array.shape}")
+    if array.ndim == 1 and array.max() > 9:
+        position = int(array.argmax())
+        raise DatasetError(f"{path}: expected labels from 0 to 9, found {array[position]} at position {position}")
+    # Of the decompressed bytes: an archive that was compressed again is still MNIST.  A check of identity, not of
+    # security; the download is checked by SHA-256.
+    md5 = hashlib.md5(to_idx_bytes(array), usedforsecurity=False).hexdigest()
+    if md5 != file.md5:
+        raise DatasetError(
+            f"{path}: a well-formed file, but not MNIST's (Fashion-MNIST or another data set of the same format?): the "
+            f"MD5 of its decompressed bytes is {md5}, expected {file.md5}"
+        )

@@ -1,0 +1,69 @@
+"""From 8-bit pixels to real numbers: x' = (x + u) / 256, u ~ U[0, 1).
+
+Integers have no density: a flow trained on them would put a spike on each of the 256 levels and score as high as it
+likes.  With fresh uniform noise at every look the pixel fills its bin, and E log p(x') <= log P(x), the log-probability
+of the integer image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array, Rng, as_dtype, as_real_array, as_rng
+from nice_np.errors import NiceTypeError
+
+BIN_WIDTH = 1 / 256  # of one level, when the 256 levels share [0, 1]
+
+
+def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
+    """(x + u) / 256 in [0, 1].
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, any shape
+    rng : seed or numpy.random.Generator
+    dtype : {float64, float32}
+
+    Returns
+    -------
+    ndarray
+        Of the same shape.
+
+    Examples
+    --------
+    >>> x = dequantize(np.full(1000, 255, np.uint8), rng=0)
+    >>> bool(x.min() >= 255 / 256), bool(x.max() <= 1)
+    (True, True)
+    """
+    pixels = as_real_array(pixels, "dequantize", "pixels")
+    if pixels.dtype != np.uint8:
+        raise NiceTypeError(f"dequantize: pixels must be uint8 (0 .. 255), got {pixels.dtype}")
+    x: Array = as_rng(rng, "dequantize").random(pixels.shape, as_dtype(dtype, "dequantize"))
+    x += pixels
+    x *= BIN_WIDTH
+    return x
+
+
+def moments(x: npt.NDArray[Any]) -> tuple[Array, Array]:
+    """Mean and standard deviation of each feature, of the dequantised data where `x` is uint8.
+
+    u has mean 1/2 and variance 1/12, so a pixel that never changes still has std 1/(256 sqrt(12)).
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D), uint8 or float
+
+    Returns
+    -------
+    mean, std : ndarray of float64, shape (D,)
+    """
+    mean: Array = x.mean(axis=0, dtype=np.float64)  # (D,)
+    # Two passes, in slices: the textbook E x^2 - (E x)^2 cancels, and a float64 copy of all of x may not fit.
+    square = sum(((part - mean) ** 2).sum(axis=0) for part in np.array_split(x, max(1, len(x) // 1000)))
+    variance: Array = np.asarray(square / len(x))
+    if x.dtype == np.uint8:
+        mean, variance = (mean + 0.5) * BIN_WIDTH, (variance + 1 / 12) * BIN_WIDTH**2
+    return mean, np.sqrt(variance)

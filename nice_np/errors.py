@@ -1,0 +1,53 @@
+"""The exceptions of nice_np: each is a NiceError and also the builtin that a Python programmer would expect.
+
+``except ValueError`` catches a bad argument, ``except NiceError`` catches everything the library raises on purpose.
+Each message names the argument or the file, what was found, and what is allowed.
+"""
+
+
+class NiceError(Exception):
+    """Base class of every error that nice_np raises on purpose."""
+
+
+class NiceValueError(NiceError, ValueError):
+    """An argument of the right type has a value that is not allowed."""
+
+
+class NiceTypeError(NiceError, TypeError):
+    """An argument has the wrong type."""
+
+
+class NiceOverflowError(NiceError, OverflowError):
+    """A finite input led to a number too large for the dtype; the message names the layer."""
+
+
+class NiceFileError(NiceError, OSError):
+    """A file or folder cannot be read or written; the message names the path."""
+
+
+class DivergenceError(NiceError, ArithmeticError):
+    """Training left the finite numbers; the message names step, loss and learning rate."""
+
+
+class CheckpointError(NiceError, ValueError):
+    """A model or checkpoint file is damaged, foreign or of another version; the message names file and member."""
+
+
+class DatasetError(NiceError, OSError):
+    """A data file is missing, damaged or not what it claims to be; the message names the file."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM stopped ``fit``; a checkpoint, where one was asked for, was written first.
+
+    A KeyboardInterrupt, so that ``except Exception`` does not swallow it and a script with several fits stops.
+
+    Attributes
+    ----------
+    signum : int
+        The signal's number.
+    """
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.signum = signum

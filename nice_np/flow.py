@@ -1,0 +1,296 @@
+"""A normalizing flow: a prior and a bijector, log p(x) = log p_Z(f(x)) + log|det df/dx|.
+
+Likelihoods are in nats of x as it is given; for 8-bit images rescaled to [0, 1], `bits_per_dim` turns them into the
+bits per pixel of the integer image.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from math import log
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.bijectors.base import Bijector
+from nice_np.checks import Array, Rng, as_dtype, as_float, as_int, as_rng, as_samples
+from nice_np.dequantize import BIN_WIDTH
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.parameters import FlatParameters, Module
+from nice_np.priors import Prior, get_prior
+
+CHUNK = 1000  # rows scored at a time, so that memory does not grow with N
+
+
+class Flow(Module):
+    """A density on R^D with exact likelihood and exact sampling.
+
+    Parameters
+    ----------
+    prior : {"logistic", "normal"} or Prior
+    bijector : Bijector
+        The map from data to latents.  Its parameters move into the flow's flat vector; a bijector belongs to one flow.
+
+    Attributes
+    ----------
+    dim : int
+    dtype : dtype
+        float32 or float64; input is converted to it.
+    params : FlatParameters
+        ``params.values`` and ``params.grads``, both (P,).
+
+    Examples
+    --------
+    >>> from nice_np import DiagonalScaling
+    >>> flow = Flow("normal", DiagonalScaling(2))
+    >>> flow.log_prob([[0.0, 0.0]])  # -log 2 pi
+    array([-1.83787707])
+    >>> flow.sample(3, rng=0).shape
+    (3, 2)
+    """
+
+    def __init__(self, prior: str | Prior, bijector: Bijector) -> None:
+        if not all(callable(getattr(bijector, name, None)) for name in ("forward", "inverse", "backward")):
+            raise NiceTypeError(f"Flow: expected a Bijector, got {bijector!r}")
+        self.prior = get_prior(prior)
+        self.bijector = bijector
+        self.dim = bijector.dim
+        self._pack()
+
+    def _pack(self) -> None:
+        self.params = FlatParameters(self)
+        self.dtype: np.dtype[Any] = self.params.values.dtype
+
+    # -- data to latents and back ---------------------------------------------------------------------------------
+
+    def encode(self, x: npt.ArrayLike) -> Array:
+        """z = f(x): (N, D) -> (N, D).
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError
+            If `x` is not a finite real array of shape (N, D).
+        NiceOverflowError
+            If the latents do not fit into the dtype; the message names the layer.
+        """
+        x = self._check(x, "encode", "x")
+        return self._in_chunks(x, lambda part: self._mapped(part, "encode"))
+
+    def decode(self, z: npt.ArrayLike) -> Array:
+        """x = f^-1(z): (N, D) -> (N, D); raises as `encode` does."""
+        z = self._check(z, "decode", "z")
+        return self._in_chunks(z, lambda part: self._mapped(part, "decode"))
+
+    def sample(self, n: int, rng: Rng = None, temperature: float = 1.0) -> Array:
+        """`n` draws from the model, (n, D).
+
+        Parameters
+        ----------
+        n : int
+        rng : seed or numpy.random.Generator
+        temperature : float
+            Latents are multiplied by it: below 1 samples are more typical and less varied, 0 gives decode(0).
+        """
+        n = as_int(n, "Flow.sample", "n", 0)
+        temperature = as_float(temperature, "Flow.sample", "temperature", minimum=0)
+        z = temperature * self.prior.sample(n, self.dim, as_rng(rng, "Flow.sample"))
+        return self.decode(z)
+
+    # -- likelihood -----------------------------------------------------------------------------------------------
+
+    def log_prob(self, x: npt.ArrayLike) -> Array:
+        """log p(x) of each row in nats: (N, D) -> (N,); raises as `encode` does."""
+        x = self._check(x, "log_prob", "x")
+        return self._in_chunks(x, lambda part: self._scored(part)[0])
+
+    def bits_per_dim(self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH) -> float:
+        """Mean of -log2 p(x) per dimension, in the unit of integers that were rescaled to steps of `bin_width`.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+        bin_width : float
+            1/256 for 256 levels in [0, 1]; 2/256 in [-1, 1]; 1 for data that never were integers.
+
+        Notes
+        -----
+        The probability of a bin is its density times bin_width^D, so bits/dim = (NLL - D log bin_width) / (D log 2):
+        a uniform density on [0, 1] has exactly 8 bits/dim.
+        """
+        log_prob = self.log_prob(x)
+        if len(log_prob) == 0:
+            raise NiceValueError("Flow.bits_per_dim: 0 samples; the mean needs at least one")
+        return to_bits_per_dim(float(log_prob.mean(dtype=np.float64)), self.dim, bin_width)
+
+    def nll_and_grad(self, x: npt.ArrayLike) -> tuple[float, Array]:
+        """Mean negative log-likelihood of a batch and its gradient: what training minimises.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D), N >= 1
+
+        Returns
+        -------
+        nll : float
+            -(1/N) sum_n log p(x_n), in nats.
+        grads : ndarray, shape (P,)
+            dNLL/dvalues: ``params.grads`` itself, overwritten by the next call.
+        """
+        x = self._check(x, "nll_and_grad", "x")
+        if len(x) == 0:
+            raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
+        log_prob, z, cache = self._scored(x)
+        self.params.zero_grad()
+        # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
+        weight = z.dtype.type(-1 / len(x))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.bijector.backward(weight * self.prior.grad_log_prob(z), np.full(len(x), weight), cache)
+        return -float(log_prob.mean(dtype=np.float64)), self.params.grads
+
+    def grad_log_prob(self, x: npt.ArrayLike) -> Array:
+        """d log p(x) / dx of each row: (N, D) -> (N, D).  Parameter gradients are left alone."""
+        x = self._check(x, "grad_log_prob", "x")
+
+        def gradient(part: Array) -> Array:
+            _, z, cache = self._scored(part)
+            return self.bijector.backward(
+                self.prior.grad_log_prob(z), np.ones(len(part), part.dtype), cache, accumulate=False
+            )
+
+        return self._in_chunks(x, gradient)
+
+    # -- copies and files -----------------------------------------------------------------------------------------
+
+    def copy(self) -> Flow:
+        """An independent copy."""
+        return copy.deepcopy(self)
+
+    def astype(self, dtype: npt.DTypeLike) -> Flow:
+        """A copy in float32 or float64."""
+        dtype = as_dtype(dtype, "Flow.astype")
+        prior, bijector = copy.deepcopy((self.prior, self.bijector))
+        for part in (prior, bijector):
+            if isinstance(part, Module):
+                part.cast(dtype)
+        return type(self)(prior, bijector)
+
+    def save(self, path: str | PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+        """Write the flow to an .npz file, atomically: architecture as JSON, weights as arrays, no pickle.
+
+        Parameters
+        ----------
+        path : path
+            Replaced only once the new file is complete.
+        metadata : dict, optional
+            Anything that JSON can hold, to be returned by `nice_np.load_model`.
+
+        Raises
+        ------
+        NiceFileError
+            If the file cannot be written; a previous file is untouched.
+        """
+        from nice_np.checkpoint import save_model
+
+        save_model(path, self, metadata)
+
+    @staticmethod
+    def load(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> Flow:
+        """Read a flow that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+        classes : iterable of classes
+            Your own Module subclasses that the file may name.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, foreign or of another version.
+        NiceFileError
+            If it cannot be read.
+        """
+        from nice_np.checkpoint import load_model
+
+        return load_model(path, classes)[0]
+
+    def config(self) -> dict[str, Any]:
+        return {"prior": self.prior, "bijector": self.bijector}
+
+    def __copy__(self) -> Flow:
+        return self.copy()  # a shallow copy would share its layers, whose arrays can be views of one vector only
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "params"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._pack()
+
+    def __repr__(self) -> str:
+        layers = list(getattr(self.bijector, "layers", (self.bijector,)))
+        rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in layers]
+        width = max(len(text) for text, _ in rows) + 2
+        head = f"Flow(dim={self.dim}, prior={type(self.prior).__name__}, {self.dtype}, {len(self.params):,} parameters)"
+        return "\n".join([head, *(f"  {text:<{width}}{count:>12}" for text, count in rows)])
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _check(self, x: Any, method: str, name: str) -> Array:
+        return as_samples(x, self.dim, owner=f"Flow.{method}", name=name, dtype=self.dtype)
+
+    def _in_chunks(self, x: Array, function: Callable[[Array], Array]) -> Array:
+        if len(x) <= CHUNK:
+            return function(x)
+        return np.concatenate([function(x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
+
+    def _mapped(self, part: Array, method: str) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            result, _, _ = self.bijector.forward(part) if method == "encode" else self.bijector.inverse(part)
+        if not np.isfinite(result).all():
+            self._explain_overflow(part, method)
+        return result
+
+    def _scored(self, part: Array) -> tuple[Array, Array, Any]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            z, log_det, cache = self.bijector.forward(part)
+            log_prob = self.prior.log_prob(z) + log_det  # (N,)
+        if not np.isfinite(log_prob).all():
+            self._explain_overflow(part, "encode")
+        return log_prob, z, cache
+
+    def _explain_overflow(self, part: Array, method: str) -> None:
+        # Walk again, layer by layer, to say where the numbers ended.
+        for name, layer in self._passes(method):
+            with np.errstate(over="ignore", invalid="ignore"):
+                part, log_det, _ = layer(part)
+            bad = ~(np.isfinite(part).all(axis=1) & np.isfinite(log_det))
+            if bad.any():
+                raise NiceOverflowError(
+                    f"Flow.{method}: row {bad.argmax()} overflows {self.dtype} in {name}; "
+                    "check the scale of the input and of the parameters, or use a bounded scale"
+                )
+        raise NiceOverflowError(
+            f"Flow: the log-density of row {np.abs(part).max(axis=1).argmax()} overflows {self.dtype} in "
+            f"{type(self.prior).__name__}; check the scale of the input"
+        )
+
+    def _passes(self, method: str) -> Iterator[tuple[str, Callable[[Array], tuple[Array, Array, Any]]]]:
+        layers = list(enumerate(getattr(self.bijector, "layers", (self.bijector,))))
+        for i, layer in layers if method == "encode" else layers[::-1]:
+            yield f"layer {i} ({type(layer).__name__})", layer.forward if method == "encode" else layer.inverse
+
+
+def to_bits_per_dim(log_likelihood: float, dim: int, bin_width: float) -> float:
+    """Bits per dimension from a mean log-likelihood in nats.
+
+    Examples
+    --------
+    >>> round(to_bits_per_dim(1980.50, dim=784, bin_width=1 / 256), 2)  # the NICE paper's MNIST
+    4.36
+    """
+    bin_width = as_float(bin_width, "bits_per_dim", "bin_width", above=0)
+    return (-log_likelihood - dim * log(bin_width)) / (dim * log(2))

@@ -1,0 +1,243 @@
+"""Optimisers over one flat vector, learning-rate schedules, and clipping by the global norm.
+
+An optimiser holds no parameters and no learning rate: ``step(values, grads, learning_rate)`` changes `values` in place.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import cos, pi
+from typing import Any
+
+import numpy as np
+
+from nice_np.checks import Array, as_choice, as_float, as_int
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.kernels import adam_step
+
+
+class Optimizer(ABC):
+    """Base of the optimisers.
+
+    Attributes
+    ----------
+    steps : int
+        Steps taken so far.
+    """
+
+    vectors: tuple[str, ...] = ()  # names of the attributes, each (P,), that must survive a checkpoint
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def step(self, values: Array, grads: Array, learning_rate: float) -> None:
+        """One step: changes `values` (P,) in place, given dL/dvalues in `grads` (P,)."""
+        if values.shape != grads.shape or values.ndim != 1:
+            raise NiceValueError(f"{type(self).__name__}: values {values.shape} and grads {grads.shape} must be one (P,)")
+        if self.steps == 0:
+            for name in self.vectors:
+                setattr(self, name, np.zeros_like(values))
+        self.steps += 1
+        self._update(values, grads, learning_rate)
+
+    @abstractmethod
+    def _update(self, values: Array, grads: Array, learning_rate: float) -> None: ...
+
+    def start_epoch(self, epoch: int) -> None:  # noqa: B027 (most optimisers do not care)
+        """Told by `fit` when epoch number `epoch` (from 1) begins."""
+
+    def state(self) -> dict[str, Array]:
+        """The vectors that a resumed run needs besides `steps`, by name."""
+        return {name: getattr(self, name) for name in self.vectors} if self.steps else {}
+
+    def restore(self, steps: int, state: dict[str, Array]) -> None:
+        """Go on from what `steps` and `state` were."""
+        self.steps = steps
+        for name, vector in state.items():
+            setattr(self, name, vector.copy())
+
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters, by name."""
+        hidden = ("steps", *self.vectors)
+        return {name: value for name, value in vars(self).items() if name not in hidden and not name.startswith("_")}
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value:g}" for name, value in self.settings().items())
+        return f"{type(self).__name__}({settings})"
+
+
+class Adam(Optimizer):
+    """Adam with bias correction and decoupled weight decay (Kingma & Ba 2015; Loshchilov & Hutter 2019).
+
+    Parameters
+    ----------
+    beta1, beta2 : float
+        Memory of the mean and of the mean square of the gradient.  The NICE paper's "beta2 = 0.01" is written the old
+        way, as 1 - beta2.
+    eps : float
+    weight_decay : float
+        Each step also shrinks every parameter by the factor 1 - learning_rate * weight_decay.
+
+    Examples
+    --------
+    >>> values = np.array([1.0])
+    >>> Adam().step(values, np.array([20.0]), learning_rate=0.1)
+    >>> values.round(6)  # the first step has the size of the learning rate, whatever the gradient's
+    array([0.9])
+    """
+
+    vectors = ("m", "v")
+
+    def __init__(self, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        self.beta1 = as_float(beta1, "Adam", "beta1", minimum=0, below=1)
+        self.beta2 = as_float(beta2, "Adam", "beta2", minimum=0, below=1)
+        self.eps = as_float(eps, "Adam", "eps", above=0)
+        self.weight_decay = as_float(weight_decay, "Adam", "weight_decay", minimum=0)
+
+    def _update(self, values: Array, grads: Array, learning_rate: float) -> None:
+        adam_step(
+            values, grads, self.m, self.v, step=self.steps, learning_rate=learning_rate, **self.settings()
+        )
+
+    m: Array
+    v: Array
+
+
+class RMSPropMomentum(Optimizer):
+    """The learning rule of the NICE paper's own code: RMSProp with a floor, and momentum from the sixth epoch on.
+
+    v <- decay v + (1 - decay) g^2      (from 0, no bias correction)
+    m <- mu m - lr g / max(sqrt(v), floor)
+    values <- values + m
+
+    Parameters
+    ----------
+    decay : float
+    floor : float
+        Of the root: a floor, not a number added to it.
+    momentum : float
+        mu from epoch `momentum_from` on; 0 before.
+    momentum_from : int
+    """
+
+    vectors = ("m", "v")
+
+    def __init__(
+        self, decay: float = 0.95, floor: float = 1e-2, momentum: float = 0.5, momentum_from: int = 6
+    ) -> None:
+        super().__init__()
+        self.decay = as_float(decay, "RMSPropMomentum", "decay", minimum=0, below=1)
+        self.floor = as_float(floor, "RMSPropMomentum", "floor", above=0)
+        self.momentum = as_float(momentum, "RMSPropMomentum", "momentum", minimum=0, below=1)
+        self.momentum_from = as_int(momentum_from, "RMSPropMomentum", "momentum_from", 1)
+        self._epoch = 1
+
+    def start_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def _update(self, values: Array, grads: Array, learning_rate: float) -> None:
+        mu = self.momentum if self._epoch >= self.momentum_from else 0.0
+        self.v *= self.decay
+        self.v += (1 - self.decay) * grads * grads
+        self.m *= mu
+        self.m -= learning_rate * grads / np.maximum(np.sqrt(self.v), self.floor)
+        values += self.m
+
+    m: Array
+    v: Array
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum: m <- mu m - lr g,  values <- values + m."""
+
+    vectors = ("m",)
+
+    def __init__(self, momentum: float = 0.0) -> None:
+        super().__init__()
+        self.momentum = as_float(momentum, "SGD", "momentum", minimum=0, below=1)
+
+    def _update(self, values: Array, grads: Array, learning_rate: float) -> None:
+        self.m *= self.momentum
+        self.m -= learning_rate * grads
+        values += self.m
+
+    m: Array
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop-momentum": RMSPropMomentum, "sgd": SGD}
+
+
+def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
+    """A new optimiser called "adam", "rmsprop-momentum" or "sgd" with default settings, or the one given."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    return OPTIMIZERS[as_choice(optimizer, OPTIMIZERS, "optimizer", "optimizer")]()
+
+
+class Schedule(ABC):
+    """A learning rate that changes: ``schedule(step, progress)``, step from 0, progress from 0 to 1."""
+
+    @abstractmethod
+    def __call__(self, step: int, progress: float) -> float: ...
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value:g}' for name, value in vars(self).items())})"
+
+
+class Constant(Schedule):
+    """The same learning rate throughout."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = as_float(rate, "Constant", "rate", above=0)
+
+    def __call__(self, step: int, progress: float) -> float:
+        return self.rate
+
+
+class ExponentialDecay(Schedule):
+    """lr_t = max(rate / factor^t, minimum), t counted in steps: the schedule of the NICE paper's own code."""
+
+    def __init__(self, rate: float, factor: float = 1.0005, minimum: float = 1e-4) -> None:
+        self.rate = as_float(rate, "ExponentialDecay", "rate", above=0)
+        self.factor = as_float(factor, "ExponentialDecay", "factor", minimum=1)
+        self.minimum = as_float(minimum, "ExponentialDecay", "minimum", minimum=0)
+
+    def __call__(self, step: int, progress: float) -> float:
+        return max(self.rate * self.factor**-step, self.minimum)
+
+
+class Cosine(Schedule):
+    """Down from `rate` to 0 along half a cosine over the whole run, after a linear rise during the first `warmup` steps.
+
+    Examples
+    --------
+    >>> schedule = Cosine(1e-3, warmup=100)
+    >>> schedule(49, 0.0), schedule(500, 0.5)
+    (0.0005, 0.0005)
+    """
+
+    def __init__(self, rate: float, warmup: int = 0) -> None:
+        self.rate = as_float(rate, "Cosine", "rate", above=0)
+        self.warmup = as_int(warmup, "Cosine", "warmup", 0)
+
+    def __call__(self, step: int, progress: float) -> float:
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return rise * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
+
+
+def get_schedule(rate: float | Schedule) -> Schedule:
+    """A schedule as it is; a number as a constant learning rate."""
+    if isinstance(rate, Schedule):
+        return rate
+    if callable(rate):
+        raise NiceTypeError(f"learning_rate: expected a number or a Schedule, got {rate!r}; subclass nice_np.optim.Schedule")
+    return Constant(as_float(rate, "fit", "learning_rate", above=0))
+
+
+def clip_by_norm(grads: Array, max_norm: float) -> float:
+    """Scale `grads` (P,) in place so that its Euclidean norm is at most `max_norm`; returns the norm it had."""
+    norm = float(np.sqrt(np.vdot(grads, grads)))
+    if norm > max_norm:
+        grads *= max_norm / norm
+    return norm

@@ -1,0 +1,214 @@
+"""Parameters: layers own ordinary arrays, one flat vector holds them all, and the layers then see views of it.
+
+With one vector the optimiser is one loop, clearing gradients one fill, a checkpoint one array, a gradient check
+perturbs one vector, and ``scipy.optimize.minimize`` can train a flow directly.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from nice_np.checks import Array
+from nice_np.errors import NiceTypeError, NiceValueError
+
+
+class Module(metaclass=ABCMeta):
+    """Something with parameters and with children that have parameters.
+
+    A layer writes ordinary arrays in ``__init__`` and names them: ``param_names = ("W", "b")`` announces
+    ``self.W`` and ``self.b`` with gradients ``self.dW`` and ``self.db`` of the same shapes.
+    """
+
+    param_names: ClassVar[tuple[str, ...]] = ()
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules among the attributes, also those inside lists and tuples, by name."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                for i, item in enumerate(value):
+                    if isinstance(item, Module):
+                        yield f"{name}.{i}", item
+
+    def modules(self) -> Iterator[tuple[str, Module]]:
+        """This module (named "") and everything below it; a module that is used twice comes once."""
+        seen: set[int] = set()
+
+        def walk(path: str, module: Module) -> Iterator[tuple[str, Module]]:
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                for name, child in module.children():
+                    yield from walk(f"{path}.{name}" if path else name, child)
+
+        return walk("", self)
+
+    def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
+        """Each parameter as (path, array, gradient), for example ("layers.0.conditioner.layers.1.W", W, dW)."""
+        for path, module in self.modules():
+            for name in module.param_names:
+                yield f"{path}.{name}" if path else name, getattr(module, name), getattr(module, "d" + name)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(array.size for _, array, _ in self.named_parameters())
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero; gradients accumulate from one backward pass to the next."""
+        for _, _, grad in self.named_parameters():
+            grad.fill(0)
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments that rebuild this module, weights aside: JSON values, arrays and modules."""
+        return {}
+
+    def cast(self, dtype: np.dtype[Any]) -> None:
+        """Turn every floating-point array of this module and its children to `dtype`, in place."""
+        for _, module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                    setattr(module, name, value.astype(dtype))
+
+    def _bind(self, views: dict[str, Array]) -> None:
+        """Replace parameter arrays by views of a flat vector; from now on assignment copies into them."""
+        vars(self).update(views)
+        vars(self)["_views"] = views
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the parameters are views of a flat vector."""
+        return "_views" in vars(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # ``layer.W = new`` on a bound layer would silently detach W from the vector that the optimiser updates:
+        # copy into the view instead.  (``layer.dW += g`` ends here too, with the view itself as value.)
+        views = vars(self).get("_views")
+        if views is not None:
+            if name in views:
+                if value is not views[name]:
+                    self._copy_into(views[name], name, value)
+                return
+            if isinstance(value, Module):
+                raise NiceValueError(
+                    f"{type(self).__name__}.{name}: the parameters are already packed into a flat vector, so a new "
+                    f"{type(value).__name__} would not be trained; build a new flow from the layers you want"
+                )
+        object.__setattr__(self, name, value)
+
+    def _copy_into(self, view: Array, name: str, value: Any) -> None:
+        new = np.asarray(value)
+        if new.shape != view.shape:
+            raise NiceValueError(f"{type(self).__name__}.{name}: expected shape {view.shape}, got {new.shape}")
+        view[...] = new
+
+    def __getstate__(self) -> dict[str, Any]:
+        # deepcopy and pickle copy a view as an array of its own: the copy is a free module, bound to nothing.
+        return {name: value for name, value in vars(self).items() if name != "_views"}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Slot(NamedTuple):
+    """Where one parameter lies in the flat vector."""
+
+    path: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+
+
+class FlatParameters:
+    """One contiguous vector of all parameters below `root`, one of all gradients; the layers hold views of both.
+
+    Parameters
+    ----------
+    root : Module
+        Its arrays are copied into the vector and replaced by views.  A module belongs to one vector at most.
+
+    Attributes
+    ----------
+    values, grads : ndarray, shape (P,)
+        All parameters and all gradients.  Write into them, ``values[:] = ...``; they cannot be replaced.
+    slots : tuple of Slot
+        The table: path, start, stop and shape of each parameter.
+
+    Raises
+    ------
+    NiceValueError
+        If a module below `root` is already packed elsewhere, or the dtypes differ.
+
+    Examples
+    --------
+    >>> from nice_np import DiagonalScaling
+    >>> layer = DiagonalScaling(3)
+    >>> params = FlatParameters(layer)
+    >>> params.values[:] = [0.1, 0.2, 0.3]
+    >>> layer.log_scale
+    array([0.1, 0.2, 0.3])
+    """
+
+    def __init__(self, root: Module) -> None:
+        modules = list(root.modules())
+        for path, module in modules:
+            if module.is_bound:
+                raise NiceValueError(
+                    f"{path or 'root'} ({type(module).__name__}) already belongs to a flow; "
+                    "copy.deepcopy it to use it in another one"
+                )
+        triples = list(root.named_parameters())
+        dtypes = {array.dtype for _, array, _ in triples} or {np.dtype(np.float64)}
+        if len(dtypes) > 1:
+            raise NiceValueError(f"parameters of different dtypes: {', '.join(sorted(map(str, dtypes)))}; use cast")
+
+        ends = np.cumsum([0] + [array.size for _, array, _ in triples]).tolist()
+        self._values = np.empty(ends[-1], dtype=dtypes.pop())  # (P,)
+        self._grads = np.zeros_like(self._values)  # (P,)
+        self.slots = tuple(
+            Slot(path, start, stop, array.shape)
+            for (path, array, _), start, stop in zip(triples, ends[:-1], ends[1:], strict=True)
+        )
+        by_path = {slot.path: slot for slot in self.slots}
+        for path, array, grad in triples:
+            self.view(by_path[path])[...] = array
+            self.view(by_path[path], self._grads)[...] = grad
+        for path, module in modules:
+            views = {}
+            for name in module.param_names:
+                slot = by_path[f"{path}.{name}" if path else name]
+                views[name], views["d" + name] = self.view(slot), self.view(slot, self._grads)
+            module._bind(views)
+
+    @property
+    def values(self) -> Array:
+        return self._values
+
+    @property
+    def grads(self) -> Array:
+        return self._grads
+
+    def view(self, slot: Slot, vector: Array | None = None) -> Array:
+        """The part of `vector` (by default of `values`) that holds one parameter, in its own shape."""
+        vector = self._values if vector is None else vector
+        return vector[slot.start : slot.stop].reshape(slot.shape)
+
+    def zero_grad(self) -> None:
+        """Clear all gradients at once."""
+        self._grads.fill(0)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __reduce__(self) -> Any:
+        raise NiceTypeError("FlatParameters cannot be copied or pickled alone; copy or pickle the flow itself")
+
+    def __repr__(self) -> str:
+        rows = [f"FlatParameters({len(self)} x {self._values.dtype})"]
+        rows += [f"  {slot.path:<48} {slot.shape}" for slot in self.slots]
+        return "\n".join(rows)

@@ -1,0 +1,85 @@
+"""One line for each component: name -> constructor.  test_contract.py runs every check on every line."""
+
+import numpy as np
+
+from nice_np import (
+    MLP,
+    AdditiveCoupling,
+    AffineCoupling,
+    Chain,
+    DiagonalScaling,
+    Inverse,
+    MultiplicativeCoupling,
+    Partition,
+    Permutation,
+    StandardLogistic,
+    StandardNormal,
+    Standardize,
+)
+
+
+def shaken(module, rng, size=0.4):
+    """Random parameters of order one, so that no layer is near the identity and no bias is zero."""
+    for _, array, _ in module.named_parameters():
+        array[...] = rng.normal(0, size, array.shape)
+    return module
+
+
+def mlp(sizes, rng, activation="relu"):
+    return shaken(MLP(sizes, activation, rng=rng), rng)
+
+
+def coupling(law, partition, rng, hidden=(6,), activation="relu", **settings):
+    n_out = law.thetas_per_feature * len(partition.idx_b)
+    return law(partition, mlp((len(partition.idx_a), *hidden, n_out), rng, activation), **settings)
+
+
+def chain(rng):
+    return Chain(
+        [
+            Standardize(rng.normal(size=5), np.exp(rng.normal(size=5))),
+            coupling(AdditiveCoupling, Partition.odd_even(5), rng),
+            Permutation.random(5, rng),
+            coupling(AffineCoupling, Partition.halves(5).swapped(), rng),
+            shaken(DiagonalScaling(5), rng),
+        ]
+    )
+
+
+COUPLINGS = {
+    f"{law.__name__}-{name}": lambda rng, law=law, settings=settings: coupling(law, Partition.odd_even(5), rng, **settings)
+    for law, name, settings in [
+        (AdditiveCoupling, "relu", {}),
+        (AdditiveCoupling, "tanh", {"activation": "tanh"}),
+        (AdditiveCoupling, "softplus", {"activation": "softplus"}),
+        (AdditiveCoupling, "linear", {"hidden": ()}),
+        (AdditiveCoupling, "deep", {"hidden": (6, 5, 4)}),
+        *[(AffineCoupling, scale, {"scale": scale}) for scale in ("exp", "tanh", "sigmoid", "softplus")],
+        *[(MultiplicativeCoupling, scale, {"scale": scale}) for scale in ("exp", "tanh", "sigmoid", "softplus")],
+        (AffineCoupling, "deep", {"hidden": (6, 5, 4), "activation": "tanh"}),
+    ]
+}
+
+BIJECTORS = {
+    **COUPLINGS,
+    "partition-halves": lambda rng: coupling(AffineCoupling, Partition.halves(4), rng),
+    "partition-checkerboard": lambda rng: coupling(AffineCoupling, Partition.checkerboard(2, 3), rng),
+    "partition-any": lambda rng: coupling(AdditiveCoupling, Partition(6, [5, 0, 2]), rng),
+    "partition-lonely": lambda rng: coupling(AffineCoupling, Partition(2, [1]), rng),
+    "DiagonalScaling": lambda rng: shaken(DiagonalScaling(5), rng),
+    "Standardize": lambda rng: Standardize(rng.normal(size=5), np.exp(rng.normal(size=5))),
+    "Permutation-tile": lambda rng: Permutation.tile(5),
+    "Permutation-reversal": lambda rng: Permutation.reversal(5),
+    "Permutation-halves": lambda rng: Permutation.halves(5),
+    "Permutation-random": lambda rng: Permutation.random(5, rng),
+    "Inverse": lambda rng: Inverse(coupling(AffineCoupling, Partition.odd_even(5), rng)),
+    "Chain": chain,
+}
+
+CONDITIONERS = {
+    f"MLP-{activation}-{len(hidden)}": lambda rng, a=activation, h=hidden: mlp((3, *h, 4), rng, a)
+    for activation in ("relu", "tanh", "softplus")
+    for hidden in ((), (5,), (5, 4), (5, 4, 6))
+}
+
+PRIORS = {"StandardNormal": lambda rng: StandardNormal(), "StandardLogistic": lambda rng: StandardLogistic()}

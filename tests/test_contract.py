@@ -1,0 +1,188 @@
+"""The contract of every registered component: shapes, inverse, log-determinant, all gradients."""
+
+import copy
+import inspect
+
+import numpy as np
+import pytest
+from registry import BIJECTORS, CONDITIONERS, PRIORS
+
+import nice_np
+from nice_np import Bijector, Prior, check_gradients, mlp
+
+bijectors = pytest.mark.parametrize("make", BIJECTORS.values(), ids=BIJECTORS.keys())
+GRAD = {"rtol": 1e-5, "atol": 1e-7}
+
+
+def jacobian(function, x, eps=1e-5):
+    """(D, D) matrix of d function(x)_i / dx_j for one point x (D,), by central differences."""
+    columns = [
+        (function(x + eps * e)[0] - function(x - eps * e)[0]) / (2 * eps) for e in np.eye(x.shape[1])
+    ]
+    return np.stack(columns, axis=1)
+
+
+@bijectors
+def test_shapes_and_purity(make, rng):
+    layer = make(rng)
+    x = rng.normal(size=(4, layer.dim))
+    before = x.copy(), {path: array.copy() for path, array, _ in layer.named_parameters()}
+    z, log_det, cache = layer.forward(x)
+    assert z.shape == x.shape
+    assert log_det.shape == (4,)
+    dx = layer.backward(np.ones_like(z), np.ones(4), cache)
+    assert dx.shape == x.shape
+    np.testing.assert_array_equal(x, before[0])
+    for path, array, _ in layer.named_parameters():
+        np.testing.assert_array_equal(array, before[1][path])
+
+
+@bijectors
+def test_round_trip_both_ways(make, rng):
+    layer = make(rng)
+    x = rng.normal(size=(50, layer.dim))
+    z, log_det, _ = layer.forward(x)
+    back, inverse_log_det, _ = layer.inverse(z)
+    assert np.abs(z - x).max() > 0.1, "the map is the identity: the test would prove nothing"
+    tolerance = 100 * np.finfo(float).eps * max(np.abs(x).max(), np.abs(z).max())
+    assert np.abs(back - x).max() <= tolerance
+    np.testing.assert_allclose(inverse_log_det, -log_det, rtol=0, atol=1e-12)
+    again, _, _ = layer.forward(layer.inverse(x)[0])
+    assert np.abs(again - x).max() <= 100 * np.finfo(float).eps * max(np.abs(x).max(), np.abs(layer.inverse(x)[0]).max())
+
+
+@bijectors
+def test_log_det_is_the_jacobians(make, rng):
+    layer = make(rng)
+    for x in rng.normal(size=(5, 1, layer.dim)):
+        for pass_ in (layer.forward, layer.inverse):
+            sign, expected = np.linalg.slogdet(jacobian(lambda x, f=pass_: f(x)[0], x))
+            assert sign != 0
+            np.testing.assert_allclose(pass_(x)[1], expected, rtol=0, atol=1e-7)
+
+
+@bijectors
+@pytest.mark.parametrize("n", [1, 3])
+def test_gradients(make, n, rng):
+    layer = make(rng)
+    check_gradients(layer, rng.normal(size=(n, layer.dim)), rng=rng).raise_if_failed()
+
+
+@bijectors
+def test_gradients_accumulate(make, rng):
+    layer = make(rng)
+    x = rng.normal(size=(3, layer.dim))
+    _, _, cache = layer.forward(x)
+    dz, dlog_det = rng.normal(size=x.shape), rng.normal(size=3)
+
+    def grads():
+        return [grad.copy() for _, _, grad in layer.named_parameters()]
+
+    first_dx = layer.backward(dz, dlog_det, cache)
+    once = grads()
+    second_dx = layer.backward(dz, dlog_det, cache)
+    twice = grads()
+    np.testing.assert_array_equal(first_dx, second_dx)
+    for a, b in zip(once, twice, strict=True):
+        np.testing.assert_allclose(b, 2 * a, rtol=1e-12)
+    without = layer.backward(dz, dlog_det, cache, accumulate=False)
+    np.testing.assert_array_equal(without, first_dx)
+    for a, b in zip(twice, grads(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    layer.zero_grad()
+    assert all((grad == 0).all() for grad in grads())
+
+
+@bijectors
+def test_a_second_batch_in_between_changes_nothing(make, rng):
+    layer = make(rng)
+    x, other = rng.normal(size=(2, 3, layer.dim))
+    dz, dlog_det = rng.normal(size=x.shape), rng.normal(size=3)
+    _, _, cache = layer.forward(x)
+    expected = layer.backward(dz, dlog_det, cache)
+    _, _, cache = layer.forward(x)
+    layer.forward(other)
+    layer.inverse(other)
+    np.testing.assert_array_equal(layer.backward(dz, dlog_det, cache), expected)
+
+
+@bijectors
+def test_float32_stays_float32_and_close(make, rng):
+    layer = make(rng)
+    single = copy.deepcopy(layer)
+    single.cast(np.dtype(np.float32))
+    x, dz, dlog_det = rng.normal(size=(6, layer.dim)), rng.normal(size=(6, layer.dim)), rng.normal(size=6)
+    results = []
+    for module, dtype in ((layer, np.float64), (single, np.float32)):
+        module.zero_grad()
+        z, log_det, cache = module.forward(x.astype(dtype))
+        dx = module.backward(dz.astype(dtype), dlog_det.astype(dtype), cache)
+        grads = [grad.ravel() for _, _, grad in module.named_parameters()]
+        assert {a.dtype for a in (z, log_det, dx, *grads)} == {np.dtype(dtype)}
+        results.append(np.concatenate([z.ravel(), log_det, dx.ravel(), *grads]))
+    exact, rounded = results
+    assert np.linalg.norm(rounded - exact) <= 1e-5 * np.linalg.norm(exact)
+
+
+@bijectors
+def test_batch_of_none_and_permuted_rows(make, rng):
+    layer = make(rng)
+    z, log_det, cache = layer.forward(np.empty((0, layer.dim)))
+    assert z.shape == (0, layer.dim)
+    assert log_det.shape == (0,)
+    assert layer.backward(z, log_det, cache).shape == (0, layer.dim)
+    x = rng.normal(size=(9, layer.dim))
+    order = rng.permutation(9)
+    z, log_det, _ = layer.forward(x)
+    permuted_z, permuted_log_det, _ = layer.forward(x[order])
+    np.testing.assert_allclose(permuted_z, z[order], rtol=1e-12)
+    np.testing.assert_allclose(permuted_log_det, log_det[order], rtol=1e-12, atol=1e-14)
+
+
+@bijectors
+def test_layouts_and_dtypes_give_the_same_answer(make, rng):
+    layer = make(rng)
+    x = rng.integers(0, 5, size=(4, layer.dim))
+    expected = layer.forward(x.astype(np.float64))[0]
+    read_only = x.astype(np.float64)
+    read_only.flags.writeable = False
+    wide = np.zeros((4, 2 * layer.dim))
+    wide[:, ::2] = x
+    for variant in (x, x.astype(np.uint8), np.asfortranarray(x.astype(float)), x.astype(">f8"), read_only, wide[:, ::2]):
+        np.testing.assert_allclose(layer.forward(variant)[0], expected, rtol=1e-12, atol=1e-14)
+
+
+@bijectors
+def test_wrong_shapes_are_refused(make, rng):
+    layer = make(rng)
+    for door in (layer.forward, layer.inverse):
+        with pytest.raises(nice_np.NiceValueError, match=r"expected \w+ of shape \(N, \d\), got \(\d,\)"):
+            door(np.zeros(layer.dim))
+        with pytest.raises(nice_np.NiceValueError, match=r"features, expected"):
+            door(np.zeros((2, layer.dim + 1)))
+
+
+@pytest.mark.parametrize("make", CONDITIONERS.values(), ids=CONDITIONERS.keys())
+@pytest.mark.parametrize("n", [1, 4])
+def test_conditioner_gradients(make, n, rng):
+    check_gradients(make(rng), rng.normal(size=(n, 3)), rng=rng).raise_if_failed()
+
+
+@pytest.mark.parametrize("make", PRIORS.values(), ids=PRIORS.keys())
+def test_prior_gradient(make, rng):
+    check_gradients(make(rng), 3 * rng.normal(size=(20, 3)), rng=rng).raise_if_failed()
+
+
+def test_every_component_is_registered(rng):
+    """A new bijector, conditioner or prior without a line in the registry fails here."""
+
+    def concrete(base):
+        for cls in base.__subclasses__():
+            if cls.__module__.startswith("nice_np") and not inspect.isabstract(cls):
+                yield cls.__name__
+            yield from concrete(cls)
+
+    registered = {type(make(rng)).__name__ for table in (BIJECTORS, CONDITIONERS, PRIORS) for make in table.values()}
+    for base in (Bijector, Prior):
+        assert set(concrete(base)) <= registered
+    assert mlp.MLP.__name__ in registered

@@ -1,0 +1,284 @@
+"""fetch against a server on this machine that behaves as badly as servers do."""
+
+import contextlib
+import hashlib
+import http.server
+import io
+import os
+import socket
+import stat
+import threading
+import time
+
+import pytest
+
+from nice_np.datasets import download
+from nice_np.datasets.download import RemoteFile, fetch
+from nice_np.errors import DatasetError, NiceValueError
+
+CONTENT = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Gives the server's answers in turn, the last one for ever."""
+
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        answers = self.server.answers
+        with contextlib.suppress(ConnectionError):  # a client that has heard enough hangs up
+            (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+
+    def log_message(self, *args):
+        pass
+
+
+def send(content=CONTENT, status=200, length=True, announce=None, **headers):
+    def answer(handler):
+        handler.send_response(status)
+        if length:
+            handler.send_header("Content-Length", str(len(content) if announce is None else announce))
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def hang_up(handler):
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def drip(handler):
+    """One byte at a time, for longer than any deadline here."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(CONTENT)))
+    handler.end_headers()
+    for _ in range(150):
+        handler.wfile.write(b"a")
+        if handler.server.stopping.wait(0.02):
+            break
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.requests, server.answers, server.stopping = [], [send()], threading.Event()
+        server.url = f"http://127.0.0.1:{server.server_address[1]}/file.gz"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.stopping.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def closed_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # bound but not listening: a connection is refused
+        yield sock.getsockname()[1]
+
+
+def remote(*urls, content=CONTENT):
+    return RemoteFile("file.gz", urls, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def fails(folder, *urls, message, **options):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+    with pytest.raises(DatasetError, match=message) as caught:
+        fetch(remote(*urls), folder, **{"allow_http": True, **options})
+    for part in (*urls, str(folder), "file.gz"):
+        assert part in str(caught.value)
+    after = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+    assert after == before  # no leftovers, and what was there is untouched
+
+
+def test_good(server, tmp_path):
+    path = fetch(remote(server.url), tmp_path / "new" / "folder", allow_http=True)
+    assert path == tmp_path / "new" / "folder" / "file.gz"
+    assert path.read_bytes() == CONTENT
+    assert os.listdir(path.parent) == ["file.gz"]
+
+
+def test_without_content_length(server, tmp_path):
+    server.answers = [send(length=False)]
+    assert fetch(remote(server.url), tmp_path, allow_http=True).read_bytes() == CONTENT
+
+
+def test_content_encoding_is_not_undone(server, tmp_path):
+    """Some servers declare an archive as an encoding; the checksum is of the archive."""
+    server.answers = [send(**{"Content-Encoding": "gzip"})]
+    assert fetch(remote(server.url), tmp_path, allow_http=True).read_bytes() == CONTENT
+
+
+def test_second_time_uses_no_network_and_writes_nothing(server, tmp_path):
+    path = fetch(remote(server.url), tmp_path, allow_http=True)
+    before = path.stat()
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        assert fetch(remote(server.url), tmp_path) == path
+    finally:
+        tmp_path.chmod(stat.S_IRWXU)
+    assert len(server.requests) == 1
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_progress_goes_to_stderr(server, tmp_path, capsys):
+    fetch(remote(server.url), tmp_path, progress=True, allow_http=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "100%" in err
+    assert "file.gz" in err
+
+
+def test_404_is_not_tried_again(server, tmp_path):
+    server.answers = [send(b"", 404)]
+    fails(tmp_path, server.url, message="404")
+    assert len(server.requests) == 1
+
+
+def test_next_mirror(server, tmp_path):
+    server.answers = [send(b"", 404), send()]
+    urls = (server.url + "?mirror=1", server.url + "?mirror=2")
+    assert fetch(remote(*urls), tmp_path, allow_http=True).read_bytes() == CONTENT
+    assert server.requests == ["/file.gz?mirror=1", "/file.gz?mirror=2"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        send(b"", 500),
+        send(b"", 503),
+        hang_up,
+        send(CONTENT[:1000], announce=len(CONTENT)),
+        send(CONTENT[:1000], length=False),
+    ],
+    ids=["500", "503", "no answer", "cut body", "cut body of unknown length"],
+)
+def test_passing_trouble_is_tried_again(server, tmp_path, bad):
+    server.answers = [bad, send()]
+    assert fetch(remote(server.url), tmp_path, allow_http=True).read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+    (tmp_path / "file.gz").unlink()
+    server.requests.clear()
+    server.answers = [bad]
+    fails(tmp_path, server.url, message="tried 3 times")
+    assert len(server.requests) == 3
+
+
+def test_wrong_content(server, tmp_path):
+    server.answers = [send(CONTENT[::-1])]
+    fails(tmp_path, server.url, message="SHA-256")
+    assert len(server.requests) == 1
+
+
+def test_failure_leaves_the_file_that_was_there(server, tmp_path):
+    (tmp_path / "file.gz").write_bytes(b"an older version")
+    server.answers = [send(CONTENT[::-1])]
+    fails(tmp_path, server.url, message="SHA-256")
+    server.answers = [send()]
+    assert fetch(remote(server.url), tmp_path, allow_http=True).read_bytes() == CONTENT
+
+
+def test_longer_than_it_should_be(server, tmp_path):
+    server.answers = [send(CONTENT * 50)]
+    fails(tmp_path, server.url, message=f"longer than {len(CONTENT)} bytes")
+
+
+def test_deadline_holds_against_a_dripping_server(server, tmp_path):
+    server.answers = [drip]
+    fails(tmp_path, server.url, server.url, message="out of time", deadline=0.3)
+
+
+def test_silent_server(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", 0.5)
+    server.answers = [lambda handler: handler.server.stopping.wait(20)]
+    fails(tmp_path, server.url, message="ReadTimeout")
+
+
+def test_no_network(tmp_path, closed_port):
+    fails(tmp_path / "cache", f"http://127.0.0.1:{closed_port}/a", message="no connection")
+
+
+def test_no_connection_is_not_tried_again(tmp_path, closed_port, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waited for a second try"))
+    fails(tmp_path, f"http://127.0.0.1:{closed_port}/a", message="no connection")
+
+
+def test_http_is_refused(server, tmp_path):
+    fails(tmp_path, server.url, message="not https", allow_http=False)
+    fails(tmp_path, "file:///etc/hostname", message="not https")
+    assert server.requests == []
+
+
+def test_redirect_is_followed(server, tmp_path):
+    server.answers = [send(b"", 302, Location="/elsewhere"), send()]
+    assert fetch(remote(server.url), tmp_path, allow_http=True).read_bytes() == CONTENT
+    assert server.requests == ["/file.gz", "/elsewhere"]
+
+
+def test_endless_redirects(server, tmp_path):
+    server.answers = [send(b"", 302, Location="/again")]
+    fails(tmp_path, server.url, message="TooManyRedirects")
+
+
+@pytest.mark.parametrize("allow_http", [False, True])
+def test_redirect_from_https_to_http_is_refused(server, tmp_path, monkeypatch, allow_http):
+    """The https server is played by an adapter; the http server that it points to is real, and is never asked."""
+    import requests
+
+    def answer(self, request, **kwargs):
+        assert request.url.startswith("https:"), "the redirect was followed"
+        response = requests.Response()
+        response.status_code, response.url, response.request = 302, request.url, request
+        response.headers["Location"] = server.url
+        response.raw = io.BytesIO()
+        return response
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", answer)
+    fails(tmp_path, "https://example.org/a", message="redirects from https to http", allow_http=allow_http)
+    assert server.requests == []
+
+
+def test_folder_that_cannot_be_made(server, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DatasetError, match=r"cannot store file\.gz in .*file"):
+        fetch(remote(server.url), tmp_path / "file" / "cache", allow_http=True)
+
+
+def test_full_disk(server, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download, "_copy", full)
+    with pytest.raises(DatasetError, match=r"cannot store file\.gz in .*No space left"):
+        fetch(remote(server.url), tmp_path, allow_http=True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_at_once(server, tmp_path):
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(fetch(remote(server.url), tmp_path, allow_http=True)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [tmp_path / "file.gz"] * 4
+    assert os.listdir(tmp_path) == ["file.gz"]
+    assert results[0].read_bytes() == CONTENT
+
+
+def test_bad_options(tmp_path):
+    with pytest.raises(NiceValueError, match="deadline"):
+        fetch(remote("https://example.org"), tmp_path, deadline=0)
+    with pytest.raises(NiceValueError, match="attempts"):
+        fetch(remote("https://example.org"), tmp_path, attempts=0)

@@ -1,0 +1,383 @@
+"""Pictures show the numbers they claim to show, in the right place, and leave no trace behind."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nice_np import (
+    Chain,
+    DiagonalScaling,
+    Flow,
+    NiceTypeError,
+    NiceValueError,
+    Permutation,
+    Standardize,
+    nice,
+    plotting,
+)
+from nice_np.errors import NiceFileError, NiceOverflowError
+
+
+def history_of(train, validation=None):
+    rows = [{"epoch": i, "step": 10 * i, "train_log_likelihood": value} for i, value in enumerate(train, start=1)]
+    for row, value in zip(rows, validation or [], strict=False):
+        row["validation_log_likelihood"] = value
+    return SimpleNamespace(rows=rows)
+
+
+def stretched_flow():
+    """A Gaussian with scales 2 and 0.5 around (1, -2): no symmetry that could hide a transposition or a flip."""
+    return Flow("normal", Standardize(mean=[1.0, -2.0], std=[2.0, 0.5]))
+
+
+def scaled_flow(*log_scale, below=()):
+    layer = DiagonalScaling(len(log_scale))
+    layer.log_scale[:] = log_scale
+    return Flow("normal", Chain([*below, layer]))
+
+
+def new_axes(count=1):
+    return Figure().subplots(1, count)
+
+
+def sheet_of(ax):
+    """The drawn array; separators and empty places are masked."""
+    return ax.images[0].get_array()
+
+
+def render(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())  # (rows from the top, columns, 4)
+
+
+# -- image_grid ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(7, 6), (7, 2, 3)])
+def test_image_grid_puts_each_tile_in_its_place(rng, shape):
+    images = rng.uniform(size=shape)
+    sheet = sheet_of(plotting.image_grid(images, (2, 3), columns=4))
+    assert sheet.shape == (2 * 3 + 1, 4 * 4 + 1)
+    for k, image in enumerate(images.reshape(7, 2, 3)):
+        top, left = 1 + 3 * (k // 4), 1 + 4 * (k % 4)
+        np.testing.assert_array_equal(sheet[top : top + 2, left : left + 3], image)
+    assert sheet.mask[::3].all()  # separators
+    assert sheet.mask[:, ::4].all()
+    assert sheet.mask[3:, 13:].all()  # the eighth place is empty
+    assert np.ma.count(sheet) == images.size
+
+
+def test_image_grid_is_about_square_and_guesses_square_images():
+    sheet = sheet_of(plotting.image_grid(np.zeros((10, 9))))
+    assert sheet.shape == (3 * 4 + 1, 4 * 4 + 1)
+
+
+def test_image_grid_clips_for_display_only_and_shows_row_0_on_top():
+    ax = plotting.image_grid(np.array([[-3.0, 0.5, 1.0, 9.0]]), (2, 2))
+    assert ax.images[0].get_clim() == (0, 1)
+    assert ax.images[0].origin == "upper"
+    assert ax.images[0].get_interpolation() == "nearest"
+    colours = ax.images[0].to_rgba(sheet_of(ax))
+    np.testing.assert_allclose(colours[1, 1], [0, 0, 0, 1])
+    np.testing.assert_allclose(colours[2, 2], [1, 1, 1, 1])
+    assert len(set(colours[0, 0])) > 2  # a separator is no shade of grey
+
+
+def test_image_grid_takes_uint8_as_255ths_and_another_range():
+    sheet = sheet_of(plotting.image_grid(np.array([[0, 51, 102, 255]], dtype=np.uint8)))
+    np.testing.assert_allclose(sheet.compressed(), [0, 0.2, 0.4, 1])
+    assert plotting.image_grid(np.zeros((1, 4)), value_range=(-1, 2)).images[0].get_clim() == (-1, 2)
+
+
+@pytest.mark.parametrize("n_images", [1, 13, 90])
+def test_a_new_figure_shows_pixels_as_equal_squares(rng, n_images):
+    images = rng.uniform(size=(n_images, 20, 28))
+    ax = plotting.image_grid(images, title="noise")
+    ax.figure.canvas.draw()
+    height, width = sheet_of(ax).shape
+    box = ax.get_window_extent()
+    assert box.width / width == pytest.approx(box.height / height)
+    assert box.width / width == pytest.approx(round(box.width / width))
+
+
+@pytest.mark.parametrize(
+    ("images", "options"),
+    [
+        (np.zeros(4), {}),
+        (np.zeros((0, 4)), {}),
+        (np.zeros((2, 3, 2, 2)), {}),
+        (np.zeros((2, 5)), {}),
+        (np.zeros((2, 6)), {"image_shape": (2, 2)}),
+        (np.zeros((2, 2, 3)), {"image_shape": (3, 2)}),
+        (np.zeros((2, 4)), {"image_shape": 4}),
+        (np.zeros((2, 12)), {"image_shape": (3, 2, 2)}),
+        (np.zeros((2, 4)), {"image_shape": (-2, -2)}),
+        (np.array([[0, 1, np.nan, 0]]), {}),
+        (np.array([[0, 1, np.inf, 0]]), {}),
+        (np.zeros((2, 4)), {"columns": 0}),
+        (np.zeros((2, 4)), {"value_range": (1, 0)}),
+        (np.zeros((2, 4)), {"value_range": (0, np.nan)}),
+    ],
+)
+def test_image_grid_refuses_wrong_values(images, options):
+    with pytest.raises(NiceValueError, match="image_grid: "):
+        plotting.image_grid(images, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"columns": 1.5}, {"image_shape": (2.0, 2.0)}, {"ax": "left"}, {"value_range": ("black", "white")}]
+)
+def test_image_grid_refuses_wrong_types(options):
+    with pytest.raises(NiceTypeError, match="image_grid: "):
+        plotting.image_grid(np.zeros((2, 4)), **options)
+
+
+# -- reconstructions -------------------------------------------------------------------------------------------------
+
+
+def test_reconstructions_stand_below_their_originals(rng):
+    real = rng.uniform(size=(12, 6))
+    rebuilt = real + 0.001
+    rebuilt[5, 2] -= 0.251
+    ax = plotting.reconstructions(real, rebuilt, (2, 3))
+    sheet = sheet_of(ax)
+    assert sheet.shape == (4 * 3 + 1, 10 * 4 + 1)
+    for k in range(12):
+        top, left = 1 + 6 * (k // 10), 1 + 4 * (k % 10)
+        np.testing.assert_array_equal(sheet[top : top + 2, left : left + 3], real[k].reshape(2, 3))
+        np.testing.assert_array_equal(sheet[top + 3 : top + 5, left : left + 3], rebuilt[k].reshape(2, 3))
+    assert ax.get_title() == "max|difference| = 0.25"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["real", "rebuilt"] * 2
+    np.testing.assert_allclose(ax.get_yticks(), [1.5, 4.5, 7.5, 10.5])  # the middles of rows 1-2, 4-5, ...
+
+
+def test_reconstructions_measures_before_clipping():
+    assert plotting.reconstructions([[5.0]], [[8.0]]).get_title() == "max|difference| = 3"
+
+
+def test_reconstructions_refuses_unequal_shapes():
+    with pytest.raises(NiceValueError, match=r"real is \(2, 2, 2\) but rebuilt \(3, 2, 2\)"):
+        plotting.reconstructions(np.zeros((2, 4)), np.zeros((3, 4)), (2, 2))
+
+
+# -- training_curve --------------------------------------------------------------------------------------------------
+
+
+def test_training_curve_draws_the_history_and_its_best():
+    ax = plotting.training_curve(history_of([-5.0, 1.0, 2.0, 3.0], [-6.0, 0.5, 0.75, 0.25]))
+    train, validation, best = ax.lines
+    np.testing.assert_array_equal(train.get_xydata(), [(1, -5), (2, 1), (3, 2), (4, 3)])
+    np.testing.assert_array_equal(validation.get_xydata(), [(1, -6), (2, 0.5), (3, 0.75), (4, 0.25)])
+    np.testing.assert_array_equal(best.get_xydata(), [(3, 0.75)])
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["train", "validation", "best: 0.75 nats, epoch 3"]
+    assert "nats" in ax.get_ylabel()
+    assert ax.get_xlabel() == "epoch"
+
+
+def test_training_curve_without_some_values():
+    ax = plotting.training_curve(history_of([1.0, 2.0, 3.0], [None, 0.5]))
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [(2, 0.5)])
+    ax = plotting.training_curve(history_of([1.0]))
+    assert len(ax.lines) == 1
+    assert ax.lines[0].get_marker() == "o"  # a line through one point cannot be seen
+
+
+@pytest.mark.parametrize("rows", [[], [{"epoch": 1, "step": 10}]])
+def test_training_curve_of_nothing(rows):
+    with pytest.raises(NiceValueError, match="no log-likelihood"):
+        plotting.training_curve(SimpleNamespace(rows=rows))
+
+
+# -- spectrum --------------------------------------------------------------------------------------------------------
+
+
+def test_spectrum_is_sorted_exp_of_minus_log_scale():
+    ax = plotting.spectrum(scaled_flow(0.5, -1.0, 3.0))
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [(1, np.exp(1)), (2, np.exp(-0.5)), (3, np.exp(-3))])
+    assert ax.get_yscale() == "log"
+    assert "standardised" not in ax.get_ylabel()
+
+
+def test_spectrum_takes_the_last_scaling_and_says_standardised():
+    below = [Standardize([0.0, 0.0], [1.0, 2.0]), DiagonalScaling(2, log_scale=7.0)]
+    ax = plotting.spectrum(scaled_flow(1.0, 2.0, below=below))
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), np.exp([-1, -2]))
+    assert "standardised" in ax.get_ylabel()
+
+
+def test_spectrum_without_scaling():
+    with pytest.raises(NiceValueError, match="no DiagonalScaling layer, only Standardize"):
+        plotting.spectrum(stretched_flow())
+
+
+# -- density ---------------------------------------------------------------------------------------------------------
+
+
+def test_density_image_is_exp_log_prob_the_right_way_up(rng):
+    flow = stretched_flow()
+    ax = plotting.density(flow, extent=(-4, 5, -3, 1), resolution=40)
+    image = ax.images[0]
+    assert image.origin == "lower"
+    assert image.get_extent() == [-4, 5, -3, 1]
+    for _ in range(20):
+        x1, x2 = rng.uniform((-4, -3), (5, 1))
+        j, i = int((x1 + 4) / 9 * 40), int((x2 + 3) / 4 * 40)
+        middle = [-4 + (j + 0.5) * 9 / 40, -3 + (i + 0.5) * 4 / 40]
+        assert image.get_array()[i, j] == pytest.approx(np.exp(flow.log_prob([middle])[0]))
+    # what a reader sees: the brightest spot of the rendered picture is at the mean, (1, -2)
+    ax.set_axis_off()
+    ax.figure.set_layout_engine("none")
+    pixels = render(ax.figure)
+    for x, brighter in [((1, -2), True), ((-2, 1), False), ((1, 0.9), False), ((-2.5, -2), False)]:
+        column, row = ax.transData.transform(x)
+        assert (pixels[len(pixels) - 1 - int(row), int(column), 1] > 200) == brighter
+
+
+def test_density_puts_samples_on_top():
+    points = [[0.0, -2.0], [3.0, -2.5], [90.0, 0.0]]
+    ax = plotting.density(stretched_flow(), samples=points, resolution=5)
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), points)
+    assert ax.collections[0].get_zorder() > ax.images[0].get_zorder()
+    assert ax.get_xlim() == (-4, 4)
+    assert ax.get_legend().get_texts()[0].get_text() == "samples"
+
+
+def test_density_has_a_labelled_colour_bar():
+    ax = plotting.density(stretched_flow(), resolution=5)
+    assert ax.images[0].colorbar.ax.get_ylabel() == "density $p(x)$"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"extent": (4, -4, 0, 1)},
+        {"extent": (0, 1, 1, 1)},
+        {"extent": (0, 1, 2)},
+        {"extent": (0, 1, 0, np.inf)},
+        {"resolution": 1},
+        {"samples": np.zeros((3, 3))},
+        {"samples": [[np.nan, 0.0]]},
+    ],
+)
+def test_density_refuses_wrong_values(options):
+    with pytest.raises(NiceValueError, match="density: "):
+        plotting.density(stretched_flow(), **options)
+
+
+def test_density_too_peaked_for_a_float():
+    with pytest.raises(NiceOverflowError, match=r"log p\(x\) reaches"):
+        plotting.density(scaled_flow(600.0, 600.0), extent=(-1e-300, 1e-300, -1e-300, 1e-300))
+
+
+@pytest.mark.parametrize("draw", [plotting.density, plotting.bent_grid])
+def test_pictures_of_the_plane_need_a_plane(draw):
+    with pytest.raises(NiceValueError, match="dimension 2, got dimension 3"):
+        draw(Flow("normal", DiagonalScaling(3)))
+
+
+# -- bent_grid -------------------------------------------------------------------------------------------------------
+
+
+def grid_points(ax):
+    return np.concatenate([segment[0] for segment in ax.collections[0].get_segments()]).reshape(-1, 2)
+
+
+def test_bent_grid_follows_the_inverse_layer_by_layer(rng):
+    flow = nice(2, couplings=3, hidden=(8,), dtype=np.float64, rng=0)
+    samples = rng.standard_normal((5, 2))
+    axes = plotting.bent_grid(flow, samples=samples, extent=(-1, 2, -3, 4), lines=4)
+    layers = flow.bijector.layers
+    assert len(axes) == len(layers) + 1
+    latent = grid_points(axes[0])
+    assert latent.min(axis=0).tolist() == [-1, -3]
+    assert set(latent[:, 0]) > {-1, 0, 1}  # the upright lines
+    for k, ax in enumerate(axes):
+        expected = latent
+        for layer in layers[::-1][:k]:
+            expected = layer.inverse(expected)[0]
+        np.testing.assert_allclose(grid_points(ax), expected)
+        np.testing.assert_allclose(ax.collections[0].get_array(), latent[:, 0])  # the colour tells where it came from
+    np.testing.assert_allclose(grid_points(axes[-1]), flow.decode(latent))
+    np.testing.assert_allclose(axes[0].collections[1].get_offsets(), flow.encode(samples))
+    np.testing.assert_allclose(axes[-1].collections[1].get_offsets(), samples)
+    assert not np.allclose(grid_points(axes[-1]), latent)
+
+
+def test_bent_grid_names_its_stages():
+    flow = Flow("normal", Chain([Standardize([0.0, 0.0], [1.0, 2.0]), Permutation([1, 0]), DiagonalScaling(2)]))
+    axes = plotting.bent_grid(flow, lines=2)
+    titles = [ax.get_title() for ax in axes]
+    assert titles[:2] == ["latent $z$", "3. DiagonalScaling$^{-1}$"]
+    assert titles[2:] == ["2. Permutation$^{-1}$", "1. Standardize$^{-1}$: data $x$"]
+    assert [ax.get_xlabel() for ax in axes] == ["$z_1$", "$h_1$", "$h_1$", "$x_1$"]
+
+
+def test_bent_grid_draws_on_the_axes_given():
+    given = new_axes(2)
+    assert plotting.bent_grid(stretched_flow(), axes=given) == tuple(given)
+    with pytest.raises(NiceValueError, match=r"expected 2 axes .*, got 3"):
+        plotting.bent_grid(stretched_flow(), axes=new_axes(3))
+    with pytest.raises(NiceTypeError, match="matplotlib Axes, got str"):
+        plotting.bent_grid(stretched_flow(), axes=["left", "right"])
+
+
+# -- all of them -----------------------------------------------------------------------------------------------------
+
+DRAWINGS = {
+    "image_grid": lambda ax=None: plotting.image_grid(np.eye(4), ax=ax),
+    "reconstructions": lambda ax=None: plotting.reconstructions(np.eye(4), np.eye(4), ax=ax),
+    "training_curve": lambda ax=None: plotting.training_curve(history_of([1.0, 2.0], [1.0, 0.5]), ax=ax),
+    "spectrum": lambda ax=None: plotting.spectrum(scaled_flow(1.0, 2.0), ax=ax),
+    "density": lambda ax=None: plotting.density(stretched_flow(), ax=ax, resolution=5),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_the_axes_given_are_the_axes_returned(name):
+    ax = new_axes()
+    assert DRAWINGS[name](ax) is ax
+    assert ax.has_data()
+    assert DRAWINGS[name]() is not DRAWINGS[name]()
+    with pytest.raises(NiceTypeError, match=f"{name}: expected a matplotlib Axes, got int"):
+        DRAWINGS[name](3)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_drawing_and_saving_leaves_settings_alone(name, tmp_path):
+    before = dict(mpl.rcParams)
+    ax = DRAWINGS[name]()
+    plotting.save(ax, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert dict(mpl.rcParams) == before
+
+
+def test_pyplot_stays_out(tmp_path):
+    code = (
+        "import sys, numpy as np\n"
+        "from nice_np import plotting, nice\n"
+        "flow = nice(2, hidden=(4,), rng=0)\n"
+        "plotting.save(plotting.density(flow, resolution=5), sys.argv[1])\n"
+        "plotting.bent_grid(flow), plotting.spectrum(flow), plotting.image_grid(np.eye(4))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot was imported'\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_save_speaks_of_the_path(tmp_path):
+    ax = new_axes()
+    with pytest.raises(NiceFileError, match=r"cannot write .*nowhere"):
+        plotting.save(ax, tmp_path / "nowhere" / "a.png")
+    with pytest.raises(NiceValueError, match=r"a\.digits"):
+        plotting.save(ax, tmp_path / "a.digits")
+    plotting.save(ax.figure, tmp_path / "a.svg")
+    plotting.save(Figure().subfigures(1, 2)[1].add_subplot(), tmp_path / "b.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.png"]
