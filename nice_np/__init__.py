@@ -18,6 +18,7 @@ from nice_np.bijectors import (
     Permutation,
     Standardize,
 )
+from nice_np.checkpoint import load_model, save_model
 from nice_np.dequantize import dequantize
 from nice_np.errors import (
     CheckpointError,
@@ -32,11 +33,57 @@ from nice_np.errors import (
 )
 from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.gradcheck import check_gradients
+from nice_np.history import History
 from nice_np.mlp import MLP
 from nice_np.models import nice, real_nvp
 from nice_np.optim import SGD, Adam, Constant, Cosine, ExponentialDecay, RMSPropMomentum
 from nice_np.parameters import FlatParameters, Module
-from nice_np.checkpoint import load_model, save_model
-from nice_np.history import History
-from nice_np.training import StopTraining, fit
 from nice_np.priors import Prior, StandardLogistic, StandardNormal
+from nice_np.training import StopTraining, fit
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "Adam",
+    "AdditiveCoupling",
+    "AffineCoupling",
+    "Bijector",
+    "Chain",
+    "CheckpointError",
+    "Constant",
+    "Cosine",
+    "Coupling",
+    "DatasetError",
+    "DiagonalScaling",
+    "DivergenceError",
+    "ExponentialDecay",
+    "FlatParameters",
+    "Flow",
+    "History",
+    "Inverse",
+    "Module",
+    "MultiplicativeCoupling",
+    "NiceError",
+    "NiceFileError",
+    "NiceOverflowError",
+    "NiceTypeError",
+    "NiceValueError",
+    "Partition",
+    "Permutation",
+    "Prior",
+    "RMSPropMomentum",
+    "StandardLogistic",
+    "StandardNormal",
+    "Standardize",
+    "StopTraining",
+    "TrainingInterrupted",
+    "__version__",
+    "check_gradients",
+    "dequantize",
+    "fit",
+    "load_model",
+    "nice",
+    "real_nvp",
+    "save_model",
+    "to_bits_per_dim",
+]

@@ -83,7 +83,9 @@ def save(
         raise NiceValueError(f"save: metadata must be plain JSON without NaN: {error}") from None
     arrays.update({f"extra.{name}": array for name, array in extra.items()})
     arrays["values"] = flow.params.values
-    write_npz(Path(path), {"header": np.frombuffer(text.encode(), np.uint8), **{k: _little(a) for k, a in arrays.items()}})
+    write_npz(
+        Path(path), {"header": np.frombuffer(text.encode(), np.uint8), **{k: _little(a) for k, a in arrays.items()}}
+    )
 
 
 def load(
@@ -171,7 +173,9 @@ def _describe(value: Any, arrays: Arrays) -> Any:
         return [_describe(item, arrays) for item in value]
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    raise NiceTypeError(f"save: {type(value).__name__} cannot be saved; config() may hold JSON values, arrays and modules")
+    raise NiceTypeError(
+        f"save: {type(value).__name__} cannot be saved; config() may hold JSON values, arrays and modules"
+    )
 
 
 def _build(node: Any, arrays: Arrays, used: set[str], classes: Mapping[str, type[Module]]) -> Any:

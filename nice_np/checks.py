@@ -31,14 +31,14 @@ def as_real_array(x: Any, owner: str, name: str) -> npt.NDArray[Any]:
     if isinstance(x, np.ma.MaskedArray):
         raise NiceValueError(f"{owner}: {name} is a masked array; fill or drop the masked values first, x.filled(...)")
     try:
-        x = np.asarray(x)
+        array: npt.NDArray[Any] = np.asarray(x)
     except ValueError as error:
         raise NiceValueError(f"{owner}: {name} is not a rectangular array ({error})") from None
-    if x.dtype.kind == "c":
-        raise NiceValueError(f"{owner}: {name} is complex ({x.dtype}), expected real numbers")
-    if x.dtype.kind not in "fiub":
-        raise NiceTypeError(f"{owner}: {name} has dtype {x.dtype}, expected real numbers")
-    return x
+    if array.dtype.kind == "c":
+        raise NiceValueError(f"{owner}: {name} is complex ({array.dtype}), expected real numbers")
+    if array.dtype.kind not in "fiub":
+        raise NiceTypeError(f"{owner}: {name} has dtype {array.dtype}, expected real numbers")
+    return array
 
 
 def as_samples(
@@ -149,7 +149,7 @@ def as_choice(value: Any, choices: Any, owner: str, name: str) -> str:
 def as_dtype(value: Any, owner: str) -> np.dtype[Any]:
     """float32 or float64."""
     try:
-        dtype = np.dtype(value)
+        dtype: np.dtype[Any] = np.dtype(value)
     except TypeError:
         raise NiceTypeError(f"{owner}: dtype must be float32 or float64, got {value!r}") from None
     if dtype not in FLOATS:

@@ -21,6 +21,7 @@ from nice_np.gradcheck_report import GradientError, GradientReport, Row
 __all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
 
 OWNER = "check_gradients"
+Found = tuple[list[Row], tuple[str, ...]]  # the rows, and notes for the reader
 PROTOCOLS = """\
   a bijector:  forward(x) -> (z, log_det, cache), backward(dz, dlog_det, cache) -> dx,
                and, where it has them, inverse(z) and inverse_backward(dx, dlog_det, cache)
@@ -92,12 +93,11 @@ def check_gradients(
     ...         return x**2, x
     ...     def backward(self, dy, x):
     ...         return 2 * x * dy
-    >>> report = check_gradients(Square(), [[0.5, -1.0], [2.0, 3.0]])
-    >>> report.passed
+    >>> check_gradients(Square(), [[0.5, -1.0], [2.0, 3.0]]).passed
     True
     >>> Square.backward = lambda self, dy, x: -2 * x * dy
-    >>> print(check_gradients(Square(), [[0.5, -1.0], [2.0, 3.0]]).rows[0].hint)
-    every element has the wrong sign
+    >>> check_gradients(Square(), [[0.5, -1.0], [2.0, 3.0]]).rows[0].hint
+    'every element has the wrong sign'
     """
     samples = as_samples(x, None, owner=OWNER, dtype=np.float64).copy()  # (N, D)
     if not samples.size:
@@ -114,12 +114,7 @@ def check_gradients(
     check = _choose_check(obj)
     with np.errstate(all="ignore"):  # what is not finite is reported, in a row of its own
         rows, notes = check(float64_copy(obj), samples, settings)
-    if not rows:
-        notes = (*notes, "no gradient found to check")
     return GradientReport(type(obj).__name__, tuple(rows), notes)
-
-
-Found = tuple[list[Row], tuple[str, ...]]
 
 
 def _choose_check(obj: Any) -> Callable[[Any, Array, Settings], Found]:
@@ -137,8 +132,12 @@ def _choose_check(obj: Any) -> Callable[[Any, Array, Settings], Found]:
 
 
 def _check_prior(prior: Any, z: Array, settings: Settings) -> Found:
-    gradient = prior.grad_log_prob(z.copy())  # (N, D)
-    return [compare("log_prob: z", lambda: _vector(prior.log_prob(z.copy()), z), z, gradient, settings)], ()
+    return [_check_score("log_prob: z", prior, z, settings)], ()
+
+
+def _check_score(name: str, density: Any, x: Array, settings: Settings) -> Row:
+    gradient = density.grad_log_prob(x.copy())  # (N, D)
+    return compare(name, lambda: _vector(density.log_prob(x.copy()), x), x, gradient, settings)
 
 
 def _check_flow(flow: Any, x: Array, settings: Settings) -> Found:
@@ -157,8 +156,7 @@ def _check_flow(flow: Any, x: Array, settings: Settings) -> Found:
             claimed = gradient[slot.start : slot.stop].reshape(slot.shape)
             rows.append(compare(f"nll: {slot.path}", nll_terms, values, claimed, settings))
     if callable(getattr(flow, "grad_log_prob", None)):
-        claimed = flow.grad_log_prob(x.copy())  # (N, D)
-        rows.append(compare("log_prob: x", lambda: _vector(flow.log_prob(x.copy()), x), x, claimed, settings))
+        rows.append(_check_score("log_prob: x", flow, x, settings))
     return rows, ()
 
 
@@ -180,8 +178,8 @@ def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
     *outputs, cache = obj.forward(x.copy())
     if len(outputs) not in (1, 2):
         raise NiceTypeError(f"{OWNER}: forward returned {len(outputs) + 1} values; allowed are\n{PROTOCOLS}")
-    if len(outputs) == 2:
-        _vector(outputs[1], x)
+    for log_det in outputs[1:]:
+        _vector(log_det, x)
     obj.backward(*[np.zeros_like(output) for output in outputs], cache)  # some create their dW only here
     there = Pass("forward", obj.forward, obj.backward, parameters)
     rows = _check_pass(there, x, settings)
@@ -250,7 +248,8 @@ def _check_cancellation(there: Pass, back: Pass, x: Array, settings: Settings) -
         return []  # the rows of forward say so
     dz_again, second = pull_back(back, np.array(z), [dx, zero])
     rows = [compare_exactly("cancellation: input", dz, dz_again, settings)]
-    for path, (_, gradient) in first.items():
-        if gradient.size:
-            rows.append(compare_exactly(f"cancellation: {path}", -gradient, second[path][1], settings))
-    return rows
+    return rows + [
+        compare_exactly(f"cancellation: {path}", -gradient, second[path][1], settings)
+        for path, (_, gradient) in first.items()
+        if gradient.size
+    ]

@@ -89,7 +89,7 @@ def measure(terms: Callable[[], Array], here: Array, line: Line, step: float) ->
     # Subtract summand by summand: what the step does not touch cancels exactly and adds no rounding.
     right, left = float((ahead - here).sum()) / step, float((here - behind).sum()) / step
     size = np.linalg.norm((np.abs(ahead) + np.abs(behind))[ahead != behind])
-    return Slopes(left, right, 10 * np.finfo(np.float64).eps * float(size) / step)
+    return Slopes(left, right, float(np.finfo(np.float64).eps * size) / step)
 
 
 class Tolerance(NamedTuple):

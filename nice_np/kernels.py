@@ -12,6 +12,10 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+V = npt.NDArray[np.floating[Any]]  # a flat vector (P,)
+F = Any  # a scalar of the vectors' dtype
 
 
 class Kernel:
@@ -47,7 +51,7 @@ def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
 
 
 def _adam_loop(
-    values: Any, grads: Any, m: Any, v: Any, rate: Any, b1: Any, c1: Any, b2: Any, c2: Any, root: Any, eps: Any, keep: Any
+    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F
 ) -> None:
     for i in range(values.size):
         m[i] = b1 * m[i] + c1 * grads[i]
@@ -56,7 +60,7 @@ def _adam_loop(
 
 
 def _adam_twin(
-    values: Any, grads: Any, m: Any, v: Any, rate: Any, b1: Any, c1: Any, b2: Any, c2: Any, root: Any, eps: Any, keep: Any
+    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F
 ) -> None:
     m *= b1
     m += c1 * grads
@@ -70,10 +74,10 @@ adam_kernel = Kernel(_adam_loop, _adam_twin)
 
 
 def adam_step(
-    values: Any,
-    grads: Any,
-    m: Any,
-    v: Any,
+    values: V,
+    grads: V,
+    m: V,
+    v: V,
     *,
     step: int,
     learning_rate: float,
@@ -87,7 +91,8 @@ def adam_step(
 
     m <- beta1 m + (1 - beta1) g
     v <- beta2 v + (1 - beta2) g^2
-    values <- (1 - lr wd) values - lr m_hat / (sqrt(v_hat) + eps),  m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)
+    values <- (1 - lr wd) values - lr m_hat / (sqrt(v_hat) + eps)
+    with m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)
     """
     scalars = (
         learning_rate / (1 - beta1**step),  # the bias correction of m joins the rate,
@@ -103,18 +108,18 @@ def adam_step(
     kernel(values, grads, m, v, *(values.dtype.type(scalar) for scalar in scalars))
 
 
-def _average_loop(average: Any, values: Any, weight: Any) -> None:
+def _average_loop(average: V, values: V, weight: F) -> None:
     for i in range(values.size):
         average[i] += weight * (values[i] - average[i])
 
 
-def _average_twin(average: Any, values: Any, weight: Any) -> None:
+def _average_twin(average: V, values: V, weight: F) -> None:
     average += weight * (values - average)
 
 
 average_kernel = Kernel(_average_loop, _average_twin)
 
 
-def average_step(average: Any, values: Any, weight: float, kernel: Callable[..., None] = average_kernel) -> None:
+def average_step(average: V, values: V, weight: float, kernel: Callable[..., None] = average_kernel) -> None:
     """average <- average + weight (values - average) over flat vectors of shape (P,), in place."""
     kernel(average, values, values.dtype.type(weight))

@@ -41,7 +41,8 @@ class Linear(Module):
         return y
 
     def backward(self, dy: Array, x: Array, accumulate: bool = True) -> Array:
-        # y_nj = sum_i x_ni W_ij + b_j:  dL/dW_ij = sum_n x_ni dy_nj,  dL/db_j = sum_n dy_nj,  dL/dx_ni = sum_j dy_nj W_ij
+        # y_nj = sum_i x_ni W_ij + b_j, so
+        # dL/dW_ij = sum_n x_ni dy_nj,  dL/db_j = sum_n dy_nj,  dL/dx_ni = sum_j dy_nj W_ij
         if accumulate:
             self.dW += x.T @ dy  # (n_in, N) @ (N, n_out) -> (n_in, n_out)
             self.db += dy.sum(axis=0)
@@ -93,7 +94,9 @@ class MLP(Module):
         rng: Rng = None,
     ) -> None:
         if isinstance(sizes, (str, int)) or len(sizes) < 2:
-            raise NiceTypeError(f"MLP: sizes must be a sequence of at least two widths (input, ..., output), got {sizes!r}")
+            raise NiceTypeError(
+                f"MLP: sizes must be a sequence of at least two widths (input, ..., output), got {sizes!r}"
+            )
         self.sizes = tuple(as_int(size, "MLP", "every entry of sizes", 1) for size in sizes)
         self.activation = get_activation(activation)
         self.init = as_choice(init, INITS, "MLP", "init")

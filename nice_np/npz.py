@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         remove_stale(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY}{os.getpid()}-", suffix=".tmp", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, **arrays)
+            _write_members(file, arrays)
             file.flush()
             os.fsync(file.fileno())  # the rename must not reach the disk before the bytes do
         os.chmod(temporary, 0o666 & ~_umask())
@@ -52,6 +52,14 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         if temporary is not None:
             with suppress(OSError):  # already renamed, when all went well
                 os.unlink(temporary)
+
+
+def _write_members(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    # As np.savez does, but with a fixed date: the same arrays give the same bytes.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
 
 
 def remove_stale(folder: Path) -> None:
@@ -80,7 +88,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     except zipfile.BadZipFile as error:
         raise CheckpointError(f"{path}: not a nice_np file, or damaged: {error}") from None
     except OSError as error:
-        if isinstance(error, CheckpointError) or path.is_file() and os.access(path, os.R_OK):
+        if isinstance(error, CheckpointError) or (path.is_file() and os.access(path, os.R_OK)):
             raise CheckpointError(f"{path}: damaged: {error}") from None
         raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, NotImplementedError, RuntimeError, EOFError, struct.error, OverflowError, IndexError) as error:

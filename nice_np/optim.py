@@ -33,7 +33,9 @@ class Optimizer(ABC):
     def step(self, values: Array, grads: Array, learning_rate: float) -> None:
         """One step: changes `values` (P,) in place, given dL/dvalues in `grads` (P,)."""
         if values.shape != grads.shape or values.ndim != 1:
-            raise NiceValueError(f"{type(self).__name__}: values {values.shape} and grads {grads.shape} must be one (P,)")
+            raise NiceValueError(
+                f"{type(self).__name__}: values {values.shape} and grads {grads.shape} must be one (P,)"
+            )
         if self.steps == 0:
             for name in self.vectors:
                 setattr(self, name, np.zeros_like(values))
@@ -96,9 +98,7 @@ class Adam(Optimizer):
         self.weight_decay = as_float(weight_decay, "Adam", "weight_decay", minimum=0)
 
     def _update(self, values: Array, grads: Array, learning_rate: float) -> None:
-        adam_step(
-            values, grads, self.m, self.v, step=self.steps, learning_rate=learning_rate, **self.settings()
-        )
+        adam_step(values, grads, self.m, self.v, step=self.steps, learning_rate=learning_rate, **self.settings())
 
     m: Array
     v: Array
@@ -123,9 +123,7 @@ class RMSPropMomentum(Optimizer):
 
     vectors = ("m", "v")
 
-    def __init__(
-        self, decay: float = 0.95, floor: float = 1e-2, momentum: float = 0.5, momentum_from: int = 6
-    ) -> None:
+    def __init__(self, decay: float = 0.95, floor: float = 1e-2, momentum: float = 0.5, momentum_from: int = 6) -> None:
         super().__init__()
         self.decay = as_float(decay, "RMSPropMomentum", "decay", minimum=0, below=1)
         self.floor = as_float(floor, "RMSPropMomentum", "floor", above=0)
@@ -208,7 +206,7 @@ class ExponentialDecay(Schedule):
 
 
 class Cosine(Schedule):
-    """Down from `rate` to 0 along half a cosine over the whole run, after a linear rise during the first `warmup` steps.
+    """Down from `rate` to 0 along half a cosine over the run, after a linear rise during the first `warmup` steps.
 
     Examples
     --------
@@ -231,7 +229,9 @@ def get_schedule(rate: float | Schedule) -> Schedule:
     if isinstance(rate, Schedule):
         return rate
     if callable(rate):
-        raise NiceTypeError(f"learning_rate: expected a number or a Schedule, got {rate!r}; subclass nice_np.optim.Schedule")
+        raise NiceTypeError(
+            f"learning_rate: expected a number or a Schedule, got {rate!r}; subclass nice_np.optim.Schedule"
+        )
     return Constant(as_float(rate, "fit", "learning_rate", above=0))
 
 

@@ -16,7 +16,7 @@ from nice_np.checks import Array
 from nice_np.errors import NiceTypeError, NiceValueError
 
 
-class Module(metaclass=ABCMeta):
+class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abstract methods)
     """Something with parameters and with children that have parameters.
 
     A layer writes ordinary arrays in ``__init__`` and names them: ``param_names = ("W", "b")`` announces

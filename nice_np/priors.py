@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import log, pi, sqrt
-from typing import Any
 
 import numpy as np
 
@@ -54,7 +53,8 @@ class StandardNormal(Prior):
     def log_prob(self, z: Array) -> Array:
         # The sum of squares as a product of a row with itself: no (N, D) temporary.
         squares: Array = np.einsum("nd,nd->n", z, z)  # (N,)
-        return -0.5 * squares - z.dtype.type(0.5 * log(2 * pi) * z.shape[1])
+        log_p: Array = -0.5 * squares - z.dtype.type(0.5 * log(2 * pi) * z.shape[1])
+        return log_p
 
     def grad_log_prob(self, z: Array) -> Array:
         return -z  # d(-z^2/2)/dz
@@ -81,10 +81,12 @@ class StandardLogistic(Prior):
         # softplus(z) + softplus(-z) = |z| + 2 log(1 + e^-|z|): the exponent is never positive, so nothing overflows.
         size = np.abs(z)  # (N, D)
         with np.errstate(under="ignore"):  # e^-1000 is 0, and rightly so
-            return -(size + 2 * np.log1p(np.exp(-size))).sum(axis=1)
+            log_p: Array = -(size + 2 * np.log1p(np.exp(-size))).sum(axis=1)
+        return log_p
 
     def grad_log_prob(self, z: Array) -> Array:
-        return -np.tanh(0.5 * z)  # -sigmoid(z) + sigmoid(-z) = -tanh(z/2)
+        gradient: Array = -np.tanh(0.5 * z)  # -sigmoid(z) + sigmoid(-z) = -tanh(z/2)
+        return gradient
 
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
         shape = (as_int(n, "StandardLogistic", "n", 0), as_int(dim, "StandardLogistic", "dim", 1))
@@ -108,9 +110,5 @@ def get_prior(prior: str | Prior) -> Prior:
         return PRIORS[as_choice(prior, PRIORS, "prior", "prior")]()
     missing = [name for name in ("log_prob", "grad_log_prob", "sample") if not callable(getattr(prior, name, None))]
     if missing:
-        raise NiceTypeError(f"prior: expected {' or '.join(PRIORS)} or a Prior; {_say(prior)} lacks {', '.join(missing)}")
+        raise NiceTypeError(f"prior: expected {' or '.join(PRIORS)} or a Prior; {prior!r} lacks {', '.join(missing)}")
     return prior
-
-
-def _say(thing: Any) -> str:
-    return f"{type(thing).__name__} {thing!r}"

@@ -21,6 +21,7 @@ from nice_np.history import History
 
 CONTENTS = ("model.npz", "checkpoint.npz", "metrics.json", "history.csv", "figures")
 SPLITS = ("train", "validation", "test")
+NOISE_SEED = 1  # of the dequantisation noise under which a finished model is scored
 
 
 def prepare_folder(folder: Path, *, keep: bool, force: bool) -> None:
@@ -77,7 +78,10 @@ def environment() -> dict[str, Any]:
     names = ("nice-np", "numpy", "scipy", "numba", "matplotlib")
     versions = {"python": platform.python_version(), **{name: _version(name) for name in names}}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = {"cores": cores, **{k: os.environ[k] for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if k in os.environ}}
+    threads = {
+        "cores": cores,
+        **{k: os.environ[k] for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if k in os.environ},
+    }
     return {"versions": versions, "threads": threads, "machine": platform.machine(), "system": platform.system()}
 
 
@@ -98,7 +102,9 @@ def write_text(path: Path, text: str) -> None:
         raise NiceFileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_results(folder: Path, flow: Flow, metrics: dict[str, Any], history: History, metadata: dict[str, Any]) -> None:
+def write_results(
+    folder: Path, flow: Flow, metrics: dict[str, Any], history: History, metadata: dict[str, Any]
+) -> None:
     """model.npz, metrics.json and history.csv."""
     flow.save(folder / "model.npz", metadata)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")

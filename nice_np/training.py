@@ -36,7 +36,7 @@ from nice_np.training_state import TrainingState, fingerprint, load_state, save_
 EXPLODED = 1e4  # nats per dimension above the first loss: no flow comes back from there
 
 
-class StopTraining(Exception):  # noqa: N818 (a request, not an error)
+class StopTraining(Exception):
     """Raise it in a callback to end training after this epoch, as if the last one had been reached."""
 
 
@@ -214,7 +214,9 @@ class _Training:
             generator = as_rng(rng, "fit")
             self.validation_seed = int(generator.integers(2**63))
             self.state = TrainingState(generator)
-        self.validation = None if held_out is None else self._prepared(held_out, np.random.default_rng(self.validation_seed))
+        self.validation = (
+            None if held_out is None else self._prepared(held_out, np.random.default_rng(self.validation_seed))
+        )
 
     def run(self, progress: bool) -> History:
         state, done = self.state, self._done()

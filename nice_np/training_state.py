@@ -81,9 +81,7 @@ def save_state(
     save(path, "checkpoint", flow, metadata, extra)
 
 
-def load_state(
-    path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str, Any]
-) -> tuple[TrainingState, int]:
+def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str, Any]) -> tuple[TrainingState, int]:
     """Read a checkpoint into `flow` and `optimizer`; returns the state and the seed of the validation noise.
 
     Raises

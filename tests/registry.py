@@ -12,9 +12,9 @@ from nice_np import (
     MultiplicativeCoupling,
     Partition,
     Permutation,
+    Standardize,
     StandardLogistic,
     StandardNormal,
-    Standardize,
 )
 
 
@@ -47,7 +47,7 @@ def chain(rng):
 
 
 COUPLINGS = {
-    f"{law.__name__}-{name}": lambda rng, law=law, settings=settings: coupling(law, Partition.odd_even(5), rng, **settings)
+    f"{law.__name__}-{name}": lambda rng, law=law, kw=settings: coupling(law, Partition.odd_even(5), rng, **kw)
     for law, name, settings in [
         (AdditiveCoupling, "relu", {}),
         (AdditiveCoupling, "tanh", {"activation": "tanh"}),

@@ -193,7 +193,13 @@ def test_longer_than_it_should_be(server, tmp_path):
 
 def test_deadline_holds_against_a_dripping_server(server, tmp_path):
     server.answers = [drip]
-    fails(tmp_path, server.url, server.url, message="out of time", deadline=0.3)
+    fails(tmp_path, server.url, message="out of time after", deadline=0.5)
+
+
+def test_deadline_is_for_all_mirrors_together(server, tmp_path):
+    server.answers = [drip]
+    fails(tmp_path, server.url, server.url, message="out of time after .*out of time", deadline=0.5)
+    assert len(server.requests) == 1
 
 
 def test_silent_server(server, tmp_path, monkeypatch):

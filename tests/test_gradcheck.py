@@ -382,6 +382,31 @@ def test_nll_that_is_not_the_mean_fails(x, rng):
     assert failed(check_gradients(Sum(5, rng), x)) == {"nll: value"}
 
 
+def test_a_gradient_left_over_from_the_last_call_fails(x, rng):
+    class LeftOver(GaussianFlow):
+        total = 0.0
+
+        def nll_and_grad(self, x):
+            nll, grads = super().nll_and_grad(x)
+            self.total = self.total + grads
+            return nll, self.total
+
+    report = check_gradients(LeftOver(5, rng), x)
+    assert failed(report) == {"nll: scale.w", "nll: shift.b"}
+    assert "same factor 2" in report.failures[0].hint
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6])
+def test_rounding_of_a_large_log_density_is_no_error_and_hides_none(offset, rng):
+    class Shifted(LogisticPrior):
+        def log_prob(self, z):
+            return super().log_prob(z) - offset
+
+    z = rng.standard_normal((50, 5))
+    assert check_gradients(Shifted(), z).passed
+    assert failed(check_gradients(Shifted(WRONG), z)) == {"log_prob: z"}
+
+
 # -- kinks --------------------------------------------------------------------------------------------------------
 
 

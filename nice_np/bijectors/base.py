@@ -44,7 +44,7 @@ class Bijector(Module):
 
     @abstractmethod
     def inverse(self, z: Array) -> tuple[Array, Array, Any]:
-        """x = f^-1(z), with the log-determinant of the inverse map itself (minus that of forward, at the same point)."""
+        """x = f^-1(z), with the log-determinant of the inverse map itself: minus that of forward at x."""
 
     @abstractmethod
     def backward(self, dz: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:

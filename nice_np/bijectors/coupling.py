@@ -56,7 +56,7 @@ class Coupling(Bijector):
             raise NiceTypeError(f"{type(self).__name__}: partition must be a Partition, got {partition!r}")
         if not isinstance(conditioner, Module):
             raise NiceTypeError(
-                f"{type(self).__name__}: conditioner must be a nice_np.Module with forward and backward, got {conditioner!r}"
+                f"{type(self).__name__}: conditioner must be a Module with forward and backward, got {conditioner!r}"
             )
         self.partition = partition
         self.dim = partition.dim

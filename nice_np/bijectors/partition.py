@@ -42,7 +42,9 @@ class Partition:
             raise NiceValueError("Partition: a coupling layer needs at least 2 features, got dim = 1")
         idx_a = as_real_array(idx_a, "Partition", "idx_a")
         if idx_a.size and idx_a.dtype.kind not in "iu":
-            raise NiceTypeError(f"Partition: idx_a must hold whole numbers, got dtype {idx_a.dtype}; use np.flatnonzero(mask)")
+            raise NiceTypeError(
+                f"Partition: idx_a must hold whole numbers, got dtype {idx_a.dtype}; use np.flatnonzero(mask)"
+            )
         if idx_a.ndim != 1 or not 0 < len(np.unique(idx_a)) == len(idx_a) < dim:
             raise NiceValueError(
                 f"Partition: idx_a must be a list of 1 to {dim - 1} different features, got shape {idx_a.shape}"
@@ -90,7 +92,7 @@ class Partition:
 
 
 def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, int] | None = None) -> Partition:
-    """The partition called "odd-even", "halves" or "checkerboard" (which needs `image_shape`), or a Partition itself."""
+    """The partition called "odd-even", "halves" or "checkerboard" (needs `image_shape`), or a Partition as it is."""
     if isinstance(partition, Partition):
         if partition.dim != dim:
             raise NiceValueError(f"partition: has {partition.dim} features, expected {dim}")

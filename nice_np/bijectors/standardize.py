@@ -38,7 +38,8 @@ class Standardize(Bijector):
         self.std = self._vector(std, "std")  # (D,)
         if self.mean.shape != self.std.shape or self.mean.dtype != self.std.dtype:
             raise NiceValueError(
-                f"Standardize: mean {self.mean.shape} {self.mean.dtype} and std {self.std.shape} {self.std.dtype} differ"
+                f"Standardize: mean {self.mean.shape} {self.mean.dtype} and std {self.std.shape} {self.std.dtype} "
+                "must have the same shape and dtype"
             )
         if not (self.std > 0).all():
             raise NiceValueError(f"Standardize: std must be > 0, got {self.std.min()} in feature {self.std.argmin()}")
