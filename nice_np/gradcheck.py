@@ -23,8 +23,8 @@ __all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
 OWNER = "check_gradients"
 Found = tuple[list[Row], tuple[str, ...]]  # the rows, and notes for the reader
 PROTOCOLS = """\
-  a bijector:  forward(x) -> (z, log_det, cache), backward(dz, dlog_det, cache) -> dx,
-               and, where it has them, inverse(z) and inverse_backward(dx, dlog_det, cache)
+  a bijector:  forward(x) -> (z, log_det, cache), backward(dz, dlog_det, cache) -> dx; perhaps also inverse(z) and
+               inverse_backward(dx, dlog_det, cache) -> dz
   a layer:     forward(x) -> (y, cache), backward(dy, cache) -> dx
   a prior:     log_prob(z) -> (N,), grad_log_prob(z) -> (N, D)
   a flow:      nll_and_grad(x) -> (nll, gradient (P,)), log_prob(x), grad_log_prob(x), params.values, params.slots"""
@@ -67,13 +67,12 @@ def check_gradients(
     Returns
     -------
     GradientReport
-        True if all is right; prints the largest error of each array, and for a failure where it is and what it looks
-        like.
+        True if all is right; prints the largest error of each array, and of a failure place, size and likely cause.
 
     Raises
     ------
     NiceTypeError
-        If `obj` obeys none of the protocols or cannot be copied, or `x` is not an array of numbers.
+        If `obj` obeys no protocol or cannot be copied, or `x` is not an array of numbers.
     NiceValueError
         If `x` is not a finite (N, D) array with N >= 1, a setting is out of range, or an output has a wrong shape.
 
@@ -83,8 +82,7 @@ def check_gradients(
     and the rows "log_det" take the volume term alone (each element of arrays up to ``max_coordinates // 20``).
     The rows "cancellation" need no step: ``inverse_backward(backward(dz))`` is dz, and the two passes' parameter
     gradients cancel, as forward followed by inverse is the identity whatever the parameters are.
-    The check works on a deep copy in float64; `obj` and `x` stay as they are.  `nice_np.gradcheck_differences`
-    explains what happens at the kinks of a ReLU.
+    The check works on a deep copy in float64.  See `nice_np.gradcheck_differences` for the kinks of a ReLU.
 
     Examples
     --------
@@ -187,8 +185,7 @@ def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
         z = np.array(outputs[0], dtype=np.float64)  # (N, D), a point that inverse can map
         back = Pass("inverse", obj.inverse, obj.inverse_backward, parameters)
         rows += _check_pass(back, z, settings) + _check_cancellation(there, back, x, settings)
-    notes = () if parameters() else ("no parameters found: an array W counts when a dW lies beside it",)
-    return rows, notes
+    return rows, () if parameters() else ("no parameters found: an array W counts when a dW lies beside it",)
 
 
 def _check_pass(passing: Pass, x: Array, settings: Settings) -> list[Row]:
@@ -196,14 +193,13 @@ def _check_pass(passing: Pass, x: Array, settings: Settings) -> list[Row]:
     *outputs, _ = passing.forward(x.copy())
     weights = [_random_weights(output, settings.rng) for output in outputs]
     rows = _check_functional(passing, x, weights, settings)
-    if len(outputs) == 2:
-        volume = passing._replace(name=f"{passing.name} log_det")
-        few = settings._replace(max_coordinates=max(1, settings.max_coordinates // 20))
-        weights[0] = np.zeros_like(weights[0])
-        found = _check_functional(volume, x, weights, few)
-        rows = [_blame_log_det(row, found) for row in rows]
-        rows += [row for row in found if row.max_error != 0.0]  # 0.0: log_det does not depend on this array
-    return rows
+    if len(outputs) == 1:
+        return rows
+    volume = passing._replace(name=f"{passing.name} log_det")
+    few = settings._replace(max_coordinates=max(1, settings.max_coordinates // 20))
+    found = _check_functional(volume, x, [np.zeros_like(weights[0]), weights[1]], few)
+    rows = [_blame_log_det(row, found) for row in rows]
+    return rows + [row for row in found if row.max_error != 0.0]  # 0.0: log_det does not depend on this array
 
 
 def _blame_log_det(row: Row, found: list[Row]) -> Row:
@@ -217,10 +213,9 @@ def _blame_log_det(row: Row, found: list[Row]) -> Row:
 
 def _random_weights(output: Any, rng: np.random.Generator) -> Array:
     """Weights G that make L = sum(G * output) about 1 in size, so that rounding stays far below atol."""
-    output = np.asarray(output, dtype=np.float64)
-    size = max(1.0, float(np.sqrt(np.mean(output**2))))
-    weights: Array = rng.standard_normal(output.shape) / np.sqrt(output.size)
-    return weights / size if np.isfinite(size) else weights
+    size = float(np.sqrt(np.mean(np.square(output, dtype=np.float64))))
+    weights: Array = rng.standard_normal(np.shape(output)) / np.sqrt(np.size(output))
+    return weights / size if 1 < size < np.inf else weights
 
 
 def _check_functional(passing: Pass, x: Array, weights: list[Array], settings: Settings) -> list[Row]:

@@ -2,7 +2,8 @@
 
     python scripts/make_digits.py FOLDER [--output digits.npz]
 
-FOLDER holds the four IDX files.  The same input gives the same arrays always, and the same bytes with the same zlib.
+FOLDER holds the four IDX files; nice_np must be installed (pip install -e .).  The same input gives the same arrays
+always, and the same bytes with the same zlib.
 """
 
 from __future__ import annotations

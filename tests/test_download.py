@@ -55,10 +55,11 @@ def drip(handler):
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(CONTENT)))
     handler.end_headers()
-    for _ in range(150):
+    for _ in range(300):
         handler.wfile.write(b"a")
         if handler.server.stopping.wait(0.02):
-            break
+            return
+    handler.server.dripped_out.set()
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ def server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.requests, server.answers, server.stopping = [], [send()], threading.Event()
+        server.dripped_out = threading.Event()
         server.url = f"http://127.0.0.1:{server.server_address[1]}/file.gz"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -194,6 +196,7 @@ def test_longer_than_it_should_be(server, tmp_path):
 def test_deadline_holds_against_a_dripping_server(server, tmp_path):
     server.answers = [drip]
     fails(tmp_path, server.url, message="out of time after", deadline=0.5)
+    assert not server.dripped_out.is_set()  # given up before the server did
 
 
 def test_deadline_is_for_all_mirrors_together(server, tmp_path):

@@ -1,0 +1,129 @@
+"""Optimisers against a plain step-by-step reading of their formulas; schedules; clipping."""
+
+import numpy as np
+import pytest
+
+from nice_np import SGD, Adam, Constant, Cosine, ExponentialDecay, NiceTypeError, NiceValueError, RMSPropMomentum
+from nice_np.optim import clip_by_norm, get_optimizer, get_schedule
+
+
+def gradient(values, step):
+    return np.cos(values * (step + 1)) + 0.1 * step
+
+
+def test_adam_is_the_papers_algorithm(rng):
+    values = rng.normal(size=7)
+    expected, m, v = values.copy(), np.zeros(7), np.zeros(7)
+    adam = Adam(beta1=0.8, beta2=0.95, eps=1e-4, weight_decay=0.2)
+    for t in range(1, 20):
+        g = gradient(expected, t)
+        adam.step(values, gradient(values, t), learning_rate=0.05)
+        m = 0.8 * m + 0.2 * g
+        v = 0.95 * v + 0.05 * g**2
+        m_hat, v_hat = m / (1 - 0.8**t), v / (1 - 0.95**t)
+        expected = expected - 0.05 * 0.2 * expected - 0.05 * m_hat / (np.sqrt(v_hat) + 1e-4)
+        np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+def test_rmsprop_momentum_is_the_original_code(rng):
+    values = rng.normal(size=7)
+    expected, m, v = values.copy(), np.zeros(7), np.zeros(7)
+    rule = RMSPropMomentum()
+    t = 0
+    for epoch in range(1, 9):
+        rule.start_epoch(epoch)
+        for _ in range(3):
+            g = 1e-2 * gradient(expected, t)  # small enough that the floor matters
+            rule.step(values, 1e-2 * gradient(values, t), learning_rate=1e-3)
+            v = 0.95 * v + 0.05 * g * g
+            m = (0.5 if epoch > 5 else 0.0) * m - 1e-3 * g / np.maximum(np.sqrt(v), 1e-2)
+            expected = expected + m
+            np.testing.assert_allclose(values, expected, rtol=1e-12)
+            t += 1
+
+
+def test_sgd_with_momentum(rng):
+    values = rng.normal(size=4)
+    expected, m = values.copy(), np.zeros(4)
+    sgd = SGD(momentum=0.7)
+    for t in range(5):
+        g = gradient(expected, t)
+        sgd.step(values, gradient(values, t), learning_rate=0.1)
+        m = 0.7 * m - 0.1 * g
+        expected = expected + m
+        np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", [Adam, RMSPropMomentum, SGD])
+def test_a_restored_optimizer_goes_on_to_the_bit(make, rng):
+    values = rng.normal(size=50)
+    whole = make()
+    for t in range(4):
+        whole.step(values, gradient(values, t), 1e-2)
+    resumed, copy = make(), values.copy()
+    resumed.restore(whole.steps, {name: vector.copy() for name, vector in whole.state().items()})
+    for t in range(4, 8):
+        whole.step(values, gradient(values, t), 1e-2)
+        resumed.step(copy, gradient(copy, t), 1e-2)
+    np.testing.assert_array_equal(values, copy)
+
+
+@pytest.mark.parametrize("make", [Adam, RMSPropMomentum, SGD])
+def test_dtype_is_kept_and_gradients_untouched(make, rng):
+    values, grads = rng.normal(size=(2, 9)).astype(np.float32)
+    before = grads.copy()
+    make().step(values, grads, 1e-2)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(grads, before)
+
+
+def test_schedules():
+    assert Constant(0.1)(7, 0.9) == 0.1
+    decay = ExponentialDecay(1e-3, factor=1.0005, minimum=1e-4)
+    assert decay(0, 0.0) == 1e-3
+    assert decay(100, 0.0) == pytest.approx(1e-3 / 1.0005**100, rel=1e-12)
+    assert decay(10_000, 0.0) == 1e-4
+    cosine = Cosine(2.0, warmup=4)
+    assert [cosine(step, 0.0) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert cosine(10, 0.5) == pytest.approx(1.0)
+    assert cosine(10, 1.0) == cosine(10, 1.7) == 0.0
+    assert repr(cosine) == "Cosine(rate=2, warmup=4)"
+    assert get_schedule(cosine) is cosine
+    assert get_schedule(0.3)(0, 0.0) == 0.3
+
+
+def test_clipping(rng):
+    grads = np.array([3.0, 4.0])
+    assert clip_by_norm(grads, 10.0) == 5.0
+    np.testing.assert_array_equal(grads, [3.0, 4.0])
+    assert clip_by_norm(grads, 1.0) == 5.0
+    np.testing.assert_allclose(grads, [0.6, 0.8])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: Adam(beta1=1.0),
+        lambda: Adam(eps=0.0),
+        lambda: Adam(weight_decay=-1),
+        lambda: RMSPropMomentum(floor=0),
+        lambda: SGD(momentum=-0.1),
+        lambda: Constant(0),
+        lambda: Cosine(float("nan")),
+        lambda: ExponentialDecay(1e-3, factor=0.9),
+        lambda: get_optimizer("adamw"),
+        lambda: get_schedule(-1.0),
+        lambda: Adam().step(np.zeros(3), np.zeros(4), 0.1),
+        lambda: Adam().step(np.zeros((3, 1)), np.zeros((3, 1)), 0.1),
+    ],
+)
+def test_bad_settings(bad):
+    with pytest.raises(NiceValueError):
+        bad()
+
+
+def test_wrong_types():
+    with pytest.raises(NiceTypeError):
+        get_schedule(lambda step: 0.1)
+    with pytest.raises(NiceTypeError):
+        Adam(beta1="0.9")
