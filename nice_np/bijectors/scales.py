@@ -11,30 +11,38 @@ s must never reach 0 or infinity, or the inverse would divide by it: r is clippe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from math import exp, inf, log
-from typing import NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
 from nice_np.checks import Array, as_choice
 
 LIMIT = 30.0  # of |log s|
-BOUND = 2.0  # B of the tanh scale
-SHIFT = log(exp(1) - 1)  # softplus(SHIFT) = 1
 
 
-class Scale(NamedTuple):
-    """A map r -> log s and its derivative, the latter written in terms of log s.
+class Scale(ABC):
+    """A map r -> log s, elementwise, and its derivative, the latter written in terms of log s.
 
-    The raw output is first clipped to [low, high].
+    Attributes
+    ----------
+    name : str
+    low, high : float
+        r is clipped to this interval first.
     """
 
-    name: str
-    low: float
-    high: float
-    log_of: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
+    name: ClassVar[str]
+    low: ClassVar[float] = -inf
+    high: ClassVar[float] = inf
+
+    @abstractmethod
+    def log_of(self, r: Array) -> Array:
+        """log s for r within [low, high]."""
+
+    @abstractmethod
+    def slope(self, log_s: Array) -> Array:
+        """d log s / dr."""
 
     def forward(self, r: Array) -> Array:
         """log s, of r's shape."""
@@ -46,33 +54,64 @@ class Scale(NamedTuple):
         return dlog_s * self.slope(log_s) * inside
 
 
-SCALES = {
-    scale.name: scale
-    for scale in (
-        Scale("exp", -LIMIT, LIMIT, lambda r: r, np.ones_like),
-        Scale(
-            "tanh",
-            -inf,
-            inf,
-            lambda r: BOUND * np.tanh(r / BOUND),
-            lambda log_s: 1 - (log_s / BOUND) ** 2,  # 1 - tanh^2
-        ),
-        Scale(
-            "sigmoid",
-            -LIMIT - 2,
-            LIMIT,
-            lambda r: -np.log1p(np.exp(-(r + 2))),
-            lambda log_s: -np.expm1(log_s),  # d log sigmoid = 1 - sigmoid = 1 - s
-        ),
-        Scale(
-            "softplus",
-            -LIMIT - SHIFT,
-            exp(LIMIT),
-            lambda r: np.log(np.logaddexp(0, r + SHIFT)),
-            lambda log_s: -np.expm1(-np.exp(log_s)) * np.exp(-log_s),  # sigmoid(a) / softplus(a) = (1 - e^-s) / s
-        ),
-    )
-}
+class ExpScale(Scale):
+    """log s = r."""
+
+    name = "exp"
+    low, high = -LIMIT, LIMIT
+
+    def log_of(self, r: Array) -> Array:
+        return r
+
+    def slope(self, log_s: Array) -> Array:
+        return np.ones_like(log_s)
+
+
+class TanhScale(Scale):
+    """log s = B tanh(r / B)."""
+
+    name = "tanh"
+    bound: ClassVar[float] = 2.0
+
+    def log_of(self, r: Array) -> Array:
+        log_s: Array = self.bound * np.tanh(r / self.bound)
+        return log_s
+
+    def slope(self, log_s: Array) -> Array:
+        slope: Array = 1 - (log_s / self.bound) ** 2  # tanh' = 1 - tanh^2
+        return slope
+
+
+class SigmoidScale(Scale):
+    """log s = log sigmoid(r + 2)."""
+
+    name = "sigmoid"
+    low, high = -LIMIT - 2, LIMIT
+
+    def log_of(self, r: Array) -> Array:
+        return -np.log1p(np.exp(-(r + 2)))
+
+    def slope(self, log_s: Array) -> Array:
+        return -np.expm1(log_s)  # (log sigmoid)' = 1 - sigmoid = 1 - s
+
+
+class SoftplusScale(Scale):
+    """log s = log softplus(r + c)."""
+
+    name = "softplus"
+    shift: ClassVar[float] = log(exp(1) - 1)  # softplus(shift) = 1
+    low, high = -LIMIT - shift, exp(LIMIT)
+
+    def log_of(self, r: Array) -> Array:
+        return np.log(np.logaddexp(0, r + self.shift))
+
+    def slope(self, log_s: Array) -> Array:
+        s = np.exp(log_s)
+        slope: Array = -np.expm1(-s) / s  # (log softplus)'(a) = sigmoid(a) / softplus(a) = (1 - e^-s) / s
+        return slope
+
+
+SCALES: dict[str, Scale] = {scale.name: scale for scale in (ExpScale(), TanhScale(), SigmoidScale(), SoftplusScale())}
 
 
 def get_scale(name: str) -> Scale:
@@ -80,7 +119,7 @@ def get_scale(name: str) -> Scale:
 
     Examples
     --------
-    >>> np.exp(get_scale("softplus").forward(np.array([0.0, 1e6]))).round(3)
-    array([1.00000000e+00, 1.00000054e+06])
+    >>> np.exp(get_scale("softplus").forward(np.array([0.0, 5.0]))).round(3)
+    array([1.   , 5.545])
     """
     return SCALES[as_choice(name, SCALES, "scale", "scale")]

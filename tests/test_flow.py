@@ -1,0 +1,340 @@
+"""Flow: likelihood, sampling, gradients, units, chunks, and what it says to bad input."""
+
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from registry import shaken
+from scipy import stats
+
+from nice_np import (
+    AffineCoupling,
+    Chain,
+    DiagonalScaling,
+    Flow,
+    MultiplicativeCoupling,
+    NiceOverflowError,
+    NiceTypeError,
+    NiceValueError,
+    Partition,
+    Standardize,
+    check_gradients,
+    flow,
+    nice,
+    real_nvp,
+    to_bits_per_dim,
+)
+
+
+@pytest.fixture(params=["nice", "real_nvp"])
+def model(request, rng):
+    build = {"nice": nice, "real_nvp": real_nvp}[request.param]
+    return shaken(build(5, couplings=3, hidden=(6, 5), dtype=np.float64, rng=0), rng)
+
+
+def test_log_prob_is_prior_plus_log_det(model, rng):
+    x = rng.normal(size=(7, 5))
+    z, log_det, _ = model.bijector.forward(x)
+    np.testing.assert_allclose(model.log_prob(x), model.prior.log_prob(z) + log_det, rtol=1e-13)
+    np.testing.assert_array_equal(model.encode(x), z)
+    np.testing.assert_allclose(model.decode(z), x, rtol=1e-10, atol=1e-10)
+
+
+def test_a_scaled_gaussian_is_the_closed_form(rng):
+    std, mean = np.array([0.5, 2.0, 3.0]), np.array([1.0, -1.0, 0.0])
+    gaussian = Flow("normal", Standardize(mean, std))
+    x = rng.normal(size=(20, 3))
+    expected = stats.multivariate_normal(mean, np.diag(std**2)).logpdf(x)
+    np.testing.assert_allclose(gaussian.log_prob(x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("prior", ["normal", "logistic"])
+@pytest.mark.parametrize("law", [None, "nice", AffineCoupling, MultiplicativeCoupling])
+def test_densities_integrate_to_one(prior, law, rng):
+    if law is None:
+        model = Flow(prior, shaken(DiagonalScaling(2), rng))
+    elif law == "nice":
+        model = shaken(nice(2, couplings=3, hidden=(8,), prior=prior, dtype=np.float64, rng=0), rng)
+    else:
+        from registry import coupling
+
+        parts = Partition.odd_even(2), Partition.odd_even(2).swapped(), Partition.odd_even(2)
+        model = Flow(prior, Chain([coupling(law, part, rng, activation="tanh") for part in parts]))
+    edges = np.linspace(-60, 60, 2401)
+    step = edges[1] - edges[0]
+    points = np.stack(np.meshgrid(edges, edges), axis=-1).reshape(-1, 2)
+    total = np.exp(model.log_prob(points)).sum() * step**2
+    assert abs(total - 1) < 2e-3
+
+
+def test_nll_and_grad_is_the_gradient_of_the_mean(model, rng):
+    x = rng.normal(size=(6, 5))
+    nll, grads = model.nll_and_grad(x)
+    assert nll == pytest.approx(-model.log_prob(x).mean(), rel=1e-13)
+    assert grads is model.params.grads
+    first = grads.copy()
+    np.testing.assert_array_equal(model.nll_and_grad(x)[1], first)  # fresh each time, not accumulated
+    check_gradients(model, x, rng=rng).raise_if_failed()
+
+
+def test_the_mean_does_not_depend_on_the_batch(model, rng):
+    x = rng.normal(size=(6, 5))
+    nll, grads = model.nll_and_grad(x)
+    grads = grads.copy()
+    twice_nll, twice = model.nll_and_grad(np.concatenate([x, x]))
+    assert twice_nll == pytest.approx(nll, rel=1e-12)
+    np.testing.assert_allclose(twice, grads, rtol=1e-9, atol=1e-12)
+
+
+def test_grad_log_prob_leaves_parameter_gradients_alone(model, rng):
+    x = rng.normal(size=(3, 5))
+    model.params.grads[:] = 7
+    model.grad_log_prob(x)
+    np.testing.assert_array_equal(model.params.grads, 7)
+
+
+def test_scipy_can_train_a_flow(rng):
+    from scipy.optimize import minimize
+
+    model = shaken(nice(2, couplings=3, hidden=(8,), prior="normal", dtype=np.float64, rng=0), rng, 0.1)
+    x = rng.normal([1.0, -1.0], [0.5, 2.0], size=(300, 2))
+
+    def loss(values):
+        model.params.values[:] = values
+        nll, grads = model.nll_and_grad(x)
+        return nll, grads.copy()
+
+    start = model.params.values.copy()
+    result = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 60})
+    gaussian = -stats.norm([1.0, -1.0], [0.5, 2.0]).logpdf(x).sum(axis=1).mean()
+    assert result.fun < gaussian + 0.02
+
+
+def test_chunks_give_the_same_answer(model, rng, monkeypatch):
+    x = rng.normal(size=(50, 5))
+    whole = model.log_prob(x), model.encode(x), model.decode(x), model.grad_log_prob(x)
+    monkeypatch.setattr(flow, "CHUNK", 7)
+    parts = model.log_prob(x), model.encode(x), model.decode(x), model.grad_log_prob(x)
+    for a, b in zip(whole, parts, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_rows_are_independent(model, rng):
+    x = rng.normal(size=(11, 5))
+    order = rng.permutation(11)
+    np.testing.assert_allclose(model.log_prob(x)[order], model.log_prob(x[order]), rtol=1e-12)
+    np.testing.assert_allclose(model.log_prob(x[3:4]), model.log_prob(x)[3:4], rtol=1e-12)
+
+
+def test_samples(model):
+    a, b = model.sample(6, rng=1), model.sample(6, rng=1)
+    np.testing.assert_array_equal(a, b)
+    assert a.shape == (6, 5)
+    assert not np.array_equal(a, model.sample(6, rng=2))
+    np.testing.assert_allclose(
+        model.encode(model.sample(6, rng=1, temperature=0.5)), 0.5 * model.encode(a), rtol=1e-6, atol=1e-9
+    )
+    np.testing.assert_allclose(model.sample(2, rng=1, temperature=0), model.decode(np.zeros((2, 5))), rtol=1e-12)
+    assert model.sample(0, rng=0).shape == (0, 5)
+
+
+def test_sampled_moments_are_the_models():
+    model = Flow("normal", Standardize([1.0, -2.0], [0.5, 3.0]))
+    x = model.sample(40_000, rng=0)
+    np.testing.assert_allclose(x.mean(axis=0), [1, -2], atol=0.05)
+    np.testing.assert_allclose(x.std(axis=0), [0.5, 3], rtol=0.02)
+
+
+def test_bits_per_dim():
+    class Uniform:
+        """The uniform density on [0, 1]^D as a prior."""
+
+        std = 12**-0.5
+
+        def log_prob(self, z):
+            return np.where(((z >= 0) & (z <= 1)).all(axis=1), 0.0, -1e9)
+
+        def grad_log_prob(self, z):
+            return np.zeros_like(z)
+
+        def sample(self, n, dim, rng=None):
+            return np.random.default_rng(rng).random((n, dim))
+
+    uniform = Flow(Uniform(), Standardize(np.zeros(784), np.ones(784)))
+    x = uniform.sample(3, rng=0)
+    assert abs(uniform.bits_per_dim(x) - 8) < 1e-12
+    rescaled = Flow(Uniform(), Standardize(np.full(784, -1.0), np.full(784, 2.0)))  # the same pixels in [-1, 1]
+    assert abs(rescaled.bits_per_dim(2 * x - 1, bin_width=2 / 256) - 8) < 1e-12
+    assert to_bits_per_dim(1980.50, 784, 1 / 256) == pytest.approx(4.3555, abs=1e-4)
+    with pytest.raises(NiceValueError, match="0 samples"):
+        uniform.bits_per_dim(np.empty((0, 784)))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 16, 64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_round_trip_of_additive_flows_at_any_depth(depth, dtype, scale, rng):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer than three couplings
+        model = nice(9, couplings=depth, hidden=(16, 16), standardize=False, dtype=dtype, rng=0)
+    shaken(model, rng, 0.2)
+    x = (scale * rng.normal(size=(20, 9))).astype(dtype)
+    before_scaling = x
+    for layer in model.bijector.layers[:-1]:
+        before_scaling = layer.forward(before_scaling)[0]
+    back = model.decode(model.encode(x))
+    assert np.abs(before_scaling - x).max() > 1e-2 * scale
+    assert back.dtype == dtype
+    # One rounding error per layer, of the size of the largest number on the way.
+    largest = max(np.abs(x).max(), np.abs(before_scaling).max())
+    assert np.abs(back - x).max() <= 100 * np.finfo(dtype).eps * largest
+
+
+def test_float32_gradient_is_close_to_the_truth(rng):
+    single = shaken(nice(20, couplings=4, hidden=(30, 30), rng=0), rng, 0.15)
+    double = single.astype(np.float64)
+    assert single.dtype == np.float32
+    assert double.dtype == np.float64
+    x = rng.normal(size=(50, 20)).astype(np.float32)
+    _, g32 = single.nll_and_grad(x)
+    _, g64 = double.nll_and_grad(x)
+    assert g32.dtype == np.float32
+    assert np.linalg.norm(g32 - g64) <= 1e-5 * np.linalg.norm(g64)
+    for result in (single.log_prob(x), single.encode(x), single.decode(x), single.sample(2, 0), single.grad_log_prob(x)):
+        assert result.dtype == np.float32
+
+
+# -- bad input ------------------------------------------------------------------------------------------------------
+
+DOORS = ["encode", "decode", "log_prob", "bits_per_dim", "nll_and_grad", "grad_log_prob"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    ("x", "error", "says"),
+    [
+        (np.zeros(5), NiceValueError, r"expected 2-D \(n_samples, n_features\), got shape \(5,\); use \w\[None\]"),
+        (np.zeros((2, 3, 5)), NiceValueError, r"got shape \(2, 3, 5\)"),
+        (1.0, NiceValueError, r"got shape \(\)"),
+        (np.zeros((2, 10)), NiceValueError, "has 10 features, expected 5"),
+        (np.zeros((2, 0)), NiceValueError, "has 0 features, expected 5"),
+        ([[0.0] * 5, [0.0] * 4 + [np.nan]], NiceValueError, "NaN or inf, first in row 1, column 4"),
+        ([[0.0] * 5, [np.inf] + [0.0] * 4], NiceValueError, "NaN or inf, first in row 1, column 0"),
+        (np.zeros((2, 5), complex), NiceValueError, "complex"),
+        (np.full((2, 5), None), NiceTypeError, "object"),
+        (np.full((2, 5), "a"), NiceTypeError, "<U1"),
+        ("hello", NiceTypeError, "dtype"),
+        (None, NiceTypeError, "object"),
+        (np.zeros((2, 5), "M8[s]"), NiceTypeError, "datetime"),
+        (np.zeros(2, dtype=[("a", float)] * 1), NiceTypeError, "dtype"),
+        (np.ma.masked_array(np.zeros((2, 5)), mask=np.eye(2, 5)), NiceValueError, "masked"),
+        ([[1.0, 2.0], [3.0]], NiceValueError, "rectangular"),
+    ],
+)
+def test_bad_input(door, x, error, says, model):
+    with pytest.raises(error, match=says):
+        getattr(model, door)(x)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_inputs_and_parameters_are_left_alone(door, model, rng):
+    x = rng.normal(size=(3, 5))
+    x_before, values_before = x.copy(), model.params.values.copy()
+    getattr(model, door)(x)
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(model.params.values, values_before)
+    x.flags.writeable = False
+    getattr(model, door)(x)
+
+
+def test_no_samples(model):
+    empty = np.empty((0, 5))
+    assert model.encode(empty).shape == model.decode(empty).shape == model.grad_log_prob(empty).shape == (0, 5)
+    assert model.log_prob(empty).shape == (0,)
+    with pytest.raises(NiceValueError, match="0 samples"):
+        model.nll_and_grad(empty)
+
+
+def test_any_real_dtype_and_layout(model, rng, tmp_path):
+    x = rng.integers(0, 2, size=(6, 5))
+    expected = model.log_prob(x.astype(float))
+    np.save(tmp_path / "x.npy", x.astype(float))
+    variants = [x, x.astype(bool), x.astype(np.uint8), x.astype(np.float16), x.astype(">f8"), x.astype(">f4"), x.tolist()]
+    variants += [np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], np.load(tmp_path / "x.npy", mmap_mode="r")]
+    for variant in variants:
+        np.testing.assert_allclose(model.log_prob(variant), expected, rtol=1e-12)
+
+
+def test_overflow_names_the_layer(rng):
+    model = shaken(nice(4, couplings=3, hidden=(4,), prior="normal", rng=0), rng)
+    with pytest.raises(NiceOverflowError, match=r"x\[1, 2\] = 1e\+300 does not fit into float32"):
+        model.log_prob([[0.0] * 4, [0, 0, 1e300, 0]])
+    with pytest.raises(NiceOverflowError, match="log-density of row 0 overflows float32 in StandardNormal"):
+        model.log_prob(np.full((1, 4), 1e25))
+    model.bijector.layers[-1].log_scale = np.full(4, 200.0)
+    with pytest.raises(NiceOverflowError, match=r"row 0 overflows float32 in layer 4 \(DiagonalScaling\)"):
+        model.encode(np.ones((2, 4)))
+    model.bijector.layers[-1].log_scale = np.full(4, -200.0)
+    with pytest.raises(NiceOverflowError, match=r"layer 4 \(DiagonalScaling\)"):
+        model.sample(2, rng=0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda m: m.sample(-1), NiceValueError),
+        (lambda m: m.sample(2.5), NiceTypeError),
+        (lambda m: m.sample(True), NiceTypeError),
+        (lambda m: m.sample(1, rng="seed"), NiceTypeError),
+        (lambda m: m.sample(1, rng=-1), NiceValueError),
+        (lambda m: m.sample(1, temperature=-1), NiceValueError),
+        (lambda m: m.sample(1, temperature=np.nan), NiceValueError),
+        (lambda m: m.astype("int32"), NiceValueError),
+        (lambda m: m.astype("nonsense"), NiceTypeError),
+        (lambda m: m.bits_per_dim(np.zeros((1, 5)), bin_width=0), NiceValueError),
+        (lambda m: Flow("normal", "bijector"), NiceTypeError),
+    ],
+)
+def test_bad_arguments(call, error, model):
+    with pytest.raises(error):
+        call(model)
+
+
+def test_threads_get_the_serial_answer(model, rng):
+    batches = rng.normal(size=(8, 40, 5))
+    expected = [model.log_prob(x) for x in batches]
+    found = [None] * 8
+
+    def work(i):
+        for _ in range(20):
+            found[i] = model.log_prob(batches[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pickle_round_trip(model, rng):
+    x = rng.normal(size=(3, 5))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).log_prob(x), model.log_prob(x))
+
+
+def test_global_state_is_untouched(model, rng):
+    before = np.random.get_state()[1].copy(), np.geterr()  # noqa: NPY002
+    model.sample(3, rng=0)
+    model.nll_and_grad(rng.normal(size=(3, 5)))
+    np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
+    assert np.geterr() == before[1]
+
+
+def test_repr_counts_parameters(model):
+    text = repr(model)
+    assert f"{len(model.params):,} parameters" in text
+    assert "Standardize(dim=5)" in text
