@@ -1,0 +1,433 @@
+"""fit: reproducible, resumable to the bit, honest about divergence, and it learns."""
+
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from nice_np import (
+    SGD,
+    Adam,
+    Constant,
+    Cosine,
+    DiagonalScaling,
+    DivergenceError,
+    Flow,
+    NiceFileError,
+    NiceTypeError,
+    NiceValueError,
+    RMSPropMomentum,
+    Standardize,
+    StopTraining,
+    TrainingInterrupted,
+    dequantize,
+    fit,
+    nice,
+    real_nvp,
+)
+from nice_np.dequantize import moments
+from nice_np.training import start_from_data
+
+
+@pytest.fixture
+def pixels(rng):
+    return rng.integers(0, 256, size=(90, 6)).astype(np.uint8)
+
+
+@pytest.fixture
+def points(rng):
+    return rng.normal([3.0, -1.0, 0.0], [0.1, 2.0, 1.0], size=(100, 3))
+
+
+def small(dim=3, **settings):
+    return nice(dim, couplings=3, hidden=(8,), rng=0, **settings)
+
+
+QUIET = {"batch_size": 25, "progress": False, "rng": 7}
+
+
+def test_it_learns_a_gaussian(rng):
+    std = np.array([0.1, 2.0])
+    x = rng.normal([3.0, -1.0], std, size=(2000, 2))
+    flow = nice(2, hidden=(16,), prior="normal", rng=0)
+    history = fit(flow, x, epochs=5, batch_size=100, progress=False, rng=0)
+    exact = -(np.log(std) + 0.5 * np.log(2 * np.pi) + 0.5).sum()
+    assert flow.log_prob(x).mean() == pytest.approx(exact, abs=0.05)
+    assert history.column("epoch") == [1, 2, 3, 4, 5]
+    assert history.stopped == "epochs"
+
+
+def test_same_seed_same_run(pixels):
+    flows, histories = zip(
+        *[(flow, fit(flow, pixels, validation=pixels[:20], epochs=3, **QUIET)) for flow in (small(6), small(6))],
+        strict=True,
+    )
+    np.testing.assert_array_equal(flows[0].params.values, flows[1].params.values)
+    assert histories[0] == histories[1]
+    other = small(6)
+    fit(other, pixels, epochs=3, **{**QUIET, "rng": 8})
+    assert not np.array_equal(other.params.values, flows[0].params.values)
+
+
+def test_noise_is_fresh_each_time(pixels, monkeypatch):
+    from nice_np import training
+
+    seen = []
+    original = training.dequantize
+    monkeypatch.setattr(training, "dequantize", lambda x, rng, dtype: seen.append(original(x, rng, dtype)) or seen[-1])
+    fit(small(6), pixels[:20], epochs=3, **QUIET)
+    assert len(seen) == 3
+    order = [np.lexsort((np.floor(batch * 256)).T) for batch in seen]
+    fractions = [np.mod(batch[o] * 256, 1) for batch, o in zip(seen, order, strict=True)]
+    assert not np.allclose(fractions[0], fractions[1])
+    np.testing.assert_array_equal(
+        np.floor(seen[0][order[0]] * 256), np.floor(seen[1][order[1]] * 256), "the pixels themselves must be the same"
+    )
+
+
+def test_each_sample_is_seen_once_an_epoch(points, monkeypatch):
+    flow, rows = small(), []
+    original = flow.nll_and_grad
+    monkeypatch.setattr(Flow, "nll_and_grad", lambda self, x: rows.append(len(x)) or original(x))
+    fit(flow, points[:90], epochs=2, **{**QUIET, "batch_size": 40})
+    assert rows == [40, 40, 10, 40, 40, 10]
+
+
+def test_history_reports_the_epochs_mean(points):
+    flow = small()
+    start_from_data(flow, points)
+    before = flow.log_prob(points).mean()
+    history = fit(flow, points, validation=points, epochs=1, learning_rate=1e-12, **QUIET)
+    row = history.rows[0]
+    assert row["train_log_likelihood"] == pytest.approx(before, abs=1e-4)
+    assert row["validation_log_likelihood"] == pytest.approx(before, abs=1e-4)
+    assert row["validation_bits_per_dim"] == pytest.approx(-before / 3 / np.log(2), abs=1e-4)
+
+
+def test_schedule_and_optimizer_see_steps_progress_and_epochs(points):
+    calls = []
+
+    class Spy(Constant):
+        def __call__(self, step, progress):
+            calls.append((step, progress))
+            return 1e-3
+
+    class Epochs(SGD):
+        def start_epoch(self, epoch):
+            calls.append(epoch)
+
+    fit(small(), points, epochs=2, learning_rate=Spy(1.0), optimizer=Epochs(), **{**QUIET, "batch_size": 50})
+    assert calls == [1, (0, 0.0), (1, 0.25), 2, (2, 0.5), (3, 0.75)]
+
+
+def test_best_weights_are_kept(points):
+    flow, seen = small(), []
+    # A rate that wrecks the model later on: the best epoch is not the last.
+    class Rising(Constant):
+        def __call__(self, step, progress):
+            return 1e-3 if step < 8 else 0.3
+
+    history = fit(
+        flow, points, validation=points, epochs=6, learning_rate=Rising(1), optimizer="sgd", clip_norm=1.0,
+        callbacks=[lambda flow, history: seen.append(flow.params.values.copy())], **QUIET,
+    )  # fmt: skip
+    scores = history.column("validation_log_likelihood")
+    assert history.best_epoch == 1 + int(np.argmax(scores)) < 6
+    np.testing.assert_array_equal(flow.params.values, seen[history.best_epoch - 1])
+    assert flow.log_prob(points).mean() == pytest.approx(max(scores), abs=1e-4)
+
+
+def test_patience_and_callbacks_stop(points):
+    flat = small()
+    history = fit(flat, points, validation=points, epochs=50, learning_rate=1e-30, patience=3, **QUIET)
+    assert history.stopped == "patience"
+    assert len(history.rows) == 4
+
+    def stop_after_two(flow, history):
+        if len(history.rows) == 2:
+            raise StopTraining
+
+    history = fit(small(), points, epochs=50, callbacks=[stop_after_two], **QUIET)
+    assert history.stopped == "callback"
+    assert len(history.rows) == 2
+
+
+def test_averaging_returns_a_mean_of_the_weights(points):
+    seen = []
+
+    class Spy(Adam):
+        def _update(self, values, grads, learning_rate):
+            super()._update(values, grads, learning_rate)
+            seen.append(values.copy())
+
+    flow = small(dtype=np.float64)
+    fit(flow, points, epochs=2, optimizer=Spy(), average=1000, **QUIET)
+    np.testing.assert_allclose(flow.params.values, np.mean(seen, axis=0), rtol=1e-10)
+    seen.clear()
+    flow = small(dtype=np.float64)
+    fit(flow, points, epochs=3, optimizer=Spy(), average=4, **QUIET)
+    expected = seen[0]
+    for t, values in enumerate(seen, start=1):
+        expected = expected + max(1 / 4, 1 / t) * (values - expected)
+    np.testing.assert_allclose(flow.params.values, expected, rtol=1e-10)
+
+
+def test_clipping_limits_the_step(points):
+    flow = small(dtype=np.float64)
+    start_from_data(flow, points)
+    before = flow.params.values.copy()
+    fit(flow, points, epochs=1, optimizer="sgd", learning_rate=1.0, clip_norm=1e-3, **{**QUIET, "batch_size": 100})
+    assert np.linalg.norm(flow.params.values - before) == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_time_limit(points):
+    history = fit(small(), points, time_limit=0.3, learning_rate=Cosine(1e-3), **QUIET)
+    assert history.stopped == "time limit"
+    assert 0.3 <= history.rows[-1]["seconds"] < 5
+    assert history.rows[-1]["learning_rate"] < 1e-3
+
+
+# -- the data-dependent start ---------------------------------------------------------------------------------------
+
+
+def test_start_from_data_standardises_pixels(pixels):
+    pixels[:, 2] = 0  # a border pixel: only the dequantisation noise moves it
+    flow = nice(6, hidden=(5,), dtype=np.float64, rng=0)
+    start_from_data(flow, pixels)
+    layer = flow.bijector.layers[0]
+    z, _, _ = layer.forward(dequantize(np.repeat(pixels, 300, axis=0), 0))
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.03)
+    np.testing.assert_allclose(z.std(axis=0), 1, rtol=0.03)
+    assert layer.std.min() == pytest.approx(1 / 256 / np.sqrt(12))
+    before = layer.mean.copy()
+    start_from_data(flow, pixels // 2)  # fitted once and for all
+    np.testing.assert_array_equal(layer.mean, before)
+
+
+def test_moments_of_floats(points):
+    mean, std = moments(points)
+    np.testing.assert_allclose(mean, points.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(std, points.std(axis=0), rtol=1e-12)
+    mean, std = moments(1e8 + np.arange(5000.0).reshape(-1, 1))  # would cancel with E x^2 - (E x)^2 in float32
+    np.testing.assert_allclose(std, np.arange(5000.0).std(), rtol=1e-10)
+
+
+def test_a_constant_feature_is_reported(points):
+    points[:, 1] = 4.0
+    with pytest.warns(UserWarning, match="feature 1 never changes"):
+        fit(small(), points, epochs=1, **QUIET)
+
+
+def test_the_paper_setting_has_no_standardize(pixels):
+    flow = nice(6, hidden=(5,), standardize=False, rng=0)
+    fit(flow, pixels, epochs=1, **QUIET)
+    assert not any(isinstance(layer, Standardize) for layer in flow.bijector.layers)
+
+
+# -- stopping and going on ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "average"), [(lambda: Adam(weight_decay=0.1), 10), (RMSPropMomentum, None), (lambda: SGD(0.5), None)]
+)
+@pytest.mark.parametrize("stop_at", [1, 5, 8, 11])
+def test_a_resumed_run_is_the_same_to_the_bit(optimizer, average, stop_at, pixels, tmp_path):
+    settings = {**QUIET, "epochs": 4, "validation": pixels[:30], "average": average, "learning_rate": Cosine(1e-2)}
+    whole = small(6)
+    expected = fit(whole, pixels, optimizer=optimizer(), **settings)
+
+    class Stopping(type(optimizer())):
+        def _update(self, values, grads, learning_rate):
+            super()._update(values, grads, learning_rate)
+            if self.steps == stop_at:
+                signal.raise_signal(signal.SIGINT)
+
+        __repr__ = type(optimizer()).__repr__
+
+    Stopping.__name__ = type(optimizer()).__name__
+    first = Stopping()
+    vars(first).update(vars(optimizer()))
+    path = tmp_path / "checkpoint.npz"
+    with pytest.raises(TrainingInterrupted, match=rf"stopped by SIGINT at step {stop_at}; saved .*checkpoint.npz"):
+        fit(small(6), pixels, optimizer=first, checkpoint=path, **settings)
+    resumed = small(6)
+    history = fit(resumed, pixels, optimizer=optimizer(), checkpoint=path, resume=True, **{**settings, "rng": None})
+    np.testing.assert_array_equal(resumed.params.values, whole.params.values)
+    assert history == expected
+
+
+def test_a_finished_run_can_be_resumed_and_extended(points, tmp_path):
+    path = tmp_path / "c.npz"
+    settings = {**QUIET, "checkpoint": path, "learning_rate": 1e-3}
+    first = small()
+    history = fit(first, points, epochs=2, **settings)
+    again = small()
+    assert fit(again, points, epochs=2, resume=True, **settings) == history
+    np.testing.assert_array_equal(again.params.values, first.params.values)
+    longer, direct = small(), small()
+    fit(longer, points, epochs=4, resume=True, **settings)
+    fit(direct, points, epochs=4, **{**settings, "checkpoint": None})
+    np.testing.assert_array_equal(longer.params.values, direct.params.values)
+
+
+def test_handlers_are_restored(points):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    fit(small(), points, epochs=1, **QUIET)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_fit_works_off_the_main_thread(points):
+    expected, flow = small(), small()
+    fit(expected, points, epochs=2, **QUIET)
+    thread = threading.Thread(target=fit, args=(flow, points), kwargs={"epochs": 2, **QUIET})
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(flow.params.values, expected.params.values)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"batch_size": 50}, r"settings.batch_size is 50 now and was 25 then"),
+        ({"learning_rate": 2e-3}, r"settings.learning_rate is .*0.002.* now and was .*0.001"),
+        ({"optimizer": "sgd"}, r"settings.optimizer"),
+        ({"average": 5}, r"settings.average is 5 now and was null then"),
+        ({"x": "other"}, r"settings.data is .*100 x 3 float32.* now and was"),
+        ({"validation": "other"}, r"settings.validation"),
+        ({"flow": lambda: nice(3, couplings=3, hidden=(9,), rng=0)}, r"architecture.bijector.layers.1.conditioner.sizes.1 is 9"),
+        ({"flow": lambda: nice(3, couplings=4, hidden=(8,), rng=0)}, r"architecture.bijector.layers is"),
+        ({"flow": lambda: real_nvp(3, couplings=3, hidden=(8,), rng=0)}, r"architecture.*"),
+        ({"flow": lambda: small(dtype=np.float64)}, r"dtype is \"float64\" now and was \"float32\" then"),
+    ],
+)
+def test_resuming_something_else_is_refused(change, says, points, tmp_path):
+    path = tmp_path / "c.npz"
+    settings = {**QUIET, "learning_rate": 1e-3, "epochs": 2}
+    fit(small(), points, checkpoint=path, **settings)
+    flow = change.pop("flow", small)()
+    x = points + 1 if change.pop("x", None) else points
+    if "validation" in change:
+        change["validation"] = points
+    before = path.read_bytes()
+    with pytest.raises(NiceValueError, match=says):
+        fit(flow, x, checkpoint=path, resume=True, **{**settings, **change})
+    assert path.read_bytes() == before
+
+
+def test_checkpoints_are_not_overwritten_or_imagined(points, tmp_path):
+    path = tmp_path / "c.npz"
+    with pytest.raises(NiceFileError, match="does not exist"):
+        fit(small(), points, epochs=1, checkpoint=path, resume=True, **QUIET)
+    fit(small(), points, epochs=1, checkpoint=path, **QUIET)
+    with pytest.raises(NiceFileError, match="exists; resume=True goes on"):
+        fit(small(), points, epochs=1, checkpoint=path, **QUIET)
+    with pytest.raises(NiceFileError, match="cannot write"):
+        fit(small(), points, epochs=1, checkpoint=tmp_path / "no" / "c.npz", **QUIET)
+    with pytest.raises(NiceValueError, match="needs checkpoint"):
+        fit(small(), points, epochs=1, resume=True, **QUIET)
+
+
+# -- divergence -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1.0, 1e3, 1e30])
+@pytest.mark.parametrize("build", [nice, real_nvp])
+def test_divergence_is_named_within_a_few_steps(build, rate, rng, tmp_path):
+    x = rng.normal(size=(400, 8))
+    flow = build(8, hidden=(64, 64, 64), rng=0)
+    path = tmp_path / "c.npz"
+    with pytest.raises(DivergenceError, match=r"diverged at step \d+: .*learning rate = ") as caught:
+        fit(flow, x, epochs=100, learning_rate=rate, checkpoint=path, checkpoint_every=0, **QUIET)
+    assert isinstance(caught.value, ArithmeticError)
+    assert int(str(caught.value).split("step ")[1].split(":")[0]) <= 40
+    if path.exists():  # the last good state, never a NaN
+        with np.load(path, allow_pickle=False) as file:
+            assert np.isfinite(file["values"]).all()
+
+
+def test_divergence_leaves_the_best_weights(points):
+    class Explode(Constant):
+        def __call__(self, step, progress):
+            return 1e-3 if step < 8 else 1e6
+
+    flow, kept = small(), []
+    with pytest.raises(DivergenceError):
+        fit(flow, points, validation=points, epochs=9, learning_rate=Explode(1),
+            callbacks=[lambda flow, history: kept.append(flow.params.values.copy())], **QUIET)  # fmt: skip
+    assert any(np.array_equal(flow.params.values, values) for values in kept)
+
+
+# -- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"epochs": None}, NiceValueError, "either epochs or time_limit"),
+        ({"time_limit": 1.0}, NiceValueError, "either epochs or time_limit"),
+        ({"epochs": 0}, NiceValueError, "epochs must be >= 1"),
+        ({"epochs": 1.5}, NiceTypeError, "whole number"),
+        ({"epochs": None, "time_limit": 0}, NiceValueError, "time_limit"),
+        ({"batch_size": 0}, NiceValueError, "batch_size"),
+        ({"learning_rate": 0.0}, NiceValueError, "must be finite"),
+        ({"learning_rate": "fast"}, NiceTypeError, "must be a number"),
+        ({"optimizer": "adamw"}, NiceValueError, "adam, rmsprop-momentum, sgd"),
+        ({"clip_norm": -1}, NiceValueError, "clip_norm"),
+        ({"average": 0}, NiceValueError, "average"),
+        ({"patience": 2}, NiceValueError, "patience needs validation"),
+        ({"rng": -3}, NiceValueError, "rng must be a seed"),
+        ({"checkpoint_every": -1}, NiceValueError, "checkpoint_every"),
+        ({"validation": np.zeros((2, 4))}, NiceValueError, "validation has 4 features, expected 3"),
+        ({"validation": np.zeros((0, 3))}, NiceValueError, "validation has 0 samples"),
+    ],
+)
+def test_bad_arguments(change, error, says, points):
+    with pytest.raises(error, match=says):
+        fit(small(), points, **{"epochs": 1, "progress": False, **change})
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "says"),
+    [
+        (np.zeros((0, 3)), NiceValueError, "x has 0 samples"),
+        (np.zeros(3), NiceValueError, "expected 2-D"),
+        (np.zeros((4, 5)), NiceValueError, "x has 5 features, expected 3"),
+        ([[0.0, 1.0, np.nan]], NiceValueError, "NaN or inf, first in row 0"),
+        ([[0.0, 1.0, np.inf]], NiceValueError, "NaN or inf, first in row 0"),
+        (np.zeros((2, 3), complex), NiceValueError, "complex"),
+        (np.full((2, 3), "a"), NiceTypeError, "dtype"),
+    ],
+)
+def test_bad_data(x, error, says):
+    flow = small()
+    before = flow.params.values.copy()
+    with pytest.raises(error, match=says):
+        fit(flow, x, epochs=1, **QUIET)
+    np.testing.assert_array_equal(flow.params.values, before)
+    with pytest.raises(NiceTypeError, match="expected a Flow"):
+        fit(DiagonalScaling(3), np.zeros((2, 3)), epochs=1, **QUIET)
+
+
+def test_the_data_are_left_alone(pixels):
+    before = pixels.copy()
+    pixels.flags.writeable = False
+    fit(small(6), pixels, epochs=1, **QUIET)
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_progress_bar_goes_to_stderr_and_says_nats(points, capsys):
+    fit(small(), points, epochs=1, **{**QUIET, "progress": True})
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "nats" in err
+    assert "bits/dim" in err
+    assert "samples/s" in err
+
+
+def test_history_is_csv_and_prints(points):
+    history = fit(small(), points, validation=points, epochs=2, **QUIET)
+    lines = history.to_csv().splitlines()
+    assert lines[0].startswith("epoch,step,learning_rate,train_log_likelihood,validation_log_likelihood")
+    assert len(lines) == 3
+    assert "2 epochs, 8 steps" in repr(history)
