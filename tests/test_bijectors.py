@@ -1,0 +1,221 @@
+"""What each bijector does in particular; what all of them promise is in test_contract.py."""
+
+import numpy as np
+import pytest
+from registry import coupling, mlp
+
+from nice_np import (
+    MLP,
+    AdditiveCoupling,
+    AffineCoupling,
+    Chain,
+    DiagonalScaling,
+    Inverse,
+    MultiplicativeCoupling,
+    NiceTypeError,
+    NiceValueError,
+    Partition,
+    Permutation,
+    Standardize,
+)
+from nice_np.parameters import Module
+
+# -- partitions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("partition", "a", "b"),
+    [
+        (Partition.odd_even(6), [0, 2, 4], [1, 3, 5]),
+        (Partition.odd_even(5), [0, 2, 4], [1, 3]),
+        (Partition.halves(6), [0, 1, 2], [3, 4, 5]),
+        (Partition.halves(5), [0, 1, 2], [3, 4]),
+        (Partition.checkerboard(2, 3), [0, 2, 4], [1, 3, 5]),
+        (Partition.checkerboard(3, 4), [0, 2, 5, 7, 8, 10], [1, 3, 4, 6, 9, 11]),
+        (Partition(5, [4, 1]), [4, 1], [0, 2, 3]),
+        (Partition(2, [1]), [1], [0]),
+    ],
+)
+def test_partitions(partition, a, b, rng):
+    np.testing.assert_array_equal(partition.idx_a, a)
+    np.testing.assert_array_equal(partition.idx_b, b)
+    np.testing.assert_array_equal(partition.swapped().idx_a, b)
+    np.testing.assert_array_equal(np.sort(partition.swapped().idx_b), np.sort(a))
+    x = rng.normal(size=(3, partition.dim))
+    x_a, x_b = partition.split(x)
+    np.testing.assert_array_equal(x_a, x[:, a])
+    np.testing.assert_array_equal(x_b, x[:, b])
+    assert not np.shares_memory(x_a, x)
+    np.testing.assert_array_equal(partition.merge(x_a, x_b), x)
+
+
+@pytest.mark.parametrize(
+    ("dim", "idx_a", "error", "says"),
+    [
+        (1, [0], NiceValueError, "at least 2 features"),
+        (3, [], NiceValueError, "1 to 2 different features"),
+        (3, [0, 1, 2], NiceValueError, "1 to 2 different features"),
+        (3, [0, 0], NiceValueError, "1 to 2 different features"),
+        (3, [[0, 1]], NiceValueError, "1 to 2 different features"),
+        (3, [3], NiceValueError, r"lie in 0 .. 2, got 3"),
+        (3, [-1], NiceValueError, r"lie in 0 .. 2, got -1"),
+        (3, [0.5], NiceTypeError, "whole numbers"),
+        (3, [True, False, False], NiceTypeError, r"use np.flatnonzero\(mask\)"),
+    ],
+)
+def test_bad_partitions(dim, idx_a, error, says):
+    with pytest.raises(error, match=says):
+        Partition(dim, idx_a)
+
+
+# -- couplings ------------------------------------------------------------------------------------------------------
+
+
+def test_additive_is_the_formula_and_keeps_volume(rng):
+    layer = coupling(AdditiveCoupling, Partition.odd_even(5), rng)
+    x = rng.normal(size=(4, 5))
+    z, log_det, _ = layer.forward(x)
+    np.testing.assert_array_equal(z[:, ::2], x[:, ::2])
+    np.testing.assert_allclose(z[:, 1::2], x[:, 1::2] + layer.conditioner.forward(x[:, ::2])[0], rtol=1e-14)
+    np.testing.assert_array_equal(log_det, 0)
+    np.testing.assert_array_equal(layer.inverse(z)[1], 0)
+
+
+def test_multiplicative_and_affine_are_the_formula(rng):
+    x = rng.normal(size=(4, 5))
+    part = Partition.odd_even(5)
+    layer = coupling(MultiplicativeCoupling, part, rng, scale="exp")
+    raw = layer.conditioner.forward(x[:, ::2])[0]
+    np.testing.assert_allclose(layer.forward(x)[0][:, 1::2], x[:, 1::2] * np.exp(raw), rtol=1e-13)
+    layer = coupling(AffineCoupling, part, rng, scale="exp")
+    raw, t = np.split(layer.conditioner.forward(x[:, ::2])[0], 2, axis=1)
+    z, log_det, _ = layer.forward(x)
+    np.testing.assert_allclose(z[:, 1::2], x[:, 1::2] * np.exp(raw) + t, rtol=1e-13)
+    np.testing.assert_allclose(log_det, raw.sum(axis=1), rtol=1e-12)
+
+
+def test_the_conditioner_must_fit(rng):
+    part = Partition.odd_even(5)  # keeps 3, transforms 2
+    for law, sizes in [(AdditiveCoupling, (2, 4, 3)), (AffineCoupling, (3, 4, 2)), (MultiplicativeCoupling, (3, 4, 4))]:
+        with pytest.raises(NiceValueError, match=r"the conditioner must map 3 to \d features, MLP\("):
+            law(part, MLP(sizes, rng=0))
+    with pytest.raises(NiceTypeError, match="must be a Module"):
+        AdditiveCoupling(part, np.tanh)
+    with pytest.raises(NiceTypeError, match="must be a Partition"):
+        AdditiveCoupling([0, 2], MLP((3, 2), rng=0))
+
+
+def test_an_answer_that_would_broadcast_is_refused():
+    class Lazy(Module):
+        def forward(self, x):
+            return np.ones((len(x), 1)), None
+
+        def backward(self, dy, cache, accumulate=True):
+            return dy
+
+    with pytest.raises(NiceValueError, match=r"must answer with shape \(3, 2\), got \(3, 1\)"):
+        AdditiveCoupling(Partition.odd_even(5), Lazy()).forward(np.zeros((3, 5)))
+
+
+# -- the others -----------------------------------------------------------------------------------------------------
+
+
+def test_scaling_is_the_formula(rng):
+    layer = DiagonalScaling(3)
+    layer.log_scale = np.array([0.5, -1.0, 2.0])
+    x = rng.normal(size=(4, 3))
+    z, log_det, _ = layer.forward(x)
+    np.testing.assert_allclose(z, x * np.exp([0.5, -1.0, 2.0]), rtol=1e-14)
+    np.testing.assert_allclose(log_det, np.full(4, 1.5), rtol=1e-14)
+
+
+def test_standardize(rng):
+    x = rng.normal([5.0, -3.0], [2.0, 0.01], size=(1000, 2))
+    layer = Standardize(x.mean(axis=0), x.std(axis=0))
+    z, log_det, _ = layer.forward(x)
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-10)
+    np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-10)
+    np.testing.assert_allclose(log_det, -np.log(x.std(axis=0)).sum(), rtol=1e-12)
+    single = Standardize.unfitted(2, np.float32)
+    single.set(x.mean(axis=0), x.std(axis=0))
+    assert single.mean.dtype == np.float32
+    assert single.fitted
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "says"),
+    [
+        ([0.0], [0.0], "std must be > 0, got 0.0 in feature 0"),
+        ([0.0, 0.0], [1.0, -1.0], "feature 1"),
+        ([0.0, np.nan], [1.0, 1.0], "mean contains NaN"),
+        ([0.0], [np.inf], "std contains NaN or inf"),
+        ([0.0, 0.0], [1.0], "same shape"),
+        ([[0.0]], [[1.0]], r"expected mean of shape \(D,\)"),
+        ([], [], r"expected mean of shape \(D,\)"),
+    ],
+)
+def test_bad_standardize(mean, std, says):
+    with pytest.raises(NiceValueError, match=says):
+        Standardize(mean, std)
+
+
+def test_permutations_move_what_they_say():
+    x = np.arange(5.0)[None]
+    assert Permutation.tile(5).forward(x)[0].tolist() == [[0, 2, 4, 1, 3]]
+    assert Permutation.reversal(5).forward(x)[0].tolist() == [[4, 3, 2, 1, 0]]
+    assert Permutation.halves(5).forward(x)[0].tolist() == [[3, 4, 0, 1, 2]]
+    assert Permutation([2, 0, 1]).forward(x[:, :3])[0].tolist() == [[2, 0, 1]]
+    np.testing.assert_array_equal(Permutation.random(9, 0).order, Permutation.random(9, 0).order)
+
+
+@pytest.mark.parametrize("order", [[0, 0], [1, 2], [[0, 1]], [0, 2, -1]])
+def test_bad_permutations(order):
+    with pytest.raises(NiceValueError, match=r"each of 0 .. \d once"):
+        Permutation(order)
+    with pytest.raises(NiceTypeError, match="whole numbers"):
+        Permutation([0.0, 1.0])
+
+
+def test_the_original_code_is_a_chain(rng):
+    """Tile, then couplings of the first half on the second with a full reversal after each: the authors' own layout."""
+    m = [mlp((3, 5, 3), rng) for _ in range(4)]
+    layers = [Permutation.tile(6)]
+    for conditioner in m:
+        layers += [AdditiveCoupling(Partition.halves(6), conditioner), Permutation.reversal(6)]
+    x = rng.normal(size=(4, 6))
+    y = np.concatenate([x[:, ::2], x[:, 1::2]], axis=1)
+    for conditioner in m:
+        y = y.copy()
+        y[:, 3:] += conditioner.forward(y[:, :3])[0]
+        y = y[:, ::-1]
+    np.testing.assert_allclose(Chain(layers).forward(x)[0], y, rtol=1e-13)
+
+
+def test_chain_adds_log_dets_and_inverse_swaps(rng):
+    first, second = coupling(AffineCoupling, Partition.odd_even(4), rng), DiagonalScaling(4, log_scale=0.3)
+    x = rng.normal(size=(3, 4))
+    middle, d1, _ = first.forward(x)
+    z, d2, _ = second.forward(middle)
+    chained, log_det, _ = Chain([first, second]).forward(x)
+    np.testing.assert_array_equal(chained, z)
+    np.testing.assert_allclose(log_det, d1 + d2, rtol=1e-14)
+    np.testing.assert_array_equal(Inverse(first).inverse(x)[0], middle)
+    np.testing.assert_array_equal(Inverse(Inverse(first)).forward(x)[0], middle)
+
+
+def test_bad_chains():
+    with pytest.raises(NiceValueError, match="at least one"):
+        Chain([])
+    with pytest.raises(NiceValueError, match=r"same dim, got \[2, 3\]"):
+        Chain([DiagonalScaling(2), DiagonalScaling(3)])
+    with pytest.raises(NiceTypeError, match="expected bijectors"):
+        Chain([DiagonalScaling(2), "scaling"])
+
+
+def test_reprs(rng):
+    part = Partition.odd_even(784)
+    layer = AdditiveCoupling(part, MLP((392, 10, 392), rng=0))
+    assert repr(layer) == "AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-10-392, relu))"
+    assert repr(part) == "Partition(dim=784, a=[  0   2 ... 780 782], b=[  1   3 ... 781 783])"
+    assert repr(Chain([DiagonalScaling(2)])) == "Chain(\n  DiagonalScaling(dim=2)\n)"
+    assert repr(Inverse(Standardize([0.0], [1.0]))) == "Inverse(Standardize(dim=1))"
