@@ -39,7 +39,8 @@ from nice_np.models import nice, real_nvp
 from nice_np.optim import SGD, Adam, Constant, Cosine, ExponentialDecay, RMSPropMomentum
 from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, StandardLogistic, StandardNormal
-from nice_np.training import StopTraining, fit
+from nice_np.training import fit
+from nice_np.training_loop import StopTraining
 
 __all__ = [
     "MLP",

@@ -76,13 +76,13 @@ def nice(
     Examples
     --------
     >>> nice(784, hidden=(500,) * 3, rng=0)
-    Flow(dim=784, prior=StandardLogistic, float32, 3,578,064 parameters)
-      Standardize(dim=784)                                                                               0
-      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))              893,892
-      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))              893,892
-      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))              893,892
-      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))              893,892
-      DiagonalScaling(dim=784)                                                                         784
+    Flow(dim=784, prior=StandardLogistic, float32, 3,576,352 parameters)
+      Standardize(dim=784)                                                                        0
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      DiagonalScaling(dim=784)                                                                  784
     """
     prior, dtype = get_prior(prior), as_dtype(dtype, "nice")
     first = get_partition(partition, _at_least_two(dim, "nice"), image_shape)

@@ -15,10 +15,12 @@ from nice_np.checkpoint import architecture, load, save
 from nice_np.checks import Array
 from nice_np.errors import CheckpointError, NiceValueError
 from nice_np.flow import Flow
-from nice_np.history import History
+from nice_np.history import COLUMNS, History
 from nice_np.optim import Optimizer
 
-COUNTERS = ("epoch", "step", "position", "seconds", "nats_sum", "first_nll", "best", "stale", "finished")
+COUNTERS = (
+    "validation_seed", "epoch", "step", "position", "seconds", "nats_sum", "first_nll", "best", "stale", "finished"
+)  # fmt: skip
 
 
 @dataclass
@@ -27,6 +29,10 @@ class TrainingState:
 
     Attributes
     ----------
+    rng : numpy.random.Generator
+        Shuffles the samples and makes their noise.
+    validation_seed : int
+        Of the noise on the validation data, the same at every epoch.
     epoch, step : int
         Epoch under way (from 1), steps taken.
     position : int
@@ -48,6 +54,7 @@ class TrainingState:
     """
 
     rng: np.random.Generator
+    validation_seed: int
     history: History = field(default_factory=History)
     epoch: int = 1
     step: int = 0
@@ -62,17 +69,20 @@ class TrainingState:
     best_values: Array | None = None
     average: Array | None = None
 
+    @classmethod
+    def start(cls, rng: np.random.Generator) -> TrainingState:
+        """The state before the first step; `rng`, of whatever kind, seeds the run's own generator."""
+        validation_seed, *seeds = rng.integers(2**63, size=5).tolist()
+        return cls(np.random.default_rng(seeds), validation_seed)
 
-def save_state(
-    path: Path, flow: Flow, optimizer: Optimizer, state: TrainingState, settings: dict[str, Any], validation_seed: int
-) -> None:
+
+def save_state(path: Path, flow: Flow, optimizer: Optimizer, state: TrainingState, settings: dict[str, Any]) -> None:
     """Write a checkpoint of kind "checkpoint", atomically."""
     metadata = {
         "settings": settings,
         "counters": {name: getattr(state, name) for name in COUNTERS},
         "history": {"rows": state.history.rows, "best_epoch": state.history.best_epoch},
         "optimizer_steps": optimizer.steps,
-        "validation_seed": validation_seed,
         "rng": state.rng.bit_generator.state,
     }
     vectors = {"order": state.order, "best_values": state.best_values, "average": state.average}
@@ -81,8 +91,8 @@ def save_state(
     save(path, "checkpoint", flow, metadata, extra)
 
 
-def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str, Any]) -> tuple[TrainingState, int]:
-    """Read a checkpoint into `flow` and `optimizer`; returns the state and the seed of the validation noise.
+def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str, Any]) -> TrainingState:
+    """Read a checkpoint into `flow` and `optimizer`.
 
     Raises
     ------
@@ -97,24 +107,27 @@ def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str,
     _compare(path, "architecture", architecture(saved), architecture(flow))
     try:
         _compare(path, "settings", metadata["settings"], settings)
-        rng = np.random.Generator(getattr(np.random, metadata["rng"]["bit_generator"])())
+        rng = np.random.default_rng()
         rng.bit_generator.state = metadata["rng"]
-        history = History(metadata["history"]["rows"], metadata["history"]["best_epoch"])
-        state = TrainingState(rng, history, **metadata["counters"])
+        history = History(_rows(metadata["history"]["rows"]), metadata["history"]["best_epoch"])
+        state = TrainingState(rng, history=history, **metadata["counters"])
         state.order = extra["order"]
         state.best_values, state.average = extra.get("best_values"), extra.get("average")
-        if state.position and state.order.shape != (int(settings["data"].split(" x ")[0]),):
-            raise ValueError(f"order has shape {state.order.shape}")
-        vectors = {name.removeprefix("optimizer."): extra[name] for name in extra if name.startswith("optimizer.")}
-        _check_vectors(flow, optimizer, {**vectors, "best_values": state.best_values, "average": state.average})
+        _check_position(state, n_samples=int(settings["data"].split(" x ")[0]))
+        if set(metadata["counters"]) != set(COUNTERS):
+            raise ValueError(f"the counters are {sorted(metadata['counters'])}, expected {sorted(COUNTERS)}")
+        vectors = {name: extra[f"optimizer.{name}"] for name in optimizer.vectors if metadata["optimizer_steps"]}
+        expected = {"order", "best_values", "average", *(f"optimizer.{name}" for name in vectors)}
+        if not set(extra) <= expected:
+            raise ValueError(f"unexpected arrays {sorted(set(extra) - expected)}")
+        _check_vectors(flow, {name: vector for name, vector in extra.items() if name != "order"})
         optimizer.restore(metadata["optimizer_steps"], vectors)
-        seed = int(metadata["validation_seed"])
     except NiceValueError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: the training state is incomplete: {error!r}") from None
     flow.params.values[:] = saved.params.values
-    return state, seed
+    return state
 
 
 def fingerprint(x: npt.NDArray[Any]) -> str:
@@ -123,12 +136,26 @@ def fingerprint(x: npt.NDArray[Any]) -> str:
     return f"{x.shape[0]} x {x.shape[1]} {x.dtype} {digest}"
 
 
-def _check_vectors(flow: Flow, optimizer: Optimizer, vectors: dict[str, Array | None]) -> None:
+def _rows(rows: Any) -> list[dict[str, Any]]:
+    if not (isinstance(rows, list) and all(isinstance(row, dict) and set(row) == set(COLUMNS) for row in rows)):
+        raise ValueError("the history has other columns")
+    return rows
+
+
+def _check_position(state: TrainingState, n_samples: int) -> None:
+    numbers = (state.validation_seed, state.epoch, state.step, state.position, state.stale)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("a counter is not a whole number")
+    if not (isinstance(state.seconds, float) and isinstance(state.nats_sum, float) and isinstance(state.finished, str)):
+        raise ValueError("a counter has the wrong type")
+    if state.step and not np.array_equal(np.sort(state.order), np.arange(n_samples)):
+        raise ValueError("the order of the samples is not a permutation")
+
+
+def _check_vectors(flow: Flow, vectors: dict[str, Array]) -> None:
     for name, vector in vectors.items():
-        if vector is not None and (vector.shape != (len(flow.params),) or not np.isfinite(vector).all()):
-            raise ValueError(f"vector {name} has shape {vector.shape} or holds NaN, expected ({len(flow.params)},)")
-        if vector is not None and name not in (*optimizer.vectors, "best_values", "average"):
-            raise ValueError(f"vector {name} does not belong to {optimizer}")
+        if vector.shape != (len(flow.params),) or vector.dtype != flow.dtype or not np.isfinite(vector).all():
+            raise ValueError(f"vector {name} is not a finite ({len(flow.params)},) of {flow.dtype}")
 
 
 def _compare(path: Path, field_name: str, saved: Any, given: Any) -> None:

@@ -20,6 +20,8 @@ LAYERS = [
     ["flow", "npz"],
     ["models", "optim", "checkpoint", "datasets"],
     ["training_state", "presets"],
+    ["training_plan"],
+    ["training_loop"],
     ["training", "plotting"],
     ["runs"],
     ["commands"],

@@ -71,19 +71,21 @@ def test_same_seed_same_run(pixels):
 
 
 def test_noise_is_fresh_each_time(pixels, monkeypatch):
-    from nice_np import training
+    from nice_np import training_loop
 
     seen = []
-    original = training.dequantize
-    monkeypatch.setattr(training, "dequantize", lambda x, rng, dtype: seen.append(original(x, rng, dtype)) or seen[-1])
+
+    def spy(x, rng, dtype):
+        seen.append(dequantize(x, rng, dtype))
+        return seen[-1]
+
+    monkeypatch.setattr(training_loop, "dequantize", spy)
     fit(small(6), pixels[:20], epochs=3, **QUIET)
     assert len(seen) == 3
     order = [np.lexsort((np.floor(batch * 256)).T) for batch in seen]
     fractions = [np.mod(batch[o] * 256, 1) for batch, o in zip(seen, order, strict=True)]
     assert not np.allclose(fractions[0], fractions[1])
-    np.testing.assert_array_equal(
-        np.floor(seen[0][order[0]] * 256), np.floor(seen[1][order[1]] * 256), "the pixels themselves must be the same"
-    )
+    np.testing.assert_array_equal(np.floor(seen[0][order[0]] * 256), np.floor(seen[1][order[1]] * 256))
 
 
 def test_each_sample_is_seen_once_an_epoch(points, monkeypatch):
@@ -123,10 +125,11 @@ def test_schedule_and_optimizer_see_steps_progress_and_epochs(points):
 
 def test_best_weights_are_kept(points):
     flow, seen = small(), []
+
     # A rate that wrecks the model later on: the best epoch is not the last.
     class Rising(Constant):
         def __call__(self, step, progress):
-            return 1e-3 if step < 8 else 0.3
+            return 1e-3 if step < 8 else 10.0
 
     history = fit(
         flow, points, validation=points, epochs=6, learning_rate=Rising(1), optimizer="sgd", clip_norm=1.0,
@@ -295,7 +298,10 @@ def test_fit_works_off_the_main_thread(points):
         ({"average": 5}, r"settings.average is 5 now and was null then"),
         ({"x": "other"}, r"settings.data is .*100 x 3 float32.* now and was"),
         ({"validation": "other"}, r"settings.validation"),
-        ({"flow": lambda: nice(3, couplings=3, hidden=(9,), rng=0)}, r"architecture.bijector.layers.1.conditioner.sizes.1 is 9"),
+        (
+            {"flow": lambda: nice(3, couplings=3, hidden=(9,), rng=0)},
+            r"architecture.bijector.*conditioner.sizes.1 is 9",
+        ),
         ({"flow": lambda: nice(3, couplings=4, hidden=(8,), rng=0)}, r"architecture.bijector.layers is"),
         ({"flow": lambda: real_nvp(3, couplings=3, hidden=(8,), rng=0)}, r"architecture.*"),
         ({"flow": lambda: small(dtype=np.float64)}, r"dtype is \"float64\" now and was \"float32\" then"),

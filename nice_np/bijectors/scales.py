@@ -103,7 +103,8 @@ class SoftplusScale(Scale):
     low, high = -LIMIT - shift, exp(LIMIT)
 
     def log_of(self, r: Array) -> Array:
-        return np.log(np.logaddexp(0, r + self.shift))
+        log_s: Array = np.log(np.logaddexp(0, r + self.shift))
+        return log_s
 
     def slope(self, log_s: Array) -> Array:
         s = np.exp(log_s)

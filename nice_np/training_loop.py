@@ -1,0 +1,209 @@
+"""The loop behind `fit`: one step, one epoch, and what happens around them."""
+
+from __future__ import annotations
+
+import time
+from signal import Signals
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array
+from nice_np.dequantize import BIN_WIDTH, dequantize
+from nice_np.errors import DivergenceError, NiceOverflowError, TrainingInterrupted
+from nice_np.flow import Flow, to_bits_per_dim
+from nice_np.history import History
+from nice_np.kernels import average_step
+from nice_np.optim import clip_by_norm
+from nice_np.progress import Progress
+from nice_np.signals import StopSignals
+from nice_np.training_plan import Plan
+from nice_np.training_state import TrainingState, save_state
+
+EXPLODED = 1e4  # nats per dimension above the first loss: no flow comes back from there
+
+
+class StopTraining(Exception):
+    """Raise it in a callback to end training after this epoch, as if the last one had been reached."""
+
+
+class Training:
+    """One run: the flow and the data, the plan, and the state that a checkpoint keeps.
+
+    Parameters
+    ----------
+    flow : Flow
+    x : ndarray, shape (N, D)
+        uint8 pixels, or samples in the flow's dtype.
+    validation : ndarray, shape (M, D), or None
+    plan : Plan
+    state : TrainingState
+    settings : dict
+        What a checkpoint remembers of plan and data.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        x: npt.NDArray[Any],
+        validation: npt.NDArray[Any] | None,
+        plan: Plan,
+        state: TrainingState,
+        settings: dict[str, Any],
+    ) -> None:
+        self.flow, self.x, self.plan, self.state, self.settings = flow, x, plan, state, settings
+        self.bin_width = BIN_WIDTH if x.dtype == np.uint8 else 1.0
+        noise = np.random.default_rng(state.validation_seed)
+        self.validation = None if validation is None else self._prepared(validation, noise)
+        self.learning_rate = 0.0
+        self.clock = self.saved_at = time.perf_counter()
+
+    def run(self, progress: bool) -> History:
+        """Train until the plan, the validation or a callback says stop; the flow then has the weights to keep."""
+        bar = Progress(progress, self._done())
+        try:
+            with StopSignals() as signals:
+                while not self.state.finished:
+                    self._step()
+                    self._show(bar)
+                    done = self._done()
+                    if self.state.position == len(self.x) or done >= 1:
+                        self._end_epoch(done)
+                    if signals.received:
+                        self._interrupt(signals.received)
+                    if time.perf_counter() - self.saved_at > self.plan.checkpoint_every:
+                        self._save()
+        finally:
+            bar.close()
+        self._save()
+        self._keep_best()
+        self.state.history.stopped = self.state.finished
+        return self.state.history
+
+    # -- one step -------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        state, plan, values = self.state, self.plan, self.flow.params.values
+        if state.position == 0:
+            state.order = state.rng.permutation(len(self.x))
+            state.nats_sum = 0.0
+            plan.optimizer.start_epoch(state.epoch)
+        rows = state.order[state.position : state.position + plan.batch_size]
+        self.learning_rate = plan.schedule(state.step, self._done())
+        nll, grads = self._loss(self._prepared(self.x[rows], state.rng))
+        if plan.clip_norm is not None:
+            clip_by_norm(grads, plan.clip_norm)
+        plan.optimizer.step(values, grads, self.learning_rate)
+        state.step += 1
+        state.position += len(rows)
+        state.nats_sum -= nll * len(rows)
+        if plan.average is not None:
+            if state.average is None:
+                state.average = values.copy()
+            # A plain mean of the first steps, then a window of about `average` of them.
+            average_step(state.average, values, max(1 / plan.average, 1 / state.step))
+        self._tick()
+
+    def _loss(self, batch: Array) -> tuple[float, Array]:
+        state = self.state
+        try:
+            nll, grads = self.flow.nll_and_grad(batch)
+        except NiceOverflowError as error:
+            raise self._diverged(f"loss is not finite ({error})") from None
+        if state.first_nll is None:
+            state.first_nll = nll
+        if nll > state.first_nll + EXPLODED * self.flow.dim:
+            raise self._diverged(f"loss = {nll:.6g} nats")
+        if not np.isfinite(np.vdot(grads, grads)):
+            raise self._diverged(f"loss = {nll:.6g} nats, but its gradient is not finite")
+        return nll, grads
+
+    def _diverged(self, what: str) -> DivergenceError:
+        self._keep_best()
+        return DivergenceError(
+            f"training diverged at step {self.state.step + 1}: {what}, learning rate = {self.learning_rate:.6g}; "
+            "try a smaller learning rate, or clip_norm"
+        )
+
+    # -- one epoch ------------------------------------------------------------------------------------------------
+
+    def _end_epoch(self, done: float) -> None:
+        state, plan = self.state, self.plan
+        row: dict[str, Any] = {
+            "epoch": state.epoch,
+            "step": state.step,
+            "learning_rate": self.learning_rate,
+            "train_log_likelihood": state.nats_sum / state.position,
+            "validation_log_likelihood": None,
+            "validation_bits_per_dim": None,
+        }
+        if self.validation is not None:
+            score = self._validate(self.validation)
+            row["validation_log_likelihood"] = score
+            row["validation_bits_per_dim"] = to_bits_per_dim(score, self.flow.dim, self.bin_width)
+            state.stale += 1
+            if state.best is None or score > state.best:
+                state.best, state.stale, state.best_values = score, 0, self._weights().copy()
+                state.history.best_epoch = state.epoch
+        self._tick()
+        state.history.rows.append({**row, "seconds": state.seconds})
+        state.epoch += 1
+        state.position = 0
+        if done >= 1:
+            state.finished = "epochs" if plan.time_limit is None else "time limit"
+        elif plan.patience is not None and state.stale >= plan.patience:
+            state.finished = "patience"
+        try:
+            for callback in plan.callbacks:
+                callback(self.flow, state.history)
+        except StopTraining:
+            state.finished = "callback"
+
+    def _validate(self, validation: Array) -> float:
+        values = self.flow.params.values
+        trained = values.copy()
+        values[:] = self._weights()
+        try:
+            return float(self.flow.log_prob(validation).mean(dtype=np.float64))
+        except NiceOverflowError as error:
+            raise self._diverged(f"the validation loss is not finite ({error})") from None
+        finally:
+            values[:] = trained
+
+    def _weights(self) -> Array:
+        """The weights that would be kept now: the average, where there is one."""
+        return self.flow.params.values if self.state.average is None else self.state.average
+
+    def _keep_best(self) -> None:
+        best = self._weights() if self.state.best_values is None else self.state.best_values
+        self.flow.params.values[:] = best
+
+    # -- around it ------------------------------------------------------------------------------------------------
+
+    def _prepared(self, x: npt.NDArray[Any], rng: np.random.Generator) -> Array:
+        return dequantize(x, rng, self.flow.dtype) if x.dtype == np.uint8 else x
+
+    def _done(self) -> float:
+        return self.plan.done(self.state, len(self.x))
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.state.seconds += now - self.clock
+        self.clock = now
+
+    def _show(self, bar: Progress) -> None:
+        state = self.state
+        nats = state.nats_sum / state.position
+        speed = state.step * self.plan.batch_size / max(state.seconds, 1e-9)
+        bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.flow.dim, self.bin_width), speed)
+
+    def _save(self) -> None:
+        if self.plan.checkpoint is not None:
+            save_state(self.plan.checkpoint, self.flow, self.plan.optimizer, self.state, self.settings)
+        self.saved_at = time.perf_counter()
+
+    def _interrupt(self, signum: int) -> None:
+        self._save()
+        where = f"saved {self.plan.checkpoint}" if self.plan.checkpoint is not None else "no checkpoint was asked for"
+        raise TrainingInterrupted(f"stopped by {Signals(signum).name} at step {self.state.step}; {where}", signum)

@@ -1,0 +1,231 @@
+"""Can the tests fail?  Plant one error at a time in a copy of the package and see that the suite turns red.
+
+    python scripts/mutants.py            all mutants
+    python scripts/mutants.py affine     those whose file or description contains the word
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = [f"tests/test_{name}.py" for name in (
+    "contract", "bijectors", "scales", "mlp", "priors", "flow", "models", "optim", "kernels", "dequantize", "training",
+)]  # fmt: skip
+
+
+class Mutant(NamedTuple):
+    """Replace `old` by `new` in one file; `old` must occur exactly once there."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+
+
+def several(file: str, *changes: tuple[str, str, str]) -> list[Mutant]:
+    """Mutants of one file, each given as (what, old, new)."""
+    return [Mutant(what, file, old, new) for what, old, new in changes]
+
+
+MUTANTS = [
+    *several(
+        "bijectors/additive.py",
+        ("wrong sign in forward", "x_b + theta", "x_b - theta"),
+        ("wrong sign in inverse", "y_b - theta", "y_b + theta"),
+        ("wrong sign in dt of inverse", "return dx_b, -dx_b", "return dx_b, dx_b"),
+        ("gradient x 1.0005", "return dy_b, dy_b", "return dy_b, 1.0005 * dy_b"),
+        ("input gradient x 1.0005", "return dy_b, dy_b", "return 1.0005 * dy_b, dy_b"),
+        ("missing dt", "return dy_b, dy_b", "return dy_b, 0 * dy_b"),
+        ("log-det not zero", "np.zeros(len(x_b), x_b.dtype)", "np.ones(len(x_b), x_b.dtype)"),
+    ),
+    *several(
+        "bijectors/affine.py",
+        ("missing log-det", "scaled + t, log_s.sum(axis=1)", "scaled + t, 0 * log_s.sum(axis=1)"),
+        ("wrong sign of log-det", "scaled + t, log_s.sum(axis=1)", "scaled + t, -log_s.sum(axis=1)"),
+        ("mean for sum in log-det", "scaled + t, log_s.sum(axis=1)", "scaled + t, log_s.mean(axis=1)"),
+        ("log-det gradient missing", "dlog_s = dy_b * cache.scaled + dlog_det[:, None]", "dlog_s = dy_b * cache.scaled"),
+        ("log-det gradient x 1.0005", "cache.scaled + dlog_det", "cache.scaled + 1.0005 * dlog_det"),
+        ("log-det gradient missing in inverse", "cache.scaled - dlog_det[:, None]", "cache.scaled"),
+        ("wrong sign in inverse", "dlog_s = -dx_b", "dlog_s = dx_b"),
+        ("inverse log-det not negated", "x_b, -log_s.sum(axis=1)", "x_b, log_s.sum(axis=1)"),
+        ("scale and shift swapped in the gradient", "np.concatenate([draw, dy_b]", "np.concatenate([dy_b, draw]"),
+        ("shift inside the scale", "x_b = (y_b - t) * s", "x_b = y_b * s - t"),
+        ("dx_b without the scale", "dx_b = dy_b * cache.s  #", "dx_b = dy_b  #"),
+        ("dt of inverse without the scale", "np.concatenate([draw, -dy_b]", "np.concatenate([draw, -dx_b]"),
+    ),
+    *several(
+        "bijectors/multiplicative.py",
+        ("missing log-det", "return y_b, log_s.sum(axis=1)", "return y_b, 0 * log_s.sum(axis=1)"),
+        ("log-det gradient missing", "dy_b * cache.result + dlog_det[:, None]", "dy_b * cache.result"),
+        ("wrong sign in inverse", "dlog_s = -dx_b", "dlog_s = dx_b"),
+        ("inverse multiplies", "s = np.exp(-log_s)", "s = np.exp(log_s)"),
+    ),
+    *several(
+        "bijectors/coupling.py",
+        ("path through m forgotten", "dx_a = dy_a + self.conditioner", "dx_a = 0 * dy_a + self.conditioner"),
+        ("direct path forgotten in inverse", "dy_a = dx_a + self.conditioner", "dy_a = 0 * dx_a + self.conditioner"),
+        ("halves swapped", "self.partition.merge(x_a, y_b), log_det", "self.partition.swapped().merge(y_b, x_a), log_det"),
+        ("accumulate ignored", "cache.conditioner, accumulate)\n        return self.partition.merge(dx_a", "cache.conditioner)\n        return self.partition.merge(dx_a"),
+        ("broadcast answers allowed", "if np.shape(theta) != expected:", "if False:"),
+    ),
+    *several(
+        "bijectors/partition.py",
+        ("the wrong side is kept", "np.arange(0, as_int(dim", "np.arange(1, as_int(dim"),
+        ("shorter half first", "(as_int(dim, \"Partition\", \"dim\", 1) + 1) // 2", "as_int(dim, \"Partition\", \"dim\", 1) // 2"),
+        ("checkerboard of columns", "(rows + columns) % 2", "columns % 2"),
+        ("parts swapped in merge", "x[:, self._a] = x_a\n        x[:, self._b] = x_b", "x[:, self._b] = x_b[:]\n        x[:, self._a] = x_a * 1.0001"),
+    ),
+    *several(
+        "bijectors/scaling.py",
+        ("missing log-det gradient", ".sum(axis=0) + dlog_det.sum()\n        return dz", ".sum(axis=0)\n        return dz"),
+        ("mean of dlog_det", "self.dlog_scale += (dz * cache.scaled).sum(axis=0) + dlog_det.sum()", "self.dlog_scale += (dz * cache.scaled).sum(axis=0) + dlog_det.mean()"),
+        ("assigned instead of added", "self.dlog_scale += (dz", "self.dlog_scale = (dz"),
+        ("wrong sign in inverse", "self.dlog_scale -= (dx", "self.dlog_scale += (dx"),
+        ("log-det without the sum", "np.full(len(x), self.log_scale.sum())", "np.full(len(x), self.log_scale[0])"),
+    ),
+    *several(
+        "bijectors/standardize.py",
+        ("missing log-det", "np.full(len(x), -np.log(self.std).sum())", "np.zeros(len(x), self.std.dtype)"),
+        ("wrong sign of log-det", "np.full(len(x), -np.log", "np.full(len(x), np.log"),
+        ("multiplied gradient", "return dz / self.std", "return dz * self.std"),
+    ),
+    *several(
+        "bijectors/permutation.py",
+        ("gradient with the wrong order", "np.take(dz, self.inverse_order", "np.take(dz, self.order"),
+        ("inverse with the wrong order", "np.take(z, self.inverse_order", "np.take(z, self.order"),
+        ("odd first", "np.concatenate([positions[::2], positions[1::2]])", "np.concatenate([positions[1::2], positions[::2]])"),
+    ),
+    *several(
+        "bijectors/chain.py",
+        ("log-det of the last layer only", "            log_det = log_det + layer_log_det  # (N,)\n            caches.append(cache)\n        return z", "            log_det = layer_log_det  # (N,)\n            caches.append(cache)\n        return z"),
+        ("caches in the wrong order", "zip(self.layers[::-1], cache[::-1]", "zip(self.layers[::-1], cache"),
+        ("log-det gradient dropped", "layer.backward(dz, dlog_det, layer_cache", "layer.backward(dz, 0 * dlog_det, layer_cache"),
+    ),
+    *several(
+        "bijectors/scales.py",
+        ("no clipping", "return self.log_of(np.clip(r, self.low, self.high))", "return self.log_of(r)"),
+        ("gradient beyond the clip", "* inside", ""),
+        ("tanh slope without the square", "1 - (log_s / self.bound) ** 2", "1 - (log_s / self.bound)"),
+        ("sigmoid slope s instead of 1 - s", "return -np.expm1(log_s)", "return np.exp(log_s)"),
+        ("softplus slope without division", "-np.expm1(-s) / s", "-np.expm1(-s)"),
+        ("sigmoid shift forgotten", "np.exp(-(r + 2))", "np.exp(-r)"),
+    ),
+    *several(
+        "mlp.py",
+        ("transposed weight gradient x 1.0005", "self.dW += x.T @ dy", "self.dW += 1.0005 * (x.T @ dy)"),
+        ("bias gradient missing", "self.db += dy.sum(axis=0)", "self.db += 0 * dy.sum(axis=0)"),
+        ("bias gradient averaged", "self.db += dy.sum(axis=0)", "self.db += dy.mean(axis=0)"),
+        ("weight gradient assigned", "self.dW += x.T", "self.dW = x.T"),
+        ("activation gradient skipped", "self.activation.backward(dh, h), x", "dh, x"),
+        ("ReLU after the last layer", "return self.layers[-1].forward(inputs[-1]), MLPCache(inputs)", "return self.activation.forward(self.layers[-1].forward(inputs[-1])), MLPCache(inputs)"),
+        ("He without the factor 2", "np.sqrt(2 / n_in)", "np.sqrt(1 / n_in)"),
+    ),
+    *several(
+        "activations.py",
+        ("ReLU gradient >=", "dh * (h > 0)", "dh * (h >= 0)"),
+        ("tanh gradient", "dh * (1 - h * h)", "dh * (1 - h)"),
+        ("softplus gradient", "dh * -np.expm1(-h)", "dh * np.expm1(-h)"),
+        ("naive softplus", "np.logaddexp(0, a, out=a)", "np.log1p(np.exp(a))"),
+    ),
+    *several(
+        "priors.py",
+        ("Gaussian constant dropped", " - z.dtype.type(0.5 * log(2 * pi) * z.shape[1])", ""),
+        ("Gaussian gradient sign", "return -z  #", "return z  #"),
+        ("logistic without the 2", "size + 2 * np.log1p", "size + np.log1p"),
+        ("logistic gradient tanh(z)", "np.tanh(0.5 * z)", "np.tanh(z)"),
+        ("naive logistic", "np.exp(-size)", "np.exp(size)"),
+        ("mean instead of sum", "np.exp(-size))).sum(axis=1)", "np.exp(-size))).mean(axis=1)"),
+        ("samples with another width", "np.log(u) - np.log1p(-u)", "0.55 * (np.log(u) - np.log1p(-u))"),
+        ("infinite samples", "u = np.clip(u, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)", "u = u + 0"),
+    ),
+    *several(
+        "flow.py",
+        ("log-det dropped", "self.prior.log_prob(z) + log_det", "self.prior.log_prob(z) + 0 * log_det"),
+        ("log-det subtracted", "self.prior.log_prob(z) + log_det", "self.prior.log_prob(z) - log_det"),
+        ("dropped 1/N", "z.dtype.type(-1 / len(x))", "z.dtype.type(-1)"),
+        ("gradient accumulates over calls", "        self.params.zero_grad()\n", ""),
+        ("1/N x 1.0005", "z.dtype.type(-1 / len(x))", "z.dtype.type(-1.0005 / len(x))"),
+        ("log-det missing in the gradient", "np.full(len(x), weight), cache", "np.zeros(len(x), z.dtype), cache"),
+        ("temperature squared", "z = temperature * self", "z = temperature**2 * self"),
+        ("bits/dim in nats", "/ (dim * log(2))", "/ dim"),
+        ("bin width of the wrong sign", "-log_likelihood - dim * log(bin_width)", "-log_likelihood + dim * log(bin_width)"),
+        ("overflow passes silently", "        if not np.isfinite(log_prob).all():\n            self._explain_overflow(part, \"encode\")\n", ""),
+        ("grad_log_prob touches parameters", "accumulate=False", "accumulate=True"),
+    ),
+    *several(
+        "kernels.py",
+        ("no bias correction", "learning_rate / (1 - beta1**step)", "learning_rate"),
+        ("root not corrected", "1 / sqrt(1 - beta2**step)", "1.0"),
+        ("weight decay grows", "1 - learning_rate * weight_decay", "1 + learning_rate * weight_decay"),
+        ("loop differs from twin", "- rate * m[i] / (np.sqrt(v[i]) * root + eps)", "- rate * m[i] / (np.sqrt(v[i] + eps) * root)"),
+    ),
+    *several(
+        "optim.py",
+        ("added instead of a floor", "np.maximum(np.sqrt(self.v), self.floor)", "(np.sqrt(self.v) + self.floor)"),
+        ("momentum from the start", "self.momentum if self._epoch >= self.momentum_from else 0.0", "self.momentum"),
+        ("schedule never ends", "cos(pi * min(progress, 1.0))", "cos(pi * progress)"),
+        ("clipping to twice the norm", "grads *= max_norm / norm", "grads *= 2 * max_norm / norm"),
+    ),
+    *several(
+        "dequantize.py",
+        ("noise of half a bin", "x += pixels", "x *= 0.5\n    x += pixels"),
+        ("divided by 255", "BIN_WIDTH = 1 / 256", "BIN_WIDTH = 1 / 255"),
+        ("variance of the noise forgotten", "(variance + 1 / 12)", "variance"),
+    ),
+    *several(
+        "training_loop.py",
+        ("best weights not kept", "        self._save()\n        self._keep_best()\n", "        self._save()\n"),
+        ("the same order each epoch", "state.order = state.rng.permutation(len(self.x))", "state.order = np.random.default_rng(0).permutation(len(self.x))"),
+        ("divergence not seen", "if nll > state.first_nll + EXPLODED * self.flow.dim:", "if False:"),
+        ("last batch dropped", "if self.state.position == len(self.x) or", "if self.state.position > len(self.x) - self.plan.batch_size or"),
+        ("the same noise each time", "self._prepared(self.x[rows], state.rng)", "self._prepared(self.x[rows], np.random.default_rng(0))"),
+        ("validation with the raw weights", "values[:] = self._weights()", "pass"),
+    ),
+    *several(
+        "training_state.py",
+        ("resume forgets the optimiser", "optimizer.restore(metadata", "type(optimizer)().restore(metadata"),
+        ("resume forgets the generator", "        rng.bit_generator.state = metadata[\"rng\"]\n", ""),
+        ("resume forgets the average", "state.best_values, state.average = extra.get(\"best_values\"), extra.get(\"average\")", "state.best_values = extra.get(\"best_values\")"),
+    ),
+]  # fmt: skip
+
+
+def killed(mutant: Mutant, folder: Path) -> bool:
+    """Whether the suite fails with the mutant planted in the copy at `folder`."""
+    path = folder / "nice_np" / mutant.file
+    source = path.read_text(encoding="utf-8")
+    if source.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.file}: {source.count(mutant.old)} places for {mutant.what!r}: {mutant.old!r}")
+    path.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *TESTS]
+        return subprocess.run(command, cwd=folder, capture_output=True, timeout=600).returncode == 1
+    finally:
+        path.write_text(source, encoding="utf-8")
+
+
+def main() -> int:
+    """Try the mutants; the exit code is the number of survivors."""
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    chosen = [mutant for mutant in MUTANTS if word in f"{mutant.file} {mutant.what}"]
+    survivors = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("nice_np", "tests", "setup.cfg"):
+            (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, folder / part)
+        for mutant in chosen:
+            dead = killed(mutant, folder)
+            survivors += not dead
+            print(f"{'killed  ' if dead else 'SURVIVED'} {mutant.file:<28} {mutant.what}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants killed")
+    return survivors
+
+
+if __name__ == "__main__":
+    sys.exit(main())
