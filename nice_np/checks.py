@@ -72,9 +72,7 @@ def as_samples(
     raw = as_real_array(x, owner, name)
     if raw.ndim != 2:
         cure = f"; use {name}[None]" if raw.ndim == 1 else ""
-        raise NiceValueError(
-            f"{owner}: {name}: expected 2-D (n_samples, n_features), got shape {raw.shape}{cure}"
-        )
+        raise NiceValueError(f"{owner}: {name}: expected 2-D (n_samples, n_features), got shape {raw.shape}{cure}")
     if n_features is not None and raw.shape[1] != n_features:
         raise NiceValueError(f"{owner}: {name} has {raw.shape[1]} features, expected {n_features}")
     if dtype is None:

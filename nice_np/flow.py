@@ -185,12 +185,14 @@ class Flow(Module):
         path : path
             Replaced only once the new file is complete.
         metadata : dict, optional
-            Anything that JSON can hold, to be returned by `nice_np.load_model`.
+            Anything that JSON can hold, to be returned by `nice_np.load_model`; tuples come back as lists.
 
         Raises
         ------
         NiceFileError
             If the file cannot be written; a previous file is untouched.
+        NiceValueError, NiceTypeError
+            If an array is not finite or not of a plain dtype, or the metadata are not JSON.
         """
         from nice_np.checkpoint import save_model
 

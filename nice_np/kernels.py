@@ -50,18 +50,14 @@ def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
     return compiled
 
 
-def _adam_loop(
-    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F
-) -> None:
+def _adam_loop(values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F) -> None:
     for i in range(values.size):
         m[i] = b1 * m[i] + c1 * grads[i]
         v[i] = b2 * v[i] + c2 * grads[i] * grads[i]
         values[i] = keep * values[i] - rate * m[i] / (np.sqrt(v[i]) * root + eps)
 
 
-def _adam_twin(
-    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F
-) -> None:
+def _adam_twin(values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F) -> None:
     m *= b1
     m += c1 * grads
     v *= b2

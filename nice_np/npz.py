@@ -7,10 +7,11 @@ array is made, nothing is inflated, nothing is unpickled.
 
 from __future__ import annotations
 
-import ast
 import os
+import re
+import secrets
 import struct
-import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,37 +22,59 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.errors import CheckpointError, NiceFileError
+from nice_np.errors import CheckpointError, NiceFileError, NiceTypeError, NiceValueError
 
-DTYPES = {np.dtype(name).str: np.dtype(name) for name in ("<f4", "<f8", "u1", "<i8")}
+DTYPES = {dtype.str: dtype for dtype in map(np.dtype, ("<f4", "<f8", "<i8", "u1"))}
+NPY_MAGIC = b"\x93NUMPY\x01\x00"  # .npy, version 1.0
+NPY_HEADER = re.compile(r"\{'descr': '([<|][fiu]\d)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 MAX_MEMBERS = 10_000
 TEMPORARY = ".nice-np-"  # how temporary files begin; never loaded
+STALE = 600.0  # seconds; no living process pauses that long inside a save
+
+# What zipfile and NumPy raise on damaged bytes: beside BadZipFile (and RuntimeError, for encryption and the like),
+# nonsense offsets end in OSError, OverflowError or ValueError, nonsense lengths in EOFError, struct.error, MemoryError.
+DAMAGE = (
+    zipfile.BadZipFile,
+    RuntimeError,
+    OSError,
+    OverflowError,
+    ValueError,
+    EOFError,
+    struct.error,
+    MemoryError,
+)
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays atomically.
+    """Write arrays of float32, float64, uint8 or signed integers (which become int64) atomically.
 
     Raises
     ------
     NiceFileError
         Naming the path; a file that was there before is untouched.
+    NiceTypeError, NiceValueError
+        For an array of another dtype, or too many arrays.
     """
-    temporary = None
+    if len(arrays) > MAX_MEMBERS:
+        raise NiceValueError(f"cannot write {path}: {len(arrays)} arrays, at most {MAX_MEMBERS} are allowed")
+    arrays = {name: _portable(name, array) for name, array in arrays.items()}
     try:
-        remove_stale(path.parent)
-        descriptor, temporary = tempfile.mkstemp(prefix=f"{TEMPORARY}{os.getpid()}-", suffix=".tmp", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            _write_members(file, arrays)
-            file.flush()
-            os.fsync(file.fileno())  # the rename must not reach the disk before the bytes do
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise NiceFileError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
+        target = Path(os.path.realpath(path))  # a symbolic link stays one, what it points to is replaced
+        if target.exists() and not target.is_file():
+            raise OSError("it is not a regular file")
+        remove_stale(target.parent)
+        temporary = target.parent / f"{TEMPORARY}{secrets.token_hex(8)}.tmp"
+        try:
+            with open(temporary, "xb") as file:
+                _write_members(file, arrays)
+                file.flush()
+                os.fsync(file.fileno())  # the rename must not reach the disk before the bytes do
+            os.replace(temporary, target)
+        finally:
             with suppress(OSError):  # already renamed, when all went well
-                os.unlink(temporary)
+                temporary.unlink()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise NiceFileError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _write_members(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -62,12 +85,20 @@ def _write_members(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]]) -> N
                 np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
 
 
+def _portable(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    # The format's dtypes, little-endian and in C order; nothing is ever rounded or wrapped.
+    dtype = np.dtype(np.int64) if array.dtype.kind == "i" else array.dtype
+    dtype = dtype.newbyteorder("<")
+    if dtype.str not in DTYPES:
+        raise NiceTypeError(f"array {name!r} has dtype {array.dtype}; float32, float64, int64 and uint8 can be saved")
+    return np.asarray(array, dtype, order="C")
+
+
 def remove_stale(folder: Path) -> None:
-    """Delete temporary files left by processes that no longer run (killed inside a save)."""
+    """Delete what processes left behind that were killed inside a save."""
     for leftover in folder.glob(f"{TEMPORARY}*.tmp"):
-        pid = leftover.name[len(TEMPORARY) :].split("-")[0]
-        if not (pid.isdigit() and _is_running(int(pid))):
-            with suppress(OSError):
+        with suppress(OSError):  # another process was quicker
+            if leftover.stat().st_mtime < time.time() - STALE:
                 leftover.unlink()
 
 
@@ -82,69 +113,61 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         If the file cannot be opened.
     """
     try:
-        size = path.stat().st_size
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            return _read_members(path, archive, size)
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path}: not a nice_np file, or damaged: {error}") from None
-    except OSError as error:
-        if isinstance(error, CheckpointError) or (path.is_file() and os.access(path, os.R_OK)):
-            raise CheckpointError(f"{path}: damaged: {error}") from None
-        raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, NotImplementedError, RuntimeError, EOFError, struct.error, OverflowError, IndexError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: damaged: {error}") from None
+        file = open(path, "rb")  # noqa: SIM115 (closed below; an error from here on is damage)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise NiceFileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    with file:
+        try:
+            _check_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                return {member.filename[:-4]: _read_member(archive, member) for member in _members(file, archive)}
+        except DAMAGE as error:
+            raise CheckpointError(f"{path}: damaged, or not a nice_np file: {str(error) or repr(error)}") from None
 
 
-def _read_members(path: Path, archive: zipfile.ZipFile, size: int) -> dict[str, npt.NDArray[Any]]:
+def _check_directory(file: IO[bytes]) -> None:
+    """Bound the archive's table of contents, of which zipfile makes one object an entry before anybody can count."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 98))
+    tail = file.read().rjust(98)
+    record, locator, end = tail[:56], tail[56:76], tail[76:]
+    if end[:4] != b"PK\5\6":
+        raise ValueError("the end of the file is missing")
+    length = int.from_bytes(end[12:16], "little")
+    if locator[:4] == b"PK\6\7":  # beyond 4 GiB the true length stands in a record before
+        length = int.from_bytes(record[40:48], "little")
+        if int.from_bytes(locator[8:16], "little") != size - 98:
+            raise ValueError("its table of contents is not where it should be")
+    if length > 100 * MAX_MEMBERS:
+        raise ValueError(f"its table of contents claims {length} bytes")
+
+
+def _members(file: IO[bytes], archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     members = archive.infolist()
-    names = [member.filename for member in members]
-    if len(names) != len(set(names)) or len(names) > MAX_MEMBERS:
-        raise CheckpointError(f"{path}: {len(names)} members, some of them duplicates or too many")
-    if sum(member.file_size for member in members) > size:
-        raise CheckpointError(f"{path}: members claim more bytes than the file has")
-    arrays = {}
+    if len({member.filename for member in members}) != len(members):
+        raise ValueError("a member comes twice")
+    if sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
+        raise ValueError("its members claim more bytes than the file has")
     for member in members:
         if not member.filename.endswith(".npy") or member.compress_type != zipfile.ZIP_STORED:
-            raise CheckpointError(f"{path}: member {member.filename!r} is not an uncompressed .npy array")
-        try:
-            arrays[member.filename[:-4]] = _parse_npy(archive.read(member))
-        except (ValueError, SyntaxError, TypeError, KeyError, struct.error, zipfile.BadZipFile, RuntimeError) as error:
-            raise CheckpointError(f"{path}: member {member.filename!r} is damaged: {error}") from None
-    return arrays
+            raise ValueError(f"member {member.filename!r} is not an uncompressed .npy array")
+    return members
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    try:
+        return _parse_npy(archive.read(member))
+    except DAMAGE as error:
+        raise ValueError(f"member {member.filename!r}: {str(error) or repr(error)}") from None
 
 
 def _parse_npy(data: bytes) -> npt.NDArray[Any]:
-    # The .npy format, version 1.0: magic, header length, a dict literal, then the raw numbers.
-    if data[:8] != b"\x93NUMPY\x01\x00":
-        raise ValueError("no .npy array of version 1.0")
-    (length,) = struct.unpack("<H", data[8:10])
-    header = ast.literal_eval(data[10 : 10 + length].decode("latin1").strip())
-    if not isinstance(header, dict) or header.get("fortran_order") is not False:
-        raise ValueError("unexpected array header")
-    dtype, shape = DTYPES.get(header.get("descr")), header.get("shape")
-    if dtype is None:
-        raise ValueError(f"dtype {header.get('descr')!r} is not allowed")
-    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape) or len(shape) > 4:
-        raise ValueError(f"unexpected shape {shape!r}")
-    body = data[10 + length :]
-    if prod(shape) * dtype.itemsize != len(body):
-        raise ValueError(f"shape {shape} of {dtype} does not fit {len(body)} bytes")
-    return np.frombuffer(body, dtype).reshape(shape).astype(dtype.newbyteorder("="))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True  # somebody else's
-    return True
+    # Magic, header length, a header in Python's notation (read by a pattern, not evaluated), then the raw numbers.
+    start = 10 + int.from_bytes(data[8:10], "little")
+    header = NPY_HEADER.fullmatch(data[10:start].decode("latin1"))
+    if data[:8] != NPY_MAGIC or header is None or header[1] not in DTYPES:
+        raise ValueError("not an array of float32, float64, int64 or uint8 as nice_np writes it")
+    dtype, shape = DTYPES[header[1]], tuple(int(n) for n in header[2].split(",") if n.strip())
+    if prod(shape) * dtype.itemsize != len(data) - start:
+        raise ValueError(f"shape {shape} of {dtype} does not fit {len(data) - start} bytes")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))

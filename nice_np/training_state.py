@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checkpoint import architecture, load, save
+from nice_np.architecture import describe
+from nice_np.checkpoint import load, save
 from nice_np.checks import Array
 from nice_np.errors import CheckpointError, NiceValueError
 from nice_np.flow import Flow
@@ -81,12 +82,14 @@ def save_state(path: Path, flow: Flow, optimizer: Optimizer, state: TrainingStat
     metadata = {
         "settings": settings,
         "counters": {name: getattr(state, name) for name in COUNTERS},
-        "history": {"rows": state.history.rows, "best_epoch": state.history.best_epoch},
+        "best_epoch": state.history.best_epoch,
         "optimizer_steps": optimizer.steps,
         "rng": state.rng.bit_generator.state,
     }
     vectors = {"order": state.order, "best_values": state.best_values, "average": state.average}
-    extra = {name: vector for name, vector in vectors.items() if vector is not None}
+    extra: dict[str, npt.NDArray[Any]] = {name: vector for name, vector in vectors.items() if vector is not None}
+    # Not in the header, which has a limit of size: a long run has many rows.
+    extra["history"] = np.frombuffer(json.dumps(state.history.rows).encode(), np.uint8)
     extra.update({f"optimizer.{name}": vector for name, vector in optimizer.state().items()})
     save(path, "checkpoint", flow, metadata, extra)
 
@@ -104,27 +107,29 @@ def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str,
     # The file may name the user's own layers: those of the flow at hand are known to be fine.
     saved, metadata, extra = load(path, "checkpoint", [type(module) for _, module in flow.modules()])
     _compare(path, "dtype", saved.dtype.name, flow.dtype.name)
-    _compare(path, "architecture", architecture(saved), architecture(flow))
+    _compare(path, "architecture", describe(saved, {}, []), describe(flow, {}, []))
     try:
         _compare(path, "settings", metadata["settings"], settings)
         rng = np.random.default_rng()
         rng.bit_generator.state = metadata["rng"]
-        history = History(_rows(metadata["history"]["rows"]), metadata["history"]["best_epoch"])
+        history = History(_rows(extra["history"]), metadata["best_epoch"])
         state = TrainingState(rng, history=history, **metadata["counters"])
         state.order = extra["order"]
         state.best_values, state.average = extra.get("best_values"), extra.get("average")
         _check_position(state, n_samples=int(settings["data"].split(" x ")[0]))
         if set(metadata["counters"]) != set(COUNTERS):
             raise ValueError(f"the counters are {sorted(metadata['counters'])}, expected {sorted(COUNTERS)}")
+        if type(metadata["optimizer_steps"]) is not int or metadata["optimizer_steps"] < 0:
+            raise ValueError("optimizer_steps is not a whole number")
         vectors = {name: extra[f"optimizer.{name}"] for name in optimizer.vectors if metadata["optimizer_steps"]}
-        expected = {"order", "best_values", "average", *(f"optimizer.{name}" for name in vectors)}
+        expected = {"order", "history", "best_values", "average", *(f"optimizer.{name}" for name in vectors)}
         if not set(extra) <= expected:
             raise ValueError(f"unexpected arrays {sorted(set(extra) - expected)}")
-        _check_vectors(flow, {name: vector for name, vector in extra.items() if name != "order"})
+        _check_vectors(flow, {name: vector for name, vector in extra.items() if name not in ("order", "history")})
         optimizer.restore(metadata["optimizer_steps"], vectors)
     except NiceValueError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path}: the training state is incomplete: {error!r}") from None
     flow.params.values[:] = saved.params.values
     return state
@@ -136,7 +141,8 @@ def fingerprint(x: npt.NDArray[Any]) -> str:
     return f"{x.shape[0]} x {x.shape[1]} {x.dtype} {digest}"
 
 
-def _rows(rows: Any) -> list[dict[str, Any]]:
+def _rows(text: npt.NDArray[Any]) -> list[dict[str, Any]]:
+    rows = json.loads(text.tobytes())
     if not (isinstance(rows, list) and all(isinstance(row, dict) and set(row) == set(COLUMNS) for row in rows)):
         raise ValueError("the history has other columns")
     return rows

@@ -16,9 +16,7 @@ GRAD = {"rtol": 1e-5, "atol": 1e-7}
 
 def jacobian(function, x, eps=1e-5):
     """(D, D) matrix of d function(x)_i / dx_j for one point x (D,), by central differences."""
-    columns = [
-        (function(x + eps * e)[0] - function(x - eps * e)[0]) / (2 * eps) for e in np.eye(x.shape[1])
-    ]
+    columns = [(function(x + eps * e)[0] - function(x - eps * e)[0]) / (2 * eps) for e in np.eye(x.shape[1])]
     return np.stack(columns, axis=1)
 
 

@@ -38,6 +38,8 @@ def test_never_zero_never_infinite(name, dtype):
     assert np.isfinite(np.exp(log_s)).all()
     assert np.isfinite(dr).all()
     assert (np.diff(log_s) >= 0).all()
+    clipped = (r <= scale.low) | (r >= scale.high)
+    np.testing.assert_array_equal(dr[clipped], 0)
 
 
 class Constant(Module):
