@@ -70,7 +70,8 @@ def test_same_seed_same_run(pixels):
     assert not np.array_equal(other.params.values, flows[0].params.values)
 
 
-def test_noise_is_fresh_each_time(pixels, monkeypatch):
+def batches_of(run, monkeypatch):
+    """The dequantised batches that `run` trains on."""
     from nice_np import training_loop
 
     seen = []
@@ -80,12 +81,23 @@ def test_noise_is_fresh_each_time(pixels, monkeypatch):
         return seen[-1]
 
     monkeypatch.setattr(training_loop, "dequantize", spy)
-    fit(small(6), pixels[:20], epochs=3, **QUIET)
-    assert len(seen) == 3
-    order = [np.lexsort((np.floor(batch * 256)).T) for batch in seen]
-    fractions = [np.mod(batch[o] * 256, 1) for batch, o in zip(seen, order, strict=True)]
-    assert not np.allclose(fractions[0], fractions[1])
-    np.testing.assert_array_equal(np.floor(seen[0][order[0]] * 256), np.floor(seen[1][order[1]] * 256))
+    run()
+    return seen
+
+
+def test_noise_is_fresh_each_time(pixels, monkeypatch):
+    first, second, third = batches_of(lambda: fit(small(6), pixels[:1], epochs=3, **QUIET), monkeypatch)
+    for batch in (first, second, third):
+        np.testing.assert_array_equal(np.floor(batch * 256), pixels[:1])
+    assert not np.allclose(first, second, atol=1e-6)
+    assert not np.allclose(second, third, atol=1e-6)
+
+
+def test_the_order_is_fresh_each_epoch(pixels, monkeypatch):
+    first, second = batches_of(lambda: fit(small(6), pixels[:20], epochs=2, **QUIET), monkeypatch)
+    first, second = np.floor(first * 256), np.floor(second * 256)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
 
 
 def test_each_sample_is_seen_once_an_epoch(points, monkeypatch):
@@ -174,6 +186,15 @@ def test_averaging_returns_a_mean_of_the_weights(points):
     for t, values in enumerate(seen, start=1):
         expected = expected + max(1 / 4, 1 / t) * (values - expected)
     np.testing.assert_allclose(flow.params.values, expected, rtol=1e-10)
+
+
+def test_the_average_is_what_is_validated(points):
+    flow = small()
+    history = fit(flow, points, validation=points, epochs=1, average=1000, learning_rate=0.02, **QUIET)
+    assert history.column("validation_log_likelihood") == [pytest.approx(flow.log_prob(points).mean(), abs=1e-5)]
+    raw = small()
+    fit(raw, points, epochs=1, learning_rate=0.02, **QUIET)
+    assert abs(raw.log_prob(points).mean() - flow.log_prob(points).mean()) > 1e-3
 
 
 def test_clipping_limits_the_step(points):
