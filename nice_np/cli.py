@@ -6,19 +6,24 @@ Exit codes: 0 fine, 1 run-time error, 2 wrong usage, 130 SIGINT, 143 SIGTERM.
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from math import inf, isfinite
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
+from nice_np import commands, datasets
 from nice_np._version import __version__
-from nice_np.errors import NiceError, TrainingInterrupted
+from nice_np.commands import CHECKPOINT_EVERY
+from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
+from nice_np.presets import PRESETS
+from nice_np.runs import SPLITS, to_json
+from nice_np.signals import StopSignals
 
 EXAMPLES = """examples:
   nice-np demo                                   train on the digits that come with the package, draw pictures
@@ -37,19 +42,26 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"nice-np: error: {message} (see {self.prog} --help)\n")
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def whole(minimum: int) -> Callable[[str], int]:
-    """An argument type: a whole number >= minimum."""
+class UsageError(Exception):
+    """The command line cannot be understood."""
+
+
+def whole(minimum: int, maximum: int = 10**9) -> Callable[[str], int]:
+    """An argument type: a whole number within bounds."""
 
     def parse(text: str) -> int:
         with suppress(ValueError):
-            if (value := int(text)) >= minimum:
+            if minimum <= (value := int(text)) <= maximum:
                 return value
-        raise argparse.ArgumentTypeError(f"expected a whole number >= {minimum}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} to {maximum:,}, got {text!r}")
 
     return parse
+
+
+seed = whole(0, 2**63 - 1)
 
 
 def number(above: float = -inf, minimum: float = -inf) -> Callable[[str], float]:
@@ -65,37 +77,34 @@ def number(above: float = -inf, minimum: float = -inf) -> Callable[[str], float]
     return parse
 
 
-def dataset_name(text: str) -> str:
-    """An argument type: a data set that exists."""
-    from nice_np.datasets import names
+def one_of(names: Sequence[str], what: str) -> Callable[[str], str]:
+    """An argument type: one of some names; unlike argparse's `choices` it guesses what was meant."""
 
-    return _one_of(text, names(), "data set")
+    def parse(text: str) -> str:
+        if text in names:
+            return text
+        raise argparse.ArgumentTypeError(
+            f"unknown {what} {text!r}{did_you_mean(text, names)}; choose one of {', '.join(names)}"
+        )
 
-
-def preset_name(text: str) -> str:
-    """An argument type: a preset that exists."""
-    from nice_np.presets import PRESETS
-
-    return _one_of(text, tuple(PRESETS), "preset")
-
-
-def _one_of(text: str, names: Sequence[str], what: str) -> str:
-    import difflib
-
-    if text in names:
-        return text
-    near = difflib.get_close_matches(text, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise argparse.ArgumentTypeError(f"unknown {what} {text!r}{hint} Choose one of {', '.join(names)}")
+    return parse
 
 
-def build_parser() -> Parser:
-    """All commands and their arguments."""
+def did_you_mean(text: str, names: Iterable[str]) -> str:
+    """A question about the name nearest to the text, or nothing."""
+    import difflib  # only those who mistype wait for it
+
+    near = difflib.get_close_matches(text.lower().replace("_", "-"), list(names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def build_parser() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the whole command line, and those of the commands."""
     common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     seeded = Parser(add_help=False)
-    seeded.add_argument("--seed", type=whole(0), default=0, metavar="S", help="default: 0")
+    seeded.add_argument("--seed", type=seed, default=0, metavar="S", help="of all randomness (default: 0)")
     writes = Parser(add_help=False)
     writes.add_argument("--force", action="store_true", help="replace what is already there")
     files = Parser(add_help=False)
@@ -107,15 +116,23 @@ def build_parser() -> Parser:
     )
     bar = Parser(add_help=False)
     bar.add_argument("--quiet", action="store_true", help="no progress bar")
+    trained = Parser(add_help=False)
+    trained.add_argument("model", type=Path, metavar="MODEL", help="run folder or model.npz")
+    dataset = one_of(datasets.names(), "data set")
 
     parser = Parser(
         prog="nice-np", description="Normalizing flows in NumPy with hand-written gradients.", epilog=EXAMPLES
     )
     parser.add_argument("--version", action="version", version=f"nice-np {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # required=False: what argparse says about a missing command helps nobody.
+    commands = parser.add_subparsers(dest="command", required=False, metavar="COMMAND")
+    by_name: dict[str, Parser] = {}
 
-    def add(name: str, help: str, *parents: Parser) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=help, description=help.capitalize() + ".", parents=[*parents, common])
+    def add(name: str, summary: str, *parents: Parser, epilog: str | None = None) -> Parser:
+        by_name[name] = commands.add_parser(
+            name, help=summary, description=f"{summary.capitalize()}.", parents=[*parents, common], epilog=epilog
+        )
+        return by_name[name]
 
     demo = add("demo", "train a small NICE on real digits and draw what it learned", seeded, writes, bar)
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
@@ -123,42 +140,39 @@ def build_parser() -> Parser:
         "--time-limit", type=number(above=0), default=60.0, metavar="S", help="seconds of training (default: 60)"
     )
 
-    train = add("train", "train a flow on a data set", seeded, writes, files, bar)
-    train.add_argument(
-        "dataset",
-        type=dataset_name,
-        metavar="DATASET",
-        help="mnist-small, mnist, or a density in the plane such as two-moons",
-    )
+    train = add("train", "train a flow on a data set", seeded, writes, files, bar, epilog=_train_epilog())
+    train.add_argument("dataset", type=dataset, metavar="DATASET", help="one of those below")
     train.add_argument(
         "--preset",
-        type=preset_name,
+        type=one_of(tuple(PRESETS), "preset"),
         metavar="NAME",
-        help="architecture and training settings (default: made for the data set)",
+        help="one of those below (default: made for the data set)",
     )
     length = train.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=whole(1), metavar="N", help="passes through the data (default: the preset's)")
     length.add_argument(
         "--time-limit", type=number(above=0), metavar="S", help="seconds of training, instead of epochs"
     )
-    train.add_argument("--batch-size", type=whole(1), metavar="N")
-    train.add_argument("--learning-rate", type=number(above=0), metavar="R")
+    train.add_argument("--batch-size", type=whole(1), metavar="N", help="samples a step (default: the preset's)")
+    train.add_argument("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
     train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
-    train.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
     train.add_argument(
-        "--checkpoint-every", type=number(above=0), default=60.0, metavar="S", help="seconds (default: 60)"
+        "--checkpoint-every",
+        type=number(above=0),
+        default=CHECKPOINT_EVERY,
+        metavar="S",
+        help="seconds between checkpoints (default: 60)",
     )
 
-    evaluate = add("evaluate", "likelihood of a data set under a trained flow", files)
-    evaluate.add_argument("model", type=Path, metavar="MODEL", help="run folder or model.npz")
-    evaluate.add_argument("--data", type=dataset_name, metavar="NAME", help="default: what the model was trained on")
-    evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: test")
+    evaluate = add("evaluate", "compute the likelihood of a data set under a trained flow", trained, files)
+    evaluate.add_argument("--data", type=dataset, metavar="NAME", help="default: what the model was trained on")
     evaluate.add_argument(
-        "--seed", type=whole(0), default=1, metavar="S", help="of the dequantisation noise (default: 1)"
+        "--split", type=one_of(SPLITS, "split"), default="test", metavar="NAME", help=f"{', '.join(SPLITS)} (default)"
     )
+    evaluate.add_argument("--seed", type=seed, default=1, metavar="S", help="of the dequantisation noise (default: 1)")
 
-    sample = add("sample", "draw from a trained flow", seeded, writes)
-    sample.add_argument("model", type=Path, metavar="MODEL", help="run folder or model.npz")
+    sample = add("sample", "draw from a trained flow", trained, seeded, writes)
     sample.add_argument("-n", type=whole(1), default=64, metavar="N", help="how many (default: 64)")
     sample.add_argument(
         "--out", type=picture_or_array, required=True, metavar="FILE", help="a picture (.png) or the numbers (.npy)"
@@ -175,10 +189,49 @@ def build_parser() -> Parser:
         metavar="MODEL",
         help="run folder or model.npz (default: small flows of every kind)",
     )
+    add("info", "show the architecture and origin of a trained flow", trained)
+    return parser, by_name
 
-    info = add("info", "show the architecture and origin of a trained flow")
-    info.add_argument("model", type=Path, metavar="MODEL", help="run folder or model.npz")
-    return parser
+
+def _train_epilog() -> str:
+    rows = [f"  {name:<13} {preset.description}" for name, preset in PRESETS.items()]
+    toys = textwrap.fill(", ".join(datasets.TOYS), 76, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(
+        [
+            "data sets:",
+            "  mnist-small, mnist, and densities in the plane:",
+            toys,
+            "",
+            "presets:",
+            *rows,
+            "",
+            "examples:",
+            "  nice-np train two-moons --epochs 20",
+            "  nice-np train mnist --time-limit 300 --data-dir ~/mnist --out runs/first",
+            "  nice-np train mnist --time-limit 300 --data-dir ~/mnist --out runs/first --resume",
+        ]
+    )
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line as a namespace; UsageError if it cannot be understood."""
+    parser, by_name = build_parser()
+    # The first word that is no flag is the command.
+    first = next((word for word in argv if not word.startswith("-")), None)
+    if first is not None and first not in by_name:
+        parser.error(f"unknown command {first!r}{did_you_mean(first, by_name)}; choose one of {', '.join(by_name)}")
+    arguments, unknown = parser.parse_known_args(argv)
+    if arguments.command is None:
+        parser.error(f"expected a command: {', '.join(by_name)}")
+    command = by_name[arguments.command]
+    if unknown:
+        flags = re.findall(r"--[a-z-]+", command.format_help())
+        flag = unknown[0].split("=")[0]
+        hint = f"; write it after {arguments.command}" if flag in flags else did_you_mean(flag, flags)
+        command.error(f"unknown argument {unknown[0]!r}{hint}")
+    if getattr(arguments, "resume", False) and arguments.force:
+        command.error("--resume goes on with a run and --force replaces it: give one of them")
+    return arguments
 
 
 def picture_or_array(text: str) -> Path:
@@ -188,58 +241,77 @@ def picture_or_array(text: str) -> Path:
     return Path(text)
 
 
-class _Terminated(BaseException):
-    """SIGTERM outside training."""
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a file's name still gets a line
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        arguments = build_parser().parse_args(argv)
-        return _run(arguments)
-    except (KeyboardInterrupt, _Terminated) as stop:
-        signum = signal.SIGTERM if isinstance(stop, _Terminated) else getattr(stop, "signum", signal.SIGINT)
-        return _fail(str(stop) if isinstance(stop, TrainingInterrupted) else "interrupted", 128 + int(signum))
+        with StopSignals(at_once=True):
+            return _run(words)
+    except TrainingInterrupted as stop:
+        return _fail(str(stop), 128 + stop.signum)
+    except KeyboardInterrupt:  # off the main thread, where nobody tells which signal it was
+        return _fail("interrupted", 128 + signal.SIGINT)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        if sys.stderr is not None:
+            try:
+                sys.stderr.flush()
+            except OSError:
+                _abandon(sys.stderr)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    from nice_np import commands
-
+def _run(words: Sequence[str]) -> int:
+    debug = "--debug" in words
     try:
+        try:
+            arguments = parse(words)
+        except SystemExit:  # --help and --version have been answered
+            _print("")
+            return 0
         result, text = getattr(commands, arguments.command)(arguments)
-        print(json.dumps(result) if arguments.json else text)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        _silence()
-        return 0
-    except (NiceError, OSError, MemoryError) as error:
-        if arguments.debug:
+        _print((to_json(result) if arguments.json else text) + "\n")
+        return 0 if result.get("passed", True) else 1
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except Exception as error:
+        if debug:
             raise
-        if not isinstance(error, NiceError):
-            _silence()
-        return _fail(str(error) or type(error).__name__, 1)
-    return 0 if result.get("passed", True) else 1
+        return _fail(_explain(error), 1)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, NiceError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error})" if str(error) else "out of memory"
+    return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def _print(text: str) -> None:
+    """Print all of it now: at exit nobody could say any more that standard output is full."""
+    if sys.stdout is None:  # it was closed before Python started
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        _abandon(sys.stdout)
+        if not isinstance(error, BrokenPipeError):  # there the reader, such as head, has seen enough
+            raise NiceFileError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let what could not be written vanish: Python flushes once more at exit, and would complain again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(message: str, code: int) -> int:
+    # A file's name may hold a line break, or an escape sequence for the terminal.
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in message)
     with suppress(OSError, ValueError):
-        print(f"nice-np: error: {' '.join(message.split())}", file=sys.stderr)
+        if sys.stderr is not None:
+            sys.stderr.write(f"nice-np: error: {line}\n")
     return code
-
-
-def _silence() -> None:
-    # Python flushes standard output once more at exit, and would complain again.
-    if sys.stdout is not None:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import shlex
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,10 @@ from nice_np import bijectors as b
 from nice_np.bijectors.scales import SCALES
 from nice_np.checkpoint import load_model
 from nice_np.datasets import Dataset, load
-from nice_np.errors import NiceFileError, NiceValueError
+from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
 from nice_np.flow import Flow
 from nice_np.gradcheck import check_gradients
+from nice_np.history import History
 from nice_np.mlp import MLP
 from nice_np.presets import get_preset
 from nice_np.priors import PRIORS
@@ -22,84 +28,126 @@ from nice_np.runs import (
     NOISE_SEED,
     SPLITS,
     as_density_input,
+    check_folder,
     environment,
-    prepare_folder,
+    open_folder,
+    replacing,
     score,
     write_results,
 )
 from nice_np.training import fit
 
 Result = tuple[dict[str, Any], str]
+CHECKPOINT_EVERY = 60.0  # seconds
 
 
 def demo(arguments: argparse.Namespace) -> Result:
     """Train on the embedded digits for a minute."""
     settings = {"dataset": "mnist-small", "preset": None, "epochs": None, "batch_size": None, "learning_rate": None}
-    arguments = argparse.Namespace(
-        **{**vars(arguments), **settings}, resume=False, data_dir=None, checkpoint_every=60.0
-    )
-    return train(arguments)
+    others = {"data_dir": None, "checkpoint_every": CHECKPOINT_EVERY, "resume": False}
+    return train(argparse.Namespace(**vars(arguments), **settings, **others))
 
 
 def train(arguments: argparse.Namespace) -> Result:
     """Train, score all splits, draw figures, fill the run folder."""
-    folder = arguments.out or Path("runs") / arguments.dataset
-    prepare_folder(folder, keep=arguments.resume, force=arguments.force)
+    if arguments.out is None:
+        arguments.out = Path("runs") / arguments.dataset
+    folder: Path = arguments.out
+    check_folder(folder, resume=arguments.resume, force=arguments.force)
     dataset = load(arguments.dataset, data_dir=arguments.data_dir, seed=arguments.seed, progress=not arguments.quiet)
+    try:
+        return _train(arguments, folder, dataset)
+    except TrainingInterrupted as stop:
+        if not (folder / "checkpoint.npz").exists():
+            raise
+        raise TrainingInterrupted(f"{stop}; go on with: {resume_command(arguments)}", stop.signum) from None
+
+
+def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Result:
     preset_name, preset = get_preset(arguments.preset, dataset)
-    model_rng, fit_rng = np.random.default_rng(arguments.seed).spawn(2)
+    model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(arguments.seed).spawn(2))
     flow = preset.build(dataset, model_rng)
     training = preset.training(arguments.learning_rate, arguments.batch_size)
-    epochs = None if arguments.time_limit is not None else arguments.epochs or preset.epochs
+    length = {
+        "epochs": None if arguments.time_limit is not None else arguments.epochs or preset.epochs,
+        "time_limit": arguments.time_limit,
+    }
+    origin = {"dataset": dataset.name, "preset": preset_name, "seed": arguments.seed}
+    settings = {**origin, **{name: _plain(value) for name, value in training.items()}}
+    open_folder(folder, settings, resume=arguments.resume)
+    if not arguments.quiet:
+        span = f"{arguments.time_limit:g} s" if length["epochs"] is None else f"{length['epochs']} epoch(s)"
+        say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps what was learned)")
     history = fit(
         flow,
         dataset.train,
         validation=dataset.validation,
-        epochs=epochs,
-        time_limit=arguments.time_limit,
         checkpoint=folder / "checkpoint.npz",
         checkpoint_every=arguments.checkpoint_every,
         resume=arguments.resume,
         progress=not arguments.quiet,
         rng=fit_rng,
+        **length,
         **training,
     )
+    metrics = {"configuration": {"flow": repr(flow).splitlines(), **settings, **length}, "parameters": len(flow.params)}
+    return _finish(flow, dataset, history, folder, origin, metrics)
+
+
+def _finish(
+    flow: Flow, dataset: Dataset, history: History, folder: Path, origin: dict[str, Any], metrics: dict[str, Any]
+) -> Result:
+    """Score and draw what was trained, and write it all down."""
     scores = {split: score(flow, dataset, split, NOISE_SEED) for split in SPLITS}
     metadata = {
-        "dataset": dataset.name,
-        "preset": preset_name,
-        "seed": arguments.seed,
+        **origin,
         "bin_width": dataset.bin_width,
         "image_shape": dataset.image_shape,
+        "epochs": len(history.rows),
+        "log_likelihood": {split: scores[split]["log_likelihood"] for split in SPLITS},
+        "bits_per_dim": {split: scores[split]["bits_per_dim"] for split in SPLITS},
     }
     metrics = {
         **metadata,
-        "configuration": {
-            "flow": repr(flow).splitlines(),
-            **{name: repr(value) if not isinstance(value, (int, float)) else value for name, value in training.items()},
-            "epochs": epochs,
-            "time_limit": arguments.time_limit,
-        },
-        "parameters": len(flow.params),
-        "epochs": len(history.rows),
+        **metrics,
         "steps": history.rows[-1]["step"],
         "best_epoch": history.best_epoch,
         "train_seconds": history.rows[-1]["seconds"],
-        "log_likelihood": {split: scores[split]["log_likelihood"] for split in SPLITS},
-        "bits_per_dim": {split: scores[split]["bits_per_dim"] for split in SPLITS},
         **environment(),
     }
     write_results(folder, flow, metrics, history, metadata)
-    figures = draw(flow, dataset, history, folder / "figures", arguments.seed)
+    figures = draw(flow, dataset, history, folder / "figures", origin["seed"])
     result = {**metrics, "out": str(folder), "figures": [str(path) for path in figures]}
     return result, _summary(result)
 
 
-def draw(flow: Flow, dataset: Dataset, history: Any, folder: Path, seed: int) -> list[Path]:
+def _plain(value: Any) -> Any:
+    """Numbers as they are, a schedule or an optimiser as text."""
+    return value if value is None or isinstance(value, (int, float)) else repr(value)
+
+
+def resume_command(arguments: argparse.Namespace) -> str:
+    """What to type to go on with a training that was stopped."""
+    words = ["nice-np", "train", arguments.dataset]
+    names = ("preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "data_dir", "out")
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and (name, value) != ("seed", 0):
+            words.append(f"--{name.replace('_', '-')}={value}")
+    return shlex.join([*words, "--resume"])
+
+
+def say(text: str) -> None:
+    """A line on standard error, where somebody may look, for the time being."""
+    with suppress(OSError):
+        if sys.stderr is not None:
+            sys.stderr.write(f"{text}\n")
+
+
+def draw(flow: Flow, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
     """The figures of a finished run; returns their paths."""
     from nice_np import plotting
 
-    folder.mkdir(exist_ok=True)
     figures: dict[str, Any] = {"training_curve": plotting.training_curve(history)}
     has_scaling = any(isinstance(layer, b.DiagonalScaling) for layer in getattr(flow.bijector, "layers", ()))
     if dataset.image_shape is not None:
@@ -112,11 +160,11 @@ def draw(flow: Flow, dataset: Dataset, history: Any, folder: Path, seed: int) ->
         figures["bent_grid"] = plotting.bent_grid(flow)[0].figure
     if has_scaling:
         figures["spectrum"] = plotting.spectrum(flow)
-    paths = []
-    for name, drawing in figures.items():
-        plotting.save(drawing, folder / f"{name}.png")
-        paths.append(folder / f"{name}.png")
-    return paths
+    paths = {name: folder / f"{name}.png" for name in figures}
+    for name, path in paths.items():
+        with replacing(path) as temporary:
+            plotting.save(figures[name], temporary)
+    return list(paths.values())
 
 
 def evaluate(arguments: argparse.Namespace) -> Result:
@@ -141,20 +189,21 @@ def sample(arguments: argparse.Namespace) -> Result:
     """Draw from a model into a picture or an array."""
     flow, metadata = load_run(arguments.model)
     out: Path = arguments.out
-    if out.exists() and not arguments.force:
+    if os.path.lexists(out) and not arguments.force:
         raise NiceFileError(f"{out} exists; --force replaces it")
-    x = flow.sample(arguments.n, rng=arguments.seed, temperature=arguments.temperature)
-    if out.suffix.lower() == ".npy":
-        try:
-            with open(out, "wb") as file:
-                np.save(file, x)
-        except OSError as error:
-            raise NiceFileError(f"cannot write {out}: {error.strerror or error}") from error
-    else:
-        from nice_np import plotting
+    picture, shape = out.suffix.lower() == ".png", metadata.get("image_shape")
+    if picture and shape is None and flow.dim != 2:
+        raise NiceValueError(f"{flow.dim} features are neither an image nor a point of the plane; use --out FILE.npy")
+    with replacing(out) as temporary:
+        x = flow.sample(arguments.n, rng=arguments.seed, temperature=arguments.temperature)
+        if picture:
+            from nice_np import plotting
 
-        shape = metadata.get("image_shape")
-        plotting.save(plotting.image_grid(x, shape) if shape else plotting.density(flow, samples=x), out)
+            drawing = plotting.density(flow, samples=x) if shape is None else plotting.image_grid(x, shape)
+            plotting.save(drawing, temporary)
+        else:
+            with open(temporary, "wb") as file:  # np.save would append .npy to a name that ends in .NPY
+                np.save(file, x)
     result = {"model": str(arguments.model), "n": arguments.n, "out": str(out), "shape": list(x.shape)}
     return result, f"{arguments.n} samples written to {out}"
 
@@ -169,8 +218,8 @@ def gradcheck(arguments: argparse.Namespace) -> Result:
     reports, texts = {}, []
     for name, flow in flows.items():
         rng = np.random.default_rng(arguments.seed)
-        # Spread samples out a little, so that logits and scales are not all at their start values.
-        report = check_gradients(flow, flow.astype(np.float64).sample(4, rng), rng=rng)
+        # At most 200 elements of an array one by one: a large model would keep us waiting for minutes.
+        report = check_gradients(flow, flow.astype(np.float64).sample(4, rng), rng=rng, max_coordinates=200)
         reports[name] = report
         texts.append(f"{name}\n{report}\n")
     passed = all(report.passed for report in reports.values())
@@ -206,20 +255,31 @@ def info(arguments: argparse.Namespace) -> Result:
         "flow": repr(flow).splitlines(),
         **metadata,
     }
-    rows = [repr(flow), *(f"{name}: {value}" for name, value in metadata.items())]
-    return result, "\n".join(rows)
+    rows = [f"  {name:<16}{_readable(value)}" for name, value in metadata.items() if value is not None]
+    return result, "\n".join([repr(flow), "trained on", *rows] if rows else [repr(flow)])
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_readable(item)}" for name, item in value.items())
+    return f"{value:.5g}" if isinstance(value, float) else json.dumps(value).strip('"')
 
 
 def load_run(path: Path) -> tuple[Flow, dict[str, Any]]:
     """The model of a run folder, or of a model file."""
-    return load_model(path / "model.npz" if path.is_dir() else path)
+    if not path.is_dir():
+        return load_model(path)
+    model = path / "model.npz"
+    if not model.exists() and (path / "checkpoint.npz").exists():
+        raise NiceFileError(f"the run in {path} is not finished, it has no model.npz yet; train goes on with --resume")
+    return load_model(model)
 
 
 def _summary(result: dict[str, Any]) -> str:
     nats, bits = result["log_likelihood"], result["bits_per_dim"]
     rows = [
         f"{result['dataset']}, preset {result['preset']}: {result['parameters']:,} parameters, "
-        f"{result['epochs']} epochs, {result['steps']} steps, {result['train_seconds']:.1f} s",
+        f"{result['epochs']} epoch(s), {result['steps']} steps, {result['train_seconds']:.1f} s",
         "              log-likelihood     bits/dim",
         *(f"  {split:<12}{nats[split]:>10.2f} nats {bits[split]:>12.4f}" for split in SPLITS),
         f"model and figures in {result['out']}:",

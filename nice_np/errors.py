@@ -38,7 +38,7 @@ class DatasetError(NiceError, OSError):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM stopped ``fit``; a checkpoint, where one was asked for, was written first.
+    """SIGINT or SIGTERM stopped ``fit`` or a command; a checkpoint, where one was asked for, was written first.
 
     A KeyboardInterrupt, so that ``except Exception`` does not swallow it and a script with several fits stops.
 

@@ -33,8 +33,12 @@ DPI = 100
 
 
 def image_grid(
-    images: npt.ArrayLike, image_shape: Sequence[int] | None = None, columns: int | None = None,
-    ax: Axes | None = None, title: str | None = None, value_range: Sequence[float] = (0, 1),
+    images: npt.ArrayLike,
+    image_shape: Sequence[int] | None = None,
+    columns: int | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+    value_range: Sequence[float] = (0, 1),
 ) -> Axes:
     """Draw grey images as tiles, row by row from the top left.
 
@@ -58,8 +62,11 @@ def image_grid(
 
 
 def reconstructions(
-    real: npt.ArrayLike, rebuilt: npt.ArrayLike, image_shape: Sequence[int] | None = None,
-    ax: Axes | None = None, value_range: Sequence[float] = (0, 1),
+    real: npt.ArrayLike,
+    rebuilt: npt.ArrayLike,
+    image_shape: Sequence[int] | None = None,
+    ax: Axes | None = None,
+    value_range: Sequence[float] = (0, 1),
 ) -> Axes:
     """Draw each image above its reconstruction, ten pairs in a row; the title tells the largest difference.
 
@@ -134,8 +141,11 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
 
 
 def density(
-    flow: Flow, ax: Axes | None = None, samples: npt.ArrayLike | None = None,
-    extent: Sequence[float] = (-4, 4, -4, 4), resolution: int = 200,
+    flow: Flow,
+    ax: Axes | None = None,
+    samples: npt.ArrayLike | None = None,
+    extent: Sequence[float] = (-4, 4, -4, 4),
+    resolution: int = 200,
 ) -> Axes:
     """Draw the density p(x) of a flow over the plane, with a colour bar, and points on top.
 
@@ -170,8 +180,11 @@ def density(
 
 
 def bent_grid(
-    flow: Flow, axes: Sequence[Axes] | None = None, samples: npt.ArrayLike | None = None,
-    extent: Sequence[float] = (-3, 3, -3, 3), lines: int = 13,
+    flow: Flow,
+    axes: Sequence[Axes] | None = None,
+    samples: npt.ArrayLike | None = None,
+    extent: Sequence[float] = (-3, 3, -3, 3),
+    lines: int = 13,
 ) -> tuple[Axes, ...]:
     """Draw how a flow bends a regular grid of the latent plane, layer by layer, on its way to data space.
 

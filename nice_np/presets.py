@@ -78,7 +78,7 @@ PRESETS = {
         average=500,
     ),
     "mnist-paper": Preset(
-        "NICE exactly as in the paper: 4 x (5 x 1000), raw pixels, Adam, 1,500 epochs (days)",
+        "NICE exactly as in the paper: 4 x (5 x 1000), raw pixels, Adam, 1,500 epochs (about a day)",
         partial(nice, standardize=False),
         optimizer=partial(Adam, beta1=0.9, beta2=0.99, eps=1e-4),
         schedule=Constant,

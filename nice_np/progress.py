@@ -1,12 +1,17 @@
-"""The progress bar of `fit`: share done, loss in nats and bits/dim, samples per second, time left."""
+"""The progress of `fit`: share done, loss in nats and bits/dim, samples per second, time left."""
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from typing import Any
+
+SECONDS_PER_LINE = 10.0  # in a log file
 
 
 class Progress:
-    """A tqdm bar over the share of the run that is done; works in a terminal and in a notebook, or is silent.
+    """A bar in a terminal or a notebook, now and then a line in a log file, or nothing.
 
     Parameters
     ----------
@@ -16,24 +21,62 @@ class Progress:
     """
 
     def __init__(self, show: bool, done: float = 0.0) -> None:
-        self.bar: Any = None
-        if show:
-            from tqdm.auto import tqdm
-
-            # In percent; the clock that tqdm shows beside it gives time spent and time left.
-            layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-            self.bar = tqdm(total=100.0, initial=100.0 * done, bar_format=layout, mininterval=0.2, leave=True)
+        self.show: Any = None
+        if show and sys.stderr is not None:  # None: it was closed before Python started
+            self.show = _Bar(done) if _is_terminal() or "ipykernel" in sys.modules else _Lines()
 
     def update(self, done: float, epoch: int, nats: float, bits: float, samples_per_second: float) -> None:
         """Show the state after a step: share done, epoch, running log-likelihood, bits/dim, speed."""
-        if self.bar is not None:
-            self.bar.set_description_str(f"epoch {epoch} ", refresh=False)
-            self.bar.set_postfix_str(
-                f"{nats:.1f} nats, {bits:.3f} bits/dim, {samples_per_second:.0f} samples/s", refresh=False
-            )
-            self.bar.update(min(100.0 * done, 100.0) - self.bar.n)
+        if self.show is not None:
+            state = f"{nats:.2f} nats, {bits:.3f} bits/dim, {samples_per_second:.0f} samples/s"
+            try:
+                self.show.update(min(100.0 * done, 100.0), epoch, state)
+            except OSError:  # a full disk under the log, a reader that has gone: no reason to stop the training
+                self.show = None
 
     def close(self) -> None:
-        """Leave the bar as it is."""
-        if self.bar is not None:
-            self.bar.close()
+        """Leave what was shown as it is, on lines of its own."""
+        if self.show is not None:
+            try:
+                self.show.close()
+            except OSError:
+                self.show = None
+
+
+def _is_terminal() -> bool:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not know how wide they are
+    except (OSError, ValueError):  # a file, a pipe, or nothing of the operating system's
+        return False
+
+
+class _Bar:
+    def __init__(self, done: float) -> None:
+        from tqdm.auto import tqdm
+
+        # In percent; the clock that tqdm shows beside it gives time spent and time left.
+        layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self.bar = tqdm(total=100.0, initial=100.0 * done, bar_format=layout, mininterval=0.2, dynamic_ncols=True)
+
+    def update(self, percent: float, epoch: int, state: str) -> None:
+        self.bar.set_description_str(f"epoch {epoch} ", refresh=False)
+        self.bar.set_postfix_str(state, refresh=False)
+        self.bar.update(percent - self.bar.n)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self.line, self.printed_at = "", time.monotonic()
+
+    def update(self, percent: float, epoch: int, state: str) -> None:
+        self.line = f"epoch {epoch} {percent:3.0f}% {state}\n"
+        if time.monotonic() - self.printed_at >= SECONDS_PER_LINE:
+            self.close()
+
+    def close(self) -> None:
+        sys.stderr.write(self.line)
+        sys.stderr.flush()
+        self.line, self.printed_at = "", time.monotonic()

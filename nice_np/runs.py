@@ -1,11 +1,14 @@
-"""A run folder: model.npz, checkpoint.npz, metrics.json, history.csv and figures/."""
+"""A run folder: settings.json, checkpoint.npz, model.npz, metrics.json, history.csv and figures/."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,47 +16,89 @@ from typing import Any
 import numpy as np
 
 from nice_np.checks import Array, as_rng
+from nice_np.datasets.base import SPLITS as SPLITS
 from nice_np.datasets.base import Dataset
 from nice_np.dequantize import dequantize
-from nice_np.errors import NiceFileError
+from nice_np.errors import NiceFileError, NiceValueError
 from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.history import History
+from nice_np.npz import TEMPORARY
 
-CONTENTS = ("model.npz", "checkpoint.npz", "metrics.json", "history.csv", "figures")
-SPLITS = ("train", "validation", "test")
+FIGURES = ("training_curve", "samples", "reconstructions", "density", "bent_grid", "spectrum")
+RESULTS = ("model.npz", "checkpoint.npz", "metrics.json", "history.csv", *(f"figures/{name}.png" for name in FIGURES))
 NOISE_SEED = 1  # of the dequantisation noise under which a finished model is scored
 
 
-def prepare_folder(folder: Path, *, keep: bool, force: bool) -> None:
-    """Make the folder, or refuse before any work is done.
+def check_folder(folder: Path, *, resume: bool, force: bool) -> None:
+    """Refuse a folder before any work is done; creates nothing.
 
     Parameters
     ----------
     folder : path
-    keep : bool
-        A run is to be resumed: what is there stays.
+    resume : bool
+        A run is to be resumed: it must have a checkpoint.
     force : bool
         A run that is there may be replaced.
 
     Raises
     ------
     NiceFileError
-        If the folder holds a run and neither was asked for, or cannot be written.
+        If there is nothing to resume, or the folder holds a run and neither was asked for.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        present = [name for name in CONTENTS if (folder / name).exists()]
-    except OSError as error:
-        raise NiceFileError(f"cannot write into {folder}: {error.strerror or error}") from error
-    if present and not (keep or force):
+    with _saying(f"cannot use {folder}"):
+        present = [name for name in RESULTS if os.path.lexists(folder / name)]
+        if folder.exists() and not folder.is_dir():
+            raise NiceFileError(f"{folder} is not a folder; choose another one with --out DIR")
+    if resume and "checkpoint.npz" not in present:
+        raise NiceFileError(f"nothing to resume: {folder / 'checkpoint.npz'} does not exist; start without --resume")
+    if present and not (resume or force):
         raise NiceFileError(
             f"{folder} already holds a run ({present[0]}); --resume goes on with it, --force replaces it, "
             "--out DIR puts this one elsewhere"
         )
-    if force and not keep:
-        for name in ("checkpoint.npz", "model.npz", "metrics.json", "history.csv"):
-            (folder / name).unlink(missing_ok=True)
+
+
+def open_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
+    """Make the folder for a new run, without remains of an old one; or check that it belongs to the run to be resumed.
+
+    Parameters
+    ----------
+    folder : path
+        One that `check_folder` found fit.
+    settings : dict
+        What makes the run this run, as JSON; kept in settings.json.
+    resume : bool
+
+    Raises
+    ------
+    NiceFileError
+        If the folder cannot be made or written.
+    NiceValueError
+        If the run to be resumed has other settings; names the field and both values.
+    """
+    if resume:
+        _compare(folder / "settings.json", settings)
+    with _saying(f"cannot write into {folder}"):
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        if not resume:
+            for name in RESULTS:
+                (folder / name).unlink(missing_ok=True)
+    write_text(folder / "settings.json", to_json(settings, indent=2) + "\n")
+
+
+def _compare(path: Path, settings: dict[str, Any]) -> None:
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(saved, dict):
+            raise ValueError("expected a JSON object")
+    except FileNotFoundError:
+        return  # `fit` compares, too: data, architecture and settings of the training, though not their names
+    except (OSError, ValueError, RecursionError) as error:
+        raise NiceFileError(f"cannot read {path}: {error}; delete it to resume without its check") from None
+    for name, given in settings.items():
+        if name in saved and saved[name] != given:
+            raise NiceValueError(f"cannot resume {path.parent}: {name} is {given} now and was {saved[name]} then")
 
 
 def as_density_input(x: Any, seed: int, dtype: Any = np.float32) -> Array:
@@ -78,28 +123,66 @@ def environment() -> dict[str, Any]:
     names = ("nice-np", "numpy", "scipy", "numba", "matplotlib")
     versions = {"python": platform.python_version(), **{name: _version(name) for name in names}}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = {
-        "cores": cores,
-        **{k: os.environ[k] for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if k in os.environ},
+    limits = {k: os.environ[k] for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if k in os.environ}
+    return {
+        "versions": versions,
+        "threads": {"cores": cores, **limits},
+        "machine": platform.machine(),
+        "system": platform.system(),
     }
-    return {"versions": versions, "threads": threads, "machine": platform.machine(), "system": platform.system()}
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file, whole or not at all.
+def to_json(value: Any, indent: int | None = None) -> str:
+    """As JSON that every reader accepts: what is not a finite number becomes null."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): finite(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [finite(item) for item in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, renamed over it when the block has come to its end: whole or not at all.
 
     Raises
     ------
     NiceFileError
-        Naming the path.
+        Naming the path, and before the block if nothing can be written there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(path))  # a symbolic link stays one
+    temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{target.suffix}")
+    with _saying(f"cannot write {path}"):
+        if target.is_dir():
+            raise NiceFileError(f"cannot write {path}: it is a folder")
+        try:
+            open(temporary, "xb").close()
+            yield temporary
+            os.replace(temporary, target)
+        finally:
+            with suppress(OSError):  # already renamed, when all went well
+                temporary.unlink()
+
+
+@contextmanager
+def _saying(what: str) -> Iterator[None]:
+    """Turn what the system says about a file into a NiceFileError that begins with `what`."""
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        yield
+    except NiceFileError:
+        raise
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise NiceFileError(f"cannot write {path}: {error.strerror or error}") from error
+        raise NiceFileError(f"{what}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file, whole or not at all; NiceFileError names the path."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_results(
@@ -107,7 +190,7 @@ def write_results(
 ) -> None:
     """model.npz, metrics.json and history.csv."""
     flow.save(folder / "model.npz", metadata)
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_text(folder / "metrics.json", to_json(metrics, indent=2) + "\n")
     write_text(folder / "history.csv", history.to_csv())
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: finish the step, save, then stop."""
+"""Ctrl-C and SIGTERM: note them and let the work come to a good end, or stop at once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from nice_np.errors import TrainingInterrupted
+
 
 class StopSignals:
-    """Notes SIGINT and SIGTERM while it is entered; a second signal stops at once.
+    """While it is entered, the first SIGINT or SIGTERM is noted only, a second one raises TrainingInterrupted.
 
     Off the main thread, where Python allows no handlers, it notes nothing.  The handlers that were there before are
-    restored on leaving.
+    restored on leaving, and get the signal that was noted too late for anybody to ask.
+
+    Parameters
+    ----------
+    at_once : bool
+        The first signal raises, too.
 
     Attributes
     ----------
@@ -20,7 +27,8 @@ class StopSignals:
         The signal's number, 0 while there was none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once = at_once
         self.received = 0
         self._previous: dict[int, Any] = {}
 
@@ -34,9 +42,12 @@ class StopSignals:
         for signum, handler in self._previous.items():
             # None: the handler was not set from Python, and Python cannot set it again.
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        if self._previous and self.received and error is None:
+            signal.raise_signal(self.received)
         self._previous.clear()
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        if self.received:
-            raise KeyboardInterrupt
+        again = " (the second signal)" if self.received else ""
+        if self.at_once or self.received:
+            raise TrainingInterrupted(f"stopped at once by {signal.Signals(signum).name}{again}", signum)
         self.received = signum

@@ -74,9 +74,9 @@ class Training:
                         self._interrupt(signals.received)
                     if time.perf_counter() - self.saved_at > self.plan.checkpoint_every:
                         self._save()
+                self._save()
         finally:
             bar.close()
-        self._save()
         self._keep_best()
         self.state.history.stopped = self.state.finished
         return self.state.history

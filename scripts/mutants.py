@@ -1,7 +1,7 @@
 """Can the tests fail?  Plant one error at a time in a copy of the package and see that the suite turns red.
 
-    python scripts/mutants.py            all mutants
-    python scripts/mutants.py affine     those whose file or description contains the word
+python scripts/mutants.py            all mutants
+python scripts/mutants.py affine     those whose file or description contains the word
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ MUTANTS = [
     ),
     *several(
         "training_loop.py",
-        ("best weights not kept", "        self._save()\n        self._keep_best()\n", "        self._save()\n"),
+        ("best weights not kept", "            bar.close()\n        self._keep_best()\n", "            bar.close()\n"),
         ("the same order each epoch", "state.order = state.rng.permutation(len(self.x))", "state.order = np.random.default_rng(0).permutation(len(self.x))"),
         ("divergence not seen", "if nll > state.first_nll + EXPLODED * self.flow.dim:", "if False:"),
         ("last batch dropped", "if self.state.position == len(self.x) or", "if self.state.position > len(self.x) - self.plan.batch_size or"),

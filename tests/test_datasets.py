@@ -48,9 +48,7 @@ def test_dataset_gives_its_parts():
     assert (data.dim, data.n_train, data.n_validation, data.n_test) == (6, 5, 2, 3)
     assert data.split("test") is data.test
     assert data.labels("validation") is data.validation_labels
-    assert repr(data) == (
-        "Dataset('tiny', 5 train + 2 validation + 3 test, dim=6, uint8, 2 x 3 images, labels)"
-    )
+    assert repr(data) == ("Dataset('tiny', 5 train + 2 validation + 3 test, dim=6, uint8, 2 x 3 images, labels)")
 
 
 def test_dataset_cannot_be_changed():

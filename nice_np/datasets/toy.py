@@ -190,9 +190,7 @@ def pinwheel(
     -------
     ndarray of float64, shape (n, 2)
     """
-    n, rng = _begin(
-        "pinwheel", n, rng, radial_noise=radial_noise, tangential_noise=tangential_noise, twist=twist
-    )
+    n, rng = _begin("pinwheel", n, rng, radial_noise=radial_noise, tangential_noise=tangential_noise, twist=twist)
     arm = rng.integers(as_int(n_arms, "pinwheel", "n_arms", 2), size=n)
     a = 2 + radial_noise * rng.standard_normal(n)
     b = tangential_noise * rng.standard_normal(n)
