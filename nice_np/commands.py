@@ -76,7 +76,11 @@ def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Res
     settings = {**origin, **{name: _plain(value) for name, value in training.items()}}
     open_folder(folder, settings, resume=arguments.resume)
     if not arguments.quiet:
-        span = f"{arguments.time_limit:g} s" if length["epochs"] is None else f"{length['epochs']} epoch(s)"
+        span = (
+            f"{arguments.time_limit:g} s (the clock steers the learning rate)"
+            if length["epochs"] is None
+            else f"{length['epochs']} epoch(s)"
+        )
         say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps what was learned)")
     history = fit(
         flow,

@@ -147,7 +147,9 @@ class Flow(Module):
         # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
         weight = z.dtype.type(-1 / len(x))
         with np.errstate(over="ignore", invalid="ignore"):
-            self.bijector.backward(weight * self.prior.grad_log_prob(z), np.full(len(x), weight), cache)
+            dx = self.bijector.backward(weight * self.prior.grad_log_prob(z), np.full(len(x), weight), cache)
+        self._refuse_infinite_gradient(dx)
+        self._refuse_infinite_gradient(self.params.grads)
         return -float(log_prob.mean(dtype=np.float64)), self.params.grads
 
     def grad_log_prob(self, x: npt.ArrayLike) -> Array:
@@ -156,9 +158,11 @@ class Flow(Module):
 
         def gradient(part: Array) -> Array:
             _, z, cache = self._scored(part)
-            return self.bijector.backward(
-                self.prior.grad_log_prob(z), np.ones(len(part), part.dtype), cache, accumulate=False
-            )
+            ones = np.ones(len(part), part.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                dx = self.bijector.backward(self.prior.grad_log_prob(z), ones, cache, accumulate=False)
+            self._refuse_infinite_gradient(dx)
+            return dx
 
         return self._in_chunks(x, gradient)
 
@@ -279,6 +283,12 @@ class Flow(Module):
             f"Flow: the log-density of row {np.abs(part).max(axis=1).argmax()} overflows {self.dtype} in "
             f"{type(self.prior).__name__}; check the scale of the input"
         )
+
+    def _refuse_infinite_gradient(self, gradient: Array) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspect = not np.isfinite(np.vdot(gradient, gradient))  # one fast pass; its own overflow is no proof
+        if suspect and not np.isfinite(gradient).all():
+            raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; check the scale of input and parameters")
 
     def _passes(self, method: str) -> Iterator[tuple[str, Callable[[Array], tuple[Array, Array, Any]]]]:
         layers = list(enumerate(getattr(self.bijector, "layers", (self.bijector,))))

@@ -56,7 +56,8 @@ def fit(
         last (or the averaged) ones.
     x : array_like, shape (N, D)
         Training data.  uint8 is taken as pixels 0 .. 255: each time a sample is seen it becomes (x + u) / 256 with
-        fresh noise u ~ U[0, 1).  Anything else is used as it is.
+        fresh noise u ~ U[0, 1); score other pixels the same way, ``flow.log_prob(dequantize(pixels, rng))``.  Anything
+        else is used as it is.
     validation : array_like, shape (M, D), optional
         Scored after each epoch, with noise drawn once.
     epochs : int, optional

@@ -283,6 +283,17 @@ def test_overflow_names_the_layer(rng):
         model.sample(2, rng=0)
 
 
+def test_an_infinite_gradient_is_an_error_even_where_the_density_is_finite():
+    steep = Flow("normal", Standardize([0.0, 0.0], [1e-200, 1e-200]))
+    x = np.full((1, 2), 1e-150)  # z = 1e50, log p = -1e100, d log p/dx = -1e250
+    assert np.isfinite(steep.grad_log_prob(x)).all()
+    x = np.full((1, 2), 1e-80)  # z = 1e120, log p = -1e240, d log p/dx = -1e320
+    assert np.isfinite(steep.log_prob(x)).all()
+    for door in (steep.grad_log_prob, steep.nll_and_grad):
+        with pytest.raises(NiceOverflowError, match="gradient overflows float64"):
+            door(x)
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [

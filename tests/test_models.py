@@ -14,9 +14,12 @@ from nice_np import (
     StandardLogistic,
     StandardNormal,
     check_gradients,
+    dequantize,
     nice,
     real_nvp,
 )
+from nice_np.datasets import load_digits
+from nice_np.training import start_from_data
 
 
 def test_nice_is_the_papers_mnist_model():
@@ -123,6 +126,19 @@ def test_bad_arguments(build, arguments, error, says):
 def test_unknown_scale():
     with pytest.raises(NiceValueError, match="exp, tanh, sigmoid, softplus"):
         real_nvp(4, scale="relu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("standardize", [False, True])
+def test_round_trip_of_the_papers_model_in_float32(standardize, rng):
+    digits = load_digits()
+    flow = nice(784, standardize=standardize, rng=0)
+    start_from_data(flow, digits.train)
+    flow.params.values[:] += rng.normal(0, 0.002, len(flow.params)).astype(np.float32)
+    x = dequantize(digits.test[:1000], rng, np.float32)
+    z = flow.encode(x)
+    assert np.abs(flow.bijector.layers[-2].forward(x)[0] - x).max() > 0.05, "the couplings do nothing"
+    assert np.abs(flow.decode(z) - x).max() <= 1e-4
 
 
 @pytest.mark.slow
