@@ -41,6 +41,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None or sys.stderr is not None:  # Python 3.10 would write to None where both are closed
+            super()._print_message(message, file)
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
 
