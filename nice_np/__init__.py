@@ -36,7 +36,7 @@ from nice_np.gradcheck import check_gradients
 from nice_np.history import History
 from nice_np.mlp import MLP
 from nice_np.models import nice, real_nvp
-from nice_np.optim import SGD, Adam, Constant, Cosine, ExponentialDecay, RMSPropMomentum
+from nice_np.optim import SGD, Adam, Constant, Cosine, ExponentialDecay, Optimizer, RMSPropMomentum, Schedule
 from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.training import fit
@@ -69,10 +69,12 @@ __all__ = [
     "NiceOverflowError",
     "NiceTypeError",
     "NiceValueError",
+    "Optimizer",
     "Partition",
     "Permutation",
     "Prior",
     "RMSPropMomentum",
+    "Schedule",
     "StandardLogistic",
     "StandardNormal",
     "Standardize",

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.architecture import CLASSES, SPARE, Arrays, build, by_name, check_size, describe
+from nice_np.checks import as_path
 from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.npz import read_npz, write_npz
@@ -50,7 +50,7 @@ def save(
     NiceFileError
         If the file cannot be written.
     """
-    path = _as_path(path, "save")
+    path = as_path(path, "save", "path")
     if not isinstance(flow, Flow):
         raise NiceTypeError(f"save: flow must be a Flow, got {flow!r}")
     if not isinstance(metadata, dict):
@@ -92,7 +92,7 @@ def load(
     CheckpointError, NiceFileError
         See `Flow.load`.
     """
-    path, known = _as_path(path, "load"), by_name(classes)
+    path, known = as_path(path, "load", "path"), by_name(classes)
     arrays = read_npz(path)
     try:
         header = _header(arrays, kind)
@@ -152,10 +152,3 @@ def _check_parameters(flow: Flow, header: dict[str, Any], values: npt.NDArray[An
 
 def _table(flow: Flow) -> list[Any]:
     return [[slot.path, list(slot.shape)] for slot in flow.params.slots]
-
-
-def _as_path(path: Any, owner: str) -> Path:
-    try:
-        return Path(path)
-    except TypeError:
-        raise NiceTypeError(f"{owner}: path must be a string or a Path, got {path!r}") from None

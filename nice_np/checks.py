@@ -6,6 +6,8 @@ Also here: the array type that the whole package uses.
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,16 +90,18 @@ def as_samples(
     return samples
 
 
-def as_batch(x: Any, n_features: int, owner: object, name: str = "x") -> Array:
+def as_batch(x: Any, n_features: int | None, owner: object, name: str = "x") -> Array:
     """The quick check of a layer: shape and dtype only, half a microsecond for what is already right."""
-    if type(x) is np.ndarray and x.ndim == 2 and x.shape[1] == n_features and x.dtype in FLOATS and x.dtype.isnative:
-        return x
+    if type(x) is np.ndarray and x.ndim == 2 and x.dtype in FLOATS and x.dtype.isnative:  # noqa: SIM102
+        if n_features is None or x.shape[1] == n_features:
+            return x
     who = type(owner).__name__
     raw = as_real_array(x, who, name)
     if raw.ndim != 2:
         cure = f"; use {name}[None]" if raw.ndim == 1 else ""
-        raise NiceValueError(f"{who}: expected {name} of shape (N, {n_features}), got {raw.shape}{cure}")
-    if raw.shape[1] != n_features:
+        width = "D" if n_features is None else n_features
+        raise NiceValueError(f"{who}: expected {name} of shape (N, {width}), got {raw.shape}{cure}")
+    if n_features is not None and raw.shape[1] != n_features:
         raise NiceValueError(f"{who}: {name} has {raw.shape[1]} features, expected {n_features}")
     native = raw.dtype.newbyteorder("=")
     return raw.astype(native if native in FLOATS else np.float64, copy=False)
@@ -117,6 +121,13 @@ def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None 
     return number
 
 
+def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:
+    """A sequence of whole numbers >= 1."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise NiceTypeError(f"{owner}: {name} must be a sequence of whole numbers such as (500, 500), got {values!r}")
+    return tuple(as_int(value, owner, f"every entry of {name}", 1) for value in values)
+
+
 def as_float(
     value: Any, owner: str, name: str, *, above: float = -np.inf, minimum: float = -np.inf, below: float = np.inf
 ) -> float:
@@ -125,7 +136,7 @@ def as_float(
         if isinstance(value, (str, bytes, bool, np.bool_)):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise NiceTypeError(f"{owner}: {name} must be a number, got {value!r}") from None
     if not (np.isfinite(number) and number > above and number >= minimum and number < below):
         bounds = [f"> {above:g}" if above > -np.inf else "", f">= {minimum:g}" if minimum > -np.inf else ""]
@@ -153,6 +164,14 @@ def as_dtype(value: Any, owner: str) -> np.dtype[Any]:
     if dtype not in FLOATS:
         raise NiceValueError(f"{owner}: dtype must be float32 or float64, got {dtype}")
     return dtype
+
+
+def as_path(path: Any, owner: str, name: str) -> Path:
+    """A path."""
+    try:
+        return Path(path)
+    except TypeError:
+        raise NiceTypeError(f"{owner}: {name} must be a string or a Path, got {path!r}") from None
 
 
 def as_rng(rng: Any, owner: str) -> np.random.Generator:

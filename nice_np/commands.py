@@ -153,7 +153,7 @@ def draw(flow: Flow, dataset: Dataset, history: History, folder: Path, seed: int
     from nice_np import plotting
 
     figures: dict[str, Any] = {"training_curve": plotting.training_curve(history)}
-    has_scaling = any(isinstance(layer, b.DiagonalScaling) for layer in getattr(flow.bijector, "layers", ()))
+    has_scaling = any(isinstance(layer, b.DiagonalScaling) for layer in flow.layers)
     if dataset.image_shape is not None:
         real = as_density_input(dataset.test[:10], NOISE_SEED, flow.dtype)
         samples = flow.sample(100, rng=seed)

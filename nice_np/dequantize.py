@@ -1,8 +1,8 @@
 """From 8-bit pixels to real numbers: x' = (x + u) / 256, u ~ U[0, 1).
 
 Integers have no density: a flow trained on them would put a spike on each of the 256 levels and score as high as it
-likes.  With fresh uniform noise at every look the pixel fills its bin, and E log p(x') <= log P(x), the log-probability
-of the integer image.
+likes.  With fresh uniform noise at every look the pixel fills its bin of width 1/256, and by Jensen's inequality
+E log p(x') - D log 256 <= log P(x), the log-probability that the model gives to the integer image.
 """
 
 from __future__ import annotations

@@ -7,21 +7,25 @@ bits per pixel of the integer image.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from math import log
 from os import PathLike
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.chain import Chain
 from nice_np.checks import Array, Rng, as_dtype, as_float, as_int, as_rng, as_samples
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, get_prior
 
+Passes = list[
+    tuple[str, Callable[[Array], tuple[Array, Array, Any]]]
+]  # forward or inverse of each layer, with its name
 CHUNK = 1000  # rows scored at a time, so that memory does not grow with N
 
 
@@ -53,8 +57,8 @@ class Flow(Module):
     """
 
     def __init__(self, prior: str | Prior, bijector: Bijector) -> None:
-        if not all(callable(getattr(bijector, name, None)) for name in ("forward", "inverse", "backward")):
-            raise NiceTypeError(f"Flow: expected a Bijector, got {bijector!r}")
+        if not isinstance(bijector, Bijector):
+            raise NiceTypeError(f"Flow: expected a Bijector, got {bijector!r}; derive your own from nice_np.Bijector")
         self.prior = get_prior(prior)
         self.bijector = bijector
         self.dim = bijector.dim
@@ -77,12 +81,12 @@ class Flow(Module):
             If the latents do not fit into the dtype; the message names the layer.
         """
         x = self._check(x, "encode", "x")
-        return self._in_chunks(x, lambda part: self._mapped(part, "encode"))
+        return self._in_chunks(x, lambda part: self.bijector.forward(part)[0], self._encoding())
 
     def decode(self, z: npt.ArrayLike) -> Array:
         """x = f^-1(z): (N, D) -> (N, D); raises as `encode` does."""
         z = self._check(z, "decode", "z")
-        return self._in_chunks(z, lambda part: self._mapped(part, "decode"))
+        return self._in_chunks(z, lambda part: self.bijector.inverse(part)[0], self._decoding())
 
     def sample(self, n: int, rng: Rng = None, temperature: float = 1.0) -> Array:
         """`n` draws from the model, (n, D).
@@ -104,7 +108,7 @@ class Flow(Module):
     def log_prob(self, x: npt.ArrayLike) -> Array:
         """log p(x) of each row in nats: (N, D) -> (N,); raises as `encode` does."""
         x = self._check(x, "log_prob", "x")
-        return self._in_chunks(x, lambda part: self._scored(part)[0])
+        return self._in_chunks(x, lambda part: self._scored(part)[0], self._encoding())
 
     def bits_per_dim(self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH) -> float:
         """Mean of -log2 p(x) per dimension, in the unit of integers that were rescaled to steps of `bin_width`.
@@ -142,29 +146,22 @@ class Flow(Module):
         x = self._check(x, "nll_and_grad", "x")
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
-        log_prob, z, cache = self._scored(x)
-        self.params.zero_grad()
-        # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
-        weight = z.dtype.type(-1 / len(x))
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            log_prob, z, cache = self._scored(x)
+            if not np.isfinite(log_prob).all():
+                self._explain_overflow(x, self._encoding())
+            self.params.zero_grad()
+            # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
+            weight = z.dtype.type(-1 / len(x))
             dx = self.bijector.backward(weight * self.prior.grad_log_prob(z), np.full(len(x), weight), cache)
-        self._refuse_infinite_gradient(dx)
-        self._refuse_infinite_gradient(self.params.grads)
+        self._refuse_infinite(dx)
+        self._refuse_infinite(self.params.grads)
         return -float(log_prob.mean(dtype=np.float64)), self.params.grads
 
     def grad_log_prob(self, x: npt.ArrayLike) -> Array:
-        """d log p(x) / dx of each row: (N, D) -> (N, D).  Parameter gradients are left alone."""
+        """d log p(x) / dx of each row: (N, D) -> (N, D).  Leaves parameter gradients alone; raises as `encode` does."""
         x = self._check(x, "grad_log_prob", "x")
-
-        def gradient(part: Array) -> Array:
-            _, z, cache = self._scored(part)
-            ones = np.ones(len(part), part.dtype)
-            with np.errstate(over="ignore", invalid="ignore"):
-                dx = self.bijector.backward(self.prior.grad_log_prob(z), ones, cache, accumulate=False)
-            self._refuse_infinite_gradient(dx)
-            return dx
-
-        return self._in_chunks(x, gradient)
+        return self._in_chunks(x, self._gradient, self._encoding())
 
     # -- copies and files -----------------------------------------------------------------------------------------
 
@@ -173,8 +170,12 @@ class Flow(Module):
         return copy.deepcopy(self)
 
     def astype(self, dtype: npt.DTypeLike) -> Flow:
-        """A copy in float32 or float64."""
+        """A copy in float32 or float64; NiceOverflowError if a parameter does not fit."""
         dtype = as_dtype(dtype, "Flow.astype")
+        with np.errstate(over="ignore"):
+            fits = np.isfinite(self.params.values.astype(dtype)).all()
+        if np.isfinite(self.params.values).all() and not fits:
+            raise NiceOverflowError(f"Flow.astype: a parameter is too large for {dtype}")
         prior, bijector = copy.deepcopy((self.prior, self.bijector))
         for part in (prior, bijector):
             if isinstance(part, Module):
@@ -237,72 +238,92 @@ class Flow(Module):
         self._pack()
 
     def __repr__(self) -> str:
-        layers = list(getattr(self.bijector, "layers", (self.bijector,)))
-        rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in layers]
+        rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in self.layers]
         width = max(len(text) for text, _ in rows) + 2
         head = f"Flow(dim={self.dim}, prior={type(self.prior).__name__}, {self.dtype}, {len(self.params):,} parameters)"
         return "\n".join([head, *(f"  {text:<{width}}{count:>12}" for text, count in rows)])
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    @property
+    def layers(self) -> tuple[Bijector, ...]:
+        """The bijector's layers, data side first; a bijector that is no Chain is the only one."""
+        return self.bijector.layers if isinstance(self.bijector, Chain) else (self.bijector,)
+
     def _check(self, x: Any, method: str, name: str) -> Array:
         return as_samples(x, self.dim, owner=f"Flow.{method}", name=name, dtype=self.dtype)
 
-    def _in_chunks(self, x: Array, function: Callable[[Array], Array]) -> Array:
-        if len(x) <= CHUNK:
-            return function(x)
-        return np.concatenate([function(x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
-
-    def _mapped(self, part: Array, method: str) -> Array:
-        with np.errstate(over="ignore", invalid="ignore"):
-            result, _, _ = self.bijector.forward(part) if method == "encode" else self.bijector.inverse(part)
-        if not np.isfinite(result).all():
-            self._explain_overflow(part, method)
-        return result
+    def _in_chunks(self, x: Array, function: Callable[[Array], Array], passes: Passes) -> Array:
+        parts = []
+        for start in range(0, max(len(x), 1), CHUNK):  # at least one, also of 0 samples: it has the right shape
+            part = x[start : start + CHUNK]
+            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+                result = function(part)
+            if not np.isfinite(result).all():
+                self._explain_overflow(part, passes, start)
+            parts.append(result)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _scored(self, part: Array) -> tuple[Array, Array, Any]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            z, log_det, cache = self.bijector.forward(part)
-            log_prob = self.prior.log_prob(z) + log_det  # (N,)
-        if not np.isfinite(log_prob).all():
-            self._explain_overflow(part, "encode")
-        return log_prob, z, cache
+        z, log_det, cache = self.bijector.forward(part)
+        log_prior = self.prior.log_prob(z)
+        for name, value in ((self.bijector, log_det), (self.prior, log_prior)):
+            if np.shape(value) != (len(part),):  # a (N, 1) answer would broadcast to (N, N) without a word
+                raise NiceValueError(
+                    f"Flow: {type(name).__name__} must give one number a row, ({len(part)},), got {np.shape(value)}"
+                )
+        return log_prior + log_det, z, cache
 
-    def _explain_overflow(self, part: Array, method: str) -> None:
+    def _gradient(self, part: Array) -> Array:
+        _, z, cache = self._scored(part)
+        return self.bijector.backward(
+            self.prior.grad_log_prob(z), np.ones(len(part), part.dtype), cache, accumulate=False
+        )
+
+    def _encoding(self) -> Passes:
+        return [(f"layer {i} ({type(layer).__name__})", layer.forward) for i, layer in enumerate(self.layers)]
+
+    def _decoding(self) -> Passes:
+        passes: Passes = [(f"layer {i} ({type(layer).__name__})", layer.inverse) for i, layer in enumerate(self.layers)]
+        return passes[::-1]
+
+    def _explain_overflow(self, part: Array, passes: Passes, start: int = 0) -> NoReturn:
         # Walk again, layer by layer, to say where the numbers ended.
-        for name, layer in self._passes(method):
+        cure = "check the scale of the input and of the parameters"
+        for name, layer in passes:
             with np.errstate(over="ignore", invalid="ignore"):
                 part, log_det, _ = layer(part)
             bad = ~(np.isfinite(part).all(axis=1) & np.isfinite(log_det))
             if bad.any():
-                raise NiceOverflowError(
-                    f"Flow.{method}: row {bad.argmax()} overflows {self.dtype} in {name}; "
-                    "check the scale of the input and of the parameters, or use a bounded scale"
-                )
+                raise NiceOverflowError(f"Flow: row {start + bad.argmax()} overflows {self.dtype} in {name}; {cure}")
+        row, prior = start + np.abs(part).max(axis=1).argmax(), type(self.prior).__name__
         raise NiceOverflowError(
-            f"Flow: the log-density of row {np.abs(part).max(axis=1).argmax()} overflows {self.dtype} in "
-            f"{type(self.prior).__name__}; check the scale of the input"
+            f"Flow: the log-density of row {row}, or its gradient, overflows {self.dtype} in {prior}; {cure}"
         )
 
-    def _refuse_infinite_gradient(self, gradient: Array) -> None:
+    def _refuse_infinite(self, gradient: Array) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             suspect = not np.isfinite(np.vdot(gradient, gradient))  # one fast pass; its own overflow is no proof
         if suspect and not np.isfinite(gradient).all():
             raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; check the scale of input and parameters")
 
-    def _passes(self, method: str) -> Iterator[tuple[str, Callable[[Array], tuple[Array, Array, Any]]]]:
-        layers = list(enumerate(getattr(self.bijector, "layers", (self.bijector,))))
-        for i, layer in layers if method == "encode" else layers[::-1]:
-            yield f"layer {i} ({type(layer).__name__})", layer.forward if method == "encode" else layer.inverse
-
 
 def to_bits_per_dim(log_likelihood: float, dim: int, bin_width: float) -> float:
     """Bits per dimension from a mean log-likelihood in nats.
+
+    Parameters
+    ----------
+    log_likelihood : float
+    dim : int
+    bin_width : float
+        See `Flow.bits_per_dim`.
 
     Examples
     --------
     >>> round(to_bits_per_dim(1980.50, dim=784, bin_width=1 / 256), 2)  # the NICE paper's MNIST
     4.36
     """
+    log_likelihood = as_float(log_likelihood, "bits_per_dim", "log_likelihood")
+    dim = as_int(dim, "bits_per_dim", "dim", 1)
     bin_width = as_float(bin_width, "bits_per_dim", "bin_width", above=0)
     return (-log_likelihood - dim * log(bin_width)) / (dim * log(2))

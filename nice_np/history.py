@@ -7,6 +7,8 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
+from nice_np.checks import as_choice
+
 COLUMNS = (
     "epoch",
     "step",
@@ -40,6 +42,7 @@ class History:
 
     def column(self, name: str) -> list[Any]:
         """One column as a list."""
+        as_choice(name, COLUMNS, "History", "column")
         return [row[name] for row in self.rows]
 
     def to_csv(self) -> str:

@@ -101,7 +101,8 @@ def adam_step(
         1 - learning_rate * weight_decay,
     )
     # In the vectors' own dtype: a float64 scalar would make the loop compute in float64.
-    kernel(values, grads, m, v, *(values.dtype.type(scalar) for scalar in scalars))
+    with np.errstate(over="ignore"):  # an absurd rate becomes inf, and the weights show it
+        kernel(values, grads, m, v, *(values.dtype.type(scalar) for scalar in scalars))
 
 
 def _average_loop(average: V, values: V, weight: F) -> None:

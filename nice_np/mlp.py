@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.activations import get_activation
-from nice_np.checks import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_int, as_rng
-from nice_np.errors import NiceTypeError
+from nice_np.checks import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_rng, as_sizes
+from nice_np.errors import NiceValueError
 from nice_np.parameters import Module
 
 INITS = ("he", "uniform")
@@ -93,11 +93,9 @@ class MLP(Module):
         dtype: Any = np.float64,
         rng: Rng = None,
     ) -> None:
-        if isinstance(sizes, (str, int)) or len(sizes) < 2:
-            raise NiceTypeError(
-                f"MLP: sizes must be a sequence of at least two widths (input, ..., output), got {sizes!r}"
-            )
-        self.sizes = tuple(as_int(size, "MLP", "every entry of sizes", 1) for size in sizes)
+        self.sizes = as_sizes(sizes, "MLP", "sizes")
+        if len(self.sizes) < 2:
+            raise NiceValueError(f"MLP: sizes must hold at least two widths (input, ..., output), got {self.sizes}")
         self.activation = get_activation(activation)
         self.init = as_choice(init, INITS, "MLP", "init")
         self.output_scale = as_float(output_scale, "MLP", "output_scale")

@@ -20,8 +20,7 @@ from nice_np.bijectors import (
     Standardize,
     get_partition,
 )
-from nice_np.checks import Rng, as_dtype, as_int, as_rng
-from nice_np.errors import NiceTypeError
+from nice_np.checks import Rng, as_dtype, as_float, as_int, as_rng, as_sizes
 from nice_np.flow import Flow
 from nice_np.mlp import MLP
 from nice_np.priors import Prior, get_prior
@@ -43,8 +42,9 @@ def nice(
 ) -> Flow:
     """NICE: additive couplings with alternating roles, and a diagonal scaling on top (Dinh et al. 2014, section 5.1).
 
-    Called with the dimension alone it is the paper's MNIST model: four couplings, each with five hidden layers of 1000
-    ReLU units, odd and even pixels in turn, logistic prior.
+    Called with the dimension alone it has the architecture of the paper's MNIST model: four couplings, each with five
+    hidden layers of 1000 ReLU units, odd and even pixels in turn, logistic prior; ``standardize=False`` gives its raw
+    pixels, too.
 
     Parameters
     ----------
@@ -88,7 +88,8 @@ def nice(
     first = get_partition(partition, _at_least_two(dim, "nice"), image_shape)
     conditioner = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
     layers = _coupling_stack(AdditiveCoupling, first, couplings, hidden, conditioner, {})
-    scaling = DiagonalScaling(dim, log(prior.std) if standardize else 0.0, dtype)
+    width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if standardize else 1.0
+    scaling = DiagonalScaling(dim, log(width), dtype)
     return Flow(prior, Chain([*_start(dim, standardize, dtype), *layers, scaling]))
 
 
@@ -131,8 +132,7 @@ def _coupling_stack(
     conditioner: dict[str, Any],
     settings: dict[str, Any],
 ) -> list[Bijector]:
-    if isinstance(hidden, (str, int)):
-        raise NiceTypeError(f"hidden: expected a sequence of widths such as (500, 500), got {hidden!r}")
+    hidden = as_sizes(hidden, law.__name__, "hidden")
     if as_int(couplings, law.__name__, "couplings", 1) < 3:
         warnings.warn(
             f"with {couplings} coupling layer(s) some outputs cannot depend on some inputs: "

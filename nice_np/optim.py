@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.checks import Array, as_choice, as_float, as_int
+from nice_np.checks import FLOATS, Array, as_choice, as_float, as_int
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.kernels import adam_step
 
@@ -31,16 +31,40 @@ class Optimizer(ABC):
         self.steps = 0
 
     def step(self, values: Array, grads: Array, learning_rate: float) -> None:
-        """One step: changes `values` (P,) in place, given dL/dvalues in `grads` (P,)."""
-        if values.shape != grads.shape or values.ndim != 1:
-            raise NiceValueError(
-                f"{type(self).__name__}: values {values.shape} and grads {grads.shape} must be one (P,)"
-            )
+        """One step: changes `values` (P,) in place, given dL/dvalues in `grads` (P,).
+
+        Raises
+        ------
+        NiceTypeError, NiceValueError
+            If they are not two vectors of one shape and dtype, float32 or float64, or not of the model that this
+            optimiser has served so far.
+        """
+        self._check(values, grads)
+        learning_rate = as_float(learning_rate, type(self).__name__, "learning_rate", minimum=0)
         if self.steps == 0:
             for name in self.vectors:
                 setattr(self, name, np.zeros_like(values))
         self.steps += 1
         self._update(values, grads, learning_rate)
+
+    def _check(self, values: Array, grads: Array) -> None:
+        # The compiled loops trust shapes and dtypes: a wrong one would write outside the arrays.
+        who = type(self).__name__
+        for name, vector in (("values", values), ("grads", grads)):
+            if not (isinstance(vector, np.ndarray) and vector.dtype in FLOATS and vector.dtype == values.dtype):
+                kind = getattr(vector, "dtype", type(vector).__name__)
+                raise NiceTypeError(f"{who}: {name} must be a float32 or float64 array, both the same; got {kind}")
+        if values.shape != grads.shape or values.ndim != 1:
+            raise NiceValueError(f"{who}: values {values.shape} and grads {grads.shape} must be one (P,)")
+        if not values.flags.writeable:
+            raise NiceValueError(f"{who}: values is read-only")
+        for name in self.vectors if self.steps else ():
+            mine = getattr(self, name)
+            if mine.shape != values.shape or mine.dtype != values.dtype:
+                raise NiceValueError(
+                    f"{who}: served a model with {len(mine)} x {mine.dtype} so far, got {len(values)} x "
+                    f"{values.dtype}; make a new optimiser for each model"
+                )
 
     @abstractmethod
     def _update(self, values: Array, grads: Array, learning_rate: float) -> None: ...
@@ -64,7 +88,7 @@ class Optimizer(ABC):
         return {name: value for name, value in vars(self).items() if name not in hidden and not name.startswith("_")}
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value:g}" for name, value in self.settings().items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
         return f"{type(self).__name__}({settings})"
 
 
@@ -180,7 +204,7 @@ class Schedule(ABC):
     def __call__(self, step: int, progress: float) -> float: ...
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value:g}' for name, value in vars(self).items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
 class Constant(Schedule):
@@ -200,6 +224,8 @@ class ExponentialDecay(Schedule):
         self.rate = as_float(rate, "ExponentialDecay", "rate", above=0)
         self.factor = as_float(factor, "ExponentialDecay", "factor", minimum=1)
         self.minimum = as_float(minimum, "ExponentialDecay", "minimum", minimum=0)
+        if self.minimum > self.rate:
+            raise NiceValueError(f"ExponentialDecay: minimum {self.minimum!r} is above the rate {self.rate!r}")
 
     def __call__(self, step: int, progress: float) -> float:
         return max(self.rate * self.factor**-step, self.minimum)
@@ -237,7 +263,10 @@ def get_schedule(rate: float | Schedule) -> Schedule:
 
 def clip_by_norm(grads: Array, max_norm: float) -> float:
     """Scale `grads` (P,) in place so that its Euclidean norm is at most `max_norm`; returns the norm it had."""
-    norm = float(np.sqrt(np.vdot(grads, grads)))
+    # In units of the largest element: the square of 1e20 alone would overflow in float32.
+    peak = float(np.abs(grads).max(initial=0))
+    unit = grads / grads.dtype.type(peak or 1)
+    norm = peak * float(np.sqrt(np.vdot(unit, unit)))
     if norm > max_norm:
         grads *= max_norm / norm
     return norm

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from nice_np.checks import Array
+from nice_np.checks import FLOATS, Array, as_dtype, as_real_array
 from nice_np.errors import NiceTypeError, NiceValueError
 
 
@@ -52,7 +53,11 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         """Each parameter as (path, array, gradient), for example ("layers.0.conditioner.layers.1.W", W, dW)."""
         for path, module in self.modules():
             for name in module.param_names:
-                yield f"{path}.{name}" if path else name, getattr(module, name), getattr(module, "d" + name)
+                full = f"{path}.{name}" if path else name
+                for attribute in (name, "d" + name):
+                    if not hasattr(module, attribute):
+                        raise NiceValueError(f"{type(module).__name__}: param_names has {name!r}, but no {attribute}")
+                yield full, getattr(module, name), getattr(module, "d" + name)
 
     @property
     def n_parameters(self) -> int:
@@ -68,8 +73,17 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         """The constructor's arguments that rebuild this module, weights aside: JSON values, arrays and modules."""
         return {}
 
-    def cast(self, dtype: np.dtype[Any]) -> None:
-        """Turn every floating-point array of this module and its children to `dtype`, in place."""
+    def cast(self, dtype: npt.DTypeLike) -> None:
+        """Turn every floating-point array of this module and its children to float32 or float64, in place.
+
+        Raises
+        ------
+        NiceValueError
+            If the parameters are packed into a flow's vector: `Flow.astype` makes a flow of another dtype.
+        """
+        dtype = as_dtype(dtype, "cast")
+        if any(module.is_bound for _, module in self.modules()):
+            raise NiceValueError("cast: the parameters belong to a flow; use flow.astype(dtype), which returns a copy")
         for _, module in self.modules():
             for name, value in vars(module).items():
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -94,15 +108,16 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
                 if value is not views[name]:
                     self._copy_into(views[name], name, value)
                 return
-            if isinstance(value, Module):
+            items = value if isinstance(value, (list, tuple)) else (value,)
+            if any(isinstance(item, Module) for item in items):
                 raise NiceValueError(
                     f"{type(self).__name__}.{name}: the parameters are already packed into a flat vector, so a new "
-                    f"{type(value).__name__} would not be trained; build a new flow from the layers you want"
+                    "module would not be trained; build a new flow from the layers you want"
                 )
         object.__setattr__(self, name, value)
 
     def _copy_into(self, view: Array, name: str, value: Any) -> None:
-        new = np.asarray(value)
+        new = as_real_array(value, type(self).__name__, name)
         if new.shape != view.shape:
             raise NiceValueError(f"{type(self).__name__}.{name}: expected shape {view.shape}, got {new.shape}")
         view[...] = new
@@ -155,6 +170,8 @@ class FlatParameters:
     """
 
     def __init__(self, root: Module) -> None:
+        if not isinstance(root, Module):
+            raise NiceTypeError(f"FlatParameters: expected a Module, got {root!r}")
         modules = list(root.modules())
         for path, module in modules:
             if module.is_bound:
@@ -163,6 +180,11 @@ class FlatParameters:
                     "copy.deepcopy it to use it in another one"
                 )
         triples = list(root.named_parameters())
+        for path, array, grad in triples:
+            if not all(
+                isinstance(a, np.ndarray) and a.dtype in FLOATS and a.shape == array.shape for a in (array, grad)
+            ):
+                raise NiceValueError(f"{path}: parameter and gradient must be float arrays of one shape")
         dtypes = {array.dtype for _, array, _ in triples} or {np.dtype(np.float64)}
         if len(dtypes) > 1:
             raise NiceValueError(f"parameters of different dtypes: {', '.join(sorted(map(str, dtypes)))}; use cast")

@@ -19,7 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nice_np.bijectors import Bijector, Chain, DiagonalScaling, Standardize
+from nice_np.bijectors import DiagonalScaling, Standardize
 from nice_np.checks import Array, as_int, as_real_array, as_samples
 from nice_np.errors import NiceFileError, NiceOverflowError, NiceTypeError, NiceValueError
 
@@ -125,7 +125,7 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
 
     A small sigma_d marks a direction that the model treats as unused.
     """
-    layers = _layers(flow)
+    layers = flow.layers
     scalings = [layer for layer in layers if isinstance(layer, DiagonalScaling)]
     if not scalings:
         names = ", ".join(type(layer).__name__ for layer in layers)
@@ -208,7 +208,7 @@ def bent_grid(
     upright = np.stack(np.meshgrid(at, np.linspace(0, 1, 101), indexing="ij"), axis=-1)  # (lines, P, 2): P points each
     unit = np.concatenate([upright, upright[..., ::-1]])  # (L, P, 2): the level lines are the upright ones mirrored
     grid = unit * [right - left, top - bottom] + [left, bottom]
-    layers = _layers(flow)
+    layers = flow.layers
     names = [f"{k}. {type(layer).__name__}$^{{-1}}$" for k, layer in enumerate(layers, start=1)]
     titles = ["latent $z$", *names[:0:-1], f"{names[0]}: data $x$"]
     symbols = ["z"] + ["h"] * (len(layers) - 1) + ["x"]
@@ -280,10 +280,6 @@ def _draw_line(ax: Axes, x: npt.NDArray[Any], y: Array, **style: Any) -> None:
 
 def _draw_points(ax: Axes, points: Array) -> None:
     ax.scatter(points[:, 0], points[:, 1], s=7, color=VERMILION, edgecolors="white", linewidths=0.3, label="samples")
-
-
-def _layers(flow: Flow) -> tuple[Bijector, ...]:
-    return flow.bijector.layers if isinstance(flow.bijector, Chain) else (flow.bijector,)  # data side first
 
 
 def _as_extent(flow: Flow, extent: Any, owner: str) -> tuple[float, float, float, float]:

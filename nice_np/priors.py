@@ -10,7 +10,7 @@ from math import log, pi, sqrt
 
 import numpy as np
 
-from nice_np.checks import Array, Rng, as_choice, as_int, as_rng
+from nice_np.checks import Array, Rng, as_batch, as_choice, as_int, as_rng
 from nice_np.errors import NiceTypeError
 from nice_np.parameters import Module
 
@@ -51,13 +51,14 @@ class StandardNormal(Prior):
     std = 1.0
 
     def log_prob(self, z: Array) -> Array:
+        z = as_batch(z, None, self, "z")
         # The sum of squares as a product of a row with itself: no (N, D) temporary.
         squares: Array = np.einsum("nd,nd->n", z, z)  # (N,)
         log_p: Array = -0.5 * squares - z.dtype.type(0.5 * log(2 * pi) * z.shape[1])
         return log_p
 
     def grad_log_prob(self, z: Array) -> Array:
-        return -z  # d(-z^2/2)/dz
+        return -as_batch(z, None, self, "z")  # d(-z^2/2)/dz
 
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
         shape = (as_int(n, "StandardNormal", "n", 0), as_int(dim, "StandardNormal", "dim", 1))
@@ -79,13 +80,13 @@ class StandardLogistic(Prior):
 
     def log_prob(self, z: Array) -> Array:
         # softplus(z) + softplus(-z) = |z| + 2 log(1 + e^-|z|): the exponent is never positive, so nothing overflows.
-        size = np.abs(z)  # (N, D)
+        size = np.abs(as_batch(z, None, self, "z"))  # (N, D)
         with np.errstate(under="ignore"):  # e^-1000 is 0, and rightly so
             log_p: Array = -(size + 2 * np.log1p(np.exp(-size))).sum(axis=1)
         return log_p
 
     def grad_log_prob(self, z: Array) -> Array:
-        gradient: Array = -np.tanh(0.5 * z)  # -sigmoid(z) + sigmoid(-z) = -tanh(z/2)
+        gradient: Array = -np.tanh(0.5 * as_batch(z, None, self, "z"))  # -sigmoid(z) + sigmoid(-z) = -tanh(z/2)
         return gradient
 
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
@@ -108,6 +109,8 @@ def get_prior(prior: str | Prior) -> Prior:
     """The prior called "normal" or "logistic"; an object with the methods of Prior is returned as it is."""
     if isinstance(prior, str):
         return PRIORS[as_choice(prior, PRIORS, "prior", "prior")]()
+    if isinstance(prior, type):
+        raise NiceTypeError(f"prior: expected an object, got the class {prior.__name__}; write {prior.__name__}()")
     missing = [name for name in ("log_prob", "grad_log_prob", "sample") if not callable(getattr(prior, name, None))]
     if missing:
         raise NiceTypeError(f"prior: expected {' or '.join(PRIORS)} or a Prior; {prior!r} lacks {', '.join(missing)}")

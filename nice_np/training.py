@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors import Standardize
-from nice_np.checks import Rng, as_real_array, as_rng, as_samples
+from nice_np.checks import Rng, as_path, as_real_array, as_rng, as_samples
 from nice_np.dequantize import moments
-from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
+from nice_np.errors import NiceFileError, NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.history import History
 from nice_np.optim import Optimizer, Schedule, get_optimizer, get_schedule
@@ -53,7 +53,7 @@ def fit(
     ----------
     flow : Flow
         Changed in place.  At the end it has the weights of the best epoch by validation, or without validation the
-        last (or the averaged) ones.
+        last (or the averaged) ones.  The mean and std that a first `fit` measured stay.
     x : array_like, shape (N, D)
         Training data.  uint8 is taken as pixels 0 .. 255: each time a sample is seen it becomes (x + u) / 256 with
         fresh noise u ~ U[0, 1); score other pixels the same way, ``flow.log_prob(dequantize(pixels, rng))``.  Anything
@@ -76,7 +76,8 @@ def fit(
     patience : int, optional
         Stop after this many epochs without a better validation likelihood.
     callbacks : iterable of callable
-        Each is called as ``callback(flow, history)`` after each epoch; `StopTraining` ends the run.
+        Each is called as ``callback(flow, history)`` after each epoch; `StopTraining` ends the run.  The flow then has
+        the weights of the last step, not the averaged or best ones.
     checkpoint : path, optional
         Where to save the state of the run every `checkpoint_every` seconds, at the end, and on SIGINT and SIGTERM.
     resume : bool
@@ -120,28 +121,32 @@ def fit(
         clip_norm,
         average,
         patience,
-        list(callbacks),
-        None if checkpoint is None else Path(checkpoint),
+        _callables(callbacks),
+        None if checkpoint is None else as_path(checkpoint, "fit", "checkpoint"),
         checkpoint_every,
     )
     if patience is not None and validation is None:
         raise NiceValueError("fit: patience needs validation data")
     samples = _checked(flow, x, "x")
     held_out = None if validation is None else _checked(flow, validation, "validation")
-    start_from_data(flow, samples)
     settings = plan.settings()
     settings["data"] = fingerprint(samples)
     settings["validation"] = None if held_out is None else fingerprint(held_out)
+    if not resume:
+        _refuse_existing(plan.checkpoint)
+        if plan.optimizer.steps:
+            raise NiceValueError("fit: the optimizer has been used before and remembers; make a new one for a new run")
+    generator = as_rng(rng, "fit")
+    start_from_data(flow, samples)
     if resume:
         state = _resumed(flow, plan, len(samples), settings)
     else:
-        _refuse_existing(plan.checkpoint)
-        state = TrainingState.start(as_rng(rng, "fit"))
+        state = TrainingState.start(generator)
     return Training(flow, samples, held_out, plan, state, settings).run(progress)
 
 
 def start_from_data(flow: Flow, x: npt.NDArray[Any]) -> None:
-    """Set the mean and std of every unfitted Standardize layer next to the data; `fit` does so before its first step.
+    """Set the mean and std of an unfitted Standardize layer next to the data; `fit` does so before its first step.
 
     Parameters
     ----------
@@ -153,10 +158,13 @@ def start_from_data(flow: Flow, x: npt.NDArray[Any]) -> None:
     -----
     A feature that never changes has no scale: its likelihood would grow without bound.  It gets std 1, and a warning.
     """
-    first = getattr(flow.bijector, "layers", (flow.bijector,))[0]
+    first = flow.layers[0]
     if not isinstance(first, Standardize) or first.fitted:
         return
-    mean, std = moments(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = moments(x)
+    if not (np.isfinite(mean) & np.isfinite(std)).all():
+        raise NiceOverflowError("fit: the standard deviation of the data overflows; rescale them")
     constant = std <= 1e-12 * (1 + np.abs(mean))
     if constant.any():
         warnings.warn(
@@ -173,6 +181,14 @@ def _checked(flow: Flow, x: Any, name: str) -> npt.NDArray[Any]:
     if len(checked) == 0:
         raise NiceValueError(f"fit: {name} has 0 samples")
     return raw if raw.dtype == np.uint8 else checked
+
+
+def _callables(callbacks: Any) -> list[Callback]:
+    found = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in found:
+        if not callable(callback):
+            raise NiceTypeError(f"fit: callbacks must be callables, got {callback!r}")
+    return found
 
 
 def _resumed(flow: Flow, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:

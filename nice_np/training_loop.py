@@ -62,6 +62,8 @@ class Training:
     def run(self, progress: bool) -> History:
         """Train until the plan, the validation or a callback says stop; the flow then has the weights to keep."""
         bar = Progress(progress, self._done())
+        if self.state.position > 0:  # resumed in the middle of an epoch
+            self.plan.optimizer.start_epoch(self.state.epoch)
         try:
             with StopSignals() as signals:
                 while not self.state.finished:
@@ -193,10 +195,13 @@ class Training:
     def _show(self, bar: Progress) -> None:
         state = self.state
         nats = state.nats_sum / state.position
-        speed = state.step * self.plan.batch_size / max(state.seconds, 1e-9)
+        samples = (state.epoch - 1) * len(self.x) + state.position
+        speed = samples / max(state.seconds, 1e-9)
         bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.flow.dim, self.bin_width), speed)
 
     def _save(self) -> None:
+        if not np.isfinite(self.flow.params.values).all():
+            raise self._diverged("the weights are not finite")
         if self.plan.checkpoint is not None:
             save_state(self.plan.checkpoint, self.flow, self.plan.optimizer, self.state, self.settings)
         self.saved_at = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.architecture import describe
+from nice_np.architecture import Arrays, describe
 from nice_np.checkpoint import load, save
 from nice_np.checks import Array
 from nice_np.errors import CheckpointError, NiceValueError
@@ -107,9 +107,12 @@ def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str,
     # The file may name the user's own layers: those of the flow at hand are known to be fine.
     saved, metadata, extra = load(path, "checkpoint", [type(module) for _, module in flow.modules()])
     _compare(path, "dtype", saved.dtype.name, flow.dtype.name)
-    _compare(path, "architecture", describe(saved, {}, []), describe(flow, {}, []))
+    then: Arrays = {}
+    now: Arrays = {}
+    _compare(path, "architecture", describe(saved, then, []), describe(flow, now, []))
     try:
         _compare(path, "settings", metadata["settings"], settings)
+        _compare_arrays(path, then, now)
         rng = np.random.default_rng()
         rng.bit_generator.state = metadata["rng"]
         history = History(_rows(extra["history"]), metadata["best_epoch"])
@@ -162,6 +165,19 @@ def _check_vectors(flow: Flow, vectors: dict[str, Array]) -> None:
     for name, vector in vectors.items():
         if vector.shape != (len(flow.params),) or vector.dtype != flow.dtype or not np.isfinite(vector).all():
             raise ValueError(f"vector {name} is not a finite ({len(flow.params)},) of {flow.dtype}")
+
+
+def _compare_arrays(path: Path, then: Arrays, now: Arrays) -> None:
+    for name, array in then.items():
+        if not np.array_equal(array, now[name]):
+            raise NiceValueError(
+                f"cannot resume from {path}: an array of the architecture (indices of a partition or permutation, a "
+                f"mean or std), {name}, is {_short(now[name])} now and was {_short(array)} then"
+            )
+
+
+def _short(array: npt.NDArray[Any]) -> str:
+    return np.array2string(array, threshold=8, edgeitems=2, precision=4)
 
 
 def _compare(path: Path, field_name: str, saved: Any, given: Any) -> None:

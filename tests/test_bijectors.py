@@ -17,6 +17,7 @@ from nice_np import (
     Partition,
     Permutation,
     Standardize,
+    StandardNormal,
 )
 from nice_np.parameters import Module
 
@@ -101,6 +102,9 @@ def test_the_conditioner_must_fit(rng):
             law(part, MLP(sizes, rng=0))
     with pytest.raises(NiceTypeError, match="must be a Module"):
         AdditiveCoupling(part, np.tanh)
+    for wrong in (DiagonalScaling(3), StandardNormal()):
+        with pytest.raises(NiceTypeError, match="must be a Module with forward and backward"):
+            AdditiveCoupling(part, wrong)
     with pytest.raises(NiceTypeError, match="must be a Partition"):
         AdditiveCoupling([0, 2], MLP((3, 2), rng=0))
 
@@ -168,9 +172,19 @@ def test_permutations_move_what_they_say():
     np.testing.assert_array_equal(Permutation.random(9, 0).order, Permutation.random(9, 0).order)
 
 
-@pytest.mark.parametrize("order", [[0, 0], [1, 2], [[0, 1]], [0, 2, -1]])
+def test_bad_settings_of_standardize():
+    layer = Standardize.unfitted(2)
+    with pytest.raises(NiceTypeError):
+        layer.set("abc", [1.0, 1.0])
+    with pytest.raises(NiceValueError, match="complex"):
+        layer.set([1j, 0], [1.0, 1.0])
+    with pytest.raises(NiceTypeError, match="float32 or float64"):
+        Standardize.unfitted(2, "foo")
+
+
+@pytest.mark.parametrize("order", [np.empty(0, int), [0, 0], [1, 2], [[0, 1]], [0, 2, -1]])
 def test_bad_permutations(order):
-    with pytest.raises(NiceValueError, match=r"each of 0 .. \d once"):
+    with pytest.raises(NiceValueError, match=r"each of 0 .. -?\d once"):
         Permutation(order)
     with pytest.raises(NiceTypeError, match="whole numbers"):
         Permutation([0.0, 1.0])

@@ -8,10 +8,12 @@ import pytest
 from registry import BIJECTORS, CONDITIONERS, PRIORS
 
 import nice_np
-from nice_np import Bijector, Prior, check_gradients, mlp
+from nice_np import Bijector, Module, Prior, check_gradients
+from nice_np.activations import ACTIVATIONS
+from nice_np.bijectors.scales import SCALES
 
 bijectors = pytest.mark.parametrize("make", BIJECTORS.values(), ids=BIJECTORS.keys())
-GRAD = {"rtol": 1e-5, "atol": 1e-7}
+directions = pytest.mark.parametrize("passes", [("forward", "backward"), ("inverse", "inverse_backward")], ids=str)
 
 
 def jacobian(function, x, eps=1e-5):
@@ -21,14 +23,16 @@ def jacobian(function, x, eps=1e-5):
 
 
 @bijectors
-def test_shapes_and_purity(make, rng):
+@directions
+def test_shapes_and_purity(make, passes, rng):
     layer = make(rng)
+    there, back = (getattr(layer, name) for name in passes)
     x = rng.normal(size=(4, layer.dim))
     before = x.copy(), {path: array.copy() for path, array, _ in layer.named_parameters()}
-    z, log_det, cache = layer.forward(x)
+    z, log_det, cache = there(x)
     assert z.shape == x.shape
     assert log_det.shape == (4,)
-    dx = layer.backward(np.ones_like(z), np.ones(4), cache)
+    dx = back(np.ones_like(z), np.ones(4), cache)
     assert dx.shape == x.shape
     np.testing.assert_array_equal(x, before[0])
     for path, array, _ in layer.named_parameters():
@@ -68,23 +72,25 @@ def test_gradients(make, n, rng):
 
 
 @bijectors
-def test_gradients_accumulate(make, rng):
+@directions
+def test_gradients_accumulate(make, passes, rng):
     layer = make(rng)
+    there, back = (getattr(layer, name) for name in passes)
     x = rng.normal(size=(3, layer.dim))
-    _, _, cache = layer.forward(x)
+    _, _, cache = there(x)
     dz, dlog_det = rng.normal(size=x.shape), rng.normal(size=3)
 
     def grads():
         return [grad.copy() for _, _, grad in layer.named_parameters()]
 
-    first_dx = layer.backward(dz, dlog_det, cache)
+    first_dx = back(dz, dlog_det, cache)
     once = grads()
-    second_dx = layer.backward(dz, dlog_det, cache)
+    second_dx = back(dz, dlog_det, cache)
     twice = grads()
     np.testing.assert_array_equal(first_dx, second_dx)
     for a, b in zip(once, twice, strict=True):
         np.testing.assert_allclose(b, 2 * a, rtol=1e-12)
-    without = layer.backward(dz, dlog_det, cache, accumulate=False)
+    without = back(dz, dlog_det, cache, accumulate=False)
     np.testing.assert_array_equal(without, first_dx)
     for a, b in zip(twice, grads(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -93,20 +99,23 @@ def test_gradients_accumulate(make, rng):
 
 
 @bijectors
-def test_a_second_batch_in_between_changes_nothing(make, rng):
+@directions
+def test_a_second_batch_in_between_changes_nothing(make, passes, rng):
     layer = make(rng)
+    there, back = (getattr(layer, name) for name in passes)
     x, other = rng.normal(size=(2, 3, layer.dim))
     dz, dlog_det = rng.normal(size=x.shape), rng.normal(size=3)
-    _, _, cache = layer.forward(x)
-    expected = layer.backward(dz, dlog_det, cache)
-    _, _, cache = layer.forward(x)
+    _, _, cache = there(x)
+    expected = back(dz, dlog_det, cache)
+    _, _, cache = there(x)
     layer.forward(other)
     layer.inverse(other)
-    np.testing.assert_array_equal(layer.backward(dz, dlog_det, cache), expected)
+    np.testing.assert_array_equal(back(dz, dlog_det, cache), expected)
 
 
 @bijectors
-def test_float32_stays_float32_and_close(make, rng):
+@directions
+def test_float32_stays_float32_and_close(make, passes, rng):
     layer = make(rng)
     single = copy.deepcopy(layer)
     single.cast(np.dtype(np.float32))
@@ -114,8 +123,9 @@ def test_float32_stays_float32_and_close(make, rng):
     results = []
     for module, dtype in ((layer, np.float64), (single, np.float32)):
         module.zero_grad()
-        z, log_det, cache = module.forward(x.astype(dtype))
-        dx = module.backward(dz.astype(dtype), dlog_det.astype(dtype), cache)
+        there, back = (getattr(module, name) for name in passes)
+        z, log_det, cache = there(x.astype(dtype))
+        dx = back(dz.astype(dtype), dlog_det.astype(dtype), cache)
         grads = [grad.ravel() for _, _, grad in module.named_parameters()]
         assert {a.dtype for a in (z, log_det, dx, *grads)} == {np.dtype(dtype)}
         results.append(np.concatenate([z.ravel(), log_det, dx.ravel(), *grads]))
@@ -124,16 +134,18 @@ def test_float32_stays_float32_and_close(make, rng):
 
 
 @bijectors
-def test_batch_of_none_and_permuted_rows(make, rng):
+@directions
+def test_batch_of_none_and_permuted_rows(make, passes, rng):
     layer = make(rng)
-    z, log_det, cache = layer.forward(np.empty((0, layer.dim)))
+    there, back = (getattr(layer, name) for name in passes)
+    z, log_det, cache = there(np.empty((0, layer.dim)))
     assert z.shape == (0, layer.dim)
     assert log_det.shape == (0,)
-    assert layer.backward(z, log_det, cache).shape == (0, layer.dim)
+    assert back(z, log_det, cache).shape == (0, layer.dim)
     x = rng.normal(size=(9, layer.dim))
     order = rng.permutation(9)
-    z, log_det, _ = layer.forward(x)
-    permuted_z, permuted_log_det, _ = layer.forward(x[order])
+    z, log_det, _ = there(x)
+    permuted_z, permuted_log_det, _ = there(x[order])
     np.testing.assert_allclose(permuted_z, z[order], rtol=1e-12)
     np.testing.assert_allclose(permuted_log_det, log_det[order], rtol=1e-12, atol=1e-14)
 
@@ -182,7 +194,11 @@ def test_every_component_is_registered(rng):
                 yield cls.__name__
             yield from concrete(cls)
 
-    registered = {type(make(rng)).__name__ for table in (BIJECTORS, CONDITIONERS, PRIORS) for make in table.values()}
+    made = [make(rng) for table in (BIJECTORS, CONDITIONERS, PRIORS) for make in table.values()]
+    registered = {type(module).__name__ for module in made}
     for base in (Bijector, Prior):
         assert set(concrete(base)) <= registered
-    assert mlp.MLP.__name__ in registered
+    conditioners = {cls for cls in concrete(Module) if hasattr(getattr(nice_np, cls, None), "backward")}
+    assert conditioners <= registered
+    assert {module.scale.name for module in made if hasattr(module, "scale")} == set(SCALES)
+    assert {module.activation.name for module in made if hasattr(module, "activation")} == set(ACTIVATIONS)

@@ -84,8 +84,9 @@ def test_repr_and_count():
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"sizes": (3,)}, NiceTypeError, "at least two widths"),
-        ({"sizes": 3}, NiceTypeError, "at least two widths"),
+        ({"sizes": (3,)}, NiceValueError, "at least two widths"),
+        ({"sizes": 3}, NiceTypeError, "sequence of whole numbers"),
+        ({"sizes": None}, NiceTypeError, "sequence of whole numbers"),
         ({"sizes": (3, 0)}, NiceValueError, "sizes must be >= 1"),
         ({"sizes": (3, 2.0)}, NiceTypeError, "whole number"),
         ({"sizes": (3, 2), "activation": "ReLU"}, NiceValueError, "relu, tanh, softplus"),

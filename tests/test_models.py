@@ -104,8 +104,12 @@ def test_same_seed_same_model():
         ({"dim": 1}, NiceValueError, "at least 2 features"),
         ({"dim": "4"}, NiceTypeError, "whole number"),
         ({"dim": 4, "couplings": 0}, NiceValueError, "couplings must be >= 1"),
-        ({"dim": 4, "hidden": 500}, NiceTypeError, "sequence of widths"),
-        ({"dim": 4, "hidden": (0,)}, NiceValueError, "sizes"),
+        ({"dim": 4, "hidden": 500}, NiceTypeError, "sequence of whole numbers"),
+        ({"dim": 4, "hidden": (0,)}, NiceValueError, "every entry of hidden must be >= 1"),
+        ({"dim": 4, "hidden": None}, NiceTypeError, "sequence of whole numbers"),
+        ({"dim": 4, "partition": "checkerboard", "image_shape": (1, 2, 2)}, NiceValueError, "height, width"),
+        ({"dim": 4, "partition": "checkerboard", "image_shape": "22"}, NiceTypeError, "sequence of whole numbers"),
+        ({"dim": 4, "prior": StandardNormal}, NiceTypeError, r"write StandardNormal\(\)"),
         ({"dim": 4, "hidden": (1.5,)}, NiceTypeError, "whole number"),
         ({"dim": 4, "prior": "cauchy"}, NiceValueError, "choose one of normal, logistic"),
         ({"dim": 4, "activation": "gelu"}, NiceValueError, "choose one of relu, tanh, softplus"),
@@ -121,6 +125,12 @@ def test_same_seed_same_model():
 def test_bad_arguments(build, arguments, error, says):
     with pytest.raises(error, match=says):
         build(**arguments)
+
+
+def test_any_sequence_of_widths_will_do():
+    expected = repr(nice(4, hidden=(5, 6), rng=0))
+    for hidden in ([5, 6], np.array([5, 6]), (width for width in (5, 6))):
+        assert repr(nice(4, hidden=hidden, rng=0)) == expected
 
 
 def test_unknown_scale():

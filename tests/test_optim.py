@@ -87,7 +87,7 @@ def test_schedules():
     assert [cosine(step, 0.0) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
     assert cosine(10, 0.5) == pytest.approx(1.0)
     assert cosine(10, 1.0) == cosine(10, 1.7) == 0.0
-    assert repr(cosine) == "Cosine(rate=2, warmup=4)"
+    assert repr(cosine) == "Cosine(rate=2.0, warmup=4)"
     assert get_schedule(cosine) is cosine
     assert get_schedule(0.3)(0, 0.0) == 0.3
 
@@ -115,6 +115,8 @@ def test_clipping(rng):
         lambda: get_schedule(-1.0),
         lambda: Adam().step(np.zeros(3), np.zeros(4), 0.1),
         lambda: Adam().step(np.zeros((3, 1)), np.zeros((3, 1)), 0.1),
+        lambda: Adam().step(np.zeros(3), np.zeros(3), float("nan")),
+        lambda: ExponentialDecay(1e-5),
     ],
 )
 def test_bad_settings(bad):
@@ -122,7 +124,35 @@ def test_bad_settings(bad):
         bad()
 
 
+@pytest.mark.parametrize("make", [Adam, RMSPropMomentum, SGD])
+def test_only_vectors_of_one_model(make):
+    optimizer = make()
+    optimizer.step(np.ones(3), np.ones(3), 0.1)
+    for other in (np.ones(6), np.ones(3, np.float32)):
+        with pytest.raises(NiceValueError, match="make a new optimiser for each model"):
+            optimizer.step(other, other.copy(), 0.1)
+    with pytest.raises(NiceTypeError, match="float32 or float64"):
+        make().step(np.ones(3, int), np.ones(3), 0.1)
+    with pytest.raises(NiceTypeError, match="both the same"):
+        make().step(np.ones(3), np.ones(3, np.float32), 0.1)
+    with pytest.raises(NiceTypeError, match="got list"):
+        make().step([1.0], [1.0], 0.1)
+    read_only = np.ones(3)
+    read_only.flags.writeable = False
+    with pytest.raises(NiceValueError, match="read-only"):
+        make().step(read_only, np.ones(3), 0.1)
+
+
+def test_clipping_a_gradient_whose_square_overflows():
+    grads = np.full(10, 1e20, np.float32)
+    assert clip_by_norm(grads, 1.0) == pytest.approx(1e20 * np.sqrt(10), rel=1e-6)
+    np.testing.assert_allclose(grads, 1 / np.sqrt(10), rtol=1e-6)
+    assert clip_by_norm(np.zeros(3), 1.0) == 0.0
+
+
 def test_wrong_types():
+    with pytest.raises(NiceTypeError, match="must be a number"):
+        Constant(10**400)
     with pytest.raises(NiceTypeError):
         get_schedule(lambda step: 0.1)
     with pytest.raises(NiceTypeError):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from registry import BIJECTORS
 
-from nice_np import MLP, Chain, DiagonalScaling, FlatParameters, Flow, NiceTypeError, NiceValueError, nice
+from nice_np import MLP, Chain, DiagonalScaling, FlatParameters, Flow, Module, NiceTypeError, NiceValueError, nice
 
 
 @pytest.fixture
@@ -68,6 +68,8 @@ def test_a_packed_module_cannot_get_new_children():
     flow = Flow("normal", Chain([DiagonalScaling(2)]))
     with pytest.raises(NiceValueError, match="would not be trained"):
         flow.bijector = DiagonalScaling(2)
+    with pytest.raises(NiceValueError, match="would not be trained"):
+        flow.bijector.layers = (*flow.bijector.layers, DiagonalScaling(2))
 
 
 def test_a_module_belongs_to_one_vector():
@@ -124,6 +126,43 @@ def test_a_layer_used_twice_is_counted_once_and_trained_as_one(rng):
     single = Flow("normal", DiagonalScaling(3))
     single.params.values[:] = 2 * flow.params.values
     np.testing.assert_allclose(grads, 2 * single.nll_and_grad(x)[1], rtol=1e-12)
+
+
+class Declared(Module):
+    param_names = ("W",)
+
+    def __init__(self, **arrays):
+        for name, array in arrays.items():
+            setattr(self, name, array)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"W": np.zeros(3)}, "param_names has 'W', but no dW"),
+        ({"dW": np.zeros(3)}, "param_names has 'W', but no W"),
+        ({"W": np.zeros(3), "dW": np.zeros(1)}, "float arrays of one shape"),
+        ({"W": np.zeros(3, int), "dW": np.zeros(3)}, "float arrays of one shape"),
+        ({"W": [1.0], "dW": np.zeros(1)}, "float arrays of one shape"),
+    ],
+)
+def test_bad_declarations(arrays, says):
+    with pytest.raises(NiceValueError, match=says):
+        FlatParameters(Declared(**arrays))
+
+
+def test_only_modules_are_packed():
+    with pytest.raises(NiceTypeError, match="expected a Module, got 5"):
+        FlatParameters(5)
+
+
+def test_cast(mlp):
+    mlp.cast(np.float32)
+    assert {array.dtype for _, array, _ in mlp.named_parameters()} == {np.dtype(np.float32)}
+    with pytest.raises(NiceValueError, match="float32 or float64"):
+        mlp.cast(int)
+    with pytest.raises(NiceValueError, match=r"use flow.astype"):
+        Flow("normal", DiagonalScaling(2)).cast(np.float32)
 
 
 def test_mixed_dtypes_are_refused():

@@ -15,6 +15,7 @@ from nice_np import (
     DivergenceError,
     Flow,
     NiceFileError,
+    NiceOverflowError,
     NiceTypeError,
     NiceValueError,
     RMSPropMomentum,
@@ -281,6 +282,24 @@ def test_a_resumed_run_is_the_same_to_the_bit(optimizer, average, stop_at, pixel
     assert history == expected
 
 
+def test_momentum_by_epoch_survives_a_stop_in_the_middle(points, tmp_path):
+    settings = {**QUIET, "epochs": 4, "learning_rate": 1e-2}
+
+    class Stopping(RMSPropMomentum):
+        def _update(self, values, grads, learning_rate):
+            super()._update(values, grads, learning_rate)
+            if self.steps == 9:
+                signal.raise_signal(signal.SIGTERM)
+
+    whole, resumed, path = small(), small(), tmp_path / "c.npz"
+    fit(whole, points, optimizer=RMSPropMomentum(momentum_from=2), **settings)
+    Stopping.__name__ = "RMSPropMomentum"
+    with pytest.raises(TrainingInterrupted, match="step 9"):
+        fit(small(), points, optimizer=Stopping(momentum_from=2), checkpoint=path, **settings)
+    fit(resumed, points, optimizer=RMSPropMomentum(momentum_from=2), checkpoint=path, resume=True, **settings)
+    np.testing.assert_array_equal(resumed.params.values, whole.params.values)
+
+
 def test_a_finished_run_can_be_resumed_and_extended(points, tmp_path):
     path = tmp_path / "c.npz"
     settings = {**QUIET, "checkpoint": path, "learning_rate": 1e-3}
@@ -325,6 +344,10 @@ def test_fit_works_off_the_main_thread(points):
         ),
         ({"flow": lambda: nice(3, couplings=4, hidden=(8,), rng=0)}, r"architecture.bijector.layers is"),
         ({"flow": lambda: real_nvp(3, couplings=3, hidden=(8,), rng=0)}, r"architecture.*"),
+        (
+            {"flow": lambda: small(partition="halves")},
+            r"partition or permutation.* is \[0 1\] now and was \[0 2\] then",
+        ),
         ({"flow": lambda: small(dtype=np.float64)}, r"dtype is \"float64\" now and was \"float32\" then"),
     ],
 )
@@ -434,6 +457,41 @@ def test_bad_data(x, error, says):
     np.testing.assert_array_equal(flow.params.values, before)
     with pytest.raises(NiceTypeError, match="expected a Flow"):
         fit(DiagonalScaling(3), np.zeros((2, 3)), epochs=1, **QUIET)
+
+
+def test_a_refused_fit_leaves_the_flow_alone(points, tmp_path):
+    path = tmp_path / "c.npz"
+    path.write_text("mine")
+    flow = small()
+    with pytest.raises(NiceFileError, match="exists"):
+        fit(flow, points, epochs=1, checkpoint=path, **QUIET)
+    assert not flow.layers[0].fitted
+    assert path.read_text() == "mine"
+
+
+def test_an_optimizer_serves_one_run(points):
+    adam = Adam()
+    fit(small(), points, epochs=1, optimizer=adam, **QUIET)
+    with pytest.raises(NiceValueError, match="make a new one for a new run"):
+        fit(small(), points, epochs=1, optimizer=adam, **QUIET)
+
+
+@pytest.mark.parametrize("change", [{"callbacks": 5}, {"callbacks": [5]}, {"checkpoint": 5}])
+def test_wrong_kinds_of_arguments(change, points):
+    with pytest.raises(NiceTypeError):
+        fit(small(), points, epochs=1, **QUIET, **change)
+
+
+def test_data_whose_spread_overflows():
+    with pytest.raises(NiceOverflowError, match="standard deviation of the data overflows"):
+        fit(small(dtype=np.float64), np.array([[1e200, 0, 1], [-1e200, 1, 2]]), epochs=1, **QUIET)
+
+
+def test_weights_that_overflow_at_the_last_step_are_a_divergence(points, tmp_path):
+    path = tmp_path / "c.npz"
+    with pytest.raises(DivergenceError, match="weights are not finite"):
+        fit(small(), points, epochs=1, learning_rate=1e39, checkpoint=path, **{**QUIET, "batch_size": 100})
+    assert not path.exists()
 
 
 def test_the_data_are_left_alone(pixels):

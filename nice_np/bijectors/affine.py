@@ -22,7 +22,9 @@ class AffineCache(NamedTuple):
 
 
 class AffineCoupling(Coupling):
-    """y_b = x_b * exp(log_s) + t,  (raw, t) = conditioner(x_a);  log|det J| = sum_j log_s_j   (Dinh et al. 2016, eq. 7)
+    """y_b = x_b * exp(log_s) + t,  (raw, t) = conditioner(x_a);  log|det J| = sum_j log_s_j
+
+    (Dinh et al. 2016, section 3.2)
 
     Parameters
     ----------

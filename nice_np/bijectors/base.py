@@ -11,6 +11,7 @@ from abc import abstractmethod
 from typing import Any
 
 from nice_np.checks import Array
+from nice_np.errors import NiceTypeError
 from nice_np.parameters import Module
 
 
@@ -86,6 +87,8 @@ class Inverse(Bijector):
     """
 
     def __init__(self, bijector: Bijector) -> None:
+        if not isinstance(bijector, Bijector):
+            raise NiceTypeError(f"Inverse: expected a Bijector, got {bijector!r}")
         self.bijector = bijector
         self.dim = bijector.dim
 

@@ -25,12 +25,15 @@ class Chain(Bijector):
     """
 
     def __init__(self, layers: Sequence[Bijector]) -> None:
-        layers = tuple(layers)
+        try:
+            layers = tuple(layers)
+        except TypeError:
+            raise NiceTypeError(f"Chain: expected a sequence of bijectors, got {layers!r}") from None
         if not layers:
             raise NiceValueError("Chain: expected at least one bijector, got none")
         for layer in layers:
-            if not all(callable(getattr(layer, name, None)) for name in ("forward", "inverse", "backward")):
-                raise NiceTypeError(f"Chain: expected bijectors, got {layer!r}")
+            if not isinstance(layer, Bijector):
+                raise NiceTypeError(f"Chain: expected bijectors, got {layer!r}; derive your own from nice_np.Bijector")
         dims = [layer.dim for layer in layers]
         if len(set(dims)) > 1:
             raise NiceValueError(f"Chain: all layers must have the same dim, got {dims}")

@@ -54,7 +54,8 @@ class Coupling(Bijector):
     def __init__(self, partition: Partition, conditioner: Any) -> None:
         if not isinstance(partition, Partition):
             raise NiceTypeError(f"{type(self).__name__}: partition must be a Partition, got {partition!r}")
-        if not isinstance(conditioner, Module):
+        passes = [getattr(conditioner, name, None) for name in ("forward", "backward")]
+        if not isinstance(conditioner, Module) or isinstance(conditioner, Bijector) or not all(map(callable, passes)):
             raise NiceTypeError(
                 f"{type(self).__name__}: conditioner must be a Module with forward and backward, got {conditioner!r}"
             )

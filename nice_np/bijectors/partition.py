@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_choice, as_int, as_real_array
+from nice_np.checks import Array, as_choice, as_int, as_real_array, as_sizes
 from nice_np.errors import NiceTypeError, NiceValueError
 
 Indices = npt.NDArray[np.intp]
@@ -102,9 +102,12 @@ def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, 
         return Partition.odd_even(dim)
     if kind == "halves":
         return Partition.halves(dim)
-    if image_shape is None or np.prod(image_shape) != dim:
-        raise NiceValueError(f"partition: checkerboard needs image_shape with {dim} pixels, got {image_shape}")
-    return Partition.checkerboard(*image_shape)
+    shape = () if image_shape is None else as_sizes(image_shape, "partition", "image_shape")
+    if len(shape) != 2 or shape[0] * shape[1] != dim:
+        raise NiceValueError(
+            f"partition: checkerboard needs image_shape=(height, width) with {dim} pixels, got {image_shape}"
+        )
+    return Partition.checkerboard(*shape)
 
 
 def _as_slice(indices: Indices) -> slice | Indices:

@@ -30,7 +30,7 @@ class Permutation(Bijector):
         order = as_real_array(order, "Permutation", "order")
         if order.dtype.kind not in "iu":
             raise NiceTypeError(f"Permutation: order must hold whole numbers, got dtype {order.dtype}")
-        if order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(len(order))):
+        if order.ndim != 1 or order.size == 0 or not np.array_equal(np.sort(order), np.arange(len(order))):
             raise NiceValueError(f"Permutation: order must hold each of 0 .. {order.size - 1} once")
         self.order: npt.NDArray[np.intp] = order.astype(np.intp)  # (D,)
         self.inverse_order = np.argsort(self.order)  # (D,)

@@ -86,7 +86,7 @@ class SigmoidScale(Scale):
     """log s = log sigmoid(r + 2)."""
 
     name = "sigmoid"
-    low, high = -LIMIT - 2, LIMIT
+    low = -LIMIT - 2  # log sigmoid(-30) = -30; upwards s only comes nearer to 1
 
     def log_of(self, r: Array) -> Array:
         return -np.log1p(np.exp(-(r + 2)))

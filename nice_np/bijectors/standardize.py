@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.bijectors.base import Bijector
-from nice_np.checks import Array, as_batch, as_int, as_real_array
+from nice_np.checks import Array, as_batch, as_dtype, as_int, as_real_array
 from nice_np.errors import NiceValueError
 
 
@@ -23,7 +23,9 @@ class Standardize(Bijector):
     Parameters
     ----------
     mean, std : array_like, shape (D,)
-        std > 0, all finite.
+        std > 0, all finite, both float32 or both float64 (anything else becomes float64).
+    fitted : bool
+        False marks a layer whose mean and std `fit` shall set.
 
     Examples
     --------
@@ -49,12 +51,13 @@ class Standardize(Bijector):
     @classmethod
     def unfitted(cls, dim: int, dtype: Any = np.float64) -> Standardize:
         """The identity, marked so that ``fit`` sets mean and std from the training data before its first step."""
-        dim = as_int(dim, "Standardize", "dim", 1)
+        dim, dtype = as_int(dim, "Standardize", "dim", 1), as_dtype(dtype, "Standardize")
         return cls(np.zeros(dim, dtype), np.ones(dim, dtype), fitted=False)
 
     def set(self, mean: Any, std: Any) -> None:
         """Replace mean and std, each of shape (D,), keeping the dtype."""
-        new = Standardize(np.asarray(mean, self.mean.dtype), np.asarray(std, self.std.dtype))
+        dtype = self.mean.dtype
+        new = Standardize(self._vector(mean, "mean").astype(dtype), self._vector(std, "std").astype(dtype))
         if new.dim != self.dim:
             raise NiceValueError(f"Standardize: expected mean and std of shape ({self.dim},), got ({new.dim},)")
         self.mean, self.std, self.fitted = new.mean, new.std, True
