@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.checks import as_path
 from nice_np.datasets.base import SPLITS, Dataset
 from nice_np.datasets.download import RemoteFile, fetch
 from nice_np.datasets.idx import read_idx, to_idx_bytes
-from nice_np.errors import DatasetError, NiceTypeError
+from nice_np.dequantize import BIN_WIDTH
+from nice_np.errors import DatasetError
 
 ENVIRONMENT_VARIABLE = "NICE_NP_DATA"
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 IMAGE_SHAPE = (28, 28)
-BIN_WIDTH = 1 / 256
 N_VALIDATION = 10_000
 SOURCE = "MNIST by Yann LeCun, Corinna Cortes and Christopher J.C. Burges, CC BY-SA 3.0"
 
@@ -150,10 +151,7 @@ def _given_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
     if data_dir is None:
         from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
         return Path(from_environment) if from_environment else None
-    try:
-        return Path(data_dir)
-    except TypeError:
-        raise NiceTypeError(f"load_mnist: data_dir must be a path, got {data_dir!r}") from None
+    return as_path(data_dir, "load_mnist", "data_dir")
 
 
 def _load_file(file: _File, folder: Path | None, progress: bool) -> npt.NDArray[np.uint8]:
