@@ -41,7 +41,7 @@ class TrainingState:
     order : ndarray of int, shape (N,)
         The epoch's order of the samples.
     seconds : float
-        Time spent, earlier sessions included.
+        Time spent training, before a stop and after it.
     nats_sum : float
         Sum of the log-likelihoods of this epoch's samples so far.
     first_nll : float or None
