@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -597,11 +598,12 @@ def test_progress_that_cannot_be_shown_is_given_up(monkeypatch):
 
 def test_in_a_terminal_progress_is_a_bar(tmp_path):
     pty = pytest.importorskip("pty")
-    import termios  # as pty, only where there are terminals of this kind
+    import fcntl  # as pty, only where there are terminals of this kind
+    import termios
 
     ours, theirs = pty.openpty()
     try:
-        termios.tcsetwinsize(theirs, (24, 100)) if sys.version_info >= (3, 11) else pytest.skip("needs Python 3.11")
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # rows, columns
         found = child(
             "train",
             "rings",

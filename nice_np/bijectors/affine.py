@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.bijectors.coupling import Coupling
+from nice_np.bijectors.coupling import Conditioner, Coupling
 from nice_np.bijectors.partition import Partition
 from nice_np.bijectors.scales import get_scale
 from nice_np.checks import Array
@@ -37,7 +37,7 @@ class AffineCoupling(Coupling):
 
     thetas_per_feature = 2
 
-    def __init__(self, partition: Partition, conditioner: Any, scale: str = "tanh") -> None:
+    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str = "tanh") -> None:
         super().__init__(partition, conditioner)
         self.scale = get_scale(scale)
 

@@ -51,17 +51,18 @@ class Coupling(Bijector):
 
     thetas_per_feature: ClassVar[int] = 1
 
-    def __init__(self, partition: Partition, conditioner: Any) -> None:
+    def __init__(self, partition: Partition, conditioner: Conditioner) -> None:
         if not isinstance(partition, Partition):
             raise NiceTypeError(f"{type(self).__name__}: partition must be a Partition, got {partition!r}")
-        passes = [getattr(conditioner, name, None) for name in ("forward", "backward")]
-        if not isinstance(conditioner, Module) or isinstance(conditioner, Bijector) or not all(map(callable, passes)):
+        given: object = conditioner  # whatever the caller really handed over
+        passes = [getattr(given, name, None) for name in ("forward", "backward")]
+        if not isinstance(given, Module) or isinstance(given, Bijector) or not all(map(callable, passes)):
             raise NiceTypeError(
                 f"{type(self).__name__}: conditioner must be a Module with forward and backward, got {conditioner!r}"
             )
         self.partition = partition
         self.dim = partition.dim
-        self.conditioner: Any = conditioner
+        self.conditioner = conditioner
         sizes = getattr(conditioner, "sizes", None)
         expected = (len(partition.idx_a), self.thetas_per_feature * len(partition.idx_b))
         if sizes is not None and (sizes[0], sizes[-1]) != expected:

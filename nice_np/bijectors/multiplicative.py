@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.bijectors.coupling import Coupling
+from nice_np.bijectors.coupling import Conditioner, Coupling
 from nice_np.bijectors.partition import Partition
 from nice_np.bijectors.scales import get_scale
 from nice_np.checks import Array
@@ -35,7 +35,7 @@ class MultiplicativeCoupling(Coupling):
         How log_s follows from raw, see `nice_np.bijectors.scales`.
     """
 
-    def __init__(self, partition: Partition, conditioner: Any, scale: str = "tanh") -> None:
+    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str = "tanh") -> None:
         super().__init__(partition, conditioner)
         self.scale = get_scale(scale)
 
