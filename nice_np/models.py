@@ -34,7 +34,7 @@ def nice(
     *,
     activation: str = "relu",
     partition: str | Partition = "odd-even",
-    image_shape: tuple[int, int] | None = None,
+    image_shape: tuple[int, ...] | None = None,
     standardize: bool = True,
     init: str = "he",
     dtype: Any = np.float32,
@@ -58,7 +58,7 @@ def nice(
     activation : {"relu", "tanh", "softplus"}
     partition : {"odd-even", "halves", "checkerboard"} or Partition
         What the first coupling keeps and transforms; "checkerboard" needs `image_shape`.
-    image_shape : (height, width), optional
+    image_shape : (height, width) or (channels, height, width), optional
     standardize : bool
         Put a fixed Standardize layer next to the data, which `fit` sets to the data's mean and std before its first
         step, and start the scaling at log(std of the prior).  The family of functions is the same, training is far
@@ -102,7 +102,7 @@ def real_nvp(
     scale: str = "tanh",
     activation: str = "relu",
     partition: str | Partition = "odd-even",
-    image_shape: tuple[int, int] | None = None,
+    image_shape: tuple[int, ...] | None = None,
     standardize: bool = True,
     init: str = "he",
     dtype: Any = np.float32,

@@ -19,6 +19,7 @@ from nice_np import (
     Standardize,
     StandardNormal,
 )
+from nice_np.bijectors import get_partition
 from nice_np.parameters import Module
 
 # -- partitions -----------------------------------------------------------------------------------------------------
@@ -33,6 +34,8 @@ from nice_np.parameters import Module
         (Partition.halves(5), [0, 1, 2], [3, 4]),
         (Partition.checkerboard(2, 3), [0, 2, 4], [1, 3, 5]),
         (Partition.checkerboard(3, 4), [0, 2, 5, 7, 8, 10], [1, 3, 4, 6, 9, 11]),
+        (Partition.checkerboard(1, 3, channels=2), [0, 2, 3, 5], [1, 4]),
+        (get_partition("checkerboard", 8, (2, 2, 2)), [0, 3, 4, 7], [1, 2, 5, 6]),
         (Partition(5, [4, 1]), [4, 1], [0, 2, 3]),
         (Partition(2, [1]), [1], [0]),
     ],

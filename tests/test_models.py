@@ -107,7 +107,7 @@ def test_same_seed_same_model():
         ({"dim": 4, "hidden": 500}, NiceTypeError, "sequence of whole numbers"),
         ({"dim": 4, "hidden": (0,)}, NiceValueError, "every entry of hidden must be >= 1"),
         ({"dim": 4, "hidden": None}, NiceTypeError, "sequence of whole numbers"),
-        ({"dim": 4, "partition": "checkerboard", "image_shape": (1, 2, 2)}, NiceValueError, "height, width"),
+        ({"dim": 4, "partition": "checkerboard", "image_shape": (2, 2, 2)}, NiceValueError, "height, width"),
         ({"dim": 4, "partition": "checkerboard", "image_shape": "22"}, NiceTypeError, "sequence of whole numbers"),
         ({"dim": 4, "prior": StandardNormal}, NiceTypeError, r"write StandardNormal\(\)"),
         ({"dim": 4, "hidden": (1.5,)}, NiceTypeError, "whole number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,10 @@ class Partition:
         return cls(dim, np.arange((as_int(dim, "Partition", "dim", 1) + 1) // 2))
 
     @classmethod
-    def checkerboard(cls, height: int, width: int) -> Partition:
-        """Keep the black fields of an image (row + column even), transform the white ones."""
-        height = as_int(height, "Partition", "height", 1)
-        rows, columns = np.indices((height, as_int(width, "Partition", "width", 1)))
+    def checkerboard(cls, height: int, width: int, channels: int = 1) -> Partition:
+        """Keep the black fields of an image (row + column even), transform the white ones, alike in every plane."""
+        shape = as_sizes((channels, height, width), "Partition", "(channels, height, width)")
+        _, rows, columns = np.indices(shape)  # a colour image is a row of planes, channel after channel
         return cls(rows.size, np.flatnonzero((rows + columns) % 2 == 0))
 
     def swapped(self) -> Partition:
@@ -91,7 +92,7 @@ class Partition:
         return f"Partition(dim={self.dim}, a={_short(self.idx_a)}, b={_short(self.idx_b)})"
 
 
-def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, int] | None = None) -> Partition:
+def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, ...] | None = None) -> Partition:
     """The partition called "odd-even", "halves" or "checkerboard" (needs `image_shape`), or a Partition as it is."""
     if isinstance(partition, Partition):
         if partition.dim != dim:
@@ -103,11 +104,12 @@ def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, 
     if kind == "halves":
         return Partition.halves(dim)
     shape = () if image_shape is None else as_sizes(image_shape, "partition", "image_shape")
-    if len(shape) != 2 or shape[0] * shape[1] != dim:
+    if len(shape) not in (2, 3) or prod(shape) != dim:
         raise NiceValueError(
-            f"partition: checkerboard needs image_shape=(height, width) with {dim} pixels, got {image_shape}"
+            f"partition: checkerboard needs image_shape=(height, width) or (channels, height, width) of {dim} "
+            f"features, got {image_shape}"
         )
-    return Partition.checkerboard(*shape)
+    return Partition.checkerboard(*shape[-2:], *shape[:-2])
 
 
 def _as_slice(indices: Indices) -> slice | Indices:
