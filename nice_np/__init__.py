@@ -13,10 +13,12 @@ from nice_np.bijectors import (
     Coupling,
     DiagonalScaling,
     Inverse,
+    Logit,
     MultiplicativeCoupling,
     Partition,
     Permutation,
     Standardize,
+    WithContext,
 )
 from nice_np.checkpoint import load_model, save_model
 from nice_np.dequantize import dequantize
@@ -62,6 +64,7 @@ __all__ = [
     "Flow",
     "History",
     "Inverse",
+    "Logit",
     "Module",
     "MultiplicativeCoupling",
     "NiceError",
@@ -80,6 +83,7 @@ __all__ = [
     "Standardize",
     "StopTraining",
     "TrainingInterrupted",
+    "WithContext",
     "__version__",
     "check_gradients",
     "dequantize",

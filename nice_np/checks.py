@@ -90,6 +90,27 @@ def as_samples(
     return samples
 
 
+def as_context(context: Any, n_samples: int, context_dim: int, owner: str, dtype: npt.DTypeLike) -> Array:
+    """The context of a batch as (n_samples, context_dim); a single row of shape (context_dim,) is repeated.
+
+    Raises
+    ------
+    NiceTypeError, NiceValueError
+        As `as_samples` does, and if there is none.
+    """
+    if context is None:
+        raise NiceValueError(f"{owner}: expected context of shape ({n_samples}, {context_dim}), got none")
+    raw = as_real_array(context, owner, "context")
+    if raw.shape == (context_dim,):
+        raw = np.broadcast_to(raw, (n_samples, context_dim))
+    if raw.shape != (n_samples, context_dim):
+        raise NiceValueError(
+            f"{owner}: expected context of shape ({n_samples}, {context_dim}) or ({context_dim},), got {raw.shape}; "
+            f"for labels use one_hot(labels, {context_dim})"
+        )
+    return as_samples(raw, context_dim, owner=owner, name="context", dtype=dtype)
+
+
 def as_batch(x: Any, n_features: int | None, owner: object, name: str = "x") -> Array:
     """The quick check of a layer: shape and dtype only, half a microsecond for what is already right."""
     if type(x) is np.ndarray and x.ndim == 2 and x.dtype in FLOATS and x.dtype.isnative:  # noqa: SIM102

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
-from nice_np.checks import Array, Rng, as_dtype, as_float, as_int, as_rng, as_samples
+from nice_np.checks import Array, Rng, as_context, as_dtype, as_float, as_int, as_rng, as_samples
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.parameters import FlatParameters, Module
@@ -37,10 +37,15 @@ class Flow(Module):
     prior : {"logistic", "normal"} or Prior
     bijector : Bijector
         The map from data to latents.  Its parameters move into the flow's flat vector; a bijector belongs to one flow.
+    context_dim : int
+        C: the last C features of the bijector are a context c, such as a label, that no layer changes.  The flow is
+        then a density of the other features given c, log p(x | c), and every method takes ``context``, (N, C).
 
     Attributes
     ----------
     dim : int
+        D, the features of x, context not counted.
+    context_dim : int
     dtype : dtype
         float32 or float64; input is converted to it.
     params : FlatParameters
@@ -56,12 +61,15 @@ class Flow(Module):
     (3, 2)
     """
 
-    def __init__(self, prior: str | Prior, bijector: Bijector) -> None:
+    def __init__(self, prior: str | Prior, bijector: Bijector, context_dim: int = 0) -> None:
         if not isinstance(bijector, Bijector):
             raise NiceTypeError(f"Flow: expected a Bijector, got {bijector!r}; derive your own from nice_np.Bijector")
+        self.context_dim = as_int(context_dim, "Flow", "context_dim", 0)
+        if self.context_dim >= bijector.dim:
+            raise NiceValueError(f"Flow: context_dim = {context_dim} leaves none of the bijector's {bijector.dim} features")
         self.prior = get_prior(prior)
         self.bijector = bijector
-        self.dim = bijector.dim
+        self.dim = bijector.dim - self.context_dim
         self._pack()
 
     def _pack(self) -> None:
@@ -70,25 +78,33 @@ class Flow(Module):
 
     # -- data to latents and back ---------------------------------------------------------------------------------
 
-    def encode(self, x: npt.ArrayLike) -> Array:
+    def encode(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """z = f(x): (N, D) -> (N, D).
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+        context : array_like, shape (N, C) or (C,)
+            For a flow with a context, and only there; one row of C stands for all samples.
 
         Raises
         ------
         NiceValueError, NiceTypeError
-            If `x` is not a finite real array of shape (N, D).
+            If `x` is not a finite real array of shape (N, D), or `context` none of (N, C).
         NiceOverflowError
             If the latents do not fit into the dtype; the message names the layer.
         """
-        x = self._check(x, "encode", "x")
-        return self._in_chunks(x, lambda part: self.bijector.forward(part)[0], self._encoding())
+        x = self._joined(x, context, "encode", "x")
+        return self._in_chunks(x, lambda part: self.bijector.forward(part)[0][:, : self.dim], self._encoding())
 
-    def decode(self, z: npt.ArrayLike) -> Array:
-        """x = f^-1(z): (N, D) -> (N, D); raises as `encode` does."""
-        z = self._check(z, "decode", "z")
-        return self._in_chunks(z, lambda part: self.bijector.inverse(part)[0], self._decoding())
+    def decode(self, z: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
+        """x = f^-1(z): (N, D) -> (N, D); `context` and errors as in `encode`."""
+        z = self._joined(z, context, "decode", "z")
+        return self._in_chunks(z, lambda part: self.bijector.inverse(part)[0][:, : self.dim], self._decoding())
 
-    def sample(self, n: int, rng: Rng = None, temperature: float = 1.0) -> Array:
+    def sample(
+        self, n: int, rng: Rng = None, temperature: float = 1.0, context: npt.ArrayLike | None = None
+    ) -> Array:
         """`n` draws from the model, (n, D).
 
         Parameters
@@ -97,20 +113,24 @@ class Flow(Module):
         rng : seed or numpy.random.Generator
         temperature : float
             Latents are multiplied by it: below 1 samples are more typical and less varied, 0 gives decode(0).
+        context : array_like, shape (n, C) or (C,)
+            What to draw, in a flow with a context.
         """
         n = as_int(n, "Flow.sample", "n", 0)
         temperature = as_float(temperature, "Flow.sample", "temperature", minimum=0)
         z = temperature * self.prior.sample(n, self.dim, as_rng(rng, "Flow.sample"))
-        return self.decode(z)
+        return self.decode(z, context)
 
     # -- likelihood -----------------------------------------------------------------------------------------------
 
-    def log_prob(self, x: npt.ArrayLike) -> Array:
-        """log p(x) of each row in nats: (N, D) -> (N,); raises as `encode` does."""
-        x = self._check(x, "log_prob", "x")
+    def log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
+        """log p(x), or log p(x | context), of each row in nats: (N, D) -> (N,); arguments and errors as in `encode`."""
+        x = self._joined(x, context, "log_prob", "x")
         return self._in_chunks(x, lambda part: self._scored(part)[0], self._encoding())
 
-    def bits_per_dim(self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH) -> float:
+    def bits_per_dim(
+        self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH, context: npt.ArrayLike | None = None
+    ) -> float:
         """Mean of -log2 p(x) per dimension, in the unit of integers that were rescaled to steps of `bin_width`.
 
         Parameters
@@ -118,23 +138,25 @@ class Flow(Module):
         x : array_like, shape (N, D)
         bin_width : float
             1/256 for 256 levels in [0, 1]; 2/256 in [-1, 1]; 1 for data that never were integers.
+        context : array_like, shape (N, C) or (C,)
 
         Notes
         -----
         The probability of a bin is its density times bin_width^D, so bits/dim = (NLL - D log bin_width) / (D log 2):
         a uniform density on [0, 1] has exactly 8 bits/dim.
         """
-        log_prob = self.log_prob(x)
+        log_prob = self.log_prob(x, context)
         if len(log_prob) == 0:
             raise NiceValueError("Flow.bits_per_dim: 0 samples; the mean needs at least one")
         return to_bits_per_dim(float(log_prob.mean(dtype=np.float64)), self.dim, bin_width)
 
-    def nll_and_grad(self, x: npt.ArrayLike) -> tuple[float, Array]:
+    def nll_and_grad(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> tuple[float, Array]:
         """Mean negative log-likelihood of a batch and its gradient: what training minimises.
 
         Parameters
         ----------
         x : array_like, shape (N, D), N >= 1
+        context : array_like, shape (N, C) or (C,)
 
         Returns
         -------
@@ -143,7 +165,7 @@ class Flow(Module):
         grads : ndarray, shape (P,)
             dNLL/dvalues: ``params.grads`` itself, overwritten by the next call.
         """
-        x = self._check(x, "nll_and_grad", "x")
+        x = self._joined(x, context, "nll_and_grad", "x")
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
@@ -153,14 +175,18 @@ class Flow(Module):
             self.params.zero_grad()
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
             weight = z.dtype.type(-1 / len(x))
-            dx = self.bijector.backward(weight * self.prior.grad_log_prob(z), np.full(len(x), weight), cache)
+            dz = self._widened(weight * self.prior.grad_log_prob(z))
+            dx = self.bijector.backward(dz, np.full(len(x), weight), cache)
         self._refuse_infinite(dx)
         self._refuse_infinite(self.params.grads)
         return -float(log_prob.mean(dtype=np.float64)), self.params.grads
 
-    def grad_log_prob(self, x: npt.ArrayLike) -> Array:
-        """d log p(x) / dx of each row: (N, D) -> (N, D).  Leaves parameter gradients alone; raises as `encode` does."""
-        x = self._check(x, "grad_log_prob", "x")
+    def grad_log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
+        """d log p(x) / dx of each row: (N, D) -> (N, D).
+
+        Leaves parameter gradients alone; arguments and errors as in `encode`.
+        """
+        x = self._joined(x, context, "grad_log_prob", "x")
         return self._in_chunks(x, self._gradient, self._encoding())
 
     # -- copies and files -----------------------------------------------------------------------------------------
@@ -180,7 +206,7 @@ class Flow(Module):
         for part in (prior, bijector):
             if isinstance(part, Module):
                 part.cast(dtype)
-        return type(self)(prior, bijector)
+        return type(self)(prior, bijector, self.context_dim)
 
     def save(self, path: str | PathLike[str], metadata: dict[str, Any] | None = None) -> None:
         """Write the flow to an .npz file, atomically: architecture as JSON, weights as arrays, no pickle.
@@ -225,7 +251,8 @@ class Flow(Module):
         return load_model(path, classes)[0]
 
     def config(self) -> dict[str, Any]:
-        return {"prior": self.prior, "bijector": self.bijector}
+        context = {"context_dim": self.context_dim} if self.context_dim else {}
+        return {"prior": self.prior, "bijector": self.bijector, **context}
 
     def __copy__(self) -> Flow:
         return self.copy()  # a shallow copy would share its layers, whose arrays can be views of one vector only
@@ -240,7 +267,9 @@ class Flow(Module):
     def __repr__(self) -> str:
         rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in self.layers]
         width = max(len(text) for text, _ in rows) + 2
-        head = f"Flow(dim={self.dim}, prior={type(self.prior).__name__}, {self.dtype}, {len(self.params):,} parameters)"
+        context = f", context_dim={self.context_dim}" if self.context_dim else ""
+        prior = type(self.prior).__name__
+        head = f"Flow(dim={self.dim}{context}, prior={prior}, {self.dtype}, {len(self.params):,} parameters)"
         return "\n".join([head, *(f"  {text:<{width}}{count:>12}" for text, count in rows)])
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -250,8 +279,20 @@ class Flow(Module):
         """The bijector's layers, data side first; a bijector that is no Chain is the only one."""
         return self.bijector.layers if isinstance(self.bijector, Chain) else (self.bijector,)
 
-    def _check(self, x: Any, method: str, name: str) -> Array:
-        return as_samples(x, self.dim, owner=f"Flow.{method}", name=name, dtype=self.dtype)
+    def _joined(self, x: Any, context: Any, method: str, name: str) -> Array:
+        """Checked samples with their context behind them: (N, D + C), what the bijector takes."""
+        owner = f"Flow.{method}"
+        x = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
+        if self.context_dim == 0:
+            if context is not None:
+                raise NiceValueError(f"{owner}: this flow takes no context; build one with context_dim, see nice(...)")
+            return x
+        context = as_context(context, len(x), self.context_dim, owner, self.dtype)
+        return np.concatenate([x, context], axis=1)
+
+    def _widened(self, dz: Array) -> Array:
+        """A gradient of the latents as one of the bijector's output: the prior does not look at the context."""
+        return np.pad(dz, ((0, 0), (0, self.context_dim))) if self.context_dim else dz
 
     def _in_chunks(self, x: Array, function: Callable[[Array], Array], passes: Passes) -> Array:
         parts = []
@@ -266,6 +307,9 @@ class Flow(Module):
 
     def _scored(self, part: Array) -> tuple[Array, Array, Any]:
         z, log_det, cache = self.bijector.forward(part)
+        if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):
+            raise NiceValueError("Flow: the bijector changed the context; every layer must let it pass, see WithContext")
+        z = z[:, : self.dim]  # (N, D)
         log_prior = self.prior.log_prob(z)
         for name, value in ((self.bijector, log_det), (self.prior, log_prior)):
             if np.shape(value) != (len(part),):  # a (N, 1) answer would broadcast to (N, N) without a word
@@ -276,9 +320,8 @@ class Flow(Module):
 
     def _gradient(self, part: Array) -> Array:
         _, z, cache = self._scored(part)
-        return self.bijector.backward(
-            self.prior.grad_log_prob(z), np.ones(len(part), part.dtype), cache, accumulate=False
-        )
+        dz, dlog_det = self._widened(self.prior.grad_log_prob(z)), np.ones(len(part), part.dtype)
+        return self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
 
     def _encoding(self) -> Passes:
         return [(f"layer {i} ({type(layer).__name__})", layer.forward) for i, layer in enumerate(self.layers)]

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nice_np.checks import Array, Rng, as_float, as_int, as_rng, as_samples
+from nice_np.checks import Array, Rng, as_float, as_int, as_real_array, as_rng, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.gradcheck_differences import Settings, compare, compare_exactly
 from nice_np.gradcheck_objects import Pass, find_arrays, find_parameters, float64_copy, pull_back
@@ -34,6 +35,7 @@ def check_gradients(
     obj: Any,
     x: Any,
     *,
+    context: Any = None,
     rng: Rng = 0,
     max_coordinates: int = 2000,
     directions: int = 3,
@@ -52,6 +54,9 @@ def check_gradients(
         ``dW``, in the object and in what its attributes hold.  ``backward`` may add to ``dW`` or assign it.
     x : array_like, shape (N, D)
         Where to check: at least one sample.  Small random numbers are best; exact zeros sit on the kinks of ReLUs.
+    context : array_like, shape (N, C) or (C,), optional
+        For a flow with a context.  To check the gradient through the context, check its bijector: there it is a part
+        of the input.
     rng : int or numpy.random.Generator
         For the random functional L, the directions and the sample of elements.
     max_coordinates : int
@@ -110,6 +115,10 @@ def check_gradients(
         n_samples=len(samples),
     )
     check = _choose_check(obj)
+    if context is not None:
+        if check is not _check_flow:
+            raise NiceTypeError(f"{OWNER}: only a flow takes a context; a bijector has it among its features")
+        check = partial(_check_flow, context=as_real_array(context, OWNER, "context"))
     with np.errstate(all="ignore"):  # what is not finite is reported, in a row of its own
         rows, notes = check(float64_copy(obj), samples, settings)
     return GradientReport(type(obj).__name__, tuple(rows), notes)
@@ -133,19 +142,19 @@ def _check_prior(prior: Any, z: Array, settings: Settings) -> Found:
     return [_check_score("log_prob: z", prior, z, settings)], ()
 
 
-def _check_score(name: str, density: Any, x: Array, settings: Settings) -> Row:
-    gradient = density.grad_log_prob(x.copy())  # (N, D)
-    return compare(name, lambda: _vector(density.log_prob(x.copy()), x), x, gradient, settings)
+def _check_score(name: str, density: Any, x: Array, settings: Settings, **given: Array) -> Row:
+    gradient = density.grad_log_prob(x.copy(), **given)  # (N, D)
+    return compare(name, lambda: _vector(density.log_prob(x.copy(), **given), x), x, gradient, settings)
 
 
-def _check_flow(flow: Any, x: Array, settings: Settings) -> Found:
-    """The gradient of nll = -mean(log_prob) for every parameter, and of log_prob for the input."""
-    flow.nll_and_grad(x.copy())  # called twice: a gradient left over from an earlier call would count double
-    nll, gradient = flow.nll_and_grad(x.copy())
+def _check_flow(flow: Any, x: Array, settings: Settings, **given: Array) -> Found:
+    """The gradient of nll = -mean(log_prob) for every parameter, and of log_prob for the input, for a given context."""
+    flow.nll_and_grad(x.copy(), **given)  # called twice: a gradient left over from an earlier call would count double
+    nll, gradient = flow.nll_and_grad(x.copy(), **given)
     gradient = np.array(gradient, dtype=np.float64)  # (P,)
 
     def nll_terms() -> Array:
-        return -_vector(flow.log_prob(x.copy()), x) / len(x)
+        return -_vector(flow.log_prob(x.copy(), **given), x) / len(x)
 
     rows = [compare_exactly("nll: value", nll_terms().sum(keepdims=True), np.reshape(nll, (1,)), settings)]
     for slot in flow.params.slots:
@@ -154,7 +163,7 @@ def _check_flow(flow: Any, x: Array, settings: Settings) -> Found:
             claimed = gradient[slot.start : slot.stop].reshape(slot.shape)
             rows.append(compare(f"nll: {slot.path}", nll_terms, values, claimed, settings))
     if callable(getattr(flow, "grad_log_prob", None)):
-        rows.append(_check_score("log_prob: x", flow, x, settings))
+        rows.append(_check_score("log_prob: x", flow, x, settings, **given))
     return rows, ()
 
 

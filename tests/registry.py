@@ -9,12 +9,14 @@ from nice_np import (
     Chain,
     DiagonalScaling,
     Inverse,
+    Logit,
     MultiplicativeCoupling,
     Partition,
     Permutation,
     Standardize,
     StandardLogistic,
     StandardNormal,
+    WithContext,
 )
 
 
@@ -31,7 +33,8 @@ def mlp(sizes, rng, activation="relu"):
 
 def coupling(law, partition, rng, hidden=(6,), activation="relu", **settings):
     n_out = law.thetas_per_feature * len(partition.idx_b)
-    return law(partition, mlp((len(partition.idx_a), *hidden, n_out), rng, activation), **settings)
+    n_in = len(partition.idx_a) + partition.context_dim
+    return law(partition, mlp((n_in, *hidden, n_out), rng, activation), **settings)
 
 
 def chain(rng):
@@ -66,8 +69,13 @@ BIJECTORS = {
     "partition-checkerboard": lambda rng: coupling(AffineCoupling, Partition.checkerboard(2, 3), rng),
     "partition-any": lambda rng: coupling(AdditiveCoupling, Partition(6, [5, 0, 2]), rng),
     "partition-lonely": lambda rng: coupling(AffineCoupling, Partition(2, [1]), rng),
+    "partition-context": lambda rng: coupling(AffineCoupling, Partition(5, [0, 2, 4], context_dim=2), rng),
+    "partition-context-any": lambda rng: coupling(AdditiveCoupling, Partition(4, [3, 0], context_dim=1), rng),
+    "WithContext": lambda rng: WithContext(coupling(AffineCoupling, Partition.odd_even(3), rng), 2),
     "DiagonalScaling": lambda rng: shaken(DiagonalScaling(5), rng),
     "Standardize": lambda rng: Standardize(rng.normal(size=5), np.exp(rng.normal(size=5))),
+    "Logit": lambda rng: Logit(5, alpha=0.05),
+    "Logit-0": lambda rng: Logit(5, alpha=0.0),
     "Permutation-tile": lambda rng: Permutation.tile(5),
     "Permutation-reversal": lambda rng: Permutation.reversal(5),
     "Permutation-halves": lambda rng: Permutation.halves(5),

@@ -5,11 +5,13 @@ from nice_np.bijectors.affine import AffineCoupling
 from nice_np.bijectors.base import Bijector, Inverse
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.coupling import Coupling
+from nice_np.bijectors.logit import Logit
 from nice_np.bijectors.multiplicative import MultiplicativeCoupling
 from nice_np.bijectors.partition import Partition, get_partition
 from nice_np.bijectors.permutation import Permutation
 from nice_np.bijectors.scaling import DiagonalScaling
 from nice_np.bijectors.standardize import Standardize
+from nice_np.bijectors.with_context import WithContext
 
 __all__ = [
     "AdditiveCoupling",
@@ -19,9 +21,11 @@ __all__ = [
     "Coupling",
     "DiagonalScaling",
     "Inverse",
+    "Logit",
     "MultiplicativeCoupling",
     "Partition",
     "Permutation",
     "Standardize",
+    "WithContext",
     "get_partition",
 ]

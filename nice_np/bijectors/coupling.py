@@ -46,7 +46,8 @@ class Coupling(Bijector):
     partition : Partition
         Which features are kept (idx_a, A of them) and which are transformed (idx_b, B of them).
     conditioner : Module
-        m: (N, A) -> theta (N, ``thetas_per_feature`` * B).
+        m: (N, A) -> theta (N, ``thetas_per_feature`` * B); with a context of C features behind the others it sees
+        those, too: (N, A + C) -> theta.
     """
 
     thetas_per_feature: ClassVar[int] = 1
@@ -61,10 +62,10 @@ class Coupling(Bijector):
                 f"{type(self).__name__}: conditioner must be a Module with forward and backward, got {conditioner!r}"
             )
         self.partition = partition
-        self.dim = partition.dim
+        self.dim = partition.dim + partition.context_dim
         self.conditioner = conditioner
         sizes = getattr(conditioner, "sizes", None)
-        expected = (len(partition.idx_a), self.thetas_per_feature * len(partition.idx_b))
+        expected = (len(partition.idx_a) + partition.context_dim, self.thetas_per_feature * len(partition.idx_b))
         if sizes is not None and (sizes[0], sizes[-1]) != expected:
             raise NiceValueError(
                 f"{type(self).__name__}: the conditioner must map {expected[0]} to {expected[1]} features, "
@@ -124,13 +125,15 @@ class Coupling(Bijector):
         return theta, cache
 
     def config(self) -> dict[str, Any]:
-        return {"dim": self.dim, "idx_a": self.partition.idx_a, "conditioner": self.conditioner}
+        part = self.partition
+        context = {"context_dim": part.context_dim} if part.context_dim else {}
+        return {"dim": part.dim, "idx_a": part.idx_a, **context, "conditioner": self.conditioner}
 
     @classmethod
-    def from_config(cls, dim: int, idx_a: Any, conditioner: Any, **law: Any) -> Coupling:
+    def from_config(cls, dim: int, idx_a: Any, conditioner: Any, context_dim: int = 0, **law: Any) -> Coupling:
         """Rebuild a layer from what `config` returned."""
-        return cls(Partition(dim, idx_a), conditioner, **law)
+        return cls(Partition(dim, idx_a, context_dim), conditioner, **law)
 
     def __repr__(self) -> str:
-        kept = len(self.partition.idx_a)
+        kept = len(self.partition.idx_a) + self.partition.context_dim
         return f"{type(self).__name__}(dim={self.dim}, kept={kept}, conditioner={self.conditioner!r})"

@@ -1,4 +1,8 @@
-"""How a coupling layer divides the features: idx_a is kept and conditions, idx_b is transformed."""
+"""How a coupling layer divides the features: idx_a is kept and conditions, idx_b is transformed.
+
+A context (the label of a digit, say) stands behind the features, and every coupling keeps it: x_a = [x_idx_a | context].
+Then each conditioner sees it, no layer changes it, and its gradient is a part of the input's.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ Indices = npt.NDArray[np.intp]
 
 
 class Partition:
-    """Two disjoint index sets that together hold 0 .. dim-1.
+    """Two disjoint index sets that together hold 0 .. dim-1, and perhaps a context behind them.
 
     Parameters
     ----------
@@ -23,6 +27,8 @@ class Partition:
         At least 2: with one feature there is nothing to condition on.
     idx_a : array_like of int
         The features that are kept and seen by the conditioner; the others, in ascending order, are transformed.
+    context_dim : int
+        C, the number of context features that stand behind the `dim` others; all of them are kept.
 
     Attributes
     ----------
@@ -37,8 +43,9 @@ class Partition:
     Partition(dim=5, a=[1 3], b=[0 2 4])
     """
 
-    def __init__(self, dim: int, idx_a: Any) -> None:
+    def __init__(self, dim: int, idx_a: Any, context_dim: int = 0) -> None:
         self.dim = as_int(dim, "Partition", "dim", 1)
+        self.context_dim = as_int(context_dim, "Partition", "context_dim", 0)
         if self.dim < 2:
             raise NiceValueError("Partition: a coupling layer needs at least 2 features, got dim = 1")
         idx_a = as_real_array(idx_a, "Partition", "idx_a")
@@ -75,21 +82,29 @@ class Partition:
 
     def swapped(self) -> Partition:
         """The same sets with the roles of a and b exchanged."""
-        return Partition(self.dim, self.idx_b)
+        return Partition(self.dim, self.idx_b, self.context_dim)
+
+    def with_context(self, context_dim: int) -> Partition:
+        """The same sets with a context of that many features behind them."""
+        return Partition(self.dim, self.idx_a, context_dim)
 
     def split(self, x: Array) -> tuple[Array, Array]:
-        """x (N, dim) -> x_a (N, A), x_b (N, B), copies."""
-        return _gather(x, self._a), _gather(x, self._b)
+        """x (N, dim + C) -> x_a (N, A + C), x_b (N, B), copies."""
+        x_a, x_b = _gather(x, self._a), _gather(x, self._b)
+        return np.concatenate([x_a, x[:, self.dim :]], axis=1) if self.context_dim else x_a, x_b
 
     def merge(self, x_a: Array, x_b: Array) -> Array:
-        """x_a (N, A), x_b (N, B) -> x (N, dim): undoes `split`."""
-        x = np.empty((len(x_a), self.dim), np.result_type(x_a, x_b))
-        x[:, self._a] = x_a
+        """x_a (N, A + C), x_b (N, B) -> x (N, dim + C): undoes `split`."""
+        kept = len(self.idx_a)
+        x = np.empty((len(x_a), self.dim + self.context_dim), np.result_type(x_a, x_b))
+        x[:, self._a] = x_a[:, :kept]
         x[:, self._b] = x_b
+        x[:, self.dim :] = x_a[:, kept:]
         return x
 
     def __repr__(self) -> str:
-        return f"Partition(dim={self.dim}, a={_short(self.idx_a)}, b={_short(self.idx_b)})"
+        context = f", context_dim={self.context_dim}" if self.context_dim else ""
+        return f"Partition(dim={self.dim}, a={_short(self.idx_a)}, b={_short(self.idx_b)}{context})"
 
 
 def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, ...] | None = None) -> Partition:
