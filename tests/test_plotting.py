@@ -46,125 +46,10 @@ def new_axes(count=1):
     return Figure().subplots(1, count)
 
 
-def sheet_of(ax):
-    """The drawn array; separators and empty places are masked."""
-    return ax.images[0].get_array()
-
-
 def render(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())  # (rows from the top, columns, 4)
-
-
-# -- image_grid ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(7, 6), (7, 2, 3)])
-def test_image_grid_puts_each_tile_in_its_place(rng, shape):
-    images = rng.uniform(size=shape)
-    sheet = sheet_of(plotting.image_grid(images, (2, 3), columns=4))
-    assert sheet.shape == (2 * 3 + 1, 4 * 4 + 1)
-    for k, image in enumerate(images.reshape(7, 2, 3)):
-        top, left = 1 + 3 * (k // 4), 1 + 4 * (k % 4)
-        np.testing.assert_array_equal(sheet[top : top + 2, left : left + 3], image)
-    assert sheet.mask[::3].all()  # separators
-    assert sheet.mask[:, ::4].all()
-    assert sheet.mask[3:, 13:].all()  # the eighth place is empty
-    assert np.ma.count(sheet) == images.size
-
-
-def test_image_grid_is_about_square_and_guesses_square_images():
-    sheet = sheet_of(plotting.image_grid(np.zeros((10, 9))))
-    assert sheet.shape == (3 * 4 + 1, 4 * 4 + 1)
-
-
-def test_image_grid_clips_for_display_only_and_shows_row_0_on_top():
-    ax = plotting.image_grid(np.array([[-3.0, 0.5, 1.0, 9.0]]), (2, 2))
-    assert ax.images[0].get_clim() == (0, 1)
-    assert ax.images[0].origin == "upper"
-    assert ax.images[0].get_interpolation() == "nearest"
-    colours = ax.images[0].to_rgba(sheet_of(ax))
-    np.testing.assert_allclose(colours[1, 1], [0, 0, 0, 1])
-    np.testing.assert_allclose(colours[2, 2], [1, 1, 1, 1])
-    assert len(set(colours[0, 0])) > 2  # a separator is no shade of grey
-
-
-def test_image_grid_takes_uint8_as_255ths_and_another_range():
-    sheet = sheet_of(plotting.image_grid(np.array([[0, 51, 102, 255]], dtype=np.uint8)))
-    np.testing.assert_allclose(sheet.compressed(), [0, 0.2, 0.4, 1])
-    assert plotting.image_grid(np.zeros((1, 4)), value_range=(-1, 2)).images[0].get_clim() == (-1, 2)
-
-
-@pytest.mark.parametrize("n_images", [1, 13, 90])
-def test_a_new_figure_shows_pixels_as_equal_squares(rng, n_images):
-    images = rng.uniform(size=(n_images, 20, 28))
-    ax = plotting.image_grid(images, title="noise")
-    ax.figure.canvas.draw()
-    height, width = sheet_of(ax).shape
-    box = ax.get_window_extent()
-    assert box.width / width == pytest.approx(box.height / height)
-    assert box.width / width == pytest.approx(round(box.width / width))
-
-
-@pytest.mark.parametrize(
-    ("images", "options"),
-    [
-        (np.zeros(4), {}),
-        (np.zeros((0, 4)), {}),
-        (np.zeros((2, 3, 2, 2)), {}),
-        (np.zeros((2, 5)), {}),
-        (np.zeros((2, 6)), {"image_shape": (2, 2)}),
-        (np.zeros((2, 2, 3)), {"image_shape": (3, 2)}),
-        (np.zeros((2, 4)), {"image_shape": 4}),
-        (np.zeros((2, 12)), {"image_shape": (3, 2, 2)}),
-        (np.zeros((2, 4)), {"image_shape": (-2, -2)}),
-        (np.array([[0, 1, np.nan, 0]]), {}),
-        (np.array([[0, 1, np.inf, 0]]), {}),
-        (np.zeros((2, 4)), {"columns": 0}),
-        (np.zeros((2, 4)), {"value_range": (1, 0)}),
-        (np.zeros((2, 4)), {"value_range": (0, np.nan)}),
-    ],
-)
-def test_image_grid_refuses_wrong_values(images, options):
-    with pytest.raises(NiceValueError, match="image_grid: "):
-        plotting.image_grid(images, **options)
-
-
-@pytest.mark.parametrize(
-    "options", [{"columns": 1.5}, {"image_shape": (2.0, 2.0)}, {"ax": "left"}, {"value_range": ("black", "white")}]
-)
-def test_image_grid_refuses_wrong_types(options):
-    with pytest.raises(NiceTypeError, match="image_grid: "):
-        plotting.image_grid(np.zeros((2, 4)), **options)
-
-
-# -- reconstructions -------------------------------------------------------------------------------------------------
-
-
-def test_reconstructions_stand_below_their_originals(rng):
-    real = rng.uniform(size=(12, 6))
-    rebuilt = real + 0.001
-    rebuilt[5, 2] -= 0.251
-    ax = plotting.reconstructions(real, rebuilt, (2, 3))
-    sheet = sheet_of(ax)
-    assert sheet.shape == (4 * 3 + 1, 10 * 4 + 1)
-    for k in range(12):
-        top, left = 1 + 6 * (k // 10), 1 + 4 * (k % 10)
-        np.testing.assert_array_equal(sheet[top : top + 2, left : left + 3], real[k].reshape(2, 3))
-        np.testing.assert_array_equal(sheet[top + 3 : top + 5, left : left + 3], rebuilt[k].reshape(2, 3))
-    assert ax.get_title() == "max|difference| = 0.25"
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["real", "rebuilt"] * 2
-    np.testing.assert_allclose(ax.get_yticks(), [1.5, 4.5, 7.5, 10.5])  # the middles of rows 1-2, 4-5, ...
-
-
-def test_reconstructions_measures_before_clipping():
-    assert plotting.reconstructions([[5.0]], [[8.0]]).get_title() == "max|difference| = 3"
-
-
-def test_reconstructions_refuses_unequal_shapes():
-    with pytest.raises(NiceValueError, match=r"real is \(2, 2, 2\) but rebuilt \(3, 2, 2\)"):
-        plotting.reconstructions(np.zeros((2, 4)), np.zeros((3, 4)), (2, 2))
 
 
 # -- training_curve --------------------------------------------------------------------------------------------------
@@ -194,6 +79,26 @@ def test_training_curve_without_some_values():
 def test_training_curve_of_nothing(rows):
     with pytest.raises(NiceValueError, match="no log-likelihood"):
         plotting.training_curve(SimpleNamespace(rows=rows))
+
+
+# -- training_curves -------------------------------------------------------------------------------------------------
+
+
+def test_training_curves_draws_one_line_a_run():
+    ax = plotting.training_curves({"paper": history_of([5.0], [2.0]), "$mine": history_of([3.0, 4.0])}, title="moons")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [(1, 2)])
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [(1, 3), (2, 4)])  # no validation there
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["paper", r"\$mine"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 2
+    assert ax.get_title() == "moons"
+    assert "nats" in ax.get_ylabel()
+
+
+def test_training_curves_of_nothing():
+    with pytest.raises(NiceValueError, match="at least one history"):
+        plotting.training_curves({})
+    with pytest.raises(NiceValueError, match="history of 'b' holds no log-likelihood"):
+        plotting.training_curves({"a": history_of([1.0]), "b": history_of([])})
 
 
 # -- spectrum --------------------------------------------------------------------------------------------------------
@@ -334,6 +239,8 @@ def test_bent_grid_draws_on_the_axes_given():
 DRAWINGS = {
     "image_grid": lambda ax=None: plotting.image_grid(np.eye(4), ax=ax),
     "reconstructions": lambda ax=None: plotting.reconstructions(np.eye(4), np.eye(4), ax=ax),
+    "label_grid": lambda ax=None: plotting.label_grid({0: np.eye(4), 1: np.eye(4)}, ax=ax),
+    "training_curves": lambda ax=None: plotting.training_curves({"a": history_of([1.0, 2.0], [1.0, 0.5])}, ax=ax),
     "training_curve": lambda ax=None: plotting.training_curve(history_of([1.0, 2.0], [1.0, 0.5]), ax=ax),
     "spectrum": lambda ax=None: plotting.spectrum(scaled_flow(1.0, 2.0), ax=ax),
     "density": lambda ax=None: plotting.density(stretched_flow(), ax=ax, resolution=5),

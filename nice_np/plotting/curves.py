@@ -1,0 +1,98 @@
+"""Curves: the log-likelihood during training, of one run or of several, and the spectrum of a flow's last scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from nice_np.bijectors import DiagonalScaling, Standardize
+from nice_np.errors import NiceValueError
+from nice_np.plotting.style import BLUE, GREEN, VERMILION, annotate, draw_line, line_style, new_axes
+from nice_np.plotting.tiles import escape
+
+if TYPE_CHECKING:
+    from nice_np.flow import Flow
+    from nice_np.history import History
+
+KEYS = {"train": "train_log_likelihood", "validation": "validation_log_likelihood"}
+
+
+def training_curve(history: History, ax: Axes | None = None) -> Axes:
+    """Draw the log-likelihood of training and validation data in nats, and mark the best validation.
+
+    Parameters
+    ----------
+    history : History
+        One row an epoch; one without a value (say, no validation in that epoch) is left out of that curve.
+    ax : Axes, optional
+    """
+    points = {name: _points(history, key) for name, key in KEYS.items()}
+    if not any(points.values()):
+        raise NiceValueError("training_curve: the history holds no log-likelihood yet; train for an epoch first")
+    ax = new_axes(ax, "training_curve")
+    for name, colour in (("train", BLUE), ("validation", VERMILION)):
+        if points[name]:
+            draw_line(ax, *np.array(points[name], dtype=np.float64).T, color=colour, label=name)
+    if points["validation"]:
+        epoch, best = max(points["validation"], key=lambda point: point[1])
+        label = f"best: {best:.2f} nats, epoch {epoch}"
+        ax.plot(epoch, best, color=GREEN, marker="*", markersize=13, linestyle="", label=label)
+    _finish(ax, "Training", "log-likelihood (nats)")
+    return ax
+
+
+def training_curves(histories: Mapping[str, History], ax: Axes | None = None, title: str = "Training") -> Axes:
+    """Draw the validation log-likelihood of several runs on the same data, or that of training where there is no other.
+
+    Parameters
+    ----------
+    histories : mapping of a run's name to its History
+        At least one; the names are the legend.
+    ax : Axes, optional
+    title : str
+    """
+    curves = {name: _points(history, KEYS["validation"]) for name, history in histories.items()}
+    curves |= {name: _points(histories[name], KEYS["train"]) for name, points in curves.items() if not points}
+    empty = [name for name, points in curves.items() if not points]
+    if not curves or empty:
+        what = f"the history of {empty[0]!r} holds no log-likelihood" if empty else "expected at least one history"
+        raise NiceValueError(f"training_curves: {what}")
+    ax = new_axes(ax, "training_curves")
+    for k, (name, points) in enumerate(curves.items()):
+        draw_line(ax, *np.array(points, dtype=np.float64).T, label=escape(name), **line_style(k))
+    _finish(ax, escape(title), "validation log-likelihood (nats)")
+    return ax
+
+
+def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
+    """Draw sigma_d = exp(-s_d) of the flow's last DiagonalScaling in descending order (Dinh et al. 2014).
+
+    A small sigma_d marks a direction that the model treats as unused.
+    """
+    layers = flow.layers
+    scalings = [layer for layer in layers if isinstance(layer, DiagonalScaling)]
+    if not scalings:
+        names = ", ".join(type(layer).__name__ for layer in layers)
+        raise NiceValueError(f"spectrum: the flow has no DiagonalScaling layer, only {names}")
+    sigma = np.exp(-np.sort(scalings[-1].log_scale.astype(np.float64)))  # (D,)
+    ax = new_axes(ax, "spectrum")
+    draw_line(ax, np.arange(1, len(sigma) + 1), sigma, color=BLUE)
+    ax.set_yscale("log")
+    # Standardize divides each feature by its std, so the scaling above it never sees the data's own units.
+    unit = "\nin standardised coordinates" if any(isinstance(layer, Standardize) for layer in layers) else ""
+    annotate(ax, "Spectrum", "rank of the latent dimension $d$", rf"scale $\sigma_d = \exp(-s_d)${unit}")
+    return ax
+
+
+def _points(history: History, key: str) -> list[tuple[float, float]]:
+    return [(row["epoch"], row[key]) for row in history.rows if row.get(key) is not None]
+
+
+def _finish(ax: Axes, title: str, ylabel: str) -> None:
+    annotate(ax, title, "epoch", ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.legend(fontsize=9)

@@ -1,0 +1,140 @@
+"""Flows of the plane: the density p(x), and a regular grid of latents bent layer by layer into data space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from nice_np.checks import Array, as_int, as_real_array, as_samples
+from nice_np.errors import NiceOverflowError, NiceValueError
+from nice_np.plotting.style import DPI, VERMILION, annotate, new_axes
+
+if TYPE_CHECKING:
+    from nice_np.flow import Flow
+
+
+def density(
+    flow: Flow,
+    ax: Axes | None = None,
+    samples: npt.ArrayLike | None = None,
+    extent: Sequence[float] = (-4, 4, -4, 4),
+    resolution: int = 200,
+) -> Axes:
+    """Draw the density p(x) of a flow over the plane, with a colour bar, and points on top.
+
+    Parameters
+    ----------
+    flow : Flow
+        Of dimension 2.  A density too large for a float64 raises NiceOverflowError.
+    ax : Axes, optional
+    samples : array_like, shape (M, 2), optional
+    extent : (left, right, bottom, top)
+        The part of the plane to show.
+    resolution : int
+        Pixels along each side; each shows the density at its middle.
+    """
+    left, right, bottom, top = _as_extent(flow, extent, "density")
+    middles = np.arange(0.5, as_int(resolution, "density", "resolution", 2)) / resolution  # in units of the whole side
+    grid = np.stack(np.meshgrid(left + (right - left) * middles, bottom + (top - bottom) * middles), axis=-1)
+    log_prob = flow.log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2]).astype(np.float64)  # [i, j] at (x1_j, x2_i)
+    if log_prob.max() > np.log(np.finfo(np.float64).max):
+        raise NiceOverflowError(f"density: log p(x) reaches {log_prob.max():g}, and its exp does not fit into float64")
+    points = None if samples is None else as_samples(samples, 2, owner="density", name="samples")
+    ax = new_axes(ax, "density")
+    image = ax.imshow(np.exp(log_prob), origin="lower", extent=(left, right, bottom, top), cmap="viridis", vmin=0)
+    bar = ax.figure.colorbar(image, ax=ax, label="density $p(x)$")
+    bar.ax.tick_params(labelsize=8)
+    annotate(ax, "Density", "$x_1$", "$x_2$")
+    if points is not None:
+        _draw_points(ax, points)
+        ax.legend(fontsize=9, loc="upper right", markerscale=2)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    return ax
+
+
+def bent_grid(
+    flow: Flow,
+    axes: Sequence[Axes] | None = None,
+    samples: npt.ArrayLike | None = None,
+    extent: Sequence[float] = (-3, 3, -3, 3),
+    lines: int = 13,
+) -> tuple[Axes, ...]:
+    """Draw how a flow bends a regular grid of the latent plane, layer by layer, on its way to data space.
+
+    The first panel is the latent grid, coloured by z_1; each further one comes after one more layer's inverse.
+
+    Parameters
+    ----------
+    flow : Flow
+        Of dimension 2.
+    axes : sequence of Axes, optional
+        One a stage: one more than the flow has layers.  They are returned, latent plane first.
+    samples : array_like, shape (M, 2), optional
+        Data points, drawn as they are in the last panel and encoded layer by layer towards the first.
+    extent : (left, right, bottom, top)
+        The part of the latent plane that the grid covers.
+    lines : int
+        Grid lines in each direction.
+    """
+    left, right, bottom, top = _as_extent(flow, extent, "bent_grid")
+    at = np.linspace(0, 1, as_int(lines, "bent_grid", "lines", 2))
+    upright = np.stack(np.meshgrid(at, np.linspace(0, 1, 101), indexing="ij"), axis=-1)  # (lines, P, 2): P points each
+    unit = np.concatenate([upright, upright[..., ::-1]])  # (L, P, 2): the level lines are the upright ones mirrored
+    grid = unit * [right - left, top - bottom] + [left, bottom]
+    layers = flow.layers
+    names = [f"{k}. {type(layer).__name__}$^{{-1}}$" for k, layer in enumerate(layers, start=1)]
+    titles = ["latent $z$", *names[:0:-1], f"{names[0]}: data $x$"]
+    symbols = ["z"] + ["h"] * (len(layers) - 1) + ["x"]
+    stages = [grid.reshape(-1, 2)]  # (L P, 2) each, latent first
+    for layer in reversed(layers):
+        stages.append(layer.inverse(stages[-1])[0])
+    clouds = [np.empty((0, 2)) if samples is None else as_samples(samples, 2, owner="bent_grid", name="samples")]
+    for layer in layers:
+        clouds.insert(0, layer.forward(clouds[0])[0])  # (M, 2) each, latent first
+    panels = _panels(axes, len(stages))
+    for ax, stage, cloud, title, symbol in zip(panels, stages, clouds, titles, symbols, strict=True):
+        path = stage.reshape(grid.shape)  # (L, P, 2)
+        pieces = np.stack([path[:, :-1], path[:, 1:]], axis=2).reshape(-1, 2, 2)  # (pieces, start | end, 2)
+        colours = grid[:, :-1, 0].ravel()  # z_1 where each piece starts
+        ax.add_collection(LineCollection(list(pieces), array=colours, cmap="viridis", linewidths=1, capstyle="round"))
+        _draw_points(ax, cloud)
+        ax.autoscale_view()
+        ax.set_aspect("equal", adjustable="datalim")
+        annotate(ax, title, f"${symbol}_1$", f"${symbol}_2$")
+    if samples is not None:
+        panels[0].legend(fontsize=8, loc="upper right", markerscale=2)
+    return panels
+
+
+def _panels(axes: Sequence[Axes] | None, count: int) -> tuple[Axes, ...]:
+    """The `count` Axes given, or new ones, up to five in a row."""
+    if axes is None:
+        rows = math.ceil(count / 5)
+        columns = math.ceil(count / rows)
+        figure = Figure(figsize=(2.9 * columns, 3.1 * rows), dpi=DPI, layout="constrained")
+        return tuple(figure.add_subplot(rows, columns, k + 1) for k in range(count))
+    given = np.ravel(np.asarray(axes, dtype=object))
+    if len(given) != count:
+        raise NiceValueError(f"bent_grid: expected {count} axes (latent plane + one a layer), got {len(given)}")
+    return tuple(new_axes(ax, "bent_grid") for ax in given)
+
+
+def _draw_points(ax: Axes, points: Array) -> None:
+    ax.scatter(points[:, 0], points[:, 1], s=7, color=VERMILION, edgecolors="white", linewidths=0.3, label="samples")
+
+
+def _as_extent(flow: Flow, extent: Any, owner: str) -> tuple[float, float, float, float]:
+    if flow.dim != 2:
+        raise NiceValueError(f"{owner}: expected a flow of dimension 2, got dimension {flow.dim}")
+    values = as_real_array(extent, owner, "extent")
+    if values.shape != (4,) or not np.isfinite(values).all() or not (values[::2] < values[1::2]).all():
+        raise NiceValueError(f"{owner}: extent must be left < right, bottom < top, four numbers; got {extent}")
+    left, right, bottom, top = values.tolist()
+    return left, right, bottom, top

@@ -1,0 +1,58 @@
+"""What all figures have in common: colours, Axes, labels, lines and how they are written to a file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nice_np.checks import Array
+from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
+
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito's colours: apart for colour-blind eyes too
+COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # all but their yellow: pale on white
+DASHES = ("-", "--", ":", "-.")
+DPI = 100
+
+
+def new_axes(ax: Axes | None, owner: str, width: float = 5.5, height: float = 4.2) -> Axes:
+    """The Axes given, or those of a new figure of `width` x `height` inches."""
+    if ax is None:
+        return Figure(figsize=(width, height), dpi=DPI, layout="constrained").add_subplot()
+    if not isinstance(ax, Axes):
+        raise NiceTypeError(f"{owner}: expected a matplotlib Axes, got {type(ax).__name__}")
+    return ax
+
+
+def line_style(k: int) -> dict[str, Any]:
+    """Colour and dashes of the k-th of several lines: neighbours differ in both, so that a grey print can be read."""
+    return {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
+
+
+def annotate(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """Title and names of the axes."""
+    ax.set_title(title, fontsize=10)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.tick_params(labelsize=8)
+
+
+def draw_line(ax: Axes, x: npt.NDArray[Any], y: Array, **style: Any) -> None:
+    """A line over a pale grid, with a dot at each point unless they are many."""
+    ax.plot(x, y, marker="o" if len(x) <= 50 else "", markersize=3, **style)  # a single point has no line to see
+    ax.grid(alpha=0.3)
+
+
+def save(drawing: Axes | Figure, path: str | os.PathLike[str], dpi: int = DPI) -> None:
+    """Write a figure, or the figure of an Axes, to a file; the ending chooses the format (.png, .pdf, .svg, ...).
+
+    A path that cannot be written raises NiceFileError, an unknown ending NiceValueError.
+    """
+    figure = drawing if isinstance(drawing, Figure) else drawing.figure.figure  # of a SubFigure: the whole figure
+    try:
+        figure.savefig(path, dpi=dpi, bbox_inches="tight")
+    except (OSError, ValueError) as error:
+        kind = NiceFileError if isinstance(error, OSError) else NiceValueError
+        raise kind(f"save: cannot write {os.fspath(path)!r}: {error}") from error
