@@ -21,6 +21,7 @@ from nice_np.bijectors import (
     WithContext,
 )
 from nice_np.checkpoint import load_model, save_model
+from nice_np.convnet import ConvNet
 from nice_np.dequantize import dequantize
 from nice_np.errors import (
     CheckpointError,
@@ -54,6 +55,7 @@ __all__ = [
     "Chain",
     "CheckpointError",
     "Constant",
+    "ConvNet",
     "Cosine",
     "Coupling",
     "DatasetError",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np import bijectors, mlp, priors
+from nice_np import bijectors, convnet, mlp, priors
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.parameters import Module
@@ -31,6 +31,7 @@ CLASSES: dict[str, type[Module]] = {
         bijectors.Permutation,
         bijectors.Standardize,
         bijectors.WithContext,
+        convnet.ConvNet,
         mlp.MLP,
         priors.StandardLogistic,
         priors.StandardNormal,

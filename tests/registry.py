@@ -7,6 +7,7 @@ from nice_np import (
     AdditiveCoupling,
     AffineCoupling,
     Chain,
+    ConvNet,
     DiagonalScaling,
     Inverse,
     Logit,
@@ -29,6 +30,15 @@ def shaken(module, rng, size=0.4):
 
 def mlp(sizes, rng, activation="relu"):
     return shaken(MLP(sizes, activation, rng=rng), rng)
+
+
+def convnet(image_shape, partition, rng, channels=(4,), **settings):
+    return shaken(ConvNet(image_shape, partition.idx_a, channels, rng=rng, **settings), rng)
+
+
+def conv_coupling(law, image_shape, partition, rng, **settings):
+    settings |= {"thetas_per_feature": law.thetas_per_feature, "context_dim": partition.context_dim}
+    return law(partition, convnet(image_shape, partition, rng, **settings))
 
 
 def coupling(law, partition, rng, hidden=(6,), activation="relu", **settings):
@@ -72,6 +82,13 @@ BIJECTORS = {
     "partition-context": lambda rng: coupling(AffineCoupling, Partition(5, [0, 2, 4], context_dim=2), rng),
     "partition-context-any": lambda rng: coupling(AdditiveCoupling, Partition(4, [3, 0], context_dim=1), rng),
     "WithContext": lambda rng: WithContext(coupling(AffineCoupling, Partition.odd_even(3), rng), 2),
+    "ConvNet-grey": lambda rng: conv_coupling(AffineCoupling, (4, 6), Partition.checkerboard(4, 6), rng),
+    "ConvNet-colour": lambda rng: conv_coupling(
+        AdditiveCoupling, (3, 4, 4), Partition.checkerboard(4, 4, 3).swapped(), rng, channels=(3, 2)
+    ),
+    "ConvNet-context": lambda rng: conv_coupling(
+        AffineCoupling, (2, 4), Partition.checkerboard(2, 4).with_context(3), rng, activation="tanh"
+    ),
     "DiagonalScaling": lambda rng: shaken(DiagonalScaling(5), rng),
     "Standardize": lambda rng: Standardize(rng.normal(size=5), np.exp(rng.normal(size=5))),
     "Logit": lambda rng: Logit(5, alpha=0.05),
@@ -88,6 +105,12 @@ CONDITIONERS = {
     f"MLP-{activation}-{len(hidden)}": lambda rng, a=activation, h=hidden: mlp((3, *h, 4), rng, a)
     for activation in ("relu", "tanh", "softplus")
     for hidden in ((), (5,), (5, 4), (5, 4, 6))
+} | {
+    f"ConvNet-{activation}-{len(channels)}": lambda rng, a=activation, c=channels: convnet(
+        (4, 6), Partition.odd_even(24), rng, c, thetas_per_feature=2, context_dim=2, activation=a
+    )
+    for activation in ("relu", "tanh", "softplus")
+    for channels in ((), (3,), (3, 2))
 }
 
 PRIORS = {"StandardNormal": lambda rng: StandardNormal(), "StandardLogistic": lambda rng: StandardLogistic()}
