@@ -90,6 +90,24 @@ def as_samples(
     return samples
 
 
+def check_interval(x: Array, interval: tuple[float, float], owner: str) -> None:
+    """Raise NiceValueError unless every value lies in a bijector's `interval`: at the door, which knows the row."""
+    if interval != (-np.inf, np.inf):
+        low, high = np.array(interval)[:, None]  # float64, of shape (1,): float32 samples are compared exactly
+        refuse_outside(x, (low < x) & (x < high), interval, owner)
+
+
+def refuse_outside(x: Array, inside: npt.NDArray[np.bool_], interval: tuple[float, float], owner: str) -> None:
+    """Raise NiceValueError, with the place and the value, unless all of `inside` is true; see `Bijector.interval`."""
+    if not inside.all():
+        row, column = np.argwhere(~inside)[0]
+        low, high = interval
+        raise NiceValueError(
+            f"{owner}: x[{row}, {column}] = {x[row, column]!s} is not between {low:.9g} and {high:.9g}; "
+            "rescale the data to [0, 1] (pixels: dequantize), or clip them"
+        )
+
+
 def as_context(context: Any, n_samples: int, context_dim: int, owner: str, dtype: npt.DTypeLike) -> Array:
     """The context of a batch as (n_samples, context_dim); a single row of shape (context_dim,) is repeated.
 

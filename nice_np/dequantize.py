@@ -45,25 +45,3 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
     x += pixels
     x *= BIN_WIDTH
     return x
-
-
-def moments(x: npt.NDArray[Any]) -> tuple[Array, Array]:
-    """Mean and standard deviation of each feature, of the dequantised data where `x` is uint8.
-
-    u has mean 1/2 and variance 1/12, so a pixel that never changes still has std 1/(256 sqrt(12)).
-
-    Parameters
-    ----------
-    x : ndarray, shape (N, D), uint8 or float
-
-    Returns
-    -------
-    mean, std : ndarray of float64, shape (D,)
-    """
-    mean: Array = x.mean(axis=0, dtype=np.float64)  # (D,)
-    # Two passes, in slices: the textbook E x^2 - (E x)^2 cancels, and a float64 copy of all of x may not fit.
-    square = sum(((part - mean) ** 2).sum(axis=0) for part in np.array_split(x, max(1, len(x) // 1000)))
-    variance: Array = np.asarray(square / len(x))
-    if x.dtype == np.uint8:
-        mean, variance = (mean + 0.5) * BIN_WIDTH, (variance + 1 / 12) * BIN_WIDTH**2
-    return mean, np.sqrt(variance)

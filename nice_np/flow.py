@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
-from nice_np.checks import Array, Rng, as_context, as_dtype, as_float, as_int, as_rng, as_samples
+from nice_np.checks import Array, Rng, as_context, as_dtype, as_float, as_int, as_rng, as_samples, check_interval
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.parameters import FlatParameters, Module
@@ -66,7 +66,9 @@ class Flow(Module):
             raise NiceTypeError(f"Flow: expected a Bijector, got {bijector!r}; derive your own from nice_np.Bijector")
         self.context_dim = as_int(context_dim, "Flow", "context_dim", 0)
         if self.context_dim >= bijector.dim:
-            raise NiceValueError(f"Flow: context_dim = {context_dim} leaves none of the bijector's {bijector.dim} features")
+            raise NiceValueError(
+                f"Flow: context_dim = {context_dim} leaves none of the bijector's {bijector.dim} features"
+            )
         self.prior = get_prior(prior)
         self.bijector = bijector
         self.dim = bijector.dim - self.context_dim
@@ -102,9 +104,7 @@ class Flow(Module):
         z = self._joined(z, context, "decode", "z")
         return self._in_chunks(z, lambda part: self.bijector.inverse(part)[0][:, : self.dim], self._decoding())
 
-    def sample(
-        self, n: int, rng: Rng = None, temperature: float = 1.0, context: npt.ArrayLike | None = None
-    ) -> Array:
+    def sample(self, n: int, rng: Rng = None, temperature: float = 1.0, context: npt.ArrayLike | None = None) -> Array:
         """`n` draws from the model, (n, D).
 
         Parameters
@@ -283,6 +283,8 @@ class Flow(Module):
         """Checked samples with their context behind them: (N, D + C), what the bijector takes."""
         owner = f"Flow.{method}"
         x = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
+        if name == "x":
+            check_interval(x, self.bijector.interval, owner)
         if self.context_dim == 0:
             if context is not None:
                 raise NiceValueError(f"{owner}: this flow takes no context; build one with context_dim, see nice(...)")
@@ -308,7 +310,9 @@ class Flow(Module):
     def _scored(self, part: Array) -> tuple[Array, Array, Any]:
         z, log_det, cache = self.bijector.forward(part)
         if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):
-            raise NiceValueError("Flow: the bijector changed the context; every layer must let it pass, see WithContext")
+            raise NiceValueError(
+                "Flow: the bijector changed the context; every layer must let it pass, see WithContext"
+            )
         z = z[:, : self.dim]  # (N, D)
         log_prior = self.prior.log_prob(z)
         for name, value in ((self.bijector, log_det), (self.prior, log_prior)):

@@ -6,8 +6,8 @@ Here are the door, `fit`, and the data-dependent start; the loop itself is in `t
 from __future__ import annotations
 
 import tempfile
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.bijectors import Standardize
-from nice_np.checks import Rng, as_path, as_real_array, as_rng, as_samples
-from nice_np.dequantize import moments
-from nice_np.errors import NiceFileError, NiceOverflowError, NiceTypeError, NiceValueError
-from nice_np.flow import Flow
+from nice_np.bijectors.fitted import Fitted
+from nice_np.checks import Array, Rng, as_path, as_real_array, as_rng, as_samples, check_interval
+from nice_np.dequantize import dequantize
+from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
+from nice_np.flow import CHUNK, Flow
 from nice_np.history import History
 from nice_np.optim import Optimizer, Schedule, get_optimizer, get_schedule
 from nice_np.training_loop import Training
@@ -53,7 +53,7 @@ def fit(
     ----------
     flow : Flow
         Changed in place.  At the end it has the weights of the best epoch by validation, or without validation the
-        last (or the averaged) ones.  The mean and std that a first `fit` measured stay.
+        last (or the averaged) ones.  What a first `fit` measured on its data (mean, std, whitening) stays.
     x : array_like, shape (N, D)
         Training data.  uint8 is taken as pixels 0 .. 255: each time a sample is seen it becomes (x + u) / 256 with
         fresh noise u ~ U[0, 1); score other pixels the same way, ``flow.log_prob(dequantize(pixels, rng))``.  Anything
@@ -146,33 +146,29 @@ def fit(
 
 
 def start_from_data(flow: Flow, x: npt.NDArray[Any]) -> None:
-    """Set the mean and std of an unfitted Standardize layer next to the data; `fit` does so before its first step.
+    """Fit every layer that has constants to measure, from the data upwards; `fit` does so before its first step.
 
     Parameters
     ----------
     flow : Flow
     x : ndarray, shape (N, D)
-        uint8 pixels count as dequantised.
-
-    Notes
-    -----
-    A feature that never changes has no scale: its likelihood would grow without bound.  It gets std 1, and a warning.
+        uint8 pixels are dequantised, with the same noise in every pass and every run.
     """
-    first = flow.layers[0]
-    if not isinstance(first, Standardize) or first.fitted:
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, std = moments(x)
-    if not (np.isfinite(mean) & np.isfinite(std)).all():
-        raise NiceOverflowError("fit: the standard deviation of the data overflows; rescale them")
-    constant = std <= 1e-12 * (1 + np.abs(mean))
-    if constant.any():
-        warnings.warn(
-            f"feature {constant.argmax()} never changes in the training data ({constant.sum()} in all): its density "
-            "has no upper bound; drop it, or add noise",
-            stacklevel=3,
-        )
-    first.set(mean, np.where(constant, 1.0, std))
+    for number, layer in enumerate(flow.layers):
+        if isinstance(layer, Fitted) and not layer.fitted:
+            layer.fit(partial(_arriving, flow, x, number))
+
+
+def _arriving(flow: Flow, x: npt.NDArray[Any], number: int) -> Iterator[Array]:
+    """The data as they arrive at layer `number`, in chunks: (n, D), (n, D), ..."""
+    noise = np.random.default_rng(0)
+    for start in range(0, len(x), CHUNK):
+        part = x[start : start + CHUNK]
+        part = dequantize(part, noise, flow.dtype) if part.dtype == np.uint8 else part.astype(flow.dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):  # a layer that fits looks for infinities
+            for layer in flow.layers[:number]:
+                part = layer.forward(part)[0]
+        yield part
 
 
 def _checked(flow: Flow, x: Any, name: str) -> npt.NDArray[Any]:
@@ -180,7 +176,10 @@ def _checked(flow: Flow, x: Any, name: str) -> npt.NDArray[Any]:
     checked = as_samples(raw, flow.dim, owner="fit", name=name, dtype=flow.dtype)
     if len(checked) == 0:
         raise NiceValueError(f"fit: {name} has 0 samples")
-    return raw if raw.dtype == np.uint8 else checked
+    if raw.dtype == np.uint8:
+        return raw
+    check_interval(checked, flow.bijector.interval, "fit")
+    return checked
 
 
 def _callables(callbacks: Any) -> list[Callback]:

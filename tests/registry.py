@@ -92,7 +92,6 @@ BIJECTORS = {
     "DiagonalScaling": lambda rng: shaken(DiagonalScaling(5), rng),
     "Standardize": lambda rng: Standardize(rng.normal(size=5), np.exp(rng.normal(size=5))),
     "Logit": lambda rng: Logit(5, alpha=0.05),
-    "Logit-0": lambda rng: Logit(5, alpha=0.0),
     "Permutation-tile": lambda rng: Permutation.tile(5),
     "Permutation-reversal": lambda rng: Permutation.reversal(5),
     "Permutation-halves": lambda rng: Permutation.halves(5),

@@ -27,7 +27,6 @@ from nice_np import (
     nice,
     real_nvp,
 )
-from nice_np.dequantize import moments
 from nice_np.training import start_from_data
 
 
@@ -216,26 +215,22 @@ def test_time_limit(points):
 # -- the data-dependent start ---------------------------------------------------------------------------------------
 
 
-def test_start_from_data_standardises_pixels(pixels):
+def test_start_from_data_standardises_pixels(rng):
+    pixels = rng.integers(0, 256, size=(3000, 6)).astype(np.uint8)  # three chunks
     pixels[:, 2] = 0  # a border pixel: only the dequantisation noise moves it
     flow = nice(6, hidden=(5,), dtype=np.float64, rng=0)
     start_from_data(flow, pixels)
     layer = flow.bijector.layers[0]
-    z, _, _ = layer.forward(dequantize(np.repeat(pixels, 300, axis=0), 0))
+    z, _, _ = layer.forward(dequantize(np.repeat(pixels, 10, axis=0), 0))
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.03)
     np.testing.assert_allclose(z.std(axis=0), 1, rtol=0.03)
-    assert layer.std.min() == pytest.approx(1 / 256 / np.sqrt(12))
+    assert layer.std.min() == pytest.approx(1 / 256 / np.sqrt(12), rel=0.05)
     before = layer.mean.copy()
     start_from_data(flow, pixels // 2)  # fitted once and for all
     np.testing.assert_array_equal(layer.mean, before)
-
-
-def test_moments_of_floats(points):
-    mean, std = moments(points)
-    np.testing.assert_allclose(mean, points.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(std, points.std(axis=0), rtol=1e-12)
-    mean, std = moments(1e8 + np.arange(5000.0).reshape(-1, 1))  # would cancel with E x^2 - (E x)^2 in float32
-    np.testing.assert_allclose(std, np.arange(5000.0).std(), rtol=1e-10)
+    again = nice(6, hidden=(5,), dtype=np.float64, rng=1)
+    start_from_data(again, pixels)  # the noise is the same in every run: a resumed one finds the same numbers
+    np.testing.assert_array_equal(again.bijector.layers[0].mean, before)
 
 
 def test_a_constant_feature_is_reported(points):

@@ -8,6 +8,7 @@ nothing between calls, so two batches, or two threads, never mix.
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import inf
 from typing import Any
 
 from nice_np.checks import Array
@@ -22,9 +23,12 @@ class Bijector(Module):
     ----------
     dim : int
         D, the number of features.
+    interval : (float, float)
+        Every feature of x must lie between these two numbers, the ends excluded; by default anywhere.
     """
 
     dim: int
+    interval: tuple[float, float] = (-inf, inf)
 
     @abstractmethod
     def forward(self, x: Array) -> tuple[Array, Array, Any]:

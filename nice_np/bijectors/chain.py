@@ -39,6 +39,7 @@ class Chain(Bijector):
             raise NiceValueError(f"Chain: all layers must have the same dim, got {dims}")
         self.layers = layers
         self.dim = dims[0]
+        self.interval = layers[0].interval
 
     def forward(self, x: Array) -> tuple[Array, Array, list[Any]]:
         z, log_det, cache = self.layers[0].forward(x)

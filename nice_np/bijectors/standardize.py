@@ -8,13 +8,15 @@ functions (it is one more diagonal scaling) nor the unit of the likelihood (log_
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.fitted import Chunks, mean_of
 from nice_np.checks import Array, as_batch, as_dtype, as_int, as_real_array
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceOverflowError, NiceValueError
 
 
 class Standardize(Bijector):
@@ -61,6 +63,33 @@ class Standardize(Bijector):
         if new.dim != self.dim:
             raise NiceValueError(f"Standardize: expected mean and std of shape ({self.dim},), got ({new.dim},)")
         self.mean, self.std, self.fitted = new.mean, new.std, True
+
+    def fit(self, chunks: Chunks) -> None:
+        """Set mean and std to those of the data; see `nice_np.bijectors.fitted`.
+
+        A feature that never changes has no scale: its likelihood would grow without bound.  It gets std 1, and a
+        warning.
+
+        Raises
+        ------
+        NiceOverflowError
+            If a mean or std is too large for a number.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            mean, n_samples = mean_of(chunks)
+            # Two passes: the textbook E x^2 - (E x)^2 cancels.
+            variance = sum(((x - mean) ** 2).sum(axis=0) for x in chunks()) / n_samples  # (D,)
+        std = np.sqrt(variance)
+        if not (np.isfinite(mean) & np.isfinite(std)).all():
+            raise NiceOverflowError("fit: the standard deviation of the data overflows; rescale them")
+        constant = std <= 1e-12 * (1 + np.abs(mean))
+        if constant.any():
+            warnings.warn(
+                f"feature {constant.argmax()} never changes in the training data ({constant.sum()} in all): its "
+                "density has no upper bound; drop it, or add noise",
+                stacklevel=4,
+            )
+        self.set(mean, np.where(constant, 1.0, std))
 
     def forward(self, x: Array) -> tuple[Array, Array, None]:
         x = as_batch(x, self.dim, self)

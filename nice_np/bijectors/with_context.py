@@ -41,6 +41,7 @@ class WithContext(Bijector):
         self.bijector = bijector
         self.context_dim = as_int(context_dim, "WithContext", "context_dim", 1)
         self.dim = bijector.dim + self.context_dim
+        self.interval = bijector.interval
 
     def forward(self, x: Array) -> tuple[Array, Array, Any]:
         features, context = self._split(as_batch(x, self.dim, self))  # (N, D), (N, C)
