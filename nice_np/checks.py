@@ -90,6 +90,17 @@ def as_samples(
     return samples
 
 
+def as_constants(values: Any, ndim: int, owner: str, name: str) -> Array:
+    """A finite array with one or two axes, as a copy; float32 and float64 stay, anything else becomes float64."""
+    constants = as_real_array(values, owner, name)
+    if constants.ndim != ndim or constants.size == 0:
+        raise NiceValueError(f"{owner}: expected {name} of shape {('(D,)', '(D, D)')[ndim - 1]}, got {constants.shape}")
+    if not np.isfinite(constants).all():
+        raise NiceValueError(f"{owner}: {name} contains NaN or inf")
+    native = constants.dtype.newbyteorder("=")
+    return np.array(constants, native if native in FLOATS else np.float64, order="C")
+
+
 def check_interval(x: Array, interval: tuple[float, float], owner: str) -> None:
     """Raise NiceValueError unless every value lies in a bijector's `interval`: at the door, which knows the row."""
     if interval != (-np.inf, np.inf):

@@ -116,7 +116,7 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where the MNIST files are (default: $NICE_NP_DATA, else downloaded)",
+        help="where the files of the data set are (default: $NICE_NP_DATA, else downloaded)",
     )
     bar = Parser(add_help=False)
     bar.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -203,7 +203,7 @@ def _train_epilog() -> str:
     return "\n".join(
         [
             "data sets:",
-            "  mnist-small, mnist, and densities in the plane:",
+            f"  {', '.join(datasets.IMAGES)}, and densities in the plane:",
             toys,
             "",
             "presets:",

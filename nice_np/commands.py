@@ -18,6 +18,7 @@ from nice_np.bijectors.scales import SCALES
 from nice_np.checkpoint import load_model
 from nice_np.datasets import Dataset, load
 from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
+from nice_np.figures import draw
 from nice_np.flow import Flow
 from nice_np.gradcheck import check_gradients
 from nice_np.history import History
@@ -27,7 +28,6 @@ from nice_np.priors import PRIORS
 from nice_np.runs import (
     NOISE_SEED,
     SPLITS,
-    as_density_input,
     check_folder,
     environment,
     open_folder,
@@ -146,29 +146,6 @@ def say(text: str) -> None:
     with suppress(OSError):
         if sys.stderr is not None:
             sys.stderr.write(f"{text}\n")
-
-
-def draw(flow: Flow, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
-    """The figures of a finished run; returns their paths."""
-    from nice_np import plotting
-
-    figures: dict[str, Any] = {"training_curve": plotting.training_curve(history)}
-    has_scaling = any(isinstance(layer, b.DiagonalScaling) for layer in flow.layers)
-    if dataset.image_shape is not None:
-        real = as_density_input(dataset.test[:10], NOISE_SEED, flow.dtype)
-        samples = flow.sample(100, rng=seed)
-        figures["samples"] = plotting.image_grid(samples, dataset.image_shape, title="samples from the model")
-        figures["reconstructions"] = plotting.reconstructions(real, flow.decode(flow.encode(real)), dataset.image_shape)
-    else:
-        figures["density"] = plotting.density(flow, samples=flow.sample(500, rng=seed))
-        figures["bent_grid"] = plotting.bent_grid(flow)[0].figure
-    if has_scaling:
-        figures["spectrum"] = plotting.spectrum(flow)
-    paths = {name: folder / f"{name}.png" for name in figures}
-    for name, path in paths.items():
-        with replacing(path) as temporary:
-            plotting.save(figures[name], temporary)
-    return list(paths.values())
 
 
 def evaluate(arguments: argparse.Namespace) -> Result:

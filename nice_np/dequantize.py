@@ -1,4 +1,4 @@
-"""From 8-bit pixels to real numbers: x' = (x + u) / 256, u ~ U[0, 1).
+"""From 8-bit pixels to real numbers: x' = (x + u) / 256, u ~ U[0, 1), also where x was divided by 255 before.
 
 Integers have no density: a flow trained on them would put a spike on each of the 256 levels and score as high as it
 likes.  With fresh uniform noise at every look the pixel fills its bin of width 1/256, and by Jensen's inequality
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.checks import Array, Rng, as_dtype, as_real_array, as_rng
-from nice_np.errors import NiceTypeError
+from nice_np.errors import NiceTypeError, NiceValueError
 
 BIN_WIDTH = 1 / 256  # of one level, when the 256 levels share [0, 1]
 
@@ -23,7 +23,9 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
 
     Parameters
     ----------
-    pixels : ndarray of uint8, any shape
+    pixels : ndarray of uint8 or float, any shape
+        Levels x = 0 .. 255; floats are taken as x / 255 in [0, 1], as the authors of NICE store them, and give
+        (255 pixels + u) / 256: the same result.
     rng : seed or numpy.random.Generator
     dtype : {float64, float32}
 
@@ -32,16 +34,37 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
     ndarray
         Of the same shape.
 
+    Raises
+    ------
+    NiceTypeError
+        For integers other than uint8.
+    NiceValueError
+        For a float outside [0, 1], or NaN.
+
     Examples
     --------
     >>> x = dequantize(np.full(1000, 255, np.uint8), rng=0)
     >>> bool(x.min() >= 255 / 256), bool(x.max() <= 1)
     (True, True)
     """
-    pixels = as_real_array(pixels, "dequantize", "pixels")
-    if pixels.dtype != np.uint8:
-        raise NiceTypeError(f"dequantize: pixels must be uint8 (0 .. 255), got {pixels.dtype}")
-    x: Array = as_rng(rng, "dequantize").random(pixels.shape, as_dtype(dtype, "dequantize"))
-    x += pixels
+    pixels, dtype = as_real_array(pixels, "dequantize", "pixels"), as_dtype(dtype, "dequantize")
+    if pixels.dtype.kind == "f":
+        _refuse_outside(pixels)
+        levels = pixels.astype(dtype) * 255
+    elif pixels.dtype == np.uint8:
+        levels = pixels
+    else:
+        raise NiceTypeError(f"dequantize: pixels must be uint8 (0 .. 255) or floats in [0, 1], got {pixels.dtype}")
+    x: Array = as_rng(rng, "dequantize").random(pixels.shape, dtype)
+    x += levels
     x *= BIN_WIDTH
     return x
+
+
+def _refuse_outside(pixels: npt.NDArray[Any]) -> None:
+    bad = ~((pixels >= 0) & (pixels <= 1))
+    if bad.any():
+        where = np.argwhere(bad)[0].tolist()
+        raise NiceValueError(
+            f"dequantize: pixels{where} = {pixels[tuple(where)]!s} is not in [0, 1]; give level / 255, or uint8"
+        )

@@ -282,15 +282,16 @@ class Flow(Module):
     def _joined(self, x: Any, context: Any, method: str, name: str) -> Array:
         """Checked samples with their context behind them: (N, D + C), what the bijector takes."""
         owner = f"Flow.{method}"
-        x = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
+        samples = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
         if name == "x":
-            check_interval(x, self.bijector.interval, owner)
+            check_interval(samples, self.bijector.interval, owner)
         if self.context_dim == 0:
             if context is not None:
                 raise NiceValueError(f"{owner}: this flow takes no context; build one with context_dim, see nice(...)")
-            return x
-        context = as_context(context, len(x), self.context_dim, owner, self.dtype)
-        return np.concatenate([x, context], axis=1)
+            return samples
+        context = as_context(context, len(samples), self.context_dim, owner, self.dtype)
+        joined: Array = np.concatenate([samples, context], axis=1)
+        return joined
 
     def _widened(self, dz: Array) -> Array:
         """A gradient of the latents as one of the bijector's output: the prior does not look at the context."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
@@ -16,14 +16,34 @@ from nice_np.bijectors import (
     Chain,
     Coupling,
     DiagonalScaling,
+    Logit,
     Partition,
+    PCAWhitening,
+    Permutation,
+    Rescale,
     Standardize,
+    WithContext,
+    ZCAWhitening,
     get_partition,
 )
-from nice_np.checks import Rng, as_dtype, as_float, as_int, as_rng, as_sizes
+from nice_np.bijectors.coupling import Conditioner
+from nice_np.checks import Rng, as_choice, as_dtype, as_float, as_int, as_rng, as_sizes
+from nice_np.convnet import ConvNet
+from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.mlp import MLP
 from nice_np.priors import Prior, get_prior
+
+Network = Callable[[Partition, int], Conditioner]  # a new conditioner for a partition, with so many thetas per feature
+CONDITIONERS = ("mlp", "conv")
+PREPROCESSING: dict[str, Callable[[int, Any], Bijector]] = {
+    "standardize": lambda dim, dtype: Standardize.unfitted(dim, dtype),
+    "logit": lambda dim, dtype: Logit(dim, alpha=1e-6),
+    "rescale": lambda dim, dtype: Rescale(dim, -1.0, 1.0),
+    "zca": lambda dim, dtype: ZCAWhitening.unfitted(dim, dtype=dtype),
+    "pca": lambda dim, dtype: PCAWhitening.unfitted(dim, dtype=dtype),
+}
+UNIT_VARIANCE = ("standardize", "zca", "pca")  # what comes out of these has std 1
 
 
 def nice(
@@ -33,17 +53,19 @@ def nice(
     prior: str | Prior = "logistic",
     *,
     activation: str = "relu",
+    conditioner: str = "mlp",
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
-    standardize: bool = True,
+    preprocess: Sequence[str | Bijector] = ("standardize",),
     init: str = "he",
+    context_dim: int = 0,
     dtype: Any = np.float32,
     rng: Rng = None,
 ) -> Flow:
     """NICE: additive couplings with alternating roles, and a diagonal scaling on top (Dinh et al. 2014, section 5.1).
 
     Called with the dimension alone it has the architecture of the paper's MNIST model: four couplings, each with five
-    hidden layers of 1000 ReLU units, odd and even pixels in turn, logistic prior; ``standardize=False`` gives its raw
+    hidden layers of 1000 ReLU units, odd and even pixels in turn, logistic prior; ``preprocess=()`` gives its raw
     pixels, too.
 
     Parameters
@@ -53,18 +75,25 @@ def nice(
     couplings : int
         With fewer than three some outputs cannot depend on some inputs (a warning says so).
     hidden : sequence of int
-        Widths of the hidden layers of every conditioner; () makes them linear.
+        Widths of the hidden layers of every conditioner, or its hidden channels; () makes them linear.
     prior : {"logistic", "normal"} or Prior
     activation : {"relu", "tanh", "softplus"}
+    conditioner : {"mlp", "conv"}
+        "conv" needs `image_shape` and a checkerboard, see `ConvNet`.
     partition : {"odd-even", "halves", "checkerboard"} or Partition
         What the first coupling keeps and transforms; "checkerboard" needs `image_shape`.
     image_shape : (height, width) or (channels, height, width), optional
-    standardize : bool
-        Put a fixed Standardize layer next to the data, which `fit` sets to the data's mean and std before its first
-        step, and start the scaling at log(std of the prior).  The family of functions is the same, training is far
-        better conditioned.  False is the paper's own setting: scaling started at 0, raw pixels.
+    preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
+        Fixed layers next to the data, data side first.  They count in the likelihood, so its unit stays that of the
+        data: "logit" (alpha = 1e-6) is for pixels in [0, 1], "rescale" maps those to [-1, 1], the others are measured
+        by `fit` before its first step.  After one that gives unit variance the scaling starts at
+        log(std of the prior), otherwise at 0.  Standardised pixels have the same family of functions as raw ones,
+        and train far better; () is the paper's own setting.
     init : {"he", "uniform"}
         See `MLP`.
+    context_dim : int
+        C > 0 gives a flow of x for a given context of C numbers, such as a one-hot label, which every conditioner
+        sees: ``flow.log_prob(x, context)``.
     dtype : {float32, float64}
         float32 for speed, float64 for truth.
     rng : seed or numpy.random.Generator
@@ -85,12 +114,17 @@ def nice(
       DiagonalScaling(dim=784)                                                                  784
     """
     prior, dtype = get_prior(prior), as_dtype(dtype, "nice")
-    first = get_partition(partition, _at_least_two(dim, "nice"), image_shape)
-    conditioner = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
-    layers = _coupling_stack(AdditiveCoupling, first, couplings, hidden, conditioner, {})
-    width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if standardize else 1.0
-    scaling = DiagonalScaling(dim, log(width), dtype)
-    return Flow(prior, Chain([*_start(dim, standardize, dtype), *layers, scaling]))
+    part = get_partition(partition, _at_least_two(dim, "nice"), image_shape).with_context(context_dim)
+    settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
+    network = _network(conditioner, hidden, image_shape, settings)
+    unit_variance = len(preprocess) > 0 and preprocess[-1] in UNIT_VARIANCE
+    width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
+    layers = [
+        *_preprocessing(preprocess, dim, dtype),
+        *_alternating(AdditiveCoupling, part, couplings, network),
+        DiagonalScaling(dim, log(width), dtype),
+    ]
+    return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
 
 
 def real_nvp(
@@ -101,52 +135,129 @@ def real_nvp(
     *,
     scale: str = "tanh",
     activation: str = "relu",
+    conditioner: str = "mlp",
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
-    standardize: bool = True,
+    preprocess: Sequence[str | Bijector] = ("standardize",),
     init: str = "he",
+    context_dim: int = 0,
     dtype: Any = np.float32,
     rng: Rng = None,
 ) -> Flow:
-    """RealNVP: affine couplings with alternating roles (Dinh et al. 2016), with MLP conditioners.
+    """RealNVP: affine couplings with alternating roles (Dinh et al. 2016).
 
     The parameters are those of `nice`, and `scale`, which bounds the multipliers (see `AffineCoupling`).  With
     affine layers the volume changes from point to point, so there is no scaling layer on top.
     """
     prior, dtype = get_prior(prior), as_dtype(dtype, "real_nvp")
-    first = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape)
-    conditioner = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
-    layers = _coupling_stack(AffineCoupling, first, couplings, hidden, conditioner, {"scale": scale})
-    return Flow(prior, Chain([*_start(dim, standardize, dtype), *layers]))
+    part = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)
+    settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
+    network = _network(conditioner, hidden, image_shape, settings)
+    layers = [
+        *_preprocessing(preprocess, dim, dtype),
+        *_alternating(AffineCoupling, part, couplings, network, scale=scale),
+    ]
+    return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
 
 
-def _start(dim: int, standardize: bool, dtype: Any) -> list[Bijector]:
-    return [Standardize.unfitted(dim, dtype)] if standardize else []
+def original_nice(
+    dim: int,
+    depths: Sequence[int] = (5, 5, 5, 5),
+    width: int = 1000,
+    prior: str | Prior = "logistic",
+    *,
+    tile: bool = True,
+    dtype: Any = np.float32,
+    rng: Rng = None,
+) -> Flow:
+    """NICE as its authors' own code builds it: halves and reversals in the place of alternating pixels.
+
+    Each coupling keeps the first half, adds m of it to the second, and a full reversal follows.  With `tile` the even
+    pixels are put before the odd ones first, so that the halves are pixel parities (MNIST, TFD); without it, the
+    channel-major vector of a colour image is cut in the middle (CIFAR-10, SVHN).  Weights start in U(-0.01, 0.01),
+    biases and log-scales at 0.
+
+    Parameters
+    ----------
+    dim : int
+    depths : sequence of int
+        One coupling each: the number of hidden ReLU layers of its MLP.
+    width : int
+        Of every hidden layer.
+    prior : {"logistic", "normal"} or Prior
+    tile : bool
+    dtype : {float32, float64}
+    rng : seed or numpy.random.Generator
+
+    Returns
+    -------
+    Flow
+
+    Examples
+    --------
+    >>> original_nice(8, depths=(1, 2), width=5, rng=0)
+    Flow(dim=8, prior=StandardLogistic, float32, 136 parameters)
+      Permutation(dim=8)                                                          0
+      AdditiveCoupling(dim=8, kept=4, conditioner=MLP(4-5-4, relu))              49
+      Permutation(dim=8)                                                          0
+      AdditiveCoupling(dim=8, kept=4, conditioner=MLP(4-5-5-4, relu))            79
+      Permutation(dim=8)                                                          0
+      DiagonalScaling(dim=8)                                                      8
+    """
+    part = Partition.halves(_at_least_two(dim, "original_nice"))
+    dtype, rng = as_dtype(dtype, "original_nice"), as_rng(rng, "original_nice")
+    layers: list[Bijector] = [Permutation.tile(dim)] if tile else []
+    for depth in as_sizes(depths, "original_nice", "depths"):
+        sizes = (len(part.idx_a), *(width,) * depth, len(part.idx_b))
+        layers.append(AdditiveCoupling(part, MLP(sizes, init="uniform", dtype=dtype, rng=rng)))
+        layers.append(Permutation.reversal(dim))
+    return Flow(prior, Chain([*layers, DiagonalScaling(dim, dtype=dtype)]))
 
 
-def _coupling_stack(
-    law: type[Coupling],
-    first: Partition,
-    couplings: int,
-    hidden: Sequence[int],
-    conditioner: dict[str, Any],
-    settings: dict[str, Any],
+def _network(
+    conditioner: str, hidden: Sequence[int], image_shape: tuple[int, ...] | None, settings: dict[str, Any]
+) -> Network:
+    hidden = as_sizes(hidden, "models", "hidden")
+
+    def mlp(part: Partition, thetas: int) -> Conditioner:
+        return MLP((len(part.idx_a) + part.context_dim, *hidden, thetas * len(part.idx_b)), **settings)
+
+    def conv(part: Partition, thetas: int) -> Conditioner:
+        if image_shape is None:
+            raise NiceValueError('conditioner "conv" needs image_shape=(height, width) or (channels, height, width)')
+        return ConvNet(image_shape, part.idx_a, hidden, thetas, part.context_dim, **settings)
+
+    return mlp if as_choice(conditioner, CONDITIONERS, "models", "conditioner") == "mlp" else conv
+
+
+def _preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
+    if isinstance(names, str):
+        raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ({names!r},); got {names!r}")
+    return [
+        name if isinstance(name, Bijector)
+        else PREPROCESSING[as_choice(name, PREPROCESSING, "preprocess", "name")](dim, dtype)
+        for name in names
+    ]  # fmt: skip
+
+
+def _alternating(
+    law: type[Coupling], first: Partition, couplings: int, network: Network, **settings: Any
 ) -> list[Bijector]:
-    hidden = as_sizes(hidden, law.__name__, "hidden")
     if as_int(couplings, law.__name__, "couplings", 1) < 3:
         warnings.warn(
             f"with {couplings} coupling layer(s) some outputs cannot depend on some inputs: "
             "three are needed for every dimension to affect every other (Dinh et al. 2014)",
             stacklevel=3,
         )
-    layers: list[Bijector] = []
-    part = first
-    for _ in range(couplings):
-        n_theta = law.thetas_per_feature * len(part.idx_b)
-        m = MLP((len(part.idx_a), *hidden, n_theta), **conditioner)
-        layers.append(law(part, m, **settings))
-        part = part.swapped()  # what was transformed is kept next
-    return layers
+    parts = [first, first.swapped()]  # what was transformed is kept next
+    return [law(parts[k % 2], network(parts[k % 2], law.thetas_per_feature), **settings) for k in range(couplings)]
+
+
+def _with_context(layers: list[Bijector], context_dim: int) -> list[Bijector]:
+    """Couplings have the context in their partition; around all other layers it passes."""
+    if context_dim == 0:
+        return layers
+    return [layer if isinstance(layer, Coupling) else WithContext(layer, context_dim) for layer in layers]
 
 
 def _at_least_two(dim: int, owner: str) -> int:

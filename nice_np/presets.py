@@ -79,7 +79,7 @@ PRESETS = {
     ),
     "mnist-paper": Preset(
         "NICE as in the paper: 4 x (5 x 1000), raw pixels, its Adam, 1,500 epochs (about a day)",
-        partial(nice, standardize=False),
+        partial(nice, preprocess=()),
         optimizer=partial(Adam, beta1=0.9, beta2=0.99, eps=1e-4),
         schedule=Constant,
         learning_rate=1e-3,

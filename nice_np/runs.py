@@ -24,7 +24,17 @@ from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.history import History
 from nice_np.npz import TEMPORARY
 
-FIGURES = ("training_curve", "samples", "reconstructions", "density", "bent_grid", "spectrum")
+FIGURES = (
+    "training_curve",
+    "samples",
+    "reconstructions",
+    "interpolation",
+    "likelihoods",
+    "nearest_neighbours",
+    "density",
+    "bent_grid",
+    "spectrum",
+)
 RESULTS = ("model.npz", "checkpoint.npz", "metrics.json", "history.csv", *(f"figures/{name}.png" for name in FIGURES))
 NOISE_SEED = 1  # of the dequantisation noise under which a finished model is scored
 

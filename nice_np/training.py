@@ -16,22 +16,24 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors.fitted import Fitted
-from nice_np.checks import Array, Rng, as_path, as_real_array, as_rng, as_samples, check_interval
-from nice_np.dequantize import dequantize
+from nice_np.checks import Array, Rng, as_path, as_rng
 from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
 from nice_np.flow import CHUNK, Flow
 from nice_np.history import History
 from nice_np.optim import Optimizer, Schedule, get_optimizer, get_schedule
+from nice_np.training_data import TrainingData
 from nice_np.training_loop import Training
 from nice_np.training_plan import Callback, Plan
-from nice_np.training_state import TrainingState, fingerprint, load_state
+from nice_np.training_state import TrainingState, load_state
 
 
 def fit(
     flow: Flow,
     x: npt.ArrayLike,
+    context: npt.ArrayLike | None = None,
     *,
     validation: npt.ArrayLike | None = None,
+    validation_context: npt.ArrayLike | None = None,
     epochs: int | None = None,
     time_limit: float | None = None,
     batch_size: int = 200,
@@ -58,8 +60,12 @@ def fit(
         Training data.  uint8 is taken as pixels 0 .. 255: each time a sample is seen it becomes (x + u) / 256 with
         fresh noise u ~ U[0, 1); score other pixels the same way, ``flow.log_prob(dequantize(pixels, rng))``.  Anything
         else is used as it is.
+    context : array_like, shape (N, C) or (C,)
+        For a flow with a context, and only there: the likelihood is that of x given it.  ``one_hot(labels, 10)`` makes
+        labels one.
     validation : array_like, shape (M, D), optional
         Scored after each epoch, with noise drawn once.
+    validation_context : array_like, shape (M, C) or (C,)
     epochs : int, optional
         Passes through the data.  The same seed gives the same run to the bit.
     time_limit : float, optional
@@ -127,25 +133,27 @@ def fit(
     )
     if patience is not None and validation is None:
         raise NiceValueError("fit: patience needs validation data")
-    samples = _checked(flow, x, "x")
-    held_out = None if validation is None else _checked(flow, validation, "validation")
+    data = TrainingData.checked(flow, x, context, "x")
+    held_out = None
+    if validation is not None:
+        held_out = TrainingData.checked(flow, validation, validation_context, "validation")
     settings = plan.settings()
-    settings["data"] = fingerprint(samples)
-    settings["validation"] = None if held_out is None else fingerprint(held_out)
+    settings["data"] = data.fingerprint()
+    settings["validation"] = None if held_out is None else held_out.fingerprint()
     if not resume:
         _refuse_existing(plan.checkpoint)
         if plan.optimizer.steps:
             raise NiceValueError("fit: the optimizer has been used before and remembers; make a new one for a new run")
     generator = as_rng(rng, "fit")
-    start_from_data(flow, samples)
+    start_from_data(flow, data.x, data.context)
     if resume:
-        state = _resumed(flow, plan, len(samples), settings)
+        state = _resumed(flow, plan, len(data), settings)
     else:
         state = TrainingState.start(generator)
-    return Training(flow, samples, held_out, plan, state, settings).run(progress)
+    return Training(flow, data, held_out, plan, state, settings).run(progress)
 
 
-def start_from_data(flow: Flow, x: npt.NDArray[Any]) -> None:
+def start_from_data(flow: Flow, x: npt.NDArray[Any], context: Array | None = None) -> None:
     """Fit every layer that has constants to measure, from the data upwards; `fit` does so before its first step.
 
     Parameters
@@ -153,33 +161,23 @@ def start_from_data(flow: Flow, x: npt.NDArray[Any]) -> None:
     flow : Flow
     x : ndarray, shape (N, D)
         uint8 pixels are dequantised, with the same noise in every pass and every run.
+    context : ndarray, shape (N, C), optional
     """
+    data = TrainingData(x, context)
     for number, layer in enumerate(flow.layers):
         if isinstance(layer, Fitted) and not layer.fitted:
-            layer.fit(partial(_arriving, flow, x, number))
+            layer.fit(partial(_arriving, flow, data, number))
 
 
-def _arriving(flow: Flow, x: npt.NDArray[Any], number: int) -> Iterator[Array]:
-    """The data as they arrive at layer `number`, in chunks: (n, D), (n, D), ..."""
+def _arriving(flow: Flow, data: TrainingData, number: int) -> Iterator[Array]:
+    """The data as they arrive at layer `number`, in chunks: (n, D + C), (n, D + C), ..."""
     noise = np.random.default_rng(0)
-    for start in range(0, len(x), CHUNK):
-        part = x[start : start + CHUNK]
-        part = dequantize(part, noise, flow.dtype) if part.dtype == np.uint8 else part.astype(flow.dtype, copy=False)
+    for start in range(0, len(data), CHUNK):
+        part = data.rows(slice(start, start + CHUNK)).dequantized(noise, flow.dtype).joined(flow.dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # a layer that fits looks for infinities
             for layer in flow.layers[:number]:
                 part = layer.forward(part)[0]
         yield part
-
-
-def _checked(flow: Flow, x: Any, name: str) -> npt.NDArray[Any]:
-    raw = as_real_array(x, "fit", name)
-    checked = as_samples(raw, flow.dim, owner="fit", name=name, dtype=flow.dtype)
-    if len(checked) == 0:
-        raise NiceValueError(f"fit: {name} has 0 samples")
-    if raw.dtype == np.uint8:
-        return raw
-    check_interval(checked, flow.bijector.interval, "fit")
-    return checked
 
 
 def _callables(callbacks: Any) -> list[Callback]:

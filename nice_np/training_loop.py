@@ -7,10 +7,8 @@ from signal import Signals
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nice_np.checks import Array
-from nice_np.dequantize import BIN_WIDTH, dequantize
 from nice_np.errors import DivergenceError, NiceOverflowError, TrainingInterrupted
 from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.history import History
@@ -18,6 +16,7 @@ from nice_np.kernels import average_step
 from nice_np.optim import clip_by_norm
 from nice_np.progress import Progress
 from nice_np.signals import StopSignals
+from nice_np.training_data import TrainingData
 from nice_np.training_plan import Plan
 from nice_np.training_state import TrainingState, save_state
 
@@ -34,9 +33,8 @@ class Training:
     Parameters
     ----------
     flow : Flow
-    x : ndarray, shape (N, D)
-        uint8 pixels, or samples in the flow's dtype.
-    validation : ndarray, shape (M, D), or None
+    data : TrainingData
+    validation : TrainingData or None
     plan : Plan
     state : TrainingState
     settings : dict
@@ -46,16 +44,15 @@ class Training:
     def __init__(
         self,
         flow: Flow,
-        x: npt.NDArray[Any],
-        validation: npt.NDArray[Any] | None,
+        data: TrainingData,
+        validation: TrainingData | None,
         plan: Plan,
         state: TrainingState,
         settings: dict[str, Any],
     ) -> None:
-        self.flow, self.x, self.plan, self.state, self.settings = flow, x, plan, state, settings
-        self.bin_width = BIN_WIDTH if x.dtype == np.uint8 else 1.0
+        self.flow, self.data, self.plan, self.state, self.settings = flow, data, plan, state, settings
         noise = np.random.default_rng(state.validation_seed)
-        self.validation = None if validation is None else self._prepared(validation, noise)
+        self.validation = None if validation is None else validation.dequantized(noise, flow.dtype)
         self.learning_rate = 0.0
         self.clock = self.saved_at = time.perf_counter()
 
@@ -70,7 +67,7 @@ class Training:
                     self._step()
                     self._show(bar)
                     done = self._done()
-                    if self.state.position == len(self.x) or done >= 1:
+                    if self.state.position == len(self.data) or done >= 1:
                         self._end_epoch(done)
                     if signals.received:
                         self._interrupt(signals.received)
@@ -88,12 +85,12 @@ class Training:
     def _step(self) -> None:
         state, plan, values = self.state, self.plan, self.flow.params.values
         if state.position == 0:
-            state.order = state.rng.permutation(len(self.x))
+            state.order = state.rng.permutation(len(self.data))
             state.nats_sum = 0.0
             plan.optimizer.start_epoch(state.epoch)
         rows = state.order[state.position : state.position + plan.batch_size]
         self.learning_rate = plan.schedule(state.step, self._done())
-        nll, grads = self._loss(self._prepared(self.x[rows], state.rng))
+        nll, grads = self._loss(self.data.rows(rows).dequantized(state.rng, self.flow.dtype))
         if plan.clip_norm is not None:
             clip_by_norm(grads, plan.clip_norm)
         plan.optimizer.step(values, grads, self.learning_rate)
@@ -107,10 +104,10 @@ class Training:
             average_step(state.average, values, max(1 / plan.average, 1 / state.step))
         self._tick()
 
-    def _loss(self, batch: Array) -> tuple[float, Array]:
+    def _loss(self, batch: TrainingData) -> tuple[float, Array]:
         state = self.state
         try:
-            nll, grads = self.flow.nll_and_grad(batch)
+            nll, grads = self.flow.nll_and_grad(batch.x, batch.context)
         except NiceOverflowError as error:
             raise self._diverged(f"loss or gradient is not finite ({error})") from None
         if state.first_nll is None:
@@ -141,7 +138,7 @@ class Training:
         if self.validation is not None:
             score = self._validate(self.validation)
             row["validation_log_likelihood"] = score
-            row["validation_bits_per_dim"] = to_bits_per_dim(score, self.flow.dim, self.bin_width)
+            row["validation_bits_per_dim"] = to_bits_per_dim(score, self.flow.dim, self.data.bin_width)
             state.stale += 1
             if state.best is None or score > state.best:
                 state.best, state.stale, state.best_values = score, 0, self._weights().copy()
@@ -160,12 +157,12 @@ class Training:
         except StopTraining:
             state.finished = "callback"
 
-    def _validate(self, validation: Array) -> float:
+    def _validate(self, validation: TrainingData) -> float:
         values = self.flow.params.values
         trained = values.copy()
         values[:] = self._weights()
         try:
-            return float(self.flow.log_prob(validation).mean(dtype=np.float64))
+            return float(self.flow.log_prob(validation.x, validation.context).mean(dtype=np.float64))
         except NiceOverflowError as error:
             raise self._diverged(f"the validation loss is not finite ({error})") from None
         finally:
@@ -181,11 +178,8 @@ class Training:
 
     # -- around it ------------------------------------------------------------------------------------------------
 
-    def _prepared(self, x: npt.NDArray[Any], rng: np.random.Generator) -> Array:
-        return dequantize(x, rng, self.flow.dtype) if x.dtype == np.uint8 else x
-
     def _done(self) -> float:
-        return self.plan.done(self.state, len(self.x))
+        return self.plan.done(self.state, len(self.data))
 
     def _tick(self) -> None:
         now = time.perf_counter()
@@ -195,9 +189,9 @@ class Training:
     def _show(self, bar: Progress) -> None:
         state = self.state
         nats = state.nats_sum / state.position
-        samples = (state.epoch - 1) * len(self.x) + state.position
+        samples = (state.epoch - 1) * len(self.data) + state.position
         speed = samples / max(state.seconds, 1e-9)
-        bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.flow.dim, self.bin_width), speed)
+        bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.flow.dim, self.data.bin_width), speed)
 
     def _save(self) -> None:
         if not np.isfinite(self.flow.params.values).all():

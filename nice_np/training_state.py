@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,12 +135,6 @@ def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str,
         raise CheckpointError(f"{path}: the training state is incomplete: {error!r}") from None
     flow.params.values[:] = saved.params.values
     return state
-
-
-def fingerprint(x: npt.NDArray[Any]) -> str:
-    """Shape, dtype and SHA-256 of the values, to recognise a data set."""
-    digest = hashlib.sha256(np.ascontiguousarray(x).view(np.uint8).data).hexdigest()[:16]
-    return f"{x.shape[0]} x {x.shape[1]} {x.dtype} {digest}"
 
 
 def _rows(text: npt.NDArray[Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "priors", "flow", "models", "optim", "kernels", "dequantize", "training",
+    "contract", "bijectors", "scales", "mlp", "convnet", "priors", "flow", "models", "optim", "kernels", "dequantize", "training",
+    "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units",
 )]  # fmt: skip
 
 
@@ -79,7 +80,7 @@ MUTANTS = [
         ("the wrong side is kept", "np.arange(0, as_int(dim", "np.arange(1, as_int(dim"),
         ("shorter half first", "(as_int(dim, \"Partition\", \"dim\", 1) + 1) // 2", "as_int(dim, \"Partition\", \"dim\", 1) // 2"),
         ("checkerboard of columns", "(rows + columns) % 2", "columns % 2"),
-        ("parts swapped in merge", "x[:, self._a] = x_a\n        x[:, self._b] = x_b", "x[:, self._b] = x_b[:]\n        x[:, self._a] = x_a * 1.0001"),
+        ("parts swapped in merge", "x[:, self._a] = x_a[:, :kept]\n", "x[:, self._a] = x_a[:, :kept] * 1.0001\n"),
     ),
     *several(
         "bijectors/scaling.py",
@@ -125,6 +126,38 @@ MUTANTS = [
         ("activation gradient skipped", "self.activation.backward(dh, h), x", "dh, x"),
         ("ReLU after the last layer", "return self.layers[-1].forward(inputs[-1]), MLPCache(inputs)", "return self.activation.forward(self.layers[-1].forward(inputs[-1])), MLPCache(inputs)"),
         ("He without the factor 2", "np.sqrt(2 / n_in)", "np.sqrt(1 / n_in)"),
+    ),
+    *several(
+        "convolution.py",
+        ("no zeros but the other border", "(1, 1), (1, 1), (0, 0)))", "(1, 1), (1, 1), (0, 0)), mode=\"wrap\")"),
+        ("bias forgotten", "y += self.b", "y += 0 * self.b"),
+        ("bias gradient averaged", "self.db += dy.sum(axis=(0, 1, 2))", "self.db += dy.mean(axis=(0, 1, 2))"),
+        ("weight gradient assigned", "self.dW += turned", "self.dW = turned"),
+        ("weight gradient x 1.0005", "self.dW += turned", "self.dW += 1.0005 * turned"),
+        ("weight gradient not turned", "c_out)[:, ::-1, ::-1].transpose", "c_out).transpose"),
+        ("weight gradient turned in rows only", "[:, ::-1, ::-1].transpose", "[:, ::-1].transpose"),
+        ("weight gradient transposed", "transpose(1, 2, 0, 3)", "transpose(2, 1, 0, 3)"),
+        ("input gradient with the unturned kernel", "self.W[::-1, ::-1].swapaxes", "self.W.swapaxes"),
+        ("accumulate ignored", "        if accumulate:", "        if True:"),
+    ),
+    *several(
+        "convnet.py",
+        ("rows and columns of blocks exchanged", "transpose(1, 3, 0, 2, 4).reshape(height // 2, width // 2", "transpose(3, 1, 0, 2, 4).reshape(height // 2, width // 2"),
+        ("positions in ascending order", "order: Indices = ascending[np.searchsorted(idx, small, sorter=ascending)]", "order: Indices = np.searchsorted(np.sort(idx), small)"),
+        ("any index set folds", "if small.size == 0 or not", "if small.size == 0 and not"),
+        ("thetas interleaved", "order_b[:, :, None] + len(idx_b) * np.arange(self.thetas_per_feature)[:, None]", "self.thetas_per_feature * order_b[:, :, None] + np.arange(self.thetas_per_feature)[:, None]"),
+        ("unfolded with the order itself", "np.argsort(order, axis=None)", "order.ravel()"),
+        ("activation gradient skipped", "dh = self.activation.backward(layer.backward(dh, h, accumulate), h)", "dh = layer.backward(dh, h, accumulate)"),
+        ("accumulate ignored in the last layers", "layer.backward(dh, h, accumulate)", "layer.backward(dh, h)"),
+        ("accumulate ignored in the first layer", "cache.inputs[0], accumulate)", "cache.inputs[0])"),
+        ("context gradient averaged", "da = dh.sum(axis=(1, 2))", "da = dh.mean(axis=(1, 2))"),
+        ("context weights assigned", "self.dW_context += cache", "self.dW_context = cache"),
+        ("context input gradient missing", "[dx_a, da @ self.W_context.T]", "[dx_a, 0 * da @ self.W_context.T]"),
+        ("context ignored", "y += (cache.context", "y += 0 * (cache.context"),
+        ("He without the factor 2", "np.sqrt(2 / n_in)", "np.sqrt(1 / n_in)"),
+        ("context not counted as inputs", "9 * c_in + (self.context_dim if k == 0 else 0)", "9 * c_in + (self.context_dim if k < 0 else 0)"),
+        ("output scale on every layer", "W *= self.output_scale if k == len(channels) else 1", "W *= self.output_scale"),
+        ("orders not counted", " + kept + thetas * others)", ")"),
     ),
     *several(
         "activations.py",
@@ -176,18 +209,37 @@ MUTANTS = [
     ),
     *several(
         "dequantize.py",
-        ("noise of half a bin", "x += pixels", "x *= 0.5\n    x += pixels"),
+        ("noise of half a bin", "x += levels", "x *= 0.5\n    x += levels"),
         ("divided by 255", "BIN_WIDTH = 1 / 256", "BIN_WIDTH = 1 / 255"),
-        ("variance of the noise forgotten", "(variance + 1 / 12)", "variance"),
     ),
     *several(
         "training_loop.py",
         ("best weights not kept", "            bar.close()\n        self._keep_best()\n", "            bar.close()\n"),
-        ("the same order each epoch", "state.order = state.rng.permutation(len(self.x))", "state.order = np.random.default_rng(0).permutation(len(self.x))"),
+        ("the same order each epoch", "state.order = state.rng.permutation(len(self.data))", "state.order = np.random.default_rng(0).permutation(len(self.data))"),
         ("divergence not seen", "if nll > state.first_nll + EXPLODED * self.flow.dim:", "if False:"),
-        ("last batch dropped", "if self.state.position == len(self.x) or", "if self.state.position > len(self.x) - self.plan.batch_size or"),
-        ("the same noise each time", "self._prepared(self.x[rows], state.rng)", "self._prepared(self.x[rows], np.random.default_rng(0))"),
+        ("last batch dropped", "if self.state.position == len(self.data) or", "if self.state.position > len(self.data) - self.plan.batch_size or"),
+        ("the same noise each time", "self.data.rows(rows).dequantized(state.rng, self.flow.dtype)", "self.data.rows(rows).dequantized(np.random.default_rng(0), self.flow.dtype)"),
         ("validation with the raw weights", "values[:] = self._weights()", "pass"),
+    ),
+    *several(
+        "training_data.py",
+        ("context of other samples", "None if self.context is None else self.context[rows]", "None if self.context is None else self.context[: len(self.x[rows])]"),
+        ("a resumed run may change the context", "for array in (self.x, self.context) if array is not None", "for array in (self.x,)"),
+    ),
+    *several(
+        "bijectors/partition.py",
+        ("the conditioner does not see the context", "np.concatenate([x_a, x[:, self.dim :]], axis=1)", "np.concatenate([x_a, 0 * x[:, self.dim :]], axis=1)"),
+        ("the context is lost", "x[:, self.dim :] = x_a[:, kept:]", "x[:, self.dim :] = 0"),
+    ),
+    *several(
+        "flow.py",
+        ("the context is scored by the prior", "z = z[:, : self.dim]  # (N, D)", "pass"),
+        ("a changed context goes unseen", "if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):", "if False:"),
+    ),
+    *several(
+        "bijectors/with_context.py",
+        ("no gradient through the context", "self.bijector.backward(dlatents, dlog_det, cache, accumulate), dcontext]", "self.bijector.backward(dlatents, dlog_det, cache, accumulate), 0 * dcontext]"),
+        ("no inverse gradient through the context", "np.concatenate([dz, dcontext], axis=1)", "np.concatenate([dz, 0 * dcontext], axis=1)"),
     ),
     *several(
         "training_state.py",

@@ -13,12 +13,23 @@ from nice_np import (
     Logit,
     MultiplicativeCoupling,
     Partition,
+    PCAWhitening,
     Permutation,
+    Rescale,
     Standardize,
     StandardLogistic,
     StandardNormal,
     WithContext,
+    ZCAWhitening,
 )
+
+
+def draw(layer, rng, shape, pass_="forward"):
+    """Inputs of a pass: normal, or for forward of a layer with bounds uniform well inside them."""
+    low, high = layer.interval
+    if pass_ == "inverse" or not np.isfinite(high - low):
+        return rng.normal(size=shape)
+    return rng.uniform(low + 0.05 * (high - low), high - 0.05 * (high - low), size=shape)
 
 
 def shaken(module, rng, size=0.4):
@@ -45,6 +56,11 @@ def coupling(law, partition, rng, hidden=(6,), activation="relu", **settings):
     n_out = law.thetas_per_feature * len(partition.idx_b)
     n_in = len(partition.idx_a) + partition.context_dim
     return law(partition, mlp((n_in, *hidden, n_out), rng, activation), **settings)
+
+
+def whitening(kind, rng):
+    components, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    return kind(rng.normal(size=5), components, np.exp(rng.normal(size=5)))
 
 
 def chain(rng):
@@ -91,6 +107,9 @@ BIJECTORS = {
     ),
     "DiagonalScaling": lambda rng: shaken(DiagonalScaling(5), rng),
     "Standardize": lambda rng: Standardize(rng.normal(size=5), np.exp(rng.normal(size=5))),
+    "ZCAWhitening": lambda rng: whitening(ZCAWhitening, rng),
+    "PCAWhitening": lambda rng: whitening(PCAWhitening, rng),
+    "Rescale": lambda rng: Rescale(5, -3.0, -0.5),
     "Logit": lambda rng: Logit(5, alpha=0.05),
     "Permutation-tile": lambda rng: Permutation.tile(5),
     "Permutation-reversal": lambda rng: Permutation.reversal(5),

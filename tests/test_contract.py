@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
-from registry import BIJECTORS, CONDITIONERS, PRIORS
+from registry import BIJECTORS, CONDITIONERS, PRIORS, draw
 
 import nice_np
 from nice_np import Bijector, Module, Prior, check_gradients
@@ -20,14 +20,6 @@ def jacobian(function, x, eps=1e-5):
     """(D, D) matrix of d function(x)_i / dx_j for one point x (D,), by central differences."""
     columns = [(function(x + eps * e)[0] - function(x - eps * e)[0]) / (2 * eps) for e in np.eye(x.shape[1])]
     return np.stack(columns, axis=1)
-
-
-def draw(layer, rng, shape, pass_="forward"):
-    """Inputs of a pass: normal, or for forward of a layer with bounds uniform well inside them."""
-    low, high = layer.interval
-    if pass_ == "inverse" or not np.isfinite(high - low):
-        return rng.normal(size=shape)
-    return rng.uniform(low + 0.05 * (high - low), high - 0.05 * (high - low), size=shape)
 
 
 @bijectors

@@ -80,8 +80,8 @@ def test_unknown_split(method):
         ({"test_labels": np.arange(4)}, r"expected test_labels of shape \(3,\), got \(4,\)"),
         ({"train_labels": np.zeros(5)}, "train_labels must be integers"),
         ({"image_shape": (2, 4)}, "2 x 4 pixels does not have 6 features"),
-        ({"image_shape": 6}, r"image_shape must be \(height, width\)"),
-        ({"image_shape": (-2, -3)}, "height"),
+        ({"image_shape": 6}, "image_shape must be a sequence of whole numbers"),
+        ({"image_shape": (-2, -3)}, "every entry of image_shape must be >= 1, got -2"),
         ({"bin_width": 0.0}, "bin_width"),
         ({"bin_width": float("nan")}, "bin_width"),
     ],
@@ -93,7 +93,7 @@ def test_parts_that_do_not_belong_together(changes, message):
 
 
 def test_names_are_complete():
-    assert datasets.names() == ("mnist-small", "mnist", *TOY_NAMES)
+    assert datasets.names() == ("mnist-small", "mnist", "cifar10", "svhn", "tfd", "faces", *TOY_NAMES)
 
 
 @pytest.mark.parametrize("name", TOY_NAMES)

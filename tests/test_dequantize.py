@@ -1,4 +1,4 @@
-"""Dequantisation: the noise fills the bin, and nothing but uint8 is taken."""
+"""Dequantisation: the noise fills the bin; levels come as uint8, or divided by 255."""
 
 import numpy as np
 import pytest
@@ -32,8 +32,27 @@ def test_the_noise_comes_from_the_generator():
     assert not np.array_equal(dequantize(pixels, generator), dequantize(pixels, generator))
 
 
-@pytest.mark.parametrize("pixels", [np.zeros(3), np.zeros(3, np.int64), np.zeros(3, bool)])
-def test_only_uint8(pixels):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_are_levels_over_255(dtype, rng):
+    pixels = np.repeat(np.arange(256, dtype=np.uint8)[None], 50, axis=0)
+    divided = pixels.astype(dtype) / dtype(255)
+    assert divided.dtype == dtype
+    x, expected = dequantize(divided, 3, dtype), dequantize(pixels, 3, dtype)
+    assert x.dtype == dtype
+    np.testing.assert_allclose(x, expected, rtol=0, atol=np.finfo(dtype).eps)
+    assert dequantize(np.full(1000, 0.5), rng).min() >= 127.5 / 256  # between levels as well: (255 x + u) / 256
+
+
+@pytest.mark.parametrize("value", [-1e-9, 1 + 1e-9, 255.0, np.nan])
+def test_floats_outside_the_interval(value):
+    pixels = np.full((2, 3), 0.5)
+    pixels[1, 2] = value
+    with pytest.raises(NiceValueError, match=r"pixels\[1, 2\] = \S+ is not in \[0, 1\]"):
+        dequantize(pixels, 0)
+
+
+@pytest.mark.parametrize("pixels", [np.zeros(3, np.int64), np.zeros(3, bool)])
+def test_no_other_integers(pixels):
     with pytest.raises(NiceTypeError, match="must be uint8"):
         dequantize(pixels, 0)
 

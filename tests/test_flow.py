@@ -181,7 +181,7 @@ def test_bits_per_dim():
 def test_round_trip_of_additive_flows_at_any_depth(depth, dtype, scale, rng):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer than three couplings
-        model = nice(9, couplings=depth, hidden=(16, 16), standardize=False, dtype=dtype, rng=0)
+        model = nice(9, couplings=depth, hidden=(16, 16), preprocess=(), dtype=dtype, rng=0)
     shaken(model, rng, 0.2)
     x = (scale * rng.normal(size=(20, 9))).astype(dtype)
     before_scaling = x

@@ -10,6 +10,7 @@ import pytest
 
 from nice_np import datasets
 from nice_np.datasets import load_digits, load_mnist, mnist
+from nice_np.datasets.files import ENVIRONMENT_VARIABLE
 from nice_np.datasets.idx import to_idx_bytes
 from nice_np.errors import DatasetError, NiceTypeError
 
@@ -29,7 +30,7 @@ def no_environment_and_no_network(monkeypatch, tmp_path):
     def no_network(*args, **kwargs):
         raise requests.ConnectionError("the tests have no network")
 
-    monkeypatch.delenv(mnist.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     monkeypatch.setattr("nice_np.datasets.download.PAUSE", 0.0)
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.setattr(requests.Session, "send", no_network)
@@ -151,7 +152,7 @@ def test_environment_variable_and_unzipped_files(monkeypatch, tmp_path):
                 shutil.copyfileobj(source, target)
         else:
             shutil.copy(archive.with_suffix(""), tmp_path / file.name)
-    monkeypatch.setenv(mnist.ENVIRONMENT_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path))
     assert load_mnist().n_train == 50_000
 
 
@@ -162,15 +163,15 @@ def test_files_not_there(monkeypatch, tmp_path, through, exists):
     if exists:
         folder.mkdir()
     if through == "environment":
-        monkeypatch.setenv(mnist.ENVIRONMENT_VARIABLE, str(folder))
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(folder))
     with pytest.raises(DatasetError, match=r"no train-images-idx3-ubyte\.gz") as caught:
         load_mnist(folder if through == "argument" else None)
-    for part in (str(folder), str(folder / "mnist"), mnist.ENVIRONMENT_VARIABLE):
+    for part in (str(folder), str(folder / "mnist"), ENVIRONMENT_VARIABLE):
         assert part in str(caught.value)
 
 
 def test_argument_comes_before_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv(mnist.ENVIRONMENT_VARIABLE, str(tmp_path / "environment"))
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "environment"))
     with pytest.raises(DatasetError) as caught:
         load_mnist(tmp_path / "argument")
     assert "environment" not in str(caught.value).replace(str(tmp_path / "argument"), "")

@@ -23,7 +23,7 @@ from nice_np.training import start_from_data
 
 
 def test_nice_is_the_papers_mnist_model():
-    flow = nice(784, standardize=False, rng=0)
+    flow = nice(784, preprocess=(), rng=0)
     *couplings, scaling = flow.bijector.layers
     assert len(couplings) == 4
     assert isinstance(flow.prior, StandardLogistic)
@@ -40,9 +40,9 @@ def test_nice_is_the_papers_mnist_model():
 
 def test_flows_start_near_the_identity(rng):
     x = rng.normal(size=(20, 6))
-    flow = nice(6, hidden=(50,), standardize=False, dtype=np.float64, rng=0)
+    flow = nice(6, hidden=(50,), preprocess=(), dtype=np.float64, rng=0)
     assert 0 < np.abs(flow.encode(x) - x).max() < 0.2
-    flow = nice(6, hidden=(50,), standardize=False, init="uniform", dtype=np.float64, rng=0)
+    flow = nice(6, hidden=(50,), preprocess=(), init="uniform", dtype=np.float64, rng=0)
     assert 0 < np.abs(flow.encode(x) - x).max() < 0.2
 
 
@@ -76,7 +76,7 @@ def test_why_three(couplings, rng):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        flow = nice(4, couplings=couplings, hidden=(20,), activation="tanh", standardize=False, dtype=np.float64, rng=0)
+        flow = nice(4, couplings=couplings, hidden=(20,), activation="tanh", preprocess=(), dtype=np.float64, rng=0)
     flow.params.values[:] = rng.normal(0, 0.5, len(flow.params))
     x = rng.normal(size=(1, 4))
     jacobian = np.stack([(flow.encode(x + 1e-4 * e) - flow.encode(x - 1e-4 * e))[0] for e in np.eye(4)])
@@ -139,10 +139,10 @@ def test_unknown_scale():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("standardize", [False, True])
-def test_round_trip_of_the_papers_model_in_float32(standardize, rng):
+@pytest.mark.parametrize("preprocess", [(), ("standardize",)], ids=str)
+def test_round_trip_of_the_papers_model_in_float32(preprocess, rng):
     digits = load_digits()
-    flow = nice(784, standardize=standardize, rng=0)
+    flow = nice(784, preprocess=preprocess, rng=0)
     start_from_data(flow, digits.train)
     flow.params.values[:] += rng.normal(0, 0.002, len(flow.params)).astype(np.float32)
     x = dequantize(digits.test[:1000], rng, np.float32)
@@ -153,6 +153,6 @@ def test_round_trip_of_the_papers_model_in_float32(standardize, rng):
 
 @pytest.mark.slow
 def test_directional_gradients_at_the_papers_size(rng):
-    flow = nice(784, standardize=False, dtype=np.float64, rng=0)
+    flow = nice(784, preprocess=(), dtype=np.float64, rng=0)
     flow.params.values[:] += rng.normal(0, 0.01, len(flow.params))
     check_gradients(flow, rng.random((2, 784)), max_coordinates=20, rng=0).raise_if_failed()

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from registry import BIJECTORS
+from registry import BIJECTORS, draw
 
 from nice_np import MLP, Chain, DiagonalScaling, FlatParameters, Flow, Module, NiceTypeError, NiceValueError, nice
 
@@ -173,7 +173,7 @@ def test_mixed_dtypes_are_refused():
 @pytest.mark.parametrize("name", BIJECTORS)
 def test_every_bijector_survives_packing(name, rng):
     layer = BIJECTORS[name](rng)
-    x = rng.normal(size=(3, layer.dim))
+    x = draw(layer, rng, (3, layer.dim))
     expected = layer.forward(x)[0]
     flow = Flow("normal", layer)
     np.testing.assert_array_equal(flow.encode(x), expected)

@@ -196,7 +196,7 @@ def test_a_second_signal_stops_at_once(start, signum, code, tmp_path):
     hang = """
 import os, signal, time
 from nice_np import Flow
-def forever(self, x):
+def forever(self, x, context=None):
     os.kill(os.getpid(), signal.SIGINT)
     os.write(1, b"noted")
     time.sleep(1000)

@@ -70,23 +70,24 @@ def test_same_seed_same_run(pixels):
     assert not np.array_equal(other.params.values, flows[0].params.values)
 
 
-def batches_of(run, monkeypatch):
-    """The dequantised batches that `run` trains on."""
-    from nice_np import training_loop
+def batches_of(pixels, epochs, monkeypatch):
+    """The dequantised batches of a training, each with all the pixels."""
+    from nice_np import training_data
 
-    seen = []
+    flow, seen = small(6), []
+    start_from_data(flow, np.arange(0, 240, 20, dtype=np.uint8).reshape(2, 6))  # it looks at the data, too
 
     def spy(x, rng, dtype):
         seen.append(dequantize(x, rng, dtype))
         return seen[-1]
 
-    monkeypatch.setattr(training_loop, "dequantize", spy)
-    run()
+    monkeypatch.setattr(training_data, "dequantize", spy)
+    fit(flow, pixels, epochs=epochs, **QUIET)
     return seen
 
 
 def test_noise_is_fresh_each_time(pixels, monkeypatch):
-    first, second, third = batches_of(lambda: fit(small(6), pixels[:1], epochs=3, **QUIET), monkeypatch)
+    first, second, third = batches_of(pixels[:1], 3, monkeypatch)
     for batch in (first, second, third):
         np.testing.assert_array_equal(np.floor(batch * 256), pixels[:1])
     assert not np.allclose(first, second, atol=1e-6)
@@ -94,7 +95,7 @@ def test_noise_is_fresh_each_time(pixels, monkeypatch):
 
 
 def test_the_order_is_fresh_each_epoch(pixels, monkeypatch):
-    first, second = batches_of(lambda: fit(small(6), pixels[:20], epochs=2, **QUIET), monkeypatch)
+    first, second = batches_of(pixels[:20], 2, monkeypatch)
     first, second = np.floor(first * 256), np.floor(second * 256)
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
@@ -103,7 +104,7 @@ def test_the_order_is_fresh_each_epoch(pixels, monkeypatch):
 def test_each_sample_is_seen_once_an_epoch(points, monkeypatch):
     flow, rows = small(), []
     original = flow.nll_and_grad
-    monkeypatch.setattr(Flow, "nll_and_grad", lambda self, x: rows.append(len(x)) or original(x))
+    monkeypatch.setattr(Flow, "nll_and_grad", lambda self, x, context: rows.append(len(x)) or original(x, context))
     fit(flow, points[:90], epochs=2, **{**QUIET, "batch_size": 40})
     assert rows == [40, 40, 10, 40, 40, 10]
 
@@ -240,7 +241,7 @@ def test_a_constant_feature_is_reported(points):
 
 
 def test_the_paper_setting_has_no_standardize(pixels):
-    flow = nice(6, hidden=(5,), standardize=False, rng=0)
+    flow = nice(6, hidden=(5,), preprocess=(), rng=0)
     fit(flow, pixels, epochs=1, **QUIET)
     assert not any(isinstance(layer, Standardize) for layer in flow.bijector.layers)
 

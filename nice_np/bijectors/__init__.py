@@ -9,8 +9,10 @@ from nice_np.bijectors.logit import Logit
 from nice_np.bijectors.multiplicative import MultiplicativeCoupling
 from nice_np.bijectors.partition import Partition, get_partition
 from nice_np.bijectors.permutation import Permutation
+from nice_np.bijectors.rescale import Rescale
 from nice_np.bijectors.scaling import DiagonalScaling
 from nice_np.bijectors.standardize import Standardize
+from nice_np.bijectors.whitening import PCAWhitening, Whitening, ZCAWhitening
 from nice_np.bijectors.with_context import WithContext
 
 __all__ = [
@@ -23,9 +25,13 @@ __all__ = [
     "Inverse",
     "Logit",
     "MultiplicativeCoupling",
+    "PCAWhitening",
     "Partition",
     "Permutation",
+    "Rescale",
     "Standardize",
+    "Whitening",
     "WithContext",
+    "ZCAWhitening",
     "get_partition",
 ]

@@ -1,6 +1,6 @@
 """How a coupling layer divides the features: idx_a is kept and conditions, idx_b is transformed.
 
-A context (the label of a digit, say) stands behind the features, and every coupling keeps it: x_a = [x_idx_a | context].
+A context (the label of a digit, say) stands behind the features, and every coupling keeps it, x_a = [x_idx_a | c].
 Then each conditioner sees it, no layer changes it, and its gradient is a part of the input's.
 """
 

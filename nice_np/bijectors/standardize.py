@@ -15,7 +15,7 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks, mean_of
-from nice_np.checks import Array, as_batch, as_dtype, as_int, as_real_array
+from nice_np.checks import Array, as_batch, as_constants, as_dtype, as_int
 from nice_np.errors import NiceOverflowError, NiceValueError
 
 
@@ -38,8 +38,8 @@ class Standardize(Bijector):
     """
 
     def __init__(self, mean: Any, std: Any, fitted: bool = True) -> None:
-        self.mean = self._vector(mean, "mean")  # (D,)
-        self.std = self._vector(std, "std")  # (D,)
+        self.mean = as_constants(mean, 1, "Standardize", "mean")  # (D,)
+        self.std = as_constants(std, 1, "Standardize", "std")  # (D,)
         if self.mean.shape != self.std.shape or self.mean.dtype != self.std.dtype:
             raise NiceValueError(
                 f"Standardize: mean {self.mean.shape} {self.mean.dtype} and std {self.std.shape} {self.std.dtype} "
@@ -59,7 +59,10 @@ class Standardize(Bijector):
     def set(self, mean: Any, std: Any) -> None:
         """Replace mean and std, each of shape (D,), keeping the dtype."""
         dtype = self.mean.dtype
-        new = Standardize(self._vector(mean, "mean").astype(dtype), self._vector(std, "std").astype(dtype))
+        new = Standardize(
+            as_constants(mean, 1, "Standardize", "mean").astype(dtype),
+            as_constants(std, 1, "Standardize", "std").astype(dtype),
+        )
         if new.dim != self.dim:
             raise NiceValueError(f"Standardize: expected mean and std of shape ({self.dim},), got ({new.dim},)")
         self.mean, self.std, self.fitted = new.mean, new.std, True
@@ -107,12 +110,3 @@ class Standardize(Bijector):
 
     def config(self) -> dict[str, Any]:
         return {"mean": self.mean, "std": self.std, "fitted": self.fitted}
-
-    @staticmethod
-    def _vector(values: Any, name: str) -> Array:
-        vector = as_real_array(values, "Standardize", name)
-        if vector.ndim != 1 or len(vector) == 0:
-            raise NiceValueError(f"Standardize: expected {name} of shape (D,), got {vector.shape}")
-        if not np.isfinite(vector).all():
-            raise NiceValueError(f"Standardize: {name} contains NaN or inf")
-        return vector.copy() if vector.dtype in (np.float32, np.float64) else vector.astype(np.float64)

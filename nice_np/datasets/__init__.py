@@ -1,4 +1,4 @@
-"""Data sets by name: handwritten digits and densities in the plane.
+"""Data sets by name: the images of the NICE paper, more faces, and densities in the plane.
 
 >>> from nice_np import datasets
 >>> datasets.load("two-moons")
@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Callable
 
 import numpy as np
 
 from nice_np.checks import as_choice, as_int
 from nice_np.datasets.base import Dataset
+from nice_np.datasets.cifar10 import load_cifar10
+from nice_np.datasets.faces import load_faces
 from nice_np.datasets.idx import read_idx
 from nice_np.datasets.mnist import load_digits, load_mnist
+from nice_np.datasets.svhn import load_svhn
+from nice_np.datasets.tfd import load_tfd
 from nice_np.datasets.toy import (
     TOYS,
     checkerboard,
@@ -37,8 +42,12 @@ __all__ = [
     "eight_gaussians",
     "grid",
     "load",
+    "load_cifar10",
     "load_digits",
+    "load_faces",
     "load_mnist",
+    "load_svhn",
+    "load_tfd",
     "load_toy",
     "names",
     "pinwheel",
@@ -50,6 +59,16 @@ __all__ = [
     "two_spirals",
 ]
 
+# Of each data set of images, how it is loaded, given `data_dir` and `progress`.
+IMAGES: dict[str, Callable[[str | os.PathLike[str] | None, bool], Dataset]] = {
+    "mnist-small": lambda data_dir, progress: load_digits(),
+    "mnist": lambda data_dir, progress: load_mnist(data_dir, progress=progress),
+    "cifar10": lambda data_dir, progress: load_cifar10(data_dir, progress=progress),
+    "svhn": lambda data_dir, progress: load_svhn(data_dir, progress=progress),
+    "tfd": lambda data_dir, progress: load_tfd(data_dir),
+    "faces": lambda data_dir, progress: load_faces(data_dir, progress=progress),
+}
+
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows.
@@ -60,10 +79,10 @@ def names() -> tuple[str, ...]:
 
     Examples
     --------
-    >>> names()[:3]
-    ('mnist-small', 'mnist', 'two-moons')
+    >>> names()[:6]
+    ('mnist-small', 'mnist', 'cifar10', 'svhn', 'tfd', 'faces')
     """
-    return ("mnist-small", "mnist", *TOYS)
+    return (*IMAGES, *TOYS)
 
 
 def load(
@@ -74,10 +93,10 @@ def load(
     Parameters
     ----------
     name : str
-        One of `names()`: "mnist-small" comes with the package, "mnist" is read from files or downloaded, the densities
-        in the plane are generated.
+        One of `names()`: "mnist-small" comes with the package; "mnist", "cifar10", "svhn" and "faces" are read from
+        files or downloaded; "tfd" is read from a file, fold 0; the densities in the plane are generated.
     data_dir : path, optional
-        Where the files of "mnist" are, see `load_mnist`; the others need none.
+        Where the files of the images are, see `load_mnist` and so on; the others need none.
     seed : int
         Generates the densities in the plane, see `load_toy`; images do not depend on it.
     progress : bool
@@ -103,10 +122,8 @@ def load(
     """
     if not isinstance(name, str):
         raise NiceTypeError(f"datasets.load: name must be a string, one of {', '.join(names())}; got {name!r}")
-    if name == "mnist-small":
-        return load_digits()
-    if name == "mnist":
-        return load_mnist(data_dir, progress=progress)
+    if name in IMAGES:
+        return IMAGES[name](data_dir, progress)
     if name in TOYS:
         return load_toy(name, seed=seed)
     nearest = difflib.get_close_matches(name.lower().replace("_", "-"), names(), n=1)

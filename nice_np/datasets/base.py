@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import as_choice, as_float, as_int, as_real_array
+from nice_np.checks import as_choice, as_float, as_real_array, as_sizes
 from nice_np.errors import NiceTypeError, NiceValueError
 
 SPLITS = ("train", "validation", "test")
@@ -29,8 +31,9 @@ class Dataset:
         Images as flattened rows of uint8 in 0..255, not yet dequantised; points of the plane as float64.
     train_labels, validation_labels, test_labels : ndarray of int, shape (N,), or None
         The class of each sample, where there are classes.
-    image_shape : (height, width) or None
-        How to fold a row into a picture: ``row.reshape(image_shape)``.
+    image_shape : (height, width), (channels, height, width) or None
+        How to fold a row into a picture: ``row.reshape(image_shape)``.  A colour image is one plane after the other,
+        red, green, blue, as in the files of CIFAR-10.
     bin_width : float
         The width of one grey level in the coordinates that a flow sees: 1/256 for 8-bit images rescaled to [0, 1], 1.0
         for continuous data.  It is the unit of bits per dimension: (nll / D - log(bin_width)) / log(2).
@@ -57,7 +60,7 @@ class Dataset:
     train_labels: Labels | None = None
     validation_labels: Labels | None = None
     test_labels: Labels | None = None
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[int, ...] | None = None
     bin_width: float = 1.0
     source: str = ""
 
@@ -88,13 +91,15 @@ class Dataset:
             )
         object.__setattr__(self, f"{name}_labels", labels)
 
-    def _check_image_shape(self, owner: str, image_shape: tuple[int, int]) -> None:
-        try:
-            height, width = image_shape
-        except (TypeError, ValueError):
-            raise NiceValueError(f"{owner}: image_shape must be (height, width), got {image_shape!r}") from None
-        if as_int(height, owner, "height", 1) * as_int(width, owner, "width", 1) != self.dim:
-            raise NiceValueError(f"{owner}: an image of {height} x {width} pixels does not have {self.dim} features")
+    def _check_image_shape(self, owner: str, image_shape: tuple[int, ...]) -> None:
+        sides = as_sizes(image_shape, owner, "image_shape")
+        if len(sides) not in (2, 3):
+            raise NiceValueError(
+                f"{owner}: image_shape must be (height, width) or (channels, height, width), got {image_shape!r}"
+            )
+        if math.prod(sides) != self.dim:
+            raise NiceValueError(f"{owner}: an image of {_times(sides)} pixels does not have {self.dim} features")
+        object.__setattr__(self, "image_shape", sides)
 
     @property
     def dim(self) -> int:
@@ -144,7 +149,11 @@ class Dataset:
         sizes = " + ".join(f"{len(self.split(name))} {name}" for name in SPLITS)
         parts = [repr(self.name), sizes, f"dim={self.dim}", str(self.train.dtype)]
         if self.image_shape is not None:
-            parts.append(f"{self.image_shape[0]} x {self.image_shape[1]} images")
+            parts.append(f"{_times(self.image_shape)} images")
         if self.train_labels is not None:
             parts.append("labels")
         return f"Dataset({', '.join(parts)})"
+
+
+def _times(sides: Iterable[int]) -> str:
+    return " x ".join(map(str, sides))

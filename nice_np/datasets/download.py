@@ -40,12 +40,15 @@ class RemoteFile:
         The SHA-256 of its content, 64 hexadecimal digits.
     size : int
         Its size in bytes; a download is cut off beyond it.
+    size_is_exact : bool
+        Whether `size` is the size itself, or only an upper limit where the size is not known.
     """
 
     name: str
     urls: Sequence[str]
     sha256: str
     size: int
+    size_is_exact: bool = True
 
 
 class _Unavailable(Exception):
@@ -204,7 +207,8 @@ def _copy(
         if progress:
             from tqdm import tqdm
 
-            bar = stack.enter_context(tqdm(total=remote.size, unit="B", unit_scale=True, desc=remote.name))
+            total = remote.size if remote.size_is_exact else None
+            bar = stack.enter_context(tqdm(total=total, unit="B", unit_scale=True, desc=remote.name))
         # read1 returns what has arrived; read would wait until a server that drips byte by byte has filled the chunk.
         while chunk := response.raw.read1(CHUNK):
             received += len(chunk)
@@ -215,5 +219,5 @@ def _copy(
             write(chunk)
             if bar is not None:
                 bar.update(len(chunk))
-    if received < remote.size:
+    if remote.size_is_exact and received < remote.size:
         raise _TryAgain(f"the connection was cut after {received} of {remote.size} bytes")

@@ -16,7 +16,6 @@ import gzip
 import math
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -24,6 +23,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.datasets.files import open_file
 from nice_np.errors import DatasetError, NiceTypeError, NiceValueError
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest MNIST file holds 47 MB
@@ -66,18 +66,9 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         path = Path(path)
     except TypeError:
         raise NiceTypeError(f"read_idx: path must be a path, got {path!r}") from None
-    try:
-        with _open(path) as stream:
-            shape = _read_header(stream, path)
-            return _read_elements(stream, shape, path)
-    except EOFError:
-        raise DatasetError(f"{path}: the gzip stream is truncated; fetch the file again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(f"{path}: the gzip stream is damaged ({error}); fetch the file again") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    with open_file(path, "an IDX file") as file, _uncompressed(file) as stream:
+        shape = _read_header(stream, path)
+        return _read_elements(stream, shape, path)
 
 
 def to_idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
@@ -110,20 +101,15 @@ def to_idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
-    """The uncompressed content of a plain or gzipped file, as a stream."""
-    if not path.exists():
-        raise DatasetError(f"{path}: no such file")
-    if not path.is_file():  # opening a pipe or a device could wait for ever
-        raise DatasetError(f"{path}: expected an IDX file, found {'a folder' if path.is_dir() else 'a special file'}")
-    with path.open("rb") as file:
-        is_gzip = file.read(2) == GZIP_MAGIC
-        file.seek(0)
-        if is_gzip:
-            with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-                yield stream  # type: ignore[misc]  # GzipFile has every method of IO[bytes] that is used here
-        else:
-            yield file
+def _uncompressed(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The content of a plain or gzipped file, as a stream."""
+    is_gzip = file.read(2) == GZIP_MAGIC
+    file.seek(0)
+    if is_gzip:
+        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+            yield stream  # type: ignore[misc]  # GzipFile has every method of IO[bytes] that is used here
+    else:
+        yield file
 
 
 def _read_header(stream: IO[bytes], path: Path) -> tuple[int, ...]:

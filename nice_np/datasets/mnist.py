@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import as_path
 from nice_np.datasets.base import SPLITS, Dataset
-from nice_np.datasets.download import RemoteFile, fetch
+from nice_np.datasets.download import RemoteFile
+from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder
 from nice_np.datasets.idx import read_idx, to_idx_bytes
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import DatasetError
 
-ENVIRONMENT_VARIABLE = "NICE_NP_DATA"
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 IMAGE_SHAPE = (28, 28)
 N_VALIDATION = 10_000
@@ -96,7 +95,7 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None, *, progress: bool
     NiceTypeError
         If `data_dir` is not a path.
     """
-    folder = _given_folder(data_dir)
+    folder = given_folder(data_dir, "load_mnist")
     train_images = _load_file(TRAIN_IMAGES, folder, progress).reshape(-1, 784)  # (60000, 784)
     train_labels = _load_file(TRAIN_LABELS, folder, progress)  # (60000,)
     test_images = _load_file(TEST_IMAGES, folder, progress).reshape(-1, 784)  # (10000, 784)
@@ -146,45 +145,18 @@ def load_digits() -> Dataset:
     return Dataset(name="mnist-small", image_shape=IMAGE_SHAPE, bin_width=BIN_WIDTH, source=SOURCE, **arrays)
 
 
-def _given_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
-    """The folder that the caller or the environment gives, or None."""
-    if data_dir is None:
-        from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
-        return Path(from_environment) if from_environment else None
-    return as_path(data_dir, "load_mnist", "data_dir")
-
-
 def _load_file(file: _File, folder: Path | None, progress: bool) -> npt.NDArray[np.uint8]:
-    path = _download(file, progress) if folder is None else _find(file, folder)
+    name = f"{file.name}.gz"
+    if folder is None:
+        remote = RemoteFile(name, tuple(mirror + name for mirror in MIRRORS), file.sha256, file.size)
+        hint = '; the part of MNIST called "mnist-small" needs no download'
+        path = cached(remote, "mnist", progress=progress, hint=hint)
+    else:
+        cure = f"put the four MNIST files there, or {TO_DOWNLOAD}"
+        path = find((name, file.name), folder, ("mnist",), cure)
     array = read_idx(path)
     _check_identity(array, file, path)
     return array
-
-
-def _find(file: _File, folder: Path) -> Path:
-    names = (f"{file.name}.gz", file.name)
-    places = (folder, folder / "mnist")
-    for path in (place / name for place in places for name in names):
-        if path.exists():
-            return path
-    raise DatasetError(
-        f"no {names[0]} (or {names[1]}) in {places[0]} or {places[1]}; put the four MNIST files there, or give no "
-        f"data_dir and unset {ENVIRONMENT_VARIABLE} to download them"
-    )
-
-
-def _download(file: _File, progress: bool) -> Path:
-    import pooch
-
-    name = f"{file.name}.gz"
-    remote = RemoteFile(name, tuple(mirror + name for mirror in MIRRORS), file.sha256, file.size)
-    try:
-        return fetch(remote, Path(pooch.os_cache("nice_np")) / "mnist", progress=progress)
-    except DatasetError as error:
-        raise DatasetError(
-            f"{error}; where the files are on a disk already, name their folder by data_dir or {ENVIRONMENT_VARIABLE}; "
-            'the part of MNIST called "mnist-small" needs no download'
-        ) from None
 
 
 def _check_identity(array: npt.NDArray[np.uint8], file: _File, path: Path) -> None:

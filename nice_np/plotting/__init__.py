@@ -6,7 +6,11 @@ nothing stays open), and returns the Axes.  Wrong arguments raise NiceValueError
 
 from nice_np.plotting.curves import spectrum, training_curve, training_curves
 from nice_np.plotting.grids import image_grid, label_grid, reconstructions
+from nice_np.plotting.latents import interpolation
+from nice_np.plotting.likelihood import likelihood_histogram
+from nice_np.plotting.neighbours import nearest, nearest_neighbours
 from nice_np.plotting.plane import bent_grid, density
+from nice_np.plotting.rows import sample_rows
 from nice_np.plotting.style import DPI, save
 
 __all__ = [
@@ -14,8 +18,13 @@ __all__ = [
     "bent_grid",
     "density",
     "image_grid",
+    "interpolation",
     "label_grid",
+    "likelihood_histogram",
+    "nearest",
+    "nearest_neighbours",
     "reconstructions",
+    "sample_rows",
     "save",
     "spectrum",
     "training_curve",

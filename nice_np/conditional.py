@@ -1,0 +1,87 @@
+"""Class-conditional flows: one density for each label, and labels by Bayes' rule.
+
+    p(k | x) = p(x | k) p(k) / sum_j p(x | j) p(j)
+
+The label goes in as a context, one number a class (Dinh et al. 2014 train without labels; a label makes a flow a
+generative classifier: nobody trained it to tell digits apart, it only knows how likely each would be).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array, as_int, as_real_array
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.flow import Flow
+
+
+def one_hot(labels: npt.ArrayLike, classes: int, dtype: npt.DTypeLike = np.float32) -> Array:
+    """Labels 0 .. classes-1 as rows with a single 1: (N,) -> (N, classes).
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If the labels are not N whole numbers within 0 .. classes-1.
+
+    Examples
+    --------
+    >>> one_hot([2, 0], 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    classes = as_int(classes, "one_hot", "classes", 1)
+    labels = as_real_array(labels, "one_hot", "labels")
+    if labels.size and labels.dtype.kind not in "iu":
+        raise NiceTypeError(f"one_hot: labels must be whole numbers, got dtype {labels.dtype}")
+    if labels.ndim != 1:
+        raise NiceValueError(f"one_hot: expected labels of shape (N,), got {labels.shape}")
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise NiceValueError(f"one_hot: labels must lie in 0 .. {classes - 1}, got {labels.min()} .. {labels.max()}")
+    rows: Array = np.eye(classes, dtype=dtype)[labels.astype(np.intp)]
+    return rows
+
+
+def log_prob_by_label(flow: Flow, x: npt.ArrayLike) -> Array:
+    """log p(x | k) for every label k, in nats: (N, D) -> (N, C).
+
+    Parameters
+    ----------
+    flow : Flow
+        With ``context_dim`` C > 0, trained with one-hot labels as its context.
+    x : array_like, shape (N, D)
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If the flow takes no context, or as `Flow.log_prob` does.
+    """
+    if not isinstance(flow, Flow):
+        raise NiceTypeError(f"log_prob_by_label: expected a Flow, got {flow!r}")
+    if flow.context_dim == 0:
+        raise NiceValueError("log_prob_by_label: this flow takes no context, so it knows no labels")
+    return np.stack([flow.log_prob(x, label) for label in np.eye(flow.context_dim)], axis=1)
+
+
+def classify(flow: Flow, x: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """The most probable label of each row, all labels being equally frequent: (N, D) -> (N,); raises as above."""
+    labels: npt.NDArray[np.intp] = log_prob_by_label(flow, x).argmax(axis=1)
+    return labels
+
+
+def marginal_log_prob(by_label: Array) -> Array:
+    """log p(x) = log (1/C) sum_k p(x | k), all labels being equally frequent.
+
+    Parameters
+    ----------
+    by_label : ndarray, shape (N, C)
+        From `log_prob_by_label`.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        In nats, a likelihood without labels: it can be compared with that of an unconditional flow.
+    """
+    total: Array = np.logaddexp.reduce(by_label, axis=1)  # log sum_k p(x | k), without overflow
+    total -= np.log(by_label.shape[1])
+    return total

@@ -1,0 +1,128 @@
+"""The figures of a finished run: which are drawn for which data, and into which files."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nice_np.bijectors import DiagonalScaling
+from nice_np.checks import Array
+from nice_np.datasets.base import Dataset, Samples
+from nice_np.errors import NiceOverflowError
+from nice_np.flow import Flow
+from nice_np.history import History
+from nice_np.runs import NOISE_SEED, as_density_input, replacing
+
+PAIRS = 5  # rows of an interpolation
+SCORED = 500  # images of each kind whose likelihood is drawn
+LOOKED_UP = 6  # samples whose neighbours are shown
+
+
+def draw(flow: Flow, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
+    """Draw what suits the data and write it into `folder`.
+
+    Parameters
+    ----------
+    flow : Flow
+    dataset : Dataset
+    history : History
+    folder : path
+        It exists; files in it are replaced.
+    seed : int
+        Of the samples.
+
+    Returns
+    -------
+    list of Path
+        One a figure, each named as in `runs.FIGURES`.
+    """
+    from nice_np import plotting
+
+    figures: dict[str, Any] = {"training_curve": plotting.training_curve(history)}
+    figures.update(_of_plane(flow, seed) if dataset.image_shape is None else _of_images(flow, dataset, seed))
+    if any(isinstance(layer, DiagonalScaling) for layer in flow.layers):
+        figures["spectrum"] = plotting.spectrum(flow)
+    paths = {name: folder / f"{name}.png" for name in figures}
+    for name, path in paths.items():
+        with replacing(path) as temporary:
+            plotting.save(figures[name], temporary)
+    return list(paths.values())
+
+
+def _of_plane(flow: Flow, seed: int) -> dict[str, Any]:
+    from nice_np import plotting
+
+    return {
+        "density": plotting.density(flow, samples=flow.sample(500, rng=seed)),
+        "bent_grid": plotting.bent_grid(flow)[0].figure,
+    }
+
+
+def _of_images(flow: Flow, dataset: Dataset, seed: int) -> dict[str, Any]:
+    from nice_np import plotting
+
+    shape = dataset.image_shape
+    samples = flow.sample(100, rng=seed)
+    real = as_density_input(dataset.test[: 2 * PAIRS], NOISE_SEED, flow.dtype)
+    return {
+        "samples": plotting.image_grid(samples, shape, title="samples from the model"),
+        "reconstructions": plotting.reconstructions(real, flow.decode(flow.encode(real)), shape),
+        "interpolation": plotting.interpolation(flow, real[: len(real) // 2 * 2], image_shape=shape),
+        "likelihoods": plotting.likelihood_histogram(likelihoods(flow, dataset)),
+        "nearest_neighbours": _neighbours(samples, dataset),
+    }
+
+
+def _neighbours(samples: Array, dataset: Dataset) -> Any:
+    from nice_np import plotting
+
+    medians = [np.median(plotting.nearest(x, dataset.train, 1)[1]) for x in (samples, dataset.test[: len(samples)])]
+    title = (
+        "samples (framed), the training images nearest to them, and the distance\n"
+        "median distance to the nearest: samples {:.3g}, test images {:.3g}".format(*medians)
+    )
+    k = min(5, dataset.n_train)
+    return plotting.nearest_neighbours(samples[:LOOKED_UP], dataset.train, dataset.image_shape, k, title=title)
+
+
+def likelihoods(flow: Flow, dataset: Dataset) -> dict[str, Array]:
+    """log p(x) in nats of test images, and of images that the flow was not made for.
+
+    Parameters
+    ----------
+    flow : Flow
+    dataset : Dataset
+        Of images, uint8.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (N,)
+        Test images first.  A kind of images that leads the flow out of its floating-point numbers is missing.
+    """
+    scores: dict[str, Array] = {}
+    for name, images in strange_images(dataset).items():
+        with suppress(
+            NiceOverflowError
+        ):  # far from its data an affine flow may leave the floats; the others still tell
+            scores[name] = flow.log_prob(as_density_input(images, NOISE_SEED, flow.dtype))
+    return scores
+
+
+def strange_images(dataset: Dataset) -> dict[str, Samples]:
+    """Test images, and what a model of them should find strange: the same upside down, inverted, shuffled, and blank.
+
+    The shuffle is one permutation of the pixels for all images.  Each is uint8 of shape (N, D).
+    """
+    test = dataset.test[:SCORED]  # (N, D)
+    height, width = (dataset.image_shape or test.shape)[-2:]
+    planes = test.reshape(len(test), -1, height, width)  # (N, C, H, W)
+    return {
+        "test images": test,
+        "upside down": planes[:, :, ::-1].reshape(test.shape),
+        "inverted": 255 - test,
+        "pixels shuffled": test[:, np.random.default_rng(0).permutation(dataset.dim)],
+        "blank": np.zeros_like(test),
+    }

@@ -1,0 +1,73 @@
+"""Histograms of log p(x): does a flow tell its own kind of data from another?
+
+A density may be higher elsewhere than where the data are: smooth or empty images are often more likely than real ones
+(Nalisnick et al. 2019, "Do deep generative models know what they don't know?").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from nice_np.checks import Array, as_choice, as_samples
+from nice_np.errors import NiceValueError
+from nice_np.plotting.style import annotate, line_style, new_axes
+from nice_np.plotting.tiles import escape
+
+UNITS = {"nats": (r"log-likelihood $\log p(x)$ (nats)", 1), "bits/dim": ("bits/dim", 3)}  # label, decimals
+BINS = 50
+
+
+def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = None, unit: str = "nats") -> Axes:
+    """Draw how the likelihoods of several groups of samples are distributed, and give their medians in the legend.
+
+    The axis is linear and spans the first group and its surroundings; for the others the legend tells which share lies
+    beyond it.  Each histogram is scaled to its own highest bin.
+
+    Parameters
+    ----------
+    groups : mapping of a name to likelihoods, each array_like of shape (N,), N >= 1
+        As `Flow.log_prob` gives them; the first group is what the flow was made for.
+    ax : Axes, optional
+    unit : {"nats", "bits/dim"}
+        What the numbers are, for the labels.
+    """
+    owner = "likelihood_histogram"
+    label, digits = UNITS[as_choice(unit, UNITS, owner, "unit")]
+    values = {name: _as_likelihoods(numbers, owner, name) for name, numbers in groups.items()}
+    if not values:
+        raise NiceValueError(f"{owner}: expected at least one group of likelihoods, got none")
+    edges = _edges(values)
+    ax = new_axes(ax, owner, width=7)
+    for k, (name, numbers) in enumerate(values.items()):
+        counts, _ = np.histogram(numbers, edges)
+        beyond = 1 - counts.sum() / len(numbers)
+        where = f", {beyond:.0%} outside the figure" if beyond > 0 else ""
+        text = f"{escape(name)}: median {np.median(numbers):,.{digits}f} {unit}{where}"
+        heights = counts / max(counts.max(), 1)
+        ax.stairs(heights, edges, fill=k == 0, alpha=0.25 if k == 0 else 0, **{"color": line_style(k)["color"]})
+        ax.stairs(heights, edges, linewidth=1.5, label=text, **line_style(k))
+    annotate(ax, "Likelihood of the model's own kind of data, and of others", label, "frequency (highest bin = 1)")
+    ax.set(ylim=(0, 1.05))
+    ax.margins(x=0.02)
+    ax.legend(fontsize=8, loc="upper left")
+    return ax
+
+
+def _as_likelihoods(numbers: npt.ArrayLike, owner: str, name: str) -> Array:
+    column = np.asarray(numbers)
+    if column.ndim != 1 or len(column) == 0:
+        raise NiceValueError(f"{owner}: group {name!r} must have shape (N,), N >= 1; got {column.shape}")
+    return as_samples(column[:, None], 1, owner=owner, name=f"group {name!r}", dtype=np.float64)[:, 0]
+
+
+def _edges(values: Mapping[str, Array]) -> Array:
+    """Bins around the first group, as far as there is anything: its central 90 % and once their width on each side."""
+    everything = np.concatenate(list(values.values()))
+    low, high = np.quantile(next(iter(values.values())), [0.05, 0.95])
+    span = high - low or 1.0
+    left, right = max(low - span, everything.min()), min(high + span, everything.max())
+    return np.linspace(left, right if right > left else left + span, BINS + 1)
