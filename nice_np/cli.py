@@ -185,6 +185,13 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         "--temperature", type=number(minimum=0), default=1.0, metavar="T", help="factor on the latents (default: 1)"
     )
 
+    sample.add_argument(
+        "--label",
+        type=whole(0),
+        metavar="K",
+        help="what a flow trained with labels shall draw (default: all in turn)",
+    )
+
     gradcheck = add("gradcheck", "compare hand-derived gradients with finite differences", seeded)
     gradcheck.add_argument(
         "model",
@@ -193,6 +200,7 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         metavar="MODEL",
         help="run folder or model.npz (default: small flows of every kind)",
     )
+    add("presets", "list the presets of train with their number of parameters and their source")
     add("info", "show the architecture and origin of a trained flow", trained)
     return parser, by_name
 

@@ -16,6 +16,8 @@ import numpy as np
 from nice_np import bijectors as b
 from nice_np.bijectors.scales import SCALES
 from nice_np.checkpoint import load_model
+from nice_np.checks import Array
+from nice_np.conditional import one_hot
 from nice_np.datasets import Dataset, load
 from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
 from nice_np.figures import draw
@@ -23,13 +25,14 @@ from nice_np.flow import Flow
 from nice_np.gradcheck import check_gradients
 from nice_np.history import History
 from nice_np.mlp import MLP
-from nice_np.presets import get_preset
+from nice_np.presets import PRESETS, get_preset
 from nice_np.priors import PRIORS
 from nice_np.runs import (
     NOISE_SEED,
     SPLITS,
     check_folder,
     environment,
+    label_context,
     open_folder,
     replacing,
     score,
@@ -85,7 +88,9 @@ def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Res
     history = fit(
         flow,
         dataset.train,
+        label_context(flow, dataset, "train"),
         validation=dataset.validation,
+        validation_context=label_context(flow, dataset, "validation"),
         checkpoint=folder / "checkpoint.npz",
         checkpoint_every=arguments.checkpoint_every,
         resume=arguments.resume,
@@ -108,8 +113,7 @@ def _finish(
         "bin_width": dataset.bin_width,
         "image_shape": dataset.image_shape,
         "epochs": len(history.rows),
-        "log_likelihood": {split: scores[split]["log_likelihood"] for split in SPLITS},
-        "bits_per_dim": {split: scores[split]["bits_per_dim"] for split in SPLITS},
+        **{name: {split: scores[split][name] for split in SPLITS} for name in scores["test"] if name != "samples"},
     }
     metrics = {
         **metadata,
@@ -163,6 +167,11 @@ def evaluate(arguments: argparse.Namespace) -> Result:
         f"{name} {arguments.split}: {result['log_likelihood']:.2f} +- {result['standard_error']:.2f} nats, "
         f"{result['bits_per_dim']:.4f} bits/dim over {result['samples']} samples"
     )
+    if "accuracy" in result:
+        text += (
+            f"\ngiven the label {result['log_likelihood_given_label']:.2f} nats; "
+            f"the most likely label is right for {result['accuracy']:.2%}"
+        )
     return result, text
 
 
@@ -172,11 +181,12 @@ def sample(arguments: argparse.Namespace) -> Result:
     out: Path = arguments.out
     if os.path.lexists(out) and not arguments.force:
         raise NiceFileError(f"{out} exists; --force replaces it")
+    context = _labels_to_draw(flow, arguments.label, arguments.n)
     picture, shape = out.suffix.lower() == ".png", metadata.get("image_shape")
     if picture and shape is None and flow.dim != 2:
         raise NiceValueError(f"{flow.dim} features are neither an image nor a point of the plane; use --out FILE.npy")
     with replacing(out) as temporary:
-        x = flow.sample(arguments.n, rng=arguments.seed, temperature=arguments.temperature)
+        x = flow.sample(arguments.n, rng=arguments.seed, temperature=arguments.temperature, context=context)
         if picture:
             from nice_np import plotting
 
@@ -187,6 +197,18 @@ def sample(arguments: argparse.Namespace) -> Result:
                 np.save(file, x)
     result = {"model": str(arguments.model), "n": arguments.n, "out": str(out), "shape": list(x.shape)}
     return result, f"{arguments.n} samples written to {out}"
+
+
+def _labels_to_draw(flow: Flow, label: int | None, n: int) -> Array | None:
+    """The context of n samples: one label, or all labels in turn."""
+    classes = flow.context_dim
+    if classes == 0 and label is not None:
+        raise NiceValueError("this flow was trained without labels: leave out --label")
+    if label is not None and label >= classes:
+        raise NiceValueError(f"the flow knows the labels 0 .. {classes - 1}, not {label}")
+    if classes == 0:
+        return None
+    return one_hot(np.arange(n) % classes if label is None else np.full(n, label), classes)
 
 
 def gradcheck(arguments: argparse.Namespace) -> Result:
@@ -200,7 +222,9 @@ def gradcheck(arguments: argparse.Namespace) -> Result:
     for name, flow in flows.items():
         rng = np.random.default_rng(arguments.seed)
         # At most 200 elements of an array one by one: a large model would keep us waiting for minutes.
-        report = check_gradients(flow, flow.astype(np.float64).sample(4, rng), rng=rng, max_coordinates=200)
+        context = _labels_to_draw(flow, None, 4)
+        x = flow.astype(np.float64).sample(4, rng, context=context)
+        report = check_gradients(flow, x, context=context, rng=rng, max_coordinates=200)
         reports[name] = report
         texts.append(f"{name}\n{report}\n")
     passed = all(report.passed for report in reports.values())
@@ -225,6 +249,17 @@ def small_flows(seed: int) -> Any:
             flow = Flow(prior, b.Chain([b.Standardize(rng.normal(size=5), np.ones(5)), *layers, b.DiagonalScaling(5)]))
             flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
             yield f"{name}, {prior} prior", flow
+
+
+def presets(arguments: argparse.Namespace) -> Result:
+    """All presets, with parameter count and source."""
+    rows = {name: {"made_for": p.made_for, "parameters": p.parameters, "source": p.source, "epochs": p.epochs,
+                   "description": p.description} for name, p in PRESETS.items()}  # fmt: skip
+    lines = [f"{'preset':<17}{'data':<21}{'parameters':>12}  {'source':<25}what"]
+    for name, row in rows.items():
+        count = f"{row['parameters']:>12,}"
+        lines.append(f"{name:<17}{row['made_for']:<21}{count}  {row['source']:<25}{row['description']}")
+    return {"presets": rows}, "\n".join(lines)
 
 
 def info(arguments: argparse.Namespace) -> Result:
@@ -263,6 +298,7 @@ def _summary(result: dict[str, Any]) -> str:
         f"{result['epochs']} epoch(s), {result['steps']} steps, {result['train_seconds']:.1f} s",
         "              log-likelihood     bits/dim",
         *(f"  {split:<12}{nats[split]:>10.2f} nats {bits[split]:>12.4f}" for split in SPLITS),
+        *(["test labels found: {:.2%}".format(result["accuracy"]["test"])] if "accuracy" in result else []),
         f"model and figures in {result['out']}:",
         *(f"  {path}" for path in result["figures"]),
     ]

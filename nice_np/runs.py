@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from nice_np.checks import Array, as_rng
+from nice_np.conditional import log_prob_by_label, marginal_log_prob, one_hot
 from nice_np.datasets.base import SPLITS as SPLITS
-from nice_np.datasets.base import Dataset
+from nice_np.datasets.base import Dataset, Labels
 from nice_np.dequantize import dequantize
 from nice_np.errors import NiceFileError, NiceValueError
 from nice_np.flow import Flow, to_bits_per_dim
@@ -117,15 +118,53 @@ def as_density_input(x: Any, seed: int, dtype: Any = np.float32) -> Array:
 
 
 def score(flow: Flow, dataset: Dataset, split: str, seed: int) -> dict[str, float]:
-    """Mean log-likelihood in nats, its standard error, and bits/dim of one split."""
-    log_prob = flow.log_prob(as_density_input(dataset.split(split), seed, flow.dtype)).astype(np.float64)
+    """Mean log-likelihood in nats, its standard error, and bits/dim of one split.
+
+    Of a flow with a context it is the likelihood without labels, log p(x) = log 1/C sum_k p(x | k), which compares with
+    that of other flows.  Beside it stand the mean of log p(x | true label) as "log_likelihood_given_label", and
+    "accuracy", how often the most likely label is the true one.
+    """
+    x = as_density_input(dataset.split(split), seed, flow.dtype)  # (N, D)
+    if flow.context_dim == 0:
+        return _summary(flow.log_prob(x), flow.dim, dataset.bin_width)
+    by_label = log_prob_by_label(flow, x)  # (N, C)
+    labels = true_labels(flow, dataset, split)  # (N,)
+    return {
+        **_summary(marginal_log_prob(by_label), flow.dim, dataset.bin_width),
+        "log_likelihood_given_label": float(by_label[np.arange(len(x)), labels].mean(dtype=np.float64)),
+        "accuracy": float((by_label.argmax(axis=1) == labels).mean()),
+    }
+
+
+def _summary(log_prob: Array, dim: int, bin_width: float) -> dict[str, float]:
+    log_prob = log_prob.astype(np.float64)  # (N,)
     mean = float(log_prob.mean())
     return {
         "log_likelihood": mean,
         "standard_error": float(log_prob.std() / np.sqrt(len(log_prob))),
-        "bits_per_dim": to_bits_per_dim(mean, flow.dim, dataset.bin_width),
+        "bits_per_dim": to_bits_per_dim(mean, dim, bin_width),
         "samples": len(log_prob),
     }
+
+
+def true_labels(flow: Flow, dataset: Dataset, split: str) -> Labels:
+    """The labels of a split, (N,), for a flow whose context is the label."""
+    labels = dataset.labels(split)
+    if labels is None:
+        raise NiceValueError(f"data set {dataset.name} has no labels, which this flow needs as its context")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < flow.context_dim):
+        raise NiceValueError(
+            f"data set {dataset.name}: the flow knows the labels 0 .. {flow.context_dim - 1}, "
+            f"{split} has {labels.min()} .. {labels.max()}"
+        )
+    return labels
+
+
+def label_context(flow: Flow, dataset: Dataset, split: str) -> Array | None:
+    """The labels of a split as the context of a flow that takes them, (N, C); None for one that does not."""
+    if flow.context_dim == 0:
+        return None
+    return one_hot(true_labels(flow, dataset, split), flow.context_dim, flow.dtype)
 
 
 def environment() -> dict[str, Any]:

@@ -162,7 +162,7 @@ def test_without_a_length_the_preset_decides(moons, here, monkeypatch):
 
     given = {}
 
-    def spy(flow, x, **settings):
+    def spy(flow, x, context, **settings):
         given.update(settings)
         raise Enough
 

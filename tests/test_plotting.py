@@ -88,7 +88,7 @@ def test_training_curves_draws_one_line_a_run():
     ax = plotting.training_curves({"paper": history_of([5.0], [2.0]), "$mine": history_of([3.0, 4.0])}, title="moons")
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), [(1, 2)])
     np.testing.assert_array_equal(ax.lines[1].get_xydata(), [(1, 3), (2, 4)])  # no validation there
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["paper", r"\$mine"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["paper", r"\$mine (training)"]
     assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 2
     assert ax.get_title() == "moons"
     assert "nats" in ax.get_ylabel()

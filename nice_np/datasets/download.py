@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16  # bytes
 TIMEOUT = 10.0  # seconds of silence from a server, at most
+SLOW = 50_000  # bytes in a second; the deadline allows a connection as slow as that
 PAUSE = 0.5  # seconds before the first retry, twice as many before each further one
 
 
@@ -64,7 +65,7 @@ def fetch(
     folder: str | os.PathLike[str],
     *,
     progress: bool = False,
-    deadline: float = 600.0,
+    deadline: float | None = None,
     attempts: int = 3,
     allow_http: bool = False,
 ) -> Path:
@@ -81,8 +82,8 @@ def fetch(
         Where the file is kept; made if it does not exist.
     progress : bool
         Show a progress bar on stderr.
-    deadline : float
-        Seconds for everything, all mirrors and retries together.
+    deadline : float, optional
+        Seconds for everything, all mirrors and retries together; by default five minutes and 20 seconds for each MB.
     attempts : int
         How often each mirror is tried, >= 1.
     allow_http : bool
@@ -100,7 +101,7 @@ def fetch(
     """
     import pooch
 
-    deadline = as_float(deadline, "fetch", "deadline", above=0)
+    deadline = 300 + remote.size / SLOW if deadline is None else as_float(deadline, "fetch", "deadline", above=0)
     attempts = as_int(attempts, "fetch", "attempts", 1)
     give_up_at = time.monotonic() + deadline
     folder = Path(folder)

@@ -38,14 +38,18 @@ def find(names: Sequence[str], folder: Path, subfolders: Sequence[str], cure: st
     Raises
     ------
     DatasetError
-        If there is none; says where it was looked for, and `cure`, what to do.
+        If there is none, or the folder may not be looked into; says where it was looked for, and `cure`, what to do.
     """
     places = [folder, *(folder / subfolder for subfolder in subfolders)]
-    for path in (place / name for place in places for name in names):
-        if path.exists():
-            return path
+    try:
+        for path in (place / name for place in places for name in names):
+            if path.exists():
+                return path
+        remark = "" if folder.is_dir() else f"; {folder} is no folder"
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be looked into ({error.strerror or error}); {cure}") from None
     alternatives = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
-    raise DatasetError(f"no {names[0]}{alternatives} in {' or '.join(map(str, places))}; {cure}")
+    raise DatasetError(f"no {names[0]}{alternatives} in {' or '.join(map(str, places))}{remark}; {cure}")
 
 
 def cached(remote: RemoteFile, subfolder: str, *, progress: bool, hint: str = "") -> Path:

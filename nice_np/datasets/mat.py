@@ -47,7 +47,7 @@ class Variable:
     Parameters
     ----------
     shape : tuple of int or None
-        The length of each axis; None takes any.
+        The length of each axis; None takes any from 1.
     low, high : int
         The whole numbers that are allowed, from `low` to `high`.
     """
@@ -180,9 +180,9 @@ def _read_numbers(
         raise _Damage(
             f"expected an array of real numbers, found class {flags & 0xFF} with flags {flags >> 8 & 0xFF:02x}"
         )
-    wanted = ", ".join("any" if length is None else str(length) for length in expected.shape)
+    wanted = ", ".join("1 or more" if length is None else str(length) for length in expected.shape)
     fits = len(shape) == len(expected.shape) and all(
-        length >= 0 and want in (None, length) for length, want in zip(shape, expected.shape, strict=True)
+        length >= 1 and want in (None, length) for length, want in zip(shape, expected.shape, strict=True)
     )
     if not fits:
         raise _Damage(f"expected the shape ({wanted}), found {shape}")
@@ -201,9 +201,9 @@ def _read_numbers(
 
 def _check_numbers(array: npt.NDArray[Any], expected: Variable) -> None:
     low, high = expected.low, expected.high
-    if array.size == 0 or (low <= array.min() and array.max() <= high and _is_whole(array)):
+    if low <= array.min() and array.max() <= high and _is_whole(array):  # not so for NaN
         return
-    good = (array >= low) & (array <= high)  # not so for NaN
+    good = (array >= low) & (array <= high)
     if array.dtype.kind == "f":
         good &= array == np.floor(array)
     position = tuple(int(index) for index in np.unravel_index(int(good.argmin()), array.shape))

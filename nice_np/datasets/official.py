@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def hold_out_last_tenth(
     whole: tuple[int, int],
     image_shape: tuple[int, ...],
     source: str,
+    path: Path,
 ) -> Dataset:
     """The Dataset of two official files.
 
@@ -38,6 +40,8 @@ def hold_out_last_tenth(
     whole : (int, int)
         How many training and test images the original has; of files with other numbers, `source` says that they are
         not the whole.
+    path : Path
+        Where they come from, for the message of an error.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def hold_out_last_tenth(
     n_train, n_test = len(train[0]), len(test[0])
     if n_train < 10 or n_test < 1:
         raise DatasetError(
-            f"{name}: expected at least 10 training images and 1 test image, found {n_train} and {n_test}"
+            f"{path}: expected at least 10 training images and 1 test image, found {n_train} and {n_test}"
         )
     if (n_train, n_test) != whole:
         source += f"; not the whole: {n_train} of {whole[0]} training images, {n_test} of {whole[1]} test images"

@@ -64,15 +64,25 @@ def load_svhn(data_dir: str | os.PathLike[str] | None = None, *, progress: bool 
         If `data_dir` is not a path.
     """
     folder = given_folder(data_dir, "load_svhn")
-    train, test = (_load_file(file, folder, progress) for file in (TRAIN_FILE, TEST_FILE))
-    return hold_out_last_tenth("svhn", train, test, whole=(73_257, 26_032), image_shape=IMAGE_SHAPE, source=SOURCE)
+    train_path, test_path = (_locate(file, folder, progress) for file in (TRAIN_FILE, TEST_FILE))
+    return hold_out_last_tenth(
+        "svhn",
+        _read(train_path),
+        _read(test_path),
+        whole=(73_257, 26_032),
+        image_shape=IMAGE_SHAPE,
+        source=SOURCE,
+        path=train_path,
+    )
 
 
-def _load_file(file: RemoteFile, folder: Path | None, progress: bool) -> tuple[Images, Labels]:
+def _locate(file: RemoteFile, folder: Path | None, progress: bool) -> Path:
     if folder is None:
-        path = cached(file, "svhn", progress=progress)
-    else:
-        path = find((file.name,), folder, ("svhn",), f"put the two files there, or {TO_DOWNLOAD}")
+        return cached(file, "svhn", progress=progress)
+    return find((file.name,), folder, ("svhn",), f"put the two files there, or {TO_DOWNLOAD}")
+
+
+def _read(path: Path) -> tuple[Images, Labels]:
     arrays = read_mat(path, {"X": Variable((32, 32, 3, None), 0, 255), "y": Variable((None, 1), 1, 10)})
     images, digits = arrays["X"], arrays["y"].ravel()  # (32, 32, 3, N), (N,)
     if len(digits) != images.shape[3]:

@@ -27,7 +27,7 @@ SOURCE = (
     "Ranzato's version, for research on request"
 )
 HOW_TO_GET = (
-    f"{FILE} cannot be downloaded: Josh Susskind's Toronto Face Database is given out on request by the University of "
+    "it cannot be downloaded: Josh Susskind's Toronto Face Database is given out on request by the University of "
     "Toronto, to those who have the licences of the collections that it was made from"
 )
 
@@ -67,7 +67,7 @@ def load_tfd(data_dir: str | os.PathLike[str] | None = None, fold: int = 0) -> D
     folder = given_folder(data_dir, "load_tfd")
     if folder is None:
         raise DatasetError(
-            f"{HOW_TO_GET}; where it is on a disk already, name its folder by data_dir or {ENVIRONMENT_VARIABLE}"
+            f"neither data_dir nor {ENVIRONMENT_VARIABLE} names a folder to look for {FILE} in; {HOW_TO_GET}"
         )
     path = find((FILE,), folder, ("tfd",), HOW_TO_GET)
     arrays = read_mat(
@@ -75,7 +75,7 @@ def load_tfd(data_dir: str | os.PathLike[str] | None = None, fold: int = 0) -> D
         {
             "images": Variable((None, *IMAGE_SHAPE), 0, 255),
             "folds": Variable((None, N_FOLDS), UNLABELLED, TEST),
-            "labs_ex": Variable((None, None), NO_EXPRESSION, 7),
+            "labs_ex": Variable((None, 1), NO_EXPRESSION, 7),
         },
     )
     images, roles, expressions = arrays["images"], arrays["folds"][:, fold], arrays["labs_ex"].ravel()
@@ -96,7 +96,7 @@ def load_tfd(data_dir: str | os.PathLike[str] | None = None, fold: int = 0) -> D
         numbers = " + ".join(str(int(mask.sum())) for mask in masks)
         raise DatasetError(f"{path}: expected images to train, validate and test in fold {fold}, found {numbers}")
     rows = images.reshape(len(images), -1)  # (N, 2304)
-    train, validation, test = (rows[mask].astype(np.uint8) for mask in masks)
+    train, validation, test = (rows[mask].astype(np.uint8, copy=False) for mask in masks)
     train_labels, validation_labels, test_labels = (labels[mask] for mask in masks)
     return Dataset(
         name="tfd",

@@ -56,15 +56,17 @@ def training_curves(histories: Mapping[str, History], ax: Axes | None = None, ti
     title : str
     """
     curves = {name: _points(history, KEYS["validation"]) for name, history in histories.items()}
-    curves |= {name: _points(histories[name], KEYS["train"]) for name, points in curves.items() if not points}
+    unvalidated = [name for name, points in curves.items() if not points]
+    curves |= {name: _points(histories[name], KEYS["train"]) for name in unvalidated}
     empty = [name for name, points in curves.items() if not points]
     if not curves or empty:
         what = f"the history of {empty[0]!r} holds no log-likelihood" if empty else "expected at least one history"
         raise NiceValueError(f"training_curves: {what}")
     ax = new_axes(ax, "training_curves")
     for k, (name, points) in enumerate(curves.items()):
-        draw_line(ax, *np.array(points, dtype=np.float64).T, label=escape(name), **line_style(k))
-    _finish(ax, escape(title), "validation log-likelihood (nats)")
+        label = escape(name) + (" (training)" if name in unvalidated else "")
+        draw_line(ax, *np.array(points, dtype=np.float64).T, label=label, **line_style(k))
+    _finish(ax, escape(title), "log-likelihood (nats)" if unvalidated else "validation log-likelihood (nats)")
     return ax
 
 

@@ -29,6 +29,7 @@ def interpolation(
     ax: Axes | None = None,
     path: str = "spherical",
     value_range: Sequence[float] = (0, 1),
+    context: npt.ArrayLike | None = None,
 ) -> Axes:
     """Draw what a flow decodes between pairs of real images: one row a pair, the real ends framed.
 
@@ -43,14 +44,20 @@ def interpolation(
         As for `image_grid`.
     path : {"spherical", "straight"}
         See `latent_path`.
+    context : array_like, shape (2 P, C) or (C,)
+        Of the real images, for a flow with a context; between two of them it goes along the straight line.
     """
-    ends = np.asarray(flow.decode(z := flow.encode(x)))  # (2 P, D): the real images, up to rounding
+    z = flow.encode(x, context)  # (2 P, D)
     if len(z) == 0 or len(z) % 2:
         raise NiceValueError(f"interpolation: expected an even number of images, one pair a row; got {len(z)}")
     walk = latent_path(z[::2].astype(np.float64), z[1::2].astype(np.float64), steps, path)  # (P, S + 2, D)
-    pictures = flow.decode(walk.reshape(-1, flow.dim)).reshape(walk.shape)
-    pictures[:, [0, -1]] = ends.reshape(-1, 2, flow.dim)
-    tiles = as_images(pictures.reshape(-1, flow.dim), image_shape, "interpolation", "x")  # (P (S + 2), H, W, C)
+    if context is not None:
+        ends = np.broadcast_to(np.asarray(context, dtype=np.float64), (len(z), flow.context_dim))
+        context = latent_path(ends[::2], ends[1::2], steps, "straight").reshape(-1, flow.context_dim)
+    pictures = flow.decode(
+        walk.reshape(-1, flow.dim), context
+    )  # (P (S + 2), D): its ends are the real ones, up to rounding
+    tiles = as_images(pictures, image_shape, "interpolation", "x")  # (P (S + 2), H, W, C)
     columns = walk.shape[1]
     title = f"between two real images (framed): {path} path through the latent space"
     ax = draw_sheet([tiles], columns, ax, title, value_range, "interpolation")

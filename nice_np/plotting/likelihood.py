@@ -48,7 +48,8 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
         where = f", {beyond:.0%} outside the figure" if beyond > 0 else ""
         text = f"{escape(name)}: median {np.median(numbers):,.{digits}f} {unit}{where}"
         heights = counts / max(counts.max(), 1)
-        ax.stairs(heights, edges, fill=k == 0, alpha=0.25 if k == 0 else 0, **{"color": line_style(k)["color"]})
+        if k == 0:
+            ax.stairs(heights, edges, fill=True, alpha=0.25, color=line_style(k)["color"])
         ax.stairs(heights, edges, linewidth=1.5, label=text, **line_style(k))
     annotate(ax, "Likelihood of the model's own kind of data, and of others", label, "frequency (highest bin = 1)")
     ax.set(ylim=(0, 1.05))

@@ -50,13 +50,13 @@ def nearest_neighbours(
     own = as_images(samples, image_shape, "nearest_neighbours", "samples")  # (n, H, W, C)
     others = as_images(chosen, image_shape, "nearest_neighbours", "train").reshape(*index.shape, *own.shape[1:])
     rows = to_colours(np.concatenate([own[:, None], others], axis=1), value_range, "nearest_neighbours")
-    ax = draw_rows(list(rows), [""] * len(rows), CAPTION, ax, title, "nearest_neighbours")
-    edges = [left_edge(rows[0], column) for column in range(rows.shape[1] + 1)]
+    ax = draw_rows(list(rows), [""] * len(rows), [CAPTION] * len(rows), ax, title, "nearest_neighbours")
+    lefts = [left_edge(rows[0], column) for column in range(1, rows.shape[1])]  # of the neighbours
     width = rows.shape[3] / rows.shape[2]
     for r, row in enumerate(distance):
         top = r * (1 + CAPTION)
         ax.add_patch(Rectangle((0, top), width, 1, fill=False, color=VERMILION, linewidth=2, clip_on=False))
-        for left, value in zip(edges[1:], row, strict=False):
+        for left, value in zip(lefts, row, strict=True):
             ax.text(left + width / 2, top + 1.05, f"{value:#.3g}", fontsize=9, ha="center", va="top")
     return ax
 

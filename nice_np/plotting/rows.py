@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from nice_np.plotting.style import DPI, new_axes
 from nice_np.plotting.tiles import as_images, bare, escape, to_colours
 
 GAP = 0.06  # between images, in units of their height
+APART = 0.3  # between one data set and the next
 TILE = 96  # screen pixels: a multiple of 32 and 48, the sides of CIFAR-10 and TFD
 
 
@@ -41,35 +43,73 @@ def sample_rows(
     """
     if not groups:
         raise NiceValueError("sample_rows: expected at least one group of images, got none")
-    rows = [
-        to_colours(as_images(images, None, "sample_rows", f"{name!r}"), value_range, "sample_rows")
-        for name, images in groups.items()
-    ]  # (N, H, W, 3) each
-    return draw_rows(rows, list(groups), GAP, ax, title, "sample_rows")
+    rows = [_row(images, name, value_range, "sample_rows") for name, images in groups.items()]
+    return draw_rows(rows, list(groups), [*[GAP] * (len(rows) - 1), 0], ax, title, "sample_rows")
+
+
+def data_and_samples(
+    data: Mapping[str, npt.ArrayLike],
+    samples: Mapping[str, npt.ArrayLike],
+    ax: Axes | None = None,
+    title: str | None = None,
+    value_range: Sequence[float] = (0, 1),
+) -> Axes:
+    """Draw, for each data set, a row of its images and below it a row of what a model of them samples.
+
+    Parameters
+    ----------
+    data, samples : mapping of a data set's name to images
+        Of the same names, in the order of `data`; images, `ax`, `title` and `value_range` as for `sample_rows`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ax = data_and_samples({"digits": np.zeros((10, 28, 28))}, {"digits": np.ones((10, 28, 28))})
+    """
+    owner = "data_and_samples"
+    if not data or set(data) != set(samples):
+        raise NiceValueError(
+            f"{owner}: expected data and samples of the same names, at least one; "
+            f"got {', '.join(data) or 'none'} and {', '.join(samples) or 'none'}"
+        )
+    rows, names = [], []
+    for name in data:
+        rows += [_row(images[name], name, value_range, owner) for images in (data, samples)]
+        names += [f"{name}: data", "model"]
+    return draw_rows(rows, names, [*([GAP, APART] * len(data))[:-1], 0], ax, title, owner)
+
+
+def _row(images: npt.ArrayLike, name: str, value_range: Sequence[float], owner: str) -> Array:
+    return to_colours(as_images(images, None, owner, f"{name!r}"), value_range, owner)  # (N, H, W, 3)
 
 
 def draw_rows(
-    rows: Sequence[Array], names: Sequence[str], gap: float, ax: Axes | None, title: str | None, owner: str
+    rows: Sequence[Array],
+    names: Sequence[str],
+    room: Sequence[float],
+    ax: Axes | None,
+    title: str | None,
+    owner: str,
 ) -> Axes:
-    """Draw each row of RGB images, (N, H, W, 3), one unit high with `gap` below it, and its name at the left.
+    """Draw each row of RGB images, (N, H, W, 3), one unit high with `room` below it, and its name at the left.
 
-    The k-th image of row r fills x from `left_edge(images, k)` on, and y from r (1 + gap) to one more, downwards.
+    The k-th image of a row fills x from `left_edge(images, k)` on; y grows downwards.
     """
     width = max(left_edge(images, len(images)) for images in rows) - GAP
-    height = len(rows) * (1 + gap) - min(gap, GAP)
+    tops = np.concatenate([[0], np.cumsum(np.add(room, 1))])  # of the rows, and the end of the last one's room
+    height = float(tops[-1])
     if ax is None:
         across, up = TILE * width + 120, TILE * height + 60  # room for names and title
         figure = Figure(figsize=(across / DPI, up / DPI), dpi=DPI)
         ax = figure.add_axes((110 / across, 10 / up, TILE * width / across, TILE * height / up))
     ax = new_axes(ax, owner)
-    for r, images in enumerate(rows):
+    for images, top in zip(rows, tops, strict=False):
         for k, image in enumerate(images):
-            left, top = left_edge(images, k), r * (1 + gap)
-            right = left_edge(images, k + 1) - GAP
+            left, right = left_edge(images, k), left_edge(images, k + 1) - GAP
             ax.imshow(image, extent=(left, right, top + 1, top), interpolation="antialiased")
     bare(ax, title)
     ax.set(xlim=(0, width), ylim=(height, 0))
-    ax.set_yticks([r * (1 + gap) + 0.5 for r in range(len(rows))], labels=[escape(name) for name in names])
+    ax.set_yticks(tops[:-1] + 0.5, labels=[escape(name) for name in names])
     return ax
 
 
