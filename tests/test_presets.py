@@ -3,13 +3,15 @@
 import os
 
 import numpy as np
+import original_program
 import pytest
 
 from nice_np import AdditiveCoupling, NiceValueError, Permutation, fit
-from nice_np.datasets import TOYS, Dataset
+from nice_np.datasets import TOYS, Dataset, load
 from nice_np.optim import Adam, RMSPropMomentum
 from nice_np.presets import DEFAULTS, POINTS, PRESETS, get_preset
 from nice_np.runs import label_context, score
+from nice_np.training_state import TrainingState
 
 SHAPES = {
     "mnist-small": (28, 28),
@@ -127,3 +129,27 @@ def test_what_a_preset_needs(rng):
         PRESETS["mnist-labels"].build(images)
     with pytest.raises(NiceValueError, match="mnist-paper"):
         get_preset("mnist-papier", points)
+
+
+@pytest.mark.slow
+def test_ten_epochs_of_mnist_code_are_those_of_the_authors_program():
+    digits = load("mnist-small").train[:250]  # a whole batch and a part of one
+    preset = PRESETS["mnist-code"]
+    flow = preset.build(load("mnist-small"), rng=0).astype(np.float64)
+    couplings = [layer for layer in flow.layers if isinstance(layer, AdditiveCoupling)]
+    networks = [[(layer.W.copy(), layer.b.copy()) for layer in law.conditioner.layers] for law in couplings]
+    log_scales = flow.layers[-1].log_scale.copy()
+    before = flow.params.values.copy()
+
+    history = fit(flow, digits, epochs=10, progress=False, rng=1, **preset.training())
+    noise = TrainingState.start(np.random.default_rng(1)).rng  # the generator that the run has drawn from
+    expected = original_program.train(digits, networks, log_scales, 10, 200, noise)
+
+    assert history.rows[-1]["step"] == 20
+    np.testing.assert_allclose(history.column("train_log_likelihood"), expected, rtol=1e-9)
+    assert abs(flow.params.values - before).max() > 0.01
+    for law, network in zip(couplings, networks, strict=True):
+        for layer, (W, b) in zip(law.conditioner.layers, network, strict=True):
+            np.testing.assert_allclose(layer.W, W, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(layer.b, b, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(flow.layers[-1].log_scale, log_scales, rtol=0, atol=1e-9)
