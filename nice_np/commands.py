@@ -255,10 +255,10 @@ def presets(arguments: argparse.Namespace) -> Result:
     """All presets, with parameter count and source."""
     rows = {name: {"made_for": p.made_for, "parameters": p.parameters, "source": p.source, "epochs": p.epochs,
                    "description": p.description} for name, p in PRESETS.items()}  # fmt: skip
-    lines = [f"{'preset':<17}{'data':<21}{'parameters':>12}  {'source':<25}what"]
+    lines = [f"{'preset':<17}{'data':<12}{'parameters':>11}  {'source':<19}what"]
     for name, row in rows.items():
-        count = f"{row['parameters']:>12,}"
-        lines.append(f"{name:<17}{row['made_for']:<21}{count}  {row['source']:<25}{row['description']}")
+        size = f"{row['parameters']:>11,}"
+        lines.append(f"{name:<17}{row['made_for']:<12}{size}  {row['source']:<19}{row['description']}")
     return {"presets": rows}, "\n".join(lines)
 
 

@@ -21,10 +21,10 @@ from nice_np.flow import Flow
 from nice_np.models import nice, original_nice, real_nvp
 from nice_np.optim import Adam, Constant, Cosine, ExponentialDecay, Optimizer, RMSPropMomentum, Schedule
 
-PAPER = "NICE paper, section 5.1"
-CODE = "NICE authors' code"
+PAPER = "paper, section 5.1"
+CODE = "authors' code"
 OWN = "nice_np"
-POINTS = "points of the plane"
+POINTS = "the plane"
 
 
 @dataclass(frozen=True)

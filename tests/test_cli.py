@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nice_np import DivergenceError, NiceFileError, cli, commands, datasets, load_model, nice, save_model
+from nice_np import DivergenceError, NiceFileError, cli, commands, datasets, load_model, nice, one_hot, save_model
 from nice_np.presets import PRESETS
 from nice_np.progress import Progress
 
@@ -22,7 +22,7 @@ QUICK = ["--epochs", "1", "--batch-size", "5000", "--quiet"]
 ROOT = Path(cli.__file__).parents[1]  # children find the package also from another folder
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "error", "PYTHONPATH": str(ROOT)}
 ENVIRONMENT.pop("PYTHONUNBUFFERED", None)  # with a buffer, what cannot be written shows late
-COMMANDS = ("demo", "train", "evaluate", "sample", "gradcheck", "info")
+COMMANDS = ("demo", "train", "evaluate", "sample", "gradcheck", "presets", "info")
 
 
 def run(*words):
@@ -80,6 +80,16 @@ def demo(tmp_path_factory):
     """The folder and the result of the demo, cut short."""
     folder = tmp_path_factory.mktemp("runs") / "demo"
     return folder, as_json(succeed("demo", "--time-limit", "0.3", "--quiet", "--json", "--out", folder))
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """The folder and the result of a run with labels, cut short and without figures."""
+    folder = tmp_path_factory.mktemp("runs") / "labelled"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commands, "draw", lambda *arguments: [])
+        words = ("train", "mnist-small", "--preset", "mnist-labels", "--epochs", "2", "--quiet", "--out", folder)
+        return folder, succeed(*words)
 
 
 @pytest.fixture
@@ -218,6 +228,44 @@ def test_sample_of_a_model_that_is_no_picture(here):
         "evaluate", "five.npz", "--data", "rings", code=1
     )
     assert "Flow(dim=5" in succeed("info", "five.npz")
+
+
+def test_a_flow_with_labels_classifies(labelled):
+    folder, out = labelled
+    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert metrics["accuracy"]["test"] > 0.5
+    assert f"test labels found: {metrics['accuracy']['test']:.2%}" in out
+    assert metrics["log_likelihood"]["test"] < metrics["log_likelihood_given_label"]["test"]
+    flow, metadata = load_model(folder / "model.npz")
+    assert flow.context_dim == 10
+    assert metadata["accuracy"] == metrics["accuracy"]
+    out = succeed("evaluate", folder)
+    assert f"given the label {metrics['log_likelihood_given_label']['test']:.2f} nats" in out
+    assert f"the most likely label is right for {metrics['accuracy']['test']:.2%}" in out
+
+
+def test_a_chosen_label_is_drawn(labelled, moons, here):
+    folder, _ = labelled
+    flow, _ = load_model(folder / "model.npz")
+    succeed("sample", folder, "-n", "5", "--label", "7", "--out", "sevens.npy")
+    np.testing.assert_array_equal(np.load("sevens.npy"), flow.sample(5, rng=0, context=one_hot(np.full(5, 7), 10)))
+    succeed("sample", folder, "-n", "12", "--out", "all.npy")
+    in_turn = one_hot(np.arange(12) % 10, 10)
+    np.testing.assert_array_equal(np.load("all.npy"), flow.sample(12, rng=0, context=in_turn))
+    assert "knows the labels 0 .. 9, not 10" in fail("sample", folder, "--label", "10", "--out", "a.png", code=1)
+    assert "trained without labels" in fail("sample", moons, "--label", "1", "--out", "a.png", code=1)
+
+
+def test_presets_are_listed_with_size_and_source():
+    out = succeed("presets")
+    assert out.isascii()
+    assert max(map(len, out.splitlines())) <= 135
+    rows = as_json(succeed("presets", "--json"))["presets"]
+    assert list(rows) == list(PRESETS)
+    for name, row in rows.items():
+        line = next(line for line in out.splitlines() if line.split()[0] == name)
+        for text in (f"{row['parameters']:,}", row["source"], row["made_for"], row["description"]):
+            assert text in line
 
 
 def test_info_is_readable(moons):

@@ -1,17 +1,19 @@
 """Run folders: what is refused, what is replaced, and files that are whole or not there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nice_np import NiceFileError, NiceValueError, datasets, nice
+from nice_np import NiceFileError, NiceValueError, datasets, nice, one_hot
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.runs import (
     as_density_input,
     check_folder,
     environment,
+    label_context,
     open_folder,
     replacing,
     score,
@@ -165,6 +167,37 @@ def test_score_of_points_and_pixels(rng):
     assert found["log_likelihood"] == pytest.approx(expected, rel=1e-5)
     assert found["bits_per_dim"] == pytest.approx(-expected / (6 * np.log(2)) + 8, rel=1e-5)
     assert score(flow, images, "test", seed=3) == found
+
+
+@pytest.fixture
+def labelled(rng):
+    """Points in three classes, and a flow that takes the class as its context."""
+    x, labels = rng.normal(size=(30, 4)), np.arange(30) % 3
+    flow = nice(4, hidden=(8,), prior="normal", context_dim=3, rng=0, dtype=np.float64)
+    flow.params.values[:] += rng.normal(size=len(flow.params)) / 5
+    return flow, datasets.Dataset("points", x, x[:9], x, labels, labels[:9], labels)
+
+
+def test_score_of_a_flow_with_labels_is_the_likelihood_without_them(labelled):
+    flow, points = labelled
+    by_label = np.stack([flow.log_prob(points.test, one_hot(np.full(30, k), 3)) for k in range(3)], axis=1)  # (N, C)
+    marginal = np.log(np.exp(by_label).mean(axis=1))
+    found = score(flow, points, "test", seed=1)
+    assert found["log_likelihood"] == pytest.approx(marginal.mean(), rel=1e-9)
+    assert found["standard_error"] == pytest.approx(marginal.std() / np.sqrt(30), rel=1e-9)
+    assert found["log_likelihood_given_label"] == pytest.approx(by_label[np.arange(30), np.arange(30) % 3].mean())
+    assert found["accuracy"] == pytest.approx((by_label.argmax(axis=1) == np.arange(30) % 3).mean())
+    assert 0 < found["accuracy"] < 1
+    np.testing.assert_array_equal(label_context(flow, points, "validation"), one_hot(np.arange(9) % 3, 3))
+    assert label_context(nice(4, hidden=(8,), rng=0), points, "test") is None
+
+
+def test_labels_that_a_flow_cannot_take(labelled):
+    flow, points = labelled
+    with pytest.raises(NiceValueError, match="has no labels, which this flow needs as its context"):
+        score(flow, replace(points, test_labels=None), "test", seed=1)
+    with pytest.raises(NiceValueError, match=r"knows the labels 0 \.\. 2, test has 0 \.\. 3"):
+        score(flow, replace(points, test_labels=np.arange(30) % 4), "test", seed=1)
 
 
 def test_environment_names_versions_and_threads(monkeypatch):
