@@ -25,7 +25,7 @@ from nice_np.bijectors import (
     ZCAWhitening,
 )
 from nice_np.checkpoint import load_model, save_model
-from nice_np.conditional import classify, log_prob_by_label, one_hot
+from nice_np.conditional import classify, log_prob_by_label, one_hot, sample_by_label
 from nice_np.convnet import ConvNet
 from nice_np.dequantize import dequantize
 from nice_np.errors import (
@@ -105,6 +105,7 @@ __all__ = [
     "nice",
     "one_hot",
     "real_nvp",
+    "sample_by_label",
     "save_model",
     "to_bits_per_dim",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_int, as_real_array
+from nice_np.checks import Array, Rng, as_int, as_real_array, as_rng
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 
@@ -56,11 +56,7 @@ def log_prob_by_label(flow: Flow, x: npt.ArrayLike) -> Array:
     NiceValueError, NiceTypeError
         If the flow takes no context, or as `Flow.log_prob` does.
     """
-    if not isinstance(flow, Flow):
-        raise NiceTypeError(f"log_prob_by_label: expected a Flow, got {flow!r}")
-    if flow.context_dim == 0:
-        raise NiceValueError("log_prob_by_label: this flow takes no context, so it knows no labels")
-    return np.stack([flow.log_prob(x, label) for label in np.eye(flow.context_dim)], axis=1)
+    return np.stack([flow.log_prob(x, label) for label in _labels(flow, "log_prob_by_label")], axis=1)
 
 
 def classify(flow: Flow, x: npt.ArrayLike) -> npt.NDArray[np.intp]:
@@ -85,3 +81,36 @@ def marginal_log_prob(by_label: Array) -> Array:
     total: Array = np.logaddexp.reduce(by_label, axis=1)  # log sum_k p(x | k), without overflow
     total -= np.log(by_label.shape[1])
     return total
+
+
+def log_prob_without_label(flow: Flow, x: npt.ArrayLike) -> Array:
+    """log p(x) in nats of any flow, (N, D) -> (N,): of one with labels it is the marginal likelihood."""
+    return marginal_log_prob(log_prob_by_label(flow, x)) if flow.context_dim else flow.log_prob(x)
+
+
+def sample_by_label(flow: Flow, n: int, rng: Rng = None) -> dict[int, Array]:
+    """`n` draws for each label, {k: (n, D)}: what `plotting.label_grid` draws as one row a label.
+
+    Parameters
+    ----------
+    flow : Flow
+        With ``context_dim`` C > 0, trained with one-hot labels as its context.
+    n : int
+    rng : seed or numpy.random.Generator
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If the flow takes no context, or as `Flow.sample` does.
+    """
+    labels, rng = _labels(flow, "sample_by_label"), as_rng(rng, "sample_by_label")
+    return {k: flow.sample(n, rng, context=label) for k, label in enumerate(labels)}
+
+
+def _labels(flow: Flow, owner: str) -> Array:
+    """Each label as a context: (C, C)."""
+    if not isinstance(flow, Flow):
+        raise NiceTypeError(f"{owner}: expected a Flow, got {flow!r}")
+    if flow.context_dim == 0:
+        raise NiceValueError(f"{owner}: this flow takes no context, so it knows no labels")
+    return np.eye(flow.context_dim)

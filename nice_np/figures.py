@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 
 from nice_np.bijectors import DiagonalScaling
+from nice_np.bijectors.with_context import without_context
 from nice_np.checks import Array
+from nice_np.conditional import log_prob_without_label, sample_by_label
 from nice_np.datasets.base import Dataset, Samples
 from nice_np.errors import NiceOverflowError
 from nice_np.flow import Flow
 from nice_np.history import History
-from nice_np.runs import NOISE_SEED, as_density_input, replacing
+from nice_np.runs import NOISE_SEED, as_density_input, label_context, replacing
 
+SAMPLES = 100  # of a flow without labels
+PER_LABEL = 10  # samples of each label
 PAIRS = 5  # rows of an interpolation
 SCORED = 500  # images of each kind whose likelihood is drawn
 LOOKED_UP = 6  # samples whose neighbours are shown
@@ -43,7 +47,7 @@ def draw(flow: Flow, dataset: Dataset, history: History, folder: Path, seed: int
 
     figures: dict[str, Any] = {"training_curve": plotting.training_curve(history)}
     figures.update(_of_plane(flow, seed) if dataset.image_shape is None else _of_images(flow, dataset, seed))
-    if any(isinstance(layer, DiagonalScaling) for layer in flow.layers):
+    if any(isinstance(layer, DiagonalScaling) for layer in without_context(flow.layers)):
         figures["spectrum"] = plotting.spectrum(flow)
     paths = {name: folder / f"{name}.png" for name in figures}
     for name, path in paths.items():
@@ -65,15 +69,37 @@ def _of_images(flow: Flow, dataset: Dataset, seed: int) -> dict[str, Any]:
     from nice_np import plotting
 
     shape = dataset.image_shape
-    samples = flow.sample(100, rng=seed)
-    real = as_density_input(dataset.test[: 2 * PAIRS], NOISE_SEED, flow.dtype)
+    samples = draw_samples(flow, SAMPLES, PER_LABEL, seed)
+    count = min(2 * PAIRS, dataset.n_test // 2 * 2)
+    real = as_density_input(dataset.test[:count], NOISE_SEED, flow.dtype)
+    labels = label_context(flow, dataset, "test")
+    context = None if labels is None else labels[:count]
     return {
-        "samples": plotting.image_grid(samples, shape, title="samples from the model"),
-        "reconstructions": plotting.reconstructions(real, flow.decode(flow.encode(real)), shape),
-        "interpolation": plotting.interpolation(flow, real[: len(real) // 2 * 2], image_shape=shape),
+        "samples": _sheet(flow, samples, shape),
+        "reconstructions": plotting.reconstructions(real, flow.decode(flow.encode(real, context), context), shape),
+        "interpolation": plotting.interpolation(flow, real, image_shape=shape, context=context),
         "likelihoods": plotting.likelihood_histogram(likelihoods(flow, dataset)),
         "nearest_neighbours": _neighbours(samples, dataset),
     }
+
+
+def draw_samples(flow: Flow, n: int, per_label: int, seed: int) -> Array:
+    """`n` samples, (n, D); of a flow with C labels `per_label` of each, the labels in turn: (per_label C, D)."""
+    if flow.context_dim == 0:
+        return flow.sample(n, rng=seed)
+    by_label = sample_by_label(flow, per_label, seed)  # C times (per_label, D)
+    return np.stack(list(by_label.values()), axis=1).reshape(-1, flow.dim)
+
+
+def _sheet(flow: Flow, samples: Array, shape: Any) -> Any:
+    """What `draw_samples` drew; where there are labels, a row each."""
+    from nice_np import plotting
+
+    classes = flow.context_dim
+    if classes == 0:
+        return plotting.image_grid(samples, shape, title="samples from the model")
+    by_label = {k: samples[k::classes] for k in range(classes)}
+    return plotting.label_grid(by_label, shape, title="samples from the model given the label")
 
 
 def _neighbours(samples: Array, dataset: Dataset) -> Any:
@@ -104,10 +130,8 @@ def likelihoods(flow: Flow, dataset: Dataset) -> dict[str, Array]:
     """
     scores: dict[str, Array] = {}
     for name, images in strange_images(dataset).items():
-        with suppress(
-            NiceOverflowError
-        ):  # far from its data an affine flow may leave the floats; the others still tell
-            scores[name] = flow.log_prob(as_density_input(images, NOISE_SEED, flow.dtype))
+        with suppress(NiceOverflowError):  # far from its data an affine flow may leave the floats; others still tell
+            scores[name] = log_prob_without_label(flow, as_density_input(images, NOISE_SEED, flow.dtype))
     return scores
 
 

@@ -22,9 +22,10 @@ from nice_np import (
     nice,
     one_hot,
     real_nvp,
+    sample_by_label,
     save_model,
 )
-from nice_np.conditional import marginal_log_prob
+from nice_np.conditional import log_prob_without_label, marginal_log_prob
 
 CENTRES = np.array([[-3.0, 0.0], [3.0, 1.0], [0.0, 4.0]])
 
@@ -140,6 +141,26 @@ def test_marginal_likelihood(blobs):
     marginal = marginal_log_prob(by_label)
     np.testing.assert_allclose(marginal, logsumexp(by_label, axis=1, b=1 / 3))
     assert marginal.mean() < by_label[np.arange(600), labels].mean()
+    np.testing.assert_array_equal(log_prob_without_label(flow, x), marginal)
+
+
+def test_without_labels_the_likelihood_is_the_flows_own(rng):
+    flow, x = nice(4, hidden=(3,), rng=0), rng.normal(size=(5, 4))
+    np.testing.assert_array_equal(log_prob_without_label(flow, x), flow.log_prob(x))
+
+
+def test_samples_of_every_label(blobs):
+    flow, _, _ = blobs
+    by_label = sample_by_label(flow, 400, rng=1)
+    assert list(by_label) == [0, 1, 2]
+    for k, centre in enumerate(CENTRES):
+        assert by_label[k].shape == (400, 2)
+        np.testing.assert_allclose(np.median(by_label[k], axis=0), centre, atol=0.5)
+    assert not np.allclose(by_label[0] - CENTRES[0], by_label[1] - CENTRES[1], atol=0.1)  # each with its own latents
+    with pytest.raises(NiceValueError, match="sample_by_label: this flow takes no context"):
+        sample_by_label(nice(4, hidden=(3,), rng=0), 2)
+    with pytest.raises(NiceTypeError, match="sample_by_label: expected a Flow"):
+        sample_by_label("flow", 2)
 
 
 def test_validation_and_resumption_use_the_context(rng, tmp_path):

@@ -18,6 +18,7 @@ from nice_np import (
     NiceValueError,
     Permutation,
     Standardize,
+    WithContext,
     nice,
     plotting,
 )
@@ -115,6 +116,13 @@ def test_spectrum_takes_the_last_scaling_and_says_standardised():
     below = [Standardize([0.0, 0.0], [1.0, 2.0]), DiagonalScaling(2, log_scale=7.0)]
     ax = plotting.spectrum(scaled_flow(1.0, 2.0, below=below))
     np.testing.assert_allclose(ax.lines[0].get_ydata(), np.exp([-1, -2]))
+    assert "standardised" in ax.get_ylabel()
+
+
+def test_spectrum_of_a_flow_with_a_context():
+    layers = [WithContext(Standardize([0.0, 0.0], [1.0, 2.0]), 3), WithContext(DiagonalScaling(2, log_scale=2.0), 3)]
+    ax = plotting.spectrum(Flow("normal", Chain(layers), context_dim=3))
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), np.exp([-2, -2]))
     assert "standardised" in ax.get_ylabel()
 
 

@@ -59,6 +59,32 @@ def test_sample_rows_refuses_nothing_and_nonsense():
         plotting.sample_rows({"a": np.eye(4), "b": np.zeros((2, 12))})
 
 
+# -- data_and_samples ------------------------------------------------------------------------------------------------
+
+
+def test_data_and_samples_puts_the_model_below_its_data(rng):
+    data = {"digits": rng.uniform(size=(2, 4, 4)), "$colour": rng.uniform(size=(3, 3, 5, 5))}
+    samples = {"$colour": rng.uniform(size=(1, 3, 5, 5)), "digits": rng.uniform(size=(2, 4, 4))}
+    ax = plotting.data_and_samples(data, samples, title="both")
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["digits: data", "model", r"\$colour: data", "model"]
+    assert ax.get_title() == "both"
+    tops = sorted({image.get_extent()[3] for image in ax.images})
+    gaps = np.diff(tops) - 1
+    assert 0 < gaps[0] == pytest.approx(gaps[2])
+    assert gaps[1] > gaps[0]  # a data set stands apart from the next one
+    for top, row in zip(tops, [data["digits"], samples["digits"], data["$colour"], samples["$colour"]], strict=True):
+        found = [image.get_array() for image in ax.images if image.get_extent()[3] == top]
+        assert len(found) == len(row)
+        for picture, image in zip(found, row, strict=True):
+            np.testing.assert_array_equal(picture[..., 0], image if image.ndim == 2 else image[0])
+
+
+@pytest.mark.parametrize(("data", "samples"), [({}, {}), ({"a": np.eye(4)}, {"b": np.eye(4)})])
+def test_data_and_samples_needs_the_same_names(data, samples):
+    with pytest.raises(NiceValueError, match="data_and_samples: expected data and samples of the same names"):
+        plotting.data_and_samples(data, samples)
+
+
 # -- likelihood_histogram --------------------------------------------------------------------------------------------
 
 
@@ -246,6 +272,7 @@ def test_nearest_neighbours_in_colour(rng):
 FLOW = Flow("normal", Chain([Standardize(np.full(4, 0.5), np.ones(4)), DiagonalScaling(4)]))
 DRAWINGS = {
     "sample_rows": lambda ax=None: plotting.sample_rows({"a": np.eye(4)}, ax=ax),
+    "data_and_samples": lambda ax=None: plotting.data_and_samples({"a": np.eye(4)}, {"a": np.eye(4)}, ax=ax),
     "likelihood_histogram": lambda ax=None: plotting.likelihood_histogram({"a": [1.0, 2.0]}, ax=ax),
     "interpolation": lambda ax=None: plotting.interpolation(FLOW, np.eye(4), ax=ax),
     "nearest_neighbours": lambda ax=None: plotting.nearest_neighbours(np.eye(4), np.eye(4), k=2, ax=ax),

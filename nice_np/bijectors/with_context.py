@@ -80,3 +80,8 @@ class WithContext(Bijector):
 
     def __repr__(self) -> str:
         return f"WithContext({self.bijector!r}, {self.context_dim})"
+
+
+def without_context(layers: Iterable[Bijector]) -> list[Bijector]:
+    """The layers, each taken out of the WithContext that may be around it."""
+    return [layer.bijector if isinstance(layer, WithContext) else layer for layer in layers]

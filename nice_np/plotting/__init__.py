@@ -10,12 +10,13 @@ from nice_np.plotting.latents import interpolation
 from nice_np.plotting.likelihood import likelihood_histogram
 from nice_np.plotting.neighbours import nearest, nearest_neighbours
 from nice_np.plotting.plane import bent_grid, density
-from nice_np.plotting.rows import sample_rows
+from nice_np.plotting.rows import data_and_samples, sample_rows
 from nice_np.plotting.style import DPI, save
 
 __all__ = [
     "DPI",
     "bent_grid",
+    "data_and_samples",
     "density",
     "image_grid",
     "interpolation",

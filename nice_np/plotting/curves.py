@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from nice_np.bijectors import DiagonalScaling, Standardize
+from nice_np.bijectors.with_context import without_context
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import BLUE, GREEN, VERMILION, annotate, draw_line, line_style, new_axes
 from nice_np.plotting.tiles import escape
@@ -75,7 +76,7 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
 
     A small sigma_d marks a direction that the model treats as unused.
     """
-    layers = flow.layers
+    layers = without_context(flow.layers)
     scalings = [layer for layer in layers if isinstance(layer, DiagonalScaling)]
     if not scalings:
         names = ", ".join(type(layer).__name__ for layer in layers)

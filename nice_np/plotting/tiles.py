@@ -14,6 +14,7 @@ from nice_np.checks import Array, as_int, as_real_array, as_samples
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import DPI, new_axes
 
+SHEET = 700  # screen pixels of a sheet's longer side, at most, unless its images have more
 SEPARATOR = "#C6D7E8"  # a pale blue: no grey of a picture looks like it
 
 
@@ -76,7 +77,7 @@ def draw_sheet(
             top, left = (k // columns * len(bands) + b) * (height + 1) + 1, k % columns * (width + 1) + 1
             sheet[top : top + height, left : left + width] = image
     if ax is None:
-        zoom = max(1, 600 // max(sheet.shape))  # whole, so that all pixels look equal
+        zoom = max(1, SHEET // max(sheet.shape))  # whole, so that all pixels look equal
         up, across = (zoom * side + 120 for side in sheet.shape[:2])  # 60 around for the title and the names of rows
         figure = Figure(figsize=(across / DPI, up / DPI), dpi=DPI)
         ax = figure.add_axes((60 / across, 60 / up, 1 - 120 / across, 1 - 120 / up))
