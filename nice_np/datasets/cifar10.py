@@ -101,7 +101,7 @@ def _read_folder(folder: Path) -> dict[str, tuple[Images, Labels]]:
     batches = {}
     for name in (*TRAIN_FILES, TEST_FILE):
         path = folder / name
-        if path.exists():
+        if os.path.lexists(path):  # a broken link is an error, not a part of CIFAR-10 that is left out
             with open_file(path, "a file of CIFAR-10") as file:
                 batches[name] = _read_records(file, os.fstat(file.fileno()).st_size, path)
     return batches
@@ -126,7 +126,8 @@ def _read_archive(path: Path) -> dict[str, tuple[Images, Labels]]:
                 )
             folder, _, name = member.name.rpartition("/")
             if folder == FOLDER_IN_ARCHIVE and name in (*TRAIN_FILES, TEST_FILE):
-                if name in batches or not member.isreg():
+                # isreg() would also take a sparse file, whose zeros are not in the archive
+                if name in batches or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
                     raise DatasetError(f"{where}: expected one ordinary file of that name, found another kind or two")
                 batches[name] = _read_records(stream, member.size, where)
             stream.seek(end)

@@ -43,7 +43,8 @@ def find(names: Sequence[str], folder: Path, subfolders: Sequence[str], cure: st
     places = [folder, *(folder / subfolder for subfolder in subfolders)]
     try:
         for path in (place / name for place in places for name in names):
-            if path.exists():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte
+                path.stat()  # where Path.exists, of Python 3.14, would hide that the folder may not be looked into
                 return path
         remark = "" if folder.is_dir() else f"; {folder} is no folder"
     except OSError as error:

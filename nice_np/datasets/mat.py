@@ -199,6 +199,7 @@ def _read_numbers(
     return array
 
 
+@np.errstate(invalid="ignore")  # floor would warn of a signalling NaN
 def _check_numbers(array: npt.NDArray[Any], expected: Variable) -> None:
     low, high = expected.low, expected.high
     if low <= array.min() and array.max() <= high and _is_whole(array):  # not so for NaN
