@@ -217,11 +217,26 @@ GOOD = array(NUMBERS)
         (element(MATRIX, GOOD[8:24]), "truncated: expected 8 bytes, found 0"),
         (element(MATRIX, b""), "truncated"),
         (element(MATRIX, element(5, bytes(8))), "the flags of an array: expected at most 1024 bytes of type 6"),
+        (element(MATRIX, element(6, bytes(4)) + GOOD[24:]), "8 bytes of flags and 4 for each axis, found 4 and 8"),
+        (element(MATRIX, GOOD[8:24] + element(5, bytes(7)) + GOOD[40:]), "and 4 for each axis, found 8 and 7"),
         (element(MATRIX, struct.pack("<II", 5 << 16 | 6, 0)), "within its tag: expected at most 4 bytes, found 5"),
     ],
+    ids=lambda part: part if isinstance(part, str) else "content",
 )
 def test_broken_array(path, pack, content, message):
     rejected(path, file_of(pack(content)), message)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (-2, -3)])
+def test_axis_of_any_length_has_a_length(path, shape):
+    content = file_of(array(NUMBERS[: max(0, shape[0] * shape[1])], shape=shape))
+    rejected(path, content, r"expected the shape \(1 or more, 1 or more\)", {"a": Variable((None, None), 0, 255)})
+
+
+def test_unknown_type_within_a_tag(path):
+    tag = struct.pack("<I", 3 << 16 | 0x100 | UINT8) + b"\x05\x06\x07\0"
+    content = file_of(element(MATRIX, array(b"", shape=(1, 3))[8:-8] + tag))
+    rejected(path, content, "expected numbers, .* found type 258", {"a": Variable((1, 3), 0, 255)})
 
 
 def test_one_name_twice(path):
@@ -239,7 +254,8 @@ def test_truncated_or_prolonged_zlib_stream(path):
         rejected(path, file_of(struct.pack("<II", COMPRESSED, len(content)) + content), "zlib stream is truncated")
     for content in (packed + b"\0", packed + packed):
         rejected(path, file_of(struct.pack("<II", COMPRESSED, len(content)) + content), "more bytes follow")
-    rejected(path, file_of(deflated(GOOD + b"\0")), "another size than its axes promise")
+    for content in (GOOD + b"\0", struct.pack("<II", MATRIX, len(GOOD)) + GOOD[8:]):  # its size is 8 bytes less
+        rejected(path, file_of(deflated(content)), "another size than its axes promise")
 
 
 def test_checksum_of_the_zlib_stream_is_verified(path):

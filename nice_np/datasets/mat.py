@@ -204,9 +204,7 @@ def _check_numbers(array: npt.NDArray[Any], expected: Variable) -> None:
     low, high = expected.low, expected.high
     if low <= array.min() and array.max() <= high and _is_whole(array):  # not so for NaN
         return
-    good = (array >= low) & (array <= high)
-    if array.dtype.kind == "f":
-        good &= array == np.floor(array)
+    good = (array >= low) & (array <= high) & (array == np.floor(array))
     position = tuple(int(index) for index in np.unravel_index(int(good.argmin()), array.shape))
     raise _Damage(f"expected whole numbers from {low} to {high}, found {array[position]} at {position}")
 
