@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nice_np import fit, nice
-from nice_np.datasets import two_moons
+from nice_np.datasets import cifar10, faces, mnist, names, svhn, tfd, two_moons
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the documents are only in the checkout")
@@ -34,8 +34,28 @@ def test_the_loss_of_the_design_document_is_right(rng):
     (code,) = [block for block in blocks("docs/design.md") if "def loss" in block]
     flow, x = nice(2, hidden=(4,), rng=0), two_moons(50, rng)
     fit(flow, x, epochs=1, progress=False, rng=0)
-    names = {"flow": flow, "x": x}
-    exec(compile(code, "docs/design.md", "exec"), names)
-    nll, grads = names["loss"](flow.params.values.copy())
+    variables = {"flow": flow, "x": x}
+    exec(compile(code, "docs/design.md", "exec"), variables)
+    nll, grads = variables["loss"](flow.params.values.copy())
     assert nll == pytest.approx(-flow.log_prob(x).mean(), abs=1e-4)
     assert grads.shape == flow.params.values.shape
+
+
+def test_the_blocks_of_the_data_document_run(capsys):
+    listing, error, own = blocks("docs/data.md")
+    exec(compile(listing, "docs/data.md", "exec"), {})
+    listed, representation = capsys.readouterr().out.splitlines()
+    assert listed == str(names())
+    assert f"# {representation}" in listing
+    exec(compile(error, "docs/data.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("no olivettifaces.mat in a-folder-without-faces or ")
+    exec(compile(own, "docs/data.md", "exec"), {})
+    assert 8 < float(capsys.readouterr().out) < 9
+
+
+def test_the_data_document_names_every_data_set_and_file():
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    files = [mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, mnist.TEST_IMAGES, mnist.TEST_LABELS, cifar10.ARCHIVE]
+    files += [svhn.TRAIN_FILE, svhn.TEST_FILE, faces.FILE]
+    for word in (*(f"`{name}`" for name in names()), *(file.name for file in files), tfd.FILE, "NICE_NP_DATA"):
+        assert word in text, word
