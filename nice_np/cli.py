@@ -22,7 +22,7 @@ from nice_np._version import __version__
 from nice_np.commands import CHECKPOINT_EVERY
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
 from nice_np.presets import PRESETS
-from nice_np.runs import SPLITS, to_json
+from nice_np.runs import SPLITS, printable, to_json
 from nice_np.signals import StopSignals
 
 EXAMPLES = """examples:
@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   nice-np train two-moons --epochs 20            a density in the plane
   nice-np evaluate runs/mnist --split test       likelihood of a split
   nice-np sample runs/mnist -n 64 --out new.png  draw from the model
+  nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
   nice-np gradcheck                              every hand-derived gradient against finite differences
 """
 
@@ -90,6 +91,17 @@ def one_of(names: Sequence[str], what: str) -> Callable[[str], str]:
         raise argparse.ArgumentTypeError(
             f"unknown {what} {text!r}{did_you_mean(text, names)}; choose one of {', '.join(names)}"
         )
+
+    return parse
+
+
+def ending_in(*suffixes: str) -> Callable[[str], Path]:
+    """An argument type: a path with one of some endings, such as ".png"."""
+
+    def parse(text: str) -> Path:
+        if Path(text).suffix.lower() in suffixes:
+            return Path(text)
+        raise argparse.ArgumentTypeError(f"expected a file that ends in {' or '.join(suffixes)}, got {text!r}")
 
     return parse
 
@@ -179,7 +191,11 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
     sample = add("sample", "draw from a trained flow", trained, seeded, writes)
     sample.add_argument("-n", type=whole(1), default=64, metavar="N", help="how many (default: 64)")
     sample.add_argument(
-        "--out", type=picture_or_array, required=True, metavar="FILE", help="a picture (.png) or the numbers (.npy)"
+        "--out",
+        type=ending_in(".png", ".npy"),
+        required=True,
+        metavar="FILE",
+        help="a picture (.png) or the numbers (.npy)",
     )
     sample.add_argument(
         "--temperature", type=number(minimum=0), default=1.0, metavar="T", help="factor on the latents (default: 1)"
@@ -201,6 +217,20 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         help="run folder or model.npz (default: small flows of every kind)",
     )
     add("presets", "list the presets of train with their number of parameters and their source")
+    report = add(
+        "report",
+        "put finished runs side by side on one HTML page",
+        files,
+        writes,
+        epilog="example:\n  nice-np report runs/mnist runs/mnist-affine --out report.html --poster samples.png",
+    )
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
+    report.add_argument(
+        "--out", type=ending_in(".html"), required=True, metavar="FILE", help="the page (.html), everything inside it"
+    )
+    report.add_argument(
+        "--poster", type=ending_in(".png"), metavar="FILE", help="its picture of data and samples as a file, too (.png)"
+    )
     add("info", "show the architecture and origin of a trained flow", trained)
     return parser, by_name
 
@@ -244,13 +274,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if getattr(arguments, "resume", False) and arguments.force:
         command.error("--resume goes on with a run and --force replaces it: give one of them")
     return arguments
-
-
-def picture_or_array(text: str) -> Path:
-    """An argument type: a path that ends in .png or .npy."""
-    if Path(text).suffix.lower() not in (".png", ".npy"):
-        raise argparse.ArgumentTypeError(f"expected a file that ends in .png or .npy, got {text!r}")
-    return Path(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -321,9 +344,7 @@ def _abandon(stream: TextIO) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    # A file's name may hold a line break, or an escape sequence for the terminal.
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in message)
     with suppress(OSError, ValueError):
         if sys.stderr is not None:
-            sys.stderr.write(f"nice-np: error: {line}\n")
+            sys.stderr.write(f"nice-np: error: {printable(message)}\n")
     return code

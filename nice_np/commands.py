@@ -15,28 +15,32 @@ import numpy as np
 
 from nice_np import bijectors as b
 from nice_np.bijectors.scales import SCALES
-from nice_np.checkpoint import load_model
 from nice_np.checks import Array
 from nice_np.conditional import one_hot
 from nice_np.datasets import Dataset, load
 from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
 from nice_np.figures import draw
+from nice_np.finished import read_runs
 from nice_np.flow import Flow
 from nice_np.gradcheck import check_gradients
 from nice_np.history import History
 from nice_np.mlp import MLP
 from nice_np.presets import PRESETS, get_preset
 from nice_np.priors import PRIORS
+from nice_np.report import make_report
 from nice_np.runs import (
     NOISE_SEED,
     SPLITS,
     check_folder,
     environment,
     label_context,
+    load_data,
+    load_run,
     open_folder,
     replacing,
     score,
     write_results,
+    write_text,
 )
 from nice_np.training import fit
 
@@ -99,7 +103,11 @@ def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Res
         **length,
         **training,
     )
-    metrics = {"configuration": {"flow": repr(flow).splitlines(), **settings, **length}, "parameters": len(flow.params)}
+    metrics = {
+        "command": train_command(arguments),
+        "configuration": {"flow": repr(flow).splitlines(), **settings, **length},
+        "parameters": len(flow.params),
+    }
     return _finish(flow, dataset, history, folder, origin, metrics)
 
 
@@ -134,15 +142,19 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (int, float)) else repr(value)
 
 
-def resume_command(arguments: argparse.Namespace) -> str:
-    """What to type to go on with a training that was stopped."""
+def train_command(arguments: argparse.Namespace, *folders: str) -> str:
+    """What to type to train the same once more; where the files are is part of it only for the `folders` named."""
     words = ["nice-np", "train", arguments.dataset]
-    names = ("preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "data_dir", "out")
-    for name in names:
+    for name in ("preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", *folders):
         value = getattr(arguments, name)
         if value is not None and (name, value) != ("seed", 0):
             words.append(f"--{name.replace('_', '-')}={value}")
-    return shlex.join([*words, "--resume"])
+    return shlex.join(words)
+
+
+def resume_command(arguments: argparse.Namespace) -> str:
+    """What to type to go on with a training that was stopped."""
+    return f"{train_command(arguments, 'data_dir', 'out')} --resume"
 
 
 def say(text: str) -> None:
@@ -158,9 +170,7 @@ def evaluate(arguments: argparse.Namespace) -> Result:
     name = arguments.data or metadata.get("dataset")
     if name is None:
         raise NiceValueError(f"{arguments.model} does not say what it was trained on; name a data set with --data")
-    dataset = load(name, data_dir=arguments.data_dir, seed=metadata.get("seed", 0))
-    if dataset.dim != flow.dim:
-        raise NiceValueError(f"data set {name} has {dataset.dim} features, the model expects {flow.dim}")
+    dataset = load_data(flow, name, arguments.data_dir, metadata.get("seed", 0))
     result = {"model": str(arguments.model), "data": name, "split": arguments.split, "seed": arguments.seed}
     result.update(score(flow, dataset, arguments.split, arguments.seed))
     text = (
@@ -179,8 +189,7 @@ def sample(arguments: argparse.Namespace) -> Result:
     """Draw from a model into a picture or an array."""
     flow, metadata = load_run(arguments.model)
     out: Path = arguments.out
-    if os.path.lexists(out) and not arguments.force:
-        raise NiceFileError(f"{out} exists; --force replaces it")
+    _refuse_to_replace(out, arguments.force)
     context = _labels_to_draw(flow, arguments.label, arguments.n)
     picture, shape = out.suffix.lower() == ".png", metadata.get("image_shape")
     if picture and shape is None and flow.dim != 2:
@@ -197,6 +206,11 @@ def sample(arguments: argparse.Namespace) -> Result:
                 np.save(file, x)
     result = {"model": str(arguments.model), "n": arguments.n, "out": str(out), "shape": list(x.shape)}
     return result, f"{arguments.n} samples written to {out}"
+
+
+def _refuse_to_replace(path: Path, force: bool) -> None:
+    if os.path.lexists(path) and not force:
+        raise NiceFileError(f"{path} exists; --force replaces it")
 
 
 def _labels_to_draw(flow: Flow, label: int | None, n: int) -> Array | None:
@@ -275,20 +289,40 @@ def info(arguments: argparse.Namespace) -> Result:
     return result, "\n".join([repr(flow), "trained on", *rows] if rows else [repr(flow)])
 
 
+def report(arguments: argparse.Namespace) -> Result:
+    """Put finished runs side by side on a page."""
+    out, poster = arguments.out, arguments.poster
+    for path in (out, poster):
+        if path is not None:
+            _refuse_to_replace(path, arguments.force)
+    runs = read_runs(arguments.runs)
+    page = make_report(runs, arguments.data_dir)
+    left_out = page.poster.left_out
+    if poster is not None:
+        if page.poster.png is None:
+            reasons = "; ".join(left_out.values()) or "none of the runs is of images"
+            raise NiceValueError(f"no picture of data and samples for {poster}: {reasons}; leave out --poster")
+        with replacing(poster) as temporary:
+            temporary.write_bytes(page.poster.png)
+    write_text(out, page.html)
+    result = {
+        "out": str(out),
+        "poster": None if poster is None else str(poster),
+        "runs": {run.name: str(run.folder) for run in runs},
+        "left_out": left_out,
+    }
+    lines = [
+        f"{len(runs)} run(s) side by side in {out}",
+        *([f"data and samples in {poster}"] if poster is not None else []),
+        *(f"no samples beside data of {name}: {reason}" for name, reason in left_out.items()),
+    ]
+    return result, "\n".join(lines)
+
+
 def _readable(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_readable(item)}" for name, item in value.items())
     return f"{value:.5g}" if isinstance(value, float) else json.dumps(value).strip('"')
-
-
-def load_run(path: Path) -> tuple[Flow, dict[str, Any]]:
-    """The model of a run folder, or of a model file."""
-    if not path.is_dir():
-        return load_model(path)
-    model = path / "model.npz"
-    if not model.exists() and (path / "checkpoint.npz").exists():
-        raise NiceFileError(f"the run in {path} is not finished, it has no model.npz yet; train goes on with --resume")
-    return load_model(model)
 
 
 def _summary(result: dict[str, Any]) -> str:

@@ -37,6 +37,10 @@ class DatasetError(NiceError, OSError):
     """A data file is missing, damaged or not what it claims to be; the message names the file."""
 
 
+class NiceImportError(NiceError, ImportError):
+    """A package that only some commands need is not installed; the message says how to install it."""
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM stopped ``fit`` or a command; a checkpoint, where one was asked for, was written first.
 

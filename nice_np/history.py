@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nice_np.checks import as_choice
+from nice_np.errors import NiceValueError
 
 COLUMNS = (
     "epoch",
@@ -53,6 +54,24 @@ class History:
         writer.writerows(self.rows)
         return text.getvalue()
 
+    @classmethod
+    def from_csv(cls, text: str) -> History:
+        """Read what `to_csv` wrote; best epoch and why training ended are not in it.
+
+        Raises
+        ------
+        NiceValueError
+            If the text is no such table.
+        """
+        try:
+            header, *table = csv.reader(io.StringIO(text), strict=True)
+            if tuple(header) != COLUMNS:
+                raise ValueError(f"expected the columns {', '.join(COLUMNS)}")
+            rows = [dict(zip(COLUMNS, map(_number, row), strict=True)) for row in table]
+        except (ValueError, csv.Error) as error:
+            raise NiceValueError(f"History: this is no table of a training: {error}") from None
+        return cls(rows)
+
     def __eq__(self, other: object) -> bool:
         # Two runs are the same when everything but the clock is.
         if not isinstance(other, History):
@@ -71,3 +90,9 @@ class History:
             f"History({last['epoch']} epochs, {last['step']} steps, {last['seconds']:.1f} s, "
             f"train {last['train_log_likelihood']:.2f} nats, best epoch {self.best_epoch}, stopped by {self.stopped})"
         )
+
+
+def _number(text: str) -> float | None:
+    if text == "":
+        return None
+    return int(text) if text.isdecimal() else float(text)

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from nice_np.checkpoint import load_model
 from nice_np.checks import Array, as_rng
 from nice_np.conditional import log_prob_by_label, marginal_log_prob, one_hot
+from nice_np.datasets import load
 from nice_np.datasets.base import SPLITS as SPLITS
 from nice_np.datasets.base import Dataset, Labels
 from nice_np.dequantize import dequantize
@@ -112,6 +114,26 @@ def _compare(path: Path, settings: dict[str, Any]) -> None:
             raise NiceValueError(f"cannot resume {path.parent}: {name} is {given} now and was {saved[name]} then")
 
 
+def load_run(path: Path) -> tuple[Flow, dict[str, Any]]:
+    """The model of a run folder, or of a model file, and its metadata."""
+    return load_model(finished(path, "model.npz") if path.is_dir() else path)
+
+
+def finished(folder: Path, name: str) -> Path:
+    """The path of a result in a run folder; NiceFileError if training has not come to it yet."""
+    if not (folder / name).exists() and (folder / "checkpoint.npz").exists():
+        raise NiceFileError(f"the run in {folder} is not finished, it has no {name} yet; train goes on with --resume")
+    return folder / name
+
+
+def load_data(flow: Flow, name: str, data_dir: str | os.PathLike[str] | None, seed: int) -> Dataset:
+    """The data set of that name, with as many features as the flow has."""
+    dataset = load(name, data_dir=data_dir, seed=seed)
+    if dataset.dim != flow.dim:
+        raise NiceValueError(f"data set {name} has {dataset.dim} features, the model expects {flow.dim}")
+    return dataset
+
+
 def as_density_input(x: Any, seed: int, dtype: Any = np.float32) -> Array:
     """Samples as a flow sees them: pixels dequantised with noise from `seed`, points of the plane as they are."""
     return dequantize(x, as_rng(seed, "seed"), dtype) if x.dtype == np.uint8 else x.astype(dtype)
@@ -192,6 +214,11 @@ def to_json(value: Any, indent: int | None = None) -> str:
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
     return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
+def printable(text: str) -> str:
+    """One line that any terminal and any file can hold: a name may have line breaks, or escape sequences, in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 @contextmanager

@@ -25,7 +25,8 @@ LAYERS = [
     ["training_loop"],
     ["training", "plotting"],
     ["runs"],
-    ["figures", "report"],
+    ["figures", "finished"],
+    ["report"],
     ["commands"],
     ["cli"],
 ]

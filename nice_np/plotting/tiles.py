@@ -103,5 +103,5 @@ def bare(ax: Axes, title: str | None) -> None:
 
 
 def escape(name: str) -> str:
-    """A name as it is, not as Matplotlib's mathematics: dollar signs are ordinary characters."""
-    return name.replace("$", r"\$")
+    """A name as it is: to Matplotlib dollar signs begin mathematics, and what begins with _ is left out of legends."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
