@@ -138,6 +138,7 @@ def test_the_limits_themselves_are_allowed(path):
         (np.array([["a", "b", "c"]] * 2), "expected an array of real numbers, found class 4"),
         (np.array([[1, "b", 3]] * 2, object), "expected an array of real numbers, found class 1"),
         (np.full((2, 3), 0.5), r"expected whole numbers from 0 to 255, found 0\.5 at \(0, 0\)"),
+        (np.where(A == 254, 2.5, A), r"found 2\.5 at \(1, 1\)"),
         (np.where(A == 254, np.nan, A), r"found nan at \(1, 1\)"),
         (np.where(A == 254, np.inf, A), r"found inf at \(1, 1\)"),
         (np.where(A == 3, -1.0, A), r"found -1.0 at \(0, 2\)"),
