@@ -45,6 +45,7 @@ KINDS = {  # title and explanation of each kind of figure
     "bent_grid": ("Bent grid", "A regular grid of latents, bent layer by layer on its way to the data."),
     "spectrum": ("Spectrum", "Scales of the latent dimensions in descending order: the small ones hardly matter."),
 }
+STACKED = ("bent_grid",)  # too wide to stand side by side
 IN_A_ROW = 10  # images of each data set in the picture of data and samples
 
 
@@ -249,6 +250,7 @@ def _figures(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
         {
             "title": KINDS[kind][0],
             "caption": KINDS[kind][1],
+            "layout": "stack" if kind in STACKED else "row",
             "images": [(run.name, _of_file(run.figures[kind])) for run in runs if kind in run.figures],
         }
         for kind in kinds

@@ -197,11 +197,26 @@ def test_every_figure_is_there_to_the_pixel(trained):
     assert drawn + len(others) == len(page.images) == 3 + 7 + 3
 
 
+def section(html, title):
+    """The part of a page below a heading."""
+    (part,) = [part for part in html.split("<section>") if f"<h2>{title}</h2>" in part]
+    return Page(part.split("</section>")[0])
+
+
 def test_figures_of_one_kind_stand_in_one_row(digits, labelled, plane):
     html = make_report(read_runs([digits, labelled, plane])).html
-    (row,) = [part for part in html.split("<section>") if "<h2>Samples</h2>" in part]
-    assert list(Page(row.split("</section>")[0]).images) == ["Samples, digits", "Samples, labelled"]
+    samples = section(html, "Samples")
+    assert list(samples.images) == ["Samples, digits", "Samples, labelled"]
+    assert ("class", "row") in samples.attributes
     assert "<h2>Spectrum</h2>" not in html
+
+
+def test_wide_figures_stand_below_each_other(tmp_path):
+    flow, figures = nice(2, hidden=(4,), rng=0), ("density", "bent_grid")
+    folders = [write_run(tmp_path / name, flow, image_shape=None, figures=figures) for name in ("a", "b")]
+    html = make_report(read_runs(folders)).html
+    assert ("class", "row") in section(html, "Density").attributes
+    assert ("class", "stack") in section(html, "Bent grid").attributes
 
 
 def test_every_kind_of_figure_has_a_title():
