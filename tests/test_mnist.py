@@ -18,22 +18,8 @@ FOLDER = os.environ.get("NICE_NP_DATA")
 needs_mnist = pytest.mark.skipif(
     not FOLDER, reason="the original MNIST files are not at hand; set NICE_NP_DATA to their folder"
 )
+pytestmark = pytest.mark.usefixtures("offline")  # each test says itself where files are
 FILES = (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, mnist.TEST_IMAGES, mnist.TEST_LABELS)
-
-
-@pytest.fixture(autouse=True)
-def no_environment_and_no_network(monkeypatch, tmp_path):
-    """Each test says itself where files are; the cache is empty, and a download would be an error."""
-    import pooch
-    import requests
-
-    def no_network(*args, **kwargs):
-        raise requests.ConnectionError("the tests have no network")
-
-    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
-    monkeypatch.setattr("nice_np.datasets.download.PAUSE", 0.0)
-    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
-    monkeypatch.setattr(requests.Session, "send", no_network)
 
 
 def write_fake(folder, **changes):
