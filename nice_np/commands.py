@@ -73,7 +73,7 @@ def train(arguments: argparse.Namespace) -> Result:
 def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Result:
     preset_name, preset = get_preset(arguments.preset, dataset)
     model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(arguments.seed).spawn(2))
-    flow = preset.build(dataset, model_rng)
+    flow, seen = preset.build(dataset, model_rng), preset.training_set(dataset)
     training = preset.training(arguments.learning_rate, arguments.batch_size)
     length = {
         "epochs": None if arguments.time_limit is not None else arguments.epochs or preset.epochs,
@@ -91,8 +91,8 @@ def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Res
         say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps what was learned)")
     history = fit(
         flow,
-        dataset.train,
-        label_context(flow, dataset, "train"),
+        seen.train,
+        label_context(flow, seen, "train"),
         validation=dataset.validation,
         validation_context=label_context(flow, dataset, "validation"),
         checkpoint=folder / "checkpoint.npz",

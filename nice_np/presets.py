@@ -16,6 +16,7 @@ import numpy as np
 from nice_np.bijectors import PCAWhitening, ZCAWhitening
 from nice_np.checks import Rng, as_choice
 from nice_np.datasets.base import Dataset
+from nice_np.datasets.shifted import with_shifts
 from nice_np.errors import NiceValueError
 from nice_np.flow import Flow
 from nice_np.models import nice, original_nice, real_nvp
@@ -52,6 +53,8 @@ class Preset:
         See `fit`.
     labels : bool
         The flow is conditional: its context is the label, one-hot.
+    shifts : bool
+        Train also on images shifted by a pixel, see `with_shifts`.
     """
 
     description: str
@@ -67,6 +70,7 @@ class Preset:
     average: int | None = None
     clip_norm: float | None = None
     labels: bool = False
+    shifts: bool = False
 
     def build(self, dataset: Dataset, rng: Rng = None) -> Flow:
         """A new flow for the data set.
@@ -77,6 +81,10 @@ class Preset:
             If the architecture needs labels or images and the data set has none.
         """
         return self.model(dataset, n_classes(dataset) if self.labels else 0, rng)
+
+    def training_set(self, dataset: Dataset) -> Dataset:
+        """The data set with the training images that `fit` shall see."""
+        return with_shifts(dataset) if self.shifts else dataset
 
     def training(self, learning_rate: float | None = None, batch_size: int | None = None) -> dict[str, Any]:
         """Keyword arguments for `fit`, epochs or time limit aside."""
@@ -262,6 +270,7 @@ PRESETS = {
         epochs=20,
         average=500,
         labels=True,
+        shifts=True,
     ),
     "cifar10-best": _own(
         description="RealNVP, 6 convolutional couplings, whitened, Gaussian prior",

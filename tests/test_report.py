@@ -254,6 +254,8 @@ def test_numbers_of_the_paper(tmp_path):
     runs = read_runs(folders)
     rows = dict(dict(table(runs))["Log-likelihood (nats)"])
     assert rows["test, NICE paper"] == ["1,980.50", "5,371.78 *", "–"]
+    bits = dict(dict(table(runs))["bits/dim"])
+    assert bits["test, NICE paper"] == ["4.36", "4.48", "–"]
     assert "they do not compare" in make_report(runs).html
     assert "they do not compare" not in make_report(runs[2:]).html
 

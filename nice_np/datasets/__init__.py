@@ -19,6 +19,7 @@ from nice_np.datasets.cifar10 import load_cifar10
 from nice_np.datasets.faces import load_faces
 from nice_np.datasets.idx import read_idx
 from nice_np.datasets.mnist import load_digits, load_mnist
+from nice_np.datasets.shifted import with_shifts
 from nice_np.datasets.svhn import load_svhn
 from nice_np.datasets.tfd import load_tfd
 from nice_np.datasets.toy import (
@@ -57,6 +58,7 @@ __all__ = [
     "two_circles",
     "two_moons",
     "two_spirals",
+    "with_shifts",
 ]
 
 # Of each data set of images, how it is loaded, given `data_dir` and `progress`.
