@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from math import log
+from math import log, sqrt
 from typing import Any
 
 import numpy as np
@@ -220,7 +220,12 @@ def _network(
     hidden = as_sizes(hidden, "models", "hidden")
 
     def mlp(part: Partition, thetas: int) -> Conditioner:
-        return MLP((len(part.idx_a) + part.context_dim, *hidden, thetas * len(part.idx_b)), **settings)
+        network = MLP((len(part.idx_a) + part.context_dim, *hidden, thetas * len(part.idx_b)), **settings)
+        if part.context_dim > 0:
+            # Of a one-hot label one number is not 0: at the scale of the features' weights it would hardly be heard
+            # among them.  So it starts as loud as all of them together.
+            network.layers[0].W[-part.context_dim :] *= sqrt(len(part.idx_a))
+        return network
 
     def conv(part: Partition, thetas: int) -> Conditioner:
         if image_shape is None:

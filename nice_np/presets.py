@@ -267,7 +267,7 @@ PRESETS = {
         optimizer=partial(Adam, weight_decay=0.1),
         learning_rate=2e-3,
         batch_size=200,
-        epochs=20,
+        epochs=4,
         average=500,
         labels=True,
         shifts=True,

@@ -156,3 +156,12 @@ def test_directional_gradients_at_the_papers_size(rng):
     flow = nice(784, preprocess=(), dtype=np.float64, rng=0)
     flow.params.values[:] += rng.normal(0, 0.01, len(flow.params))
     check_gradients(flow, rng.random((2, 784)), max_coordinates=20, rng=0).raise_if_failed()
+
+
+def test_a_label_is_as_loud_as_the_features_at_first(rng):
+    flow = nice(200, hidden=(4000,), context_dim=5, rng=rng)
+    conditioner = next(layer for layer in flow.layers if isinstance(layer, AdditiveCoupling)).conditioner
+    of_features, of_context = np.split(conditioner.layers[0].W, [100])
+    assert of_context.shape == (5, 4000)
+    assert of_context.std() == pytest.approx(of_features.std() * 10, rel=0.03)  # sqrt(100)
+    assert of_features.std() == pytest.approx(np.sqrt(2 / 105), rel=0.03)
