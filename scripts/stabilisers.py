@@ -30,7 +30,7 @@ COLUMNS = "| scale | learning rate | argument | validation | test | train | wors
 def main() -> None:
     """Print the table in Markdown, a row as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=20, help="of each of the runs (default: 20)")
+    parser.add_argument("--epochs", type=int, default=10, help="of each of the runs (default: 10)")
     epochs = parser.parse_args().epochs
     digits = load("mnist-small")
     print(f"Bits/dim; {epochs} epochs, batch 100, Adam with a cosine from the learning rate, seed 0.\n")
