@@ -74,8 +74,8 @@ class Flow(Module):
         self.dim = bijector.dim - self.context_dim
         self._pack()
 
-    def _pack(self) -> None:
-        self.params = FlatParameters(self)
+    def _pack(self, values: Array | None = None) -> None:
+        self.params = FlatParameters(self, values)
         self.dtype: np.dtype[Any] = self.params.values.dtype
 
     # -- data to latents and back ---------------------------------------------------------------------------------
@@ -194,6 +194,18 @@ class Flow(Module):
     def copy(self) -> Flow:
         """An independent copy."""
         return copy.deepcopy(self)
+
+    def replica(self) -> Flow:
+        """A flow with the same vector of parameters and a vector of gradients of its own, for another thread.
+
+        What is no parameter, such as a mean that was measured, is copied as it is now.
+        """
+        # deepcopy takes what its memo names as already copied: here the views of parameters and gradients.
+        views = {id(array): array for _, *pair in self.named_parameters() for array in pair}
+        twin = type(self).__new__(type(self))
+        vars(twin).update(copy.deepcopy(self.__getstate__(), views))
+        twin._pack(self.params.values)
+        return twin
 
     def astype(self, dtype: npt.DTypeLike) -> Flow:
         """A copy in float32 or float64; NiceOverflowError if a parameter does not fit."""

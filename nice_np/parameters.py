@@ -146,6 +146,8 @@ class FlatParameters:
     ----------
     root : Module
         Its arrays are copied into the vector and replaced by views.  A module belongs to one vector at most.
+    values : ndarray, shape (P,), optional
+        The vector of parameters to use, instead of a new one: that of a model which shares them, see `Flow.replica`.
 
     Attributes
     ----------
@@ -169,7 +171,7 @@ class FlatParameters:
     array([0.1, 0.2, 0.3])
     """
 
-    def __init__(self, root: Module) -> None:
+    def __init__(self, root: Module, values: Array | None = None) -> None:
         if not isinstance(root, Module):
             raise NiceTypeError(f"FlatParameters: expected a Module, got {root!r}")
         modules = list(root.modules())
@@ -190,7 +192,7 @@ class FlatParameters:
             raise NiceValueError(f"parameters of different dtypes: {', '.join(sorted(map(str, dtypes)))}; use cast")
 
         ends = np.cumsum([0] + [array.size for _, array, _ in triples]).tolist()
-        self._values = np.empty(ends[-1], dtype=dtypes.pop())  # (P,)
+        self._values = np.empty(ends[-1], dtype=dtypes.pop()) if values is None else values  # (P,)
         self._grads = np.zeros_like(self._values)  # (P,)
         self.slots = tuple(
             Slot(path, start, stop, array.shape)
