@@ -5,6 +5,8 @@ Here are the door, `fit`, and the data-dependent start; the loop itself is in `t
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -15,13 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.architecture import Arrays, describe
 from nice_np.bijectors.fitted import Fitted
 from nice_np.checks import Array, Rng, as_path, as_rng
 from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
 from nice_np.flow import CHUNK, Flow
 from nice_np.history import History
 from nice_np.optim import Optimizer, Schedule, get_optimizer, get_schedule
-from nice_np.training_data import TrainingData
+from nice_np.ranks import Team, as_team
+from nice_np.training_data import TrainingData, fingerprint
 from nice_np.training_loop import Training
 from nice_np.training_plan import Callback, Plan
 from nice_np.training_state import TrainingState, load_state
@@ -48,6 +52,8 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     rng: Rng = None,
+    threads: int = 1,
+    comm: Any = None,
 ) -> History:
     """Train a flow by maximum likelihood.
 
@@ -91,6 +97,13 @@ def fit(
     progress : bool
         Show a progress bar.
     rng : seed or numpy.random.Generator
+    threads : int
+        How many threads share the rows of each batch, each with one BLAS thread; 1 leaves BLAS as it is.  The same
+        number gives the same run to the bit, another one agrees to rounding.
+    comm : communicator of mpi4py, optional
+        For a training by several processes: every one calls `fit` with it, usually ``MPI.COMM_WORLD``, and with the
+        same flow, data and settings, and gets the same weights.  Rank 0 makes the random numbers, shows progress,
+        calls back, and reads and writes the checkpoint.  See docs/design.md.
 
     Returns
     -------
@@ -99,7 +112,7 @@ def fit(
     Raises
     ------
     NiceValueError, NiceTypeError
-        Wrong arguments; NaN or inf in the data; another data set or setting than the checkpoint's.
+        Wrong arguments; NaN or inf in the data; another data set or setting than the checkpoint's or another rank's.
     NiceFileError
         `checkpoint` cannot be written, or exists and `resume` is False; checked before the first step.
     DivergenceError
@@ -116,41 +129,48 @@ def fit(
     >>> history.column("step")
     [3, 6]
     """
-    if not isinstance(flow, Flow):
-        raise NiceTypeError(f"fit: expected a Flow, got {type(flow).__name__}")
-    plan = Plan(
-        get_optimizer(optimizer),
-        get_schedule(learning_rate),
-        epochs,
-        time_limit,
-        batch_size,
-        clip_norm,
-        average,
-        patience,
-        _callables(callbacks),
-        None if checkpoint is None else as_path(checkpoint, "fit", "checkpoint"),
-        checkpoint_every,
-    )
-    if patience is not None and validation is None:
-        raise NiceValueError("fit: patience needs validation data")
-    data = TrainingData.checked(flow, x, context, "x")
-    held_out = None
-    if validation is not None:
-        held_out = TrainingData.checked(flow, validation, validation_context, "validation")
-    settings = plan.settings()
-    settings["data"] = data.fingerprint()
-    settings["validation"] = None if held_out is None else held_out.fingerprint()
-    if not resume:
-        _refuse_existing(plan.checkpoint)
-        if plan.optimizer.steps:
-            raise NiceValueError("fit: the optimizer has been used before and remembers; make a new one for a new run")
-    generator = as_rng(rng, "fit")
-    start_from_data(flow, data.x, data.context)
+    team = as_team(comm)
+    with team.together():
+        if not isinstance(flow, Flow):
+            raise NiceTypeError(f"fit: expected a Flow, got {type(flow).__name__}")
+        plan = Plan(
+            get_optimizer(optimizer),
+            get_schedule(learning_rate),
+            epochs,
+            time_limit,
+            batch_size,
+            clip_norm,
+            average,
+            patience,
+            _callables(callbacks),
+            None if checkpoint is None else as_path(checkpoint, "fit", "checkpoint"),
+            checkpoint_every,
+            threads,
+        )
+        if patience is not None and validation is None:
+            raise NiceValueError("fit: patience needs validation data")
+        data = TrainingData.checked(flow, x, context, "x")
+        held_out = None
+        if validation is not None:
+            held_out = TrainingData.checked(flow, validation, validation_context, "validation")
+        settings = plan.settings()
+        settings["data"] = data.fingerprint()
+        settings["validation"] = None if held_out is None else held_out.fingerprint()
+        if not resume:
+            if team.first:
+                _refuse_existing(plan.checkpoint)
+            if plan.optimizer.steps:
+                raise NiceValueError(
+                    "fit: the optimizer has been used before and remembers; make a new one for a new run"
+                )
+        generator = as_rng(rng, "fit")
+        start_from_data(flow, data.x, data.context)
+    team.compare(lambda: _facts(flow, plan, settings, resume))
     if resume:
-        state = _resumed(flow, plan, len(data), settings)
+        state = _resumed_by_all(team, flow, plan, len(data), settings)
     else:
-        state = TrainingState.start(generator)
-    return Training(flow, data, held_out, plan, state, settings).run(progress)
+        state = team.from_first(lambda: TrainingState.start(generator))
+    return Training(flow, data, held_out, plan, state, settings, team).run(progress)
 
 
 def start_from_data(flow: Flow, x: npt.NDArray[Any], context: Array | None = None) -> None:
@@ -186,6 +206,30 @@ def _callables(callbacks: Any) -> list[Callback]:
         if not callable(callback):
             raise NiceTypeError(f"fit: callbacks must be callables, got {callback!r}")
     return found
+
+
+def _facts(flow: Flow, plan: Plan, settings: dict[str, Any], resume: bool) -> dict[str, Any]:
+    """What all ranks must have alike, for them to take the same steps."""
+    constants: Arrays = {}
+    architecture = json.dumps(describe(flow, constants, []))
+    digest = hashlib.sha256(architecture.encode())
+    for array in constants.values():
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return {
+        "the flow": f"{repr(flow).splitlines()[0]} of architecture {digest.hexdigest()[:16]}",
+        "the vector of parameters": fingerprint(flow.params.values[None]),
+        **settings,
+        **{name: getattr(plan, name) for name in ("epochs", "time_limit", "patience", "checkpoint_every")},
+        "resume": resume,
+    }
+
+
+def _resumed_by_all(team: Team, flow: Flow, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
+    """What rank 0 finds in the checkpoint, on every rank."""
+    state = team.from_first(lambda: _resumed(flow, plan, n_samples, settings))
+    flow.params.values[:] = team.share(flow.params.values)
+    plan.optimizer.restore(*team.share((plan.optimizer.steps, plan.optimizer.state())))
+    return state
 
 
 def _resumed(flow: Flow, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:

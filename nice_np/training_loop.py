@@ -14,7 +14,9 @@ from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.history import History
 from nice_np.kernels import average_step
 from nice_np.optim import clip_by_norm
+from nice_np.parallel import Gradient, in_threads
 from nice_np.progress import Progress
+from nice_np.ranks import Team
 from nice_np.signals import StopSignals
 from nice_np.training_data import TrainingData
 from nice_np.training_plan import Plan
@@ -39,6 +41,8 @@ class Training:
     state : TrainingState
     settings : dict
         What a checkpoint remembers of plan and data.
+    team : Team
+        The processes that share the run.
     """
 
     def __init__(
@@ -49,29 +53,33 @@ class Training:
         plan: Plan,
         state: TrainingState,
         settings: dict[str, Any],
+        team: Team,
     ) -> None:
         self.flow, self.data, self.plan, self.state, self.settings = flow, data, plan, state, settings
+        self.team = team
         noise = np.random.default_rng(state.validation_seed)
         self.validation = None if validation is None else validation.dequantized(noise, flow.dtype)
         self.learning_rate = 0.0
-        self.clock = self.saved_at = time.perf_counter()
+        self.clock = time.perf_counter()
+        self.saved_at = state.seconds
 
     def run(self, progress: bool) -> History:
         """Train until the plan, the validation or a callback says stop; the flow then has the weights to keep."""
-        bar = Progress(progress, self._done())
+        bar = Progress(progress and self.team.first, self._done())
         if self.state.position > 0:  # resumed in the middle of an epoch
             self.plan.optimizer.start_epoch(self.state.epoch)
         try:
-            with StopSignals() as signals:
+            with StopSignals() as signals, in_threads(self.flow, self.plan.threads) as source:
+                gradient = self.team.gradient(source, self.flow.params.grads)
                 while not self.state.finished:
-                    self._step()
+                    self._step(gradient)
                     self._show(bar)
                     done = self._done()
                     if self.state.position == len(self.data) or done >= 1:
                         self._end_epoch(done)
-                    if signals.received:
-                        self._interrupt(signals.received)
-                    if time.perf_counter() - self.saved_at > self.plan.checkpoint_every:
+                    if signum := self.team.highest(signals.received):
+                        self._interrupt(signum)
+                    if self.state.seconds - self.saved_at > self.plan.checkpoint_every:
                         self._save()
                 self._save()
         finally:
@@ -82,7 +90,7 @@ class Training:
 
     # -- one step -------------------------------------------------------------------------------------------------
 
-    def _step(self) -> None:
+    def _step(self, gradient: Gradient) -> None:
         state, plan, values = self.state, self.plan, self.flow.params.values
         if state.position == 0:
             state.order = state.rng.permutation(len(self.data))
@@ -90,7 +98,7 @@ class Training:
             plan.optimizer.start_epoch(state.epoch)
         rows = state.order[state.position : state.position + plan.batch_size]
         self.learning_rate = plan.schedule(state.step, self._done())
-        nll, grads = self._loss(self.data.rows(rows).dequantized(state.rng, self.flow.dtype))
+        nll, grads = self._loss(gradient, self.data.rows(rows).dequantized(state.rng, self.flow.dtype))
         if plan.clip_norm is not None:
             clip_by_norm(grads, plan.clip_norm)
         plan.optimizer.step(values, grads, self.learning_rate)
@@ -104,10 +112,10 @@ class Training:
             average_step(state.average, values, max(1 / plan.average, 1 / state.step))
         self._tick()
 
-    def _loss(self, batch: TrainingData) -> tuple[float, Array]:
+    def _loss(self, gradient: Gradient, batch: TrainingData) -> tuple[float, Array]:
         state = self.state
         try:
-            nll, grads = self.flow.nll_and_grad(batch.x, batch.context)
+            nll, grads = gradient.nll_and_grad(batch.x, batch.context)
         except NiceOverflowError as error:
             raise self._diverged(f"loss or gradient is not finite ({error})") from None
         if state.first_nll is None:
@@ -151,20 +159,31 @@ class Training:
             state.finished = "epochs" if plan.time_limit is None else "time limit"
         elif plan.patience is not None and state.stale >= plan.patience:
             state.finished = "patience"
-        try:
-            for callback in plan.callbacks:
-                callback(self.flow, state.history)
-        except StopTraining:
+        if self.team.from_first(self._called_off):
             state.finished = "callback"
 
+    def _called_off(self) -> bool:
+        """Call back; True if a callback ends the training."""
+        try:
+            for callback in self.plan.callbacks:
+                callback(self.flow, self.state.history)
+        except StopTraining:
+            return True
+        return False
+
     def _validate(self, validation: TrainingData) -> float:
+        try:
+            return self.team.from_first(lambda: self._score(validation))
+        except NiceOverflowError as error:
+            raise self._diverged(f"the validation loss is not finite ({error})") from None
+
+    def _score(self, validation: TrainingData) -> float:
+        """The mean log-likelihood under the weights that would be kept now."""
         values = self.flow.params.values
         trained = values.copy()
         values[:] = self._weights()
         try:
             return float(self.flow.log_prob(validation.x, validation.context).mean(dtype=np.float64))
-        except NiceOverflowError as error:
-            raise self._diverged(f"the validation loss is not finite ({error})") from None
         finally:
             values[:] = trained
 
@@ -183,7 +202,7 @@ class Training:
 
     def _tick(self) -> None:
         now = time.perf_counter()
-        self.state.seconds += now - self.clock
+        self.state.seconds = self.team.share(self.state.seconds + now - self.clock)
         self.clock = now
 
     def _show(self, bar: Progress) -> None:
@@ -196,9 +215,11 @@ class Training:
     def _save(self) -> None:
         if not np.isfinite(self.flow.params.values).all():
             raise self._diverged("the weights are not finite")
-        if self.plan.checkpoint is not None:
-            save_state(self.plan.checkpoint, self.flow, self.plan.optimizer, self.state, self.settings)
-        self.saved_at = time.perf_counter()
+        with self.team.together():
+            if self.plan.checkpoint is not None and self.team.first:
+                save_state(self.plan.checkpoint, self.flow, self.plan.optimizer, self.state, self.settings)
+        self._tick()
+        self.saved_at = self.state.seconds
 
     def _interrupt(self, signum: int) -> None:
         self._save()

@@ -38,12 +38,14 @@ class Plan:
     callbacks: list[Callback]
     checkpoint: Path | None
     checkpoint_every: float
+    threads: int
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.time_limit is None):
             raise NiceValueError("fit: give either epochs or time_limit")
         self.batch_size = as_int(self.batch_size, "fit", "batch_size", 1)
         self.checkpoint_every = as_float(self.checkpoint_every, "fit", "checkpoint_every", minimum=0)
+        self.threads = as_int(self.threads, "fit", "threads", 1)
         for name in ("epochs", "average", "patience"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, as_int(value, "fit", name, 1))
@@ -59,7 +61,7 @@ class Plan:
         return state.step / (steps_per_epoch * (self.epochs or 1))
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same when a run is resumed; epochs and time limit may grow."""
+        """What must be the same when a run is resumed; epochs and time limit may grow, threads and ranks may change."""
         return {
             "batch_size": self.batch_size,
             "learning_rate": repr(self.schedule),

@@ -1,0 +1,98 @@
+"""The gradient of a batch by several threads: each takes some of the rows, and the parts are added.
+
+The loss is a mean over the N rows of a batch.  Of a batch in shards, with n_i rows in the i-th,
+
+    L = sum_i (n_i / N) L_i,    dL/dvalues = sum_i (n_i / N) dL_i/dvalues
+
+where L_i is the mean over shard i: the ordinary loss of a smaller batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Protocol
+
+from threadpoolctl import threadpool_limits
+
+from nice_np.checks import Array
+from nice_np.flow import Flow
+
+
+class Gradient(Protocol):
+    """What training asks of a batch; a `Flow` is the simplest answer."""
+
+    def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
+        """Mean negative log-likelihood of x (N, D), given the context (N, C), and its gradient (P,)."""
+
+
+def shards(n_rows: int, n: int) -> list[slice]:
+    """Cut rows into `n` pieces that differ by one row at most; into fewer where there are fewer rows than pieces.
+
+    Examples
+    --------
+    >>> shards(7, 2), shards(2, 3)
+    ([slice(0, 3, None), slice(3, 7, None)], [slice(0, 1, None), slice(1, 2, None)])
+    """
+    n = min(n, n_rows)
+    return [slice(n_rows * i // n, n_rows * (i + 1) // n) for i in range(n)]
+
+
+def cut(rows: slice, x: Array, context: Array | None) -> tuple[Array, Array | None, float]:
+    """One shard of a batch: its x, its context, and its share n_i / N of the rows."""
+    part = x[rows]
+    return part, None if context is None else context[rows], len(part) / len(x)
+
+
+class Threads:
+    """A flow's gradient by threads, one for each shard of the batch.
+
+    Each shard has a replica of the flow, with the same parameters and gradients of its own, and goes through the
+    ordinary forward and backward pass.  NumPy lets go of Python's lock while it computes, so the passes overlap.  The
+    gradients are added in the order of the shards, whoever was first: the sum is the same to the bit in every run.
+
+    Parameters
+    ----------
+    flow : Flow
+    n : int
+    pool : ThreadPoolExecutor
+        Of `n` threads.
+    """
+
+    def __init__(self, flow: Flow, n: int, pool: ThreadPoolExecutor) -> None:
+        self.flow, self.pool = flow, pool
+        self.replicas = [flow, *(flow.replica() for _ in range(n - 1))]
+
+    def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
+        """As `Flow.nll_and_grad`, to rounding; the gradient is ``flow.params.grads``, too."""
+        parts = [cut(rows, x, context) for rows in shards(len(x), len(self.replicas))]
+        tasks = [
+            self.pool.submit(replica.nll_and_grad, part, given)
+            for replica, (part, given, _) in zip(self.replicas, parts, strict=False)
+        ]
+        wait(tasks)
+        if any(task.exception() for task in tasks):
+            return self.flow.nll_and_grad(x, context)  # fails, too, and names the row of the batch
+        nll, total = 0.0, self.flow.params.grads
+        for task, (_, _, share) in zip(tasks, parts, strict=True):
+            part_nll, grads = task.result()
+            nll += share * part_nll
+            grads *= share
+            if grads is not total:
+                total += grads
+        return nll, total
+
+
+@contextmanager
+def in_threads(flow: Flow, n: int) -> Iterator[Gradient]:
+    """The flow's gradient by `n` threads, for as long as the block lasts; with one thread the flow itself.
+
+    Meanwhile BLAS uses one thread everywhere in the process: it would otherwise start as many as there are cores for
+    each of ours.
+    """
+    if n == 1:
+        yield flow
+    else:
+        with ThreadPoolExecutor(n) as pool, threadpool_limits(1, user_api="blas"):
+            yield Threads(flow, n, pool)
