@@ -1,0 +1,86 @@
+"""Who takes part: the names, what each needs to be installed, and how each is built."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from benchmarks.model import Array, Model
+from benchmarks.weights import Weights
+
+LEARNING_RATE = 1e-3
+CONTENDERS = {  # name: what it is
+    "nice_np": "gradients by hand, Adam",
+    "torch": "PyTorch eager, Adam as it comes",
+    "torch-fused": "PyTorch eager, Adam(fused=True)",
+    "torch-compile": "torch.compile, Adam(fused=True)",
+    "jax": "JAX, one jit for the whole step, buffers donated",
+}
+ONE_OF_EACH = ("nice_np", "torch", "jax")  # where no optimiser takes part
+
+
+class Unavailable(Exception):
+    """Somebody cannot take part, and why; a line of the report, not an error."""
+
+
+class Contender(Protocol):
+    """What is measured.  Arrays are the library's own; `prepare` makes them."""
+
+    def prepare(self, array: Array) -> Array:
+        """A NumPy array as the library's own."""
+
+    def wait(self, result: Any) -> None:
+        """Return when `result` is there."""
+
+    def loss_and_gradients(self, x: Array) -> tuple[float, Array]:
+        """Mean negative log-likelihood and its gradient, (P,), in nice_np's order, without a step."""
+
+    def step(self, x: Array) -> Any:
+        """Loss, gradient, Adam."""
+
+    def log_prob(self, x: Array) -> Array: ...
+
+    def decode(self, z: Array) -> Array: ...
+
+    def sample(self, rows: int) -> Array: ...
+
+    def latent_gradient(self, z: Array, target: Array) -> Array:
+        """d/dz of |decode(z) - target|^2 / 2 - log p(z), summed over the rows."""
+
+
+def build(name: str, model: Model, weights: Weights | None = None) -> Contender:
+    """The contender of that name.
+
+    Parameters
+    ----------
+    name : str
+        One of CONTENDERS.
+    model : Model
+    weights : Weights, optional
+        What the others start from, by default random; nice_np has them from ``model.flow()``.
+
+    Raises
+    ------
+    Unavailable
+        If its library is not installed, or lacks something.
+    """
+    check_installed(name)
+    if name == "nice_np":
+        from benchmarks.with_numpy import NumpyModel
+
+        return NumpyModel(model)
+    weights = weights or Weights.random(model)
+    if name == "jax":
+        from benchmarks.with_jax import JaxModel
+
+        return JaxModel(model, weights)
+    from benchmarks.with_torch import TorchModel
+
+    return TorchModel(model, weights, fused=name != "torch", compiled=name == "torch-compile")
+
+
+def check_installed(name: str) -> None:
+    """Unavailable if the library behind a contender is not installed."""
+    library = name.split("-")[0]
+    if find_spec(library) is None:
+        raise Unavailable(f"{library} is not installed")

@@ -1,0 +1,76 @@
+"""The gradient with respect to latents, as in a search for the latents of a picture: no weight's gradient is needed.
+
+Half of the products of a backward pass belong to the weights; a backward pass that leaves them out should take half
+the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks import roofline
+from benchmarks.agreement import agreeing
+from benchmarks.contenders import ONE_OF_EACH, Contender
+from benchmarks.model import Model
+from benchmarks.options import Options
+from benchmarks.result import MS, Result, Row
+from benchmarks.timing import Task, Timing, side_by_side
+from benchmarks.training import PRODUCTS, rows
+
+BAR = 0.55  # what the ratio should not exceed
+WITHOUT, WITH = "input gradient alone", "with the weights' gradients"
+PASSES = ("backward", "inverse_backward")
+
+
+def measure(model: Model, options: Options) -> Result:
+    """Whole latent gradients of each library, and nice_np's backward passes with and without the weights."""
+    z, x = model.latents(model.batch), model.data(model.batch)
+
+    def gradient(contender: Contender) -> list[Any]:
+        return [np.asarray(contender.latent_gradient(contender.prepare(z), contender.prepare(x)))]
+
+    names = options.among(ONE_OF_EACH)
+    contenders, missing = agreeing(model, names, gradient)
+    products = roofline.latent_products(model)
+    tasks = [Task(PRODUCTS, roofline.runner(products))]
+    for name, contender in contenders.items():
+        call = partial(contender.latent_gradient, contender.prepare(z), contender.prepare(x))
+        tasks.append(Task(name, call, contender.wait))
+    own = backward_tasks(model) if "nice_np" in names else []
+    timings = side_by_side(tasks + own, options.repeats)
+    ideal = timings[PRODUCTS].median * MS
+    result = Result(f"Latent gradient: {model}", rows=rows(names, timings, missing), ideal=ideal)
+    result.rows += [Row.of(task.name, timings[task.name], "part of nice_np's") for task in own]
+    result.facts = {"products_ms": ideal, "products_gflops": roofline.gflops(products, ideal / MS)}
+    result.notes.append("Ideal: the products of decode and of the way back to the latents.")
+    if own:
+        add_ratios(result, timings)
+    return result
+
+
+def backward_tasks(model: Model) -> list[Task]:
+    """nice_np's two backward passes, each with and without the gradients of the weights."""
+    bijector = model.flow().bijector
+    z, x = model.latents(model.batch), model.data(model.batch)
+    no_log_det = np.zeros(model.batch, np.float32)
+    caches = {"backward": bijector.forward(x)[2], "inverse_backward": bijector.inverse(z)[2]}
+
+    def task(name: str, accumulate: bool) -> Task:
+        run: Callable[..., Any] = getattr(bijector, name)
+        call = partial(run, z, no_log_det, caches[name], accumulate=accumulate)
+        return Task(f"{name}, {WITH if accumulate else WITHOUT}", call)
+
+    return [task(name, accumulate) for name in PASSES for accumulate in (False, True)]
+
+
+def add_ratios(result: Result, timings: dict[str, Timing]) -> None:
+    """Input gradient alone as a part of the full pass."""
+    for name in PASSES:
+        ratio = timings[f"{name}, {WITHOUT}"].median / timings[f"{name}, {WITH}"].median
+        result.facts[f"{name}_ratio"] = ratio
+        verdict = "within" if ratio <= BAR else "above"
+        result.notes.append(f"{name} without the weights takes {ratio:.3f} of the full pass, {verdict} {BAR}.")

@@ -1,0 +1,78 @@
+"""A training step, loss, gradient and Adam, of each contender and at best."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks import bandwidth, roofline
+from benchmarks.agreement import agreeing, training_results
+from benchmarks.bandwidth import Bandwidth
+from benchmarks.contenders import CONTENDERS, Contender, Unavailable
+from benchmarks.model import Model
+from benchmarks.options import Options
+from benchmarks.result import MS, Result, Row
+from benchmarks.timing import Task, Timing, side_by_side
+
+PRODUCTS = "products"
+
+
+def measure(model: Model, options: Options) -> Result:
+    """Time the steps, the products of a step and the memory, all in the same rounds."""
+    names = options.among(tuple(CONTENDERS))
+    contenders, missing = agreeing(model, names, training_results(model))
+    products = roofline.training_products(model)
+    tasks = [Task(PRODUCTS, roofline.runner(products))]
+    try:
+        memory = Bandwidth(options.quick)
+        tasks += [memory.task(bandwidth.triad), memory.task(bandwidth.update)]
+    except Unavailable as reason:
+        memory, missing["triad"] = None, str(reason)
+    tasks += [step_task(name, contender, model) for name, contender in contenders.items()]
+    timings = side_by_side(tasks, options.repeats)
+    result = Result(f"Training step: {model}", rows=rows(names, timings, missing))
+    add_ideal(result, model, products, timings, memory)
+    return result
+
+
+def step_task(name: str, contender: Contender, model: Model) -> Task:
+    return Task(name, partial(contender.step, contender.prepare(model.data(model.batch))), contender.wait)
+
+
+def rows(names: list[str], timings: dict[str, Timing], missing: dict[str, str]) -> list[Row]:
+    """A row for each name, with its timing or the reason why there is none."""
+    return [Row.of(n, timings[n], CONTENDERS[n]) if n in timings else Row(n, note=missing[n]) for n in names]
+
+
+def add_ideal(
+    result: Result,
+    model: Model,
+    products: list[roofline.Product],
+    timings: dict[str, Timing],
+    memory: Bandwidth | None,
+) -> None:
+    """The best possible time, and what it is made of."""
+    seconds = timings[PRODUCTS].median
+    result.facts = {
+        "parameters": model.n_parameters,
+        "products_ms": seconds * MS,
+        "products_gflops": roofline.gflops(products, seconds),
+    }
+    if memory is None:
+        result.notes.append("No ideal: numba, which compiles the triad, is not installed.")
+        return
+    triad, update = (memory.bytes_moved / timings[name].median for name in ("triad", "update"))
+    adam, adam_in_place = (roofline.adam_seconds(model.n_parameters, rate) for rate in (triad, update))
+    result.ideal = (seconds + adam) * MS
+    result.facts |= {
+        "triad_gb_per_s": triad / 1e9,
+        "update_gb_per_s": update / 1e9,
+        "triad_array_mb": memory.arrays[0].nbytes / 1e6,
+        "adam_ms": adam * MS,
+        "adam_in_place_ms": adam_in_place * MS,
+        "ideal_in_place_ms": (seconds + adam_in_place) * MS,
+    }
+    result.notes.append(
+        f"Ideal: products {seconds * MS:.3g} ms ({result.facts['products_gflops']:.0f} GFLOP/s) + Adam's seven passes "
+        f"over {model.n_parameters:,} float32, {adam * MS:.3g} ms at the triad's {triad / 1e9:.1f} GB/s; at the "
+        f"{update / 1e9:.1f} GB/s of an update in place it would be {result.facts['ideal_in_place_ms']:.3g} ms in all."
+    )
