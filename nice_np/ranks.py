@@ -198,7 +198,8 @@ def as_team(comm: Any) -> Team:
 
 
 def _told(error: Exception) -> tuple[type[NiceError], str]:
-    """An error as it can be sent: not every exception can be pickled."""
-    if isinstance(error, NiceError):
-        return type(error), str(error)
+    """An error as it can be sent, its nearest class of ours and a text: not every exception can be pickled."""
+    for kind in type(error).__mro__:
+        if issubclass(kind, NiceError) and kind.__module__ == NiceError.__module__:
+            return kind, str(error)
     return NiceError, f"{type(error).__name__}: {error}"

@@ -216,11 +216,11 @@ def _facts(flow: Flow, plan: Plan, settings: dict[str, Any], resume: bool) -> di
     for array in constants.values():
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return {
-        "the flow": f"{repr(flow).splitlines()[0]} of architecture {digest.hexdigest()[:16]}",
-        "the vector of parameters": fingerprint(flow.params.values[None]),
         **settings,
         **{name: getattr(plan, name) for name in ("epochs", "time_limit", "patience", "checkpoint_every")},
         "resume": resume,
+        "the flow": f"{repr(flow).splitlines()[0]} of architecture {digest.hexdigest()[:16]}",
+        "the vector of parameters": fingerprint(flow.params.values[None]),
     }
 
 
