@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from nice_np.checks import Array, as_choice
+from nice_np.kernels import relu, relu_backward
 
 
 class Activation(NamedTuple):
     """A function and its gradient.
 
-    ``forward(a)`` returns h = f(a) and may overwrite `a`; ``backward(dh, h)`` returns da = dh * f'(a).
+    ``forward(a)`` returns h = f(a) and may overwrite `a`; ``backward(dh, h)`` returns da = dh * f'(a) and may overwrite
+    `dh`.
     """
 
     name: str
@@ -22,11 +24,13 @@ class Activation(NamedTuple):
 
 
 def _relu(a: Array) -> Array:
-    return np.maximum(a, 0, out=a)
+    relu(a)  # a <- max(a, 0)
+    return a
 
 
 def _relu_backward(dh: Array, h: Array) -> Array:
-    return dh * (h > 0)  # f' = 1 where a > 0, that is where h > 0, and 0 elsewhere
+    relu_backward(dh, h)  # f' = 1 where a > 0, that is where h > 0, and 0 elsewhere
+    return dh
 
 
 def _tanh(a: Array) -> Array:

@@ -172,11 +172,11 @@ class Flow(Module):
             log_prob, z, cache = self._scored(x)
             if not np.isfinite(log_prob).all():
                 self._explain_overflow(x, self._encoding())
-            self.params.zero_grad()
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
             weight = z.dtype.type(-1 / len(x))
             dz = self._widened(weight * self.prior.grad_log_prob(z))
-            dx = self.bijector.backward(dz, np.full(len(x), weight), cache)
+            with self.params.gradients_from_zero():
+                dx = self.bijector.backward(dz, np.full(len(x), weight), cache)
         self._refuse_infinite(dx)
         self._refuse_infinite(self.params.grads)
         return -float(log_prob.mean(dtype=np.float64)), self.params.grads

@@ -7,15 +7,21 @@ missing or NUMBA_DISABLE_JIT=1 is set, the mode in which to step through the cod
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-V = npt.NDArray[np.floating[Any]]  # a flat vector (P,)
-F = Any  # a scalar of the vectors' dtype
+V = npt.NDArray[np.floating[Any]]  # a vector, such as that of all parameters (P,)
+A = npt.NDArray[np.floating[Any]]  # an array of any shape
+M = npt.NDArray[np.floating[Any]]  # a matrix, such as the output of a layer (N, width)
+F = Any  # a scalar of the arrays' dtype
+PIECE = 1 << 18  # numbers that a thread takes at a time
+HELPERS = 2  # threads beside the calling one
 
 
 class Kernel:
@@ -29,6 +35,17 @@ class Kernel:
         if self._compiled is None:
             self._compiled = compile_loop(self.loop) or self.twin
         self._compiled(*args)
+
+
+class InPlaceKernel(Kernel):
+    """A loop that takes its arrays flat, as views; where one has gaps there is no such view, and the twin runs."""
+
+    def __call__(self, *arrays: Any) -> None:
+        for array in arrays:
+            if not array.flags.c_contiguous:
+                self.twin(*arrays)
+                return
+        super().__call__(*arrays)
 
 
 def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
@@ -48,6 +65,33 @@ def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
     except RuntimeError:  # nowhere to keep the compiled code: compile again in each process
         compiled = numba.njit(**options)(loop)
     return compiled
+
+
+def in_pieces(kernel: Callable[..., None], vectors: Sequence[V], scalars: Sequence[F]) -> None:
+    """``kernel(*vectors, *scalars)``; long vectors are cut into pieces, which a few threads take one after the other.
+
+    Memory's bandwidth limits these loops, and one core alone does not use all of it.  The pieces are many and taken
+    on demand because the other cores may be half busy: after a matrix product the threads of BLAS wait for the next
+    one without sleeping.
+    """
+    size = len(vectors[0])
+    starts = deque(range(0, size, PIECE))  # popping from a deque is safe between threads
+
+    def work() -> None:
+        while True:
+            try:
+                start = starts.popleft()
+            except IndexError:  # none is left
+                return
+            with np.errstate(over="ignore"):  # which holds for one thread only
+                kernel(*(vector[start : start + PIECE] for vector in vectors), *scalars)
+
+    helpers = [threading.Thread(target=work) for _ in range(HELPERS if size > 4 * PIECE else 0)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
 
 
 def _adam_loop(values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F) -> None:
@@ -102,7 +146,8 @@ def adam_step(
     )
     # In the vectors' own dtype: a float64 scalar would make the loop compute in float64.
     with np.errstate(over="ignore"):  # an absurd rate becomes inf, and the weights show it
-        kernel(values, grads, m, v, *(values.dtype.type(scalar) for scalar in scalars))
+        typed = [values.dtype.type(scalar) for scalar in scalars]
+    in_pieces(kernel, (values, grads, m, v), typed)
 
 
 def _average_loop(average: V, values: V, weight: F) -> None:
@@ -119,4 +164,56 @@ average_kernel = Kernel(_average_loop, _average_twin)
 
 def average_step(average: V, values: V, weight: float, kernel: Callable[..., None] = average_kernel) -> None:
     """average <- average + weight (values - average) over flat vectors of shape (P,), in place."""
-    kernel(average, values, values.dtype.type(weight))
+    in_pieces(kernel, (average, values), [values.dtype.type(weight)])
+
+
+def _relu_loop(a: A) -> None:
+    flat = a.reshape(a.size)
+    for i in range(flat.size):
+        flat[i] = 0 if flat[i] < 0 else flat[i]  # NaN stays NaN
+
+
+def _relu_twin(a: A) -> None:
+    np.maximum(a, 0, out=a)
+
+
+relu = InPlaceKernel(_relu_loop, _relu_twin)  # a <- max(a, 0), in place
+
+
+def _relu_backward_loop(dh: A, h: A) -> None:
+    flat_dh, flat_h = dh.reshape(dh.size), h.reshape(h.size)
+    for i in range(flat_dh.size):
+        flat_dh[i] = flat_dh[i] if flat_h[i] > 0 else 0
+
+
+def _relu_backward_twin(dh: A, h: A) -> None:
+    np.copyto(dh, 0, where=~(h > 0))
+
+
+relu_backward = InPlaceKernel(_relu_backward_loop, _relu_backward_twin)  # dh <- dh where h > 0, else 0, in place
+
+
+def _add_bias_loop(y: M, b: V) -> None:
+    for n in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[n, j] += b[j]
+
+
+def _add_bias_twin(y: M, b: V) -> None:
+    y += b
+
+
+add_bias = Kernel(_add_bias_loop, _add_bias_twin)  # y_n <- y_n + b for every row: (N, width), (width,), in place
+
+
+def _add_rows_loop(db: V, dy: M) -> None:
+    for n in range(dy.shape[0]):
+        for j in range(dy.shape[1]):
+            db[j] += dy[n, j]
+
+
+def _add_rows_twin(db: V, dy: M) -> None:
+    db += dy.sum(axis=0)
+
+
+add_rows = Kernel(_add_rows_loop, _add_rows_twin)  # db <- db + sum_n dy_n: (width,), (N, width), in place

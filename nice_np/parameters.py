@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,9 +23,14 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
 
     A layer writes ordinary arrays in ``__init__`` and names them: ``param_names = ("W", "b")`` announces
     ``self.W`` and ``self.b`` with gradients ``self.dW`` and ``self.db`` of the same shapes.
+
+    A layer with a large matrix may name it in ``overwritten``, too: where ``self.stale`` is true, its gradient holds
+    the numbers of an earlier batch, and the layer writes over them, and sets ``stale = False``, instead of adding.
     """
 
     param_names: ClassVar[tuple[str, ...]] = ()
+    overwritten: ClassVar[tuple[str, ...]] = ()
+    stale = False
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """The modules among the attributes, also those inside lists and tuples, by name."""
@@ -66,6 +72,8 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
 
     def zero_grad(self) -> None:
         """Set every gradient to zero; gradients accumulate from one backward pass to the next."""
+        for _, module in self.modules():
+            module.stale = False
         for _, _, grad in self.named_parameters():
             grad.fill(0)
 
@@ -103,18 +111,18 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         # ``layer.W = new`` on a bound layer would silently detach W from the vector that the optimiser updates:
         # copy into the view instead.  (``layer.dW += g`` ends here too, with the view itself as value.)
         views = vars(self).get("_views")
-        if views is not None:
-            if name in views:
-                if value is not views[name]:
-                    self._copy_into(views[name], name, value)
-                return
-            items = value if isinstance(value, (list, tuple)) else (value,)
-            if any(isinstance(item, Module) for item in items):
-                raise NiceValueError(
-                    f"{type(self).__name__}.{name}: the parameters are already packed into a flat vector, so a new "
-                    "module would not be trained; build a new flow from the layers you want"
-                )
-        object.__setattr__(self, name, value)
+        if views is None:
+            object.__setattr__(self, name, value)
+        elif name in views:
+            if value is not views[name]:
+                self._copy_into(views[name], name, value)
+        elif _holds_module(value):
+            raise NiceValueError(
+                f"{type(self).__name__}.{name}: the parameters are already packed into a flat vector, so a new module "
+                "would not be trained; build a new flow from the layers you want"
+            )
+        else:
+            object.__setattr__(self, name, value)
 
     def _copy_into(self, view: Array, name: str, value: Any) -> None:
         new = as_real_array(value, type(self).__name__, name)
@@ -128,6 +136,10 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _holds_module(value: Any) -> bool:
+    return any(isinstance(item, Module) for item in (value if isinstance(value, (list, tuple)) else (value,)))
 
 
 class Slot(NamedTuple):
@@ -208,6 +220,13 @@ class FlatParameters:
                 slot = by_path[f"{path}.{name}" if path else name]
                 views[name], views["d" + name] = self.view(slot), self.view(slot, self._grads)
             module._bind(views)
+        self._overwriting = [module for _, module in modules if module.overwritten]
+        self._cleared = [
+            getattr(module, "d" + name)
+            for _, module in modules
+            for name in module.param_names
+            if name not in module.overwritten
+        ]
 
     @property
     def values(self) -> Array:
@@ -225,6 +244,26 @@ class FlatParameters:
     def zero_grad(self) -> None:
         """Clear all gradients at once."""
         self._grads.fill(0)
+        for module in self._overwriting:
+            module.stale = False
+
+    @contextmanager
+    def gradients_from_zero(self) -> Iterator[None]:
+        """What the backward passes of this block leave in `grads` is theirs alone, as after `zero_grad`.
+
+        But a large matrix is not cleared first only to be added to, which would take a tenth of a training step: its
+        layer writes the first gradient over the old one.
+        """
+        for grad in self._cleared:
+            grad.fill(0)
+        for module in self._overwriting:
+            module.stale = True
+        try:
+            yield
+        finally:
+            for module in self._overwriting:
+                if module.stale:  # no gradient came
+                    module.zero_grad()
 
     def __len__(self) -> int:
         return len(self._values)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "convnet", "priors", "flow", "models", "optim", "kernels", "dequantize", "training",
+    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "dequantize",
+    "training",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units",
 )]  # fmt: skip
 
@@ -120,8 +121,10 @@ MUTANTS = [
     *several(
         "mlp.py",
         ("transposed weight gradient x 1.0005", "self.dW += x.T @ dy", "self.dW += 1.0005 * (x.T @ dy)"),
-        ("bias gradient missing", "self.db += dy.sum(axis=0)", "self.db += 0 * dy.sum(axis=0)"),
-        ("bias gradient averaged", "self.db += dy.sum(axis=0)", "self.db += dy.mean(axis=0)"),
+        ("bias gradient missing", "add_rows(self.db, dy)", "add_rows(self.db, 0 * dy)"),
+        ("bias gradient averaged", "add_rows(self.db, dy)", "add_rows(self.db, dy / len(dy))"),
+        ("an old gradient is added to", "if self.stale:", "if False:"),
+        ("a second gradient overwrites the first", "                self.stale = False\n", ""),
         ("weight gradient assigned", "self.dW += x.T", "self.dW = x.T"),
         ("activation gradient skipped", "self.activation.backward(dh, h), x", "dh, x"),
         ("ReLU after the last layer", "return self.layers[-1].forward(inputs[-1]), MLPCache(inputs)", "return self.activation.forward(self.layers[-1].forward(inputs[-1])), MLPCache(inputs)"),
@@ -161,7 +164,6 @@ MUTANTS = [
     ),
     *several(
         "activations.py",
-        ("ReLU gradient >=", "dh * (h > 0)", "dh * (h >= 0)"),
         ("tanh gradient", "dh * (1 - h * h)", "dh * (1 - h)"),
         ("softplus gradient", "dh * -np.expm1(-h)", "dh * np.expm1(-h)"),
         ("naive softplus", "np.logaddexp(0, a, out=a)", "np.log1p(np.exp(a))"),
@@ -182,7 +184,7 @@ MUTANTS = [
         ("log-det dropped", "return log_prior + log_det", "return log_prior + 0 * log_det"),
         ("log-det subtracted", "return log_prior + log_det", "return log_prior - log_det"),
         ("dropped 1/N", "z.dtype.type(-1 / len(x))", "z.dtype.type(-1)"),
-        ("gradient accumulates over calls", "        self.params.zero_grad()\n", ""),
+        ("gradient accumulates over calls", "with self.params.gradients_from_zero():", "if True:"),
         ("1/N x 1.0005", "z.dtype.type(-1 / len(x))", "z.dtype.type(-1.0005 / len(x))"),
         ("log-det missing in the gradient", "np.full(len(x), weight), cache", "np.zeros(len(x), z.dtype), cache"),
         ("temperature squared", "z = temperature * self", "z = temperature**2 * self"),
@@ -198,7 +200,17 @@ MUTANTS = [
         ("no bias correction", "learning_rate / (1 - beta1**step)", "learning_rate"),
         ("root not corrected", "1 / sqrt(1 - beta2**step)", "1.0"),
         ("weight decay grows", "1 - learning_rate * weight_decay", "1 + learning_rate * weight_decay"),
+        ("ReLU gradient >=", "if flat_h[i] > 0", "if flat_h[i] >= 0"),
+        ("ReLU gradient >= in the twin", "where=~(h > 0)", "where=~(h >= 0)"),
+        ("a piece left out", "deque(range(0, size, PIECE))", "deque(range(0, size - PIECE, PIECE) or [0])"),
+        ("bias added to the first rows only", "range(y.shape[0])", "range(min(y.shape))"),
+        ("rows not summed to the last", "range(dy.shape[0])", "range(dy.shape[0] - 1)"),
         ("loop differs from twin", "- rate * m[i] / (np.sqrt(v[i]) * root + eps)", "- rate * m[i] / (np.sqrt(v[i] + eps) * root)"),
+    ),
+    *several(
+        "parameters.py",
+        ("small gradients not cleared", "            grad.fill(0)\n        for module in self._overwriting:", "            pass\n        for module in self._overwriting:"),
+        ("no gradient, an old one stays", "if module.stale:  # no gradient came", "if False:"),
     ),
     *several(
         "optim.py",

@@ -44,6 +44,62 @@ def test_average_loop_and_twin_agree(dtype, rng):
     np.testing.assert_allclose(results[1], 0.75 + 0.25 * values, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("twin", [False, True])
+def test_long_vectors_in_pieces_give_the_same_numbers(twin, rng, monkeypatch):
+    kernel = kernels.adam_kernel.twin if twin else compiled(kernels.adam_kernel)
+    start = [rng.normal(size=10_007) for _ in range(4)]
+    results = []
+    for piece in (10_007, 1_000):  # in one piece; in eleven, taken by several threads
+        monkeypatch.setattr(kernels, "PIECE", piece)
+        values, grads, m, v = (vector.copy() for vector in start)
+        settings = {"learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
+        kernels.adam_step(values, grads, m, v**2, step=1, **settings, kernel=kernel)
+        results.append((values, m))
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not (results[0][0] == start[0]).any()
+
+
+ARRAYS = {  # of the kernels that change their first argument: what they are called with
+    "relu": lambda rng: [rng.normal(size=(7, 5))],
+    "relu_backward": lambda rng: [rng.normal(size=(7, 5)), np.maximum(rng.normal(size=(7, 5)), 0)],
+    "add_bias": lambda rng: [rng.normal(size=(7, 5)), rng.normal(size=5)],
+    "add_rows": lambda rng: [rng.normal(size=5), rng.normal(size=(7, 5))],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_loop_and_twin_agree(name, dtype, rng):
+    kernel = getattr(kernels, name)
+    arrays = [array.astype(dtype) for array in ARRAYS[name](rng)]
+    loop, twin = arrays[0].copy(), arrays[0].copy()
+    compiled(kernel)(loop, *arrays[1:])
+    kernel.twin(twin, *arrays[1:])
+    assert not np.array_equal(loop, arrays[0])
+    np.testing.assert_allclose(loop, twin, rtol=0, atol=20 * np.finfo(dtype).eps)
+
+
+def test_relu_keeps_nan_and_its_gradient_is_zero_where_it_is_off():
+    a, dh = np.array([[np.nan, -1.0, 0.0, 2.0]]), np.array([[1.0, np.inf, 3.0, 4.0]])
+    kernels.relu(a)
+    np.testing.assert_array_equal(a, [[np.nan, 0.0, 0.0, 2.0]])
+    kernels.relu_backward(dh, np.array([[0.0, 0.0, 0.0, 2.0]]))
+    np.testing.assert_array_equal(dh, [[0.0, 0.0, 0.0, 4.0]])
+
+
+def test_an_array_with_gaps_is_changed_in_place_too(rng):
+    whole = rng.normal(size=(4, 6))
+    expected = whole.copy()
+    expected[:, ::2] = np.maximum(expected[:, ::2], 0)
+    kernels.relu(whole[:, ::2])
+    np.testing.assert_array_equal(whole, expected)
+
+
+def test_every_kernel_is_tested():
+    names = {name for name, value in vars(kernels).items() if isinstance(value, kernels.Kernel)}
+    assert names == {*ARRAYS, "adam_kernel", "average_kernel"}
+
+
 SCRIPT = """
 import sys
 {before}

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -183,3 +184,45 @@ def test_reprs_say_what_is_inside(mlp):
     assert "layers.1.W" in repr(FlatParameters(mlp))
     assert repr(mlp) == "MLP(3-4-2, relu)"
     assert repr(mlp.layers[0]) == "Linear(3, 4)"
+
+
+def test_gradients_from_zero_are_what_they_are_after_zero_grad(rng):
+    layer = MLP((3, 4, 2), rng=rng)
+    params = FlatParameters(layer)
+    x, dy = rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    _, cache = layer.forward(x)
+    params.zero_grad()
+    layer.backward(dy, cache)
+    once = params.grads.copy()
+    params.grads[:] = 7.0  # of an earlier batch
+    with params.gradients_from_zero():
+        layer.backward(dy, cache)
+    np.testing.assert_allclose(params.grads, once, rtol=1e-15)
+    with params.gradients_from_zero():
+        layer.backward(dy, cache)
+        layer.backward(dy, cache)  # the same layer again: added
+    np.testing.assert_allclose(params.grads, 2 * once, rtol=1e-14)
+    layer.backward(dy, cache)  # and after the block
+    np.testing.assert_allclose(params.grads, 3 * once, rtol=1e-14)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_layer_that_no_gradient_reaches_has_none(fails, rng):
+    layer = MLP((3, 4, 2), rng=rng)
+    params = FlatParameters(layer)
+    params.grads[:] = 7.0
+    with suppress(ZeroDivisionError), params.gradients_from_zero():
+        if fails:
+            raise ZeroDivisionError
+    np.testing.assert_array_equal(params.grads, 0)
+    assert not any(module.stale for _, module in layer.modules())
+
+
+@pytest.mark.parametrize("clear", ["module", "vector"])
+def test_zero_grad_ends_staleness(clear, rng):
+    layer = MLP((3, 2), rng=rng)
+    params = FlatParameters(layer)
+    layer.layers[0].stale = True
+    (layer if clear == "module" else params).zero_grad()
+    assert not layer.layers[0].stale
+    np.testing.assert_array_equal(params.grads, 0)

@@ -129,9 +129,9 @@ def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, 
 
 def _as_slice(indices: Indices) -> slice | Indices:
     # A regular set as a slice: three times faster to gather and scatter than a list of positions.
-    steps = np.diff(indices)
-    if len(indices) > 1 and (steps == steps[0]).all() and steps[0] > 0:
-        return slice(int(indices[0]), int(indices[-1]) + 1, int(steps[0]))
+    step = int(indices[1] - indices[0]) if len(indices) > 1 else 1
+    if step > 0 and (np.diff(indices) == step).all():
+        return slice(int(indices[0]), int(indices[-1]) + 1, step)
     return indices
 
 
