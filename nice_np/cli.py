@@ -171,6 +171,9 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
     )
     train.add_argument("--batch-size", type=whole(1), metavar="N", help="samples a step (default: the preset's)")
     train.add_argument("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
+    train.add_argument(
+        "--threads", type=whole(1, 1000), default=1, metavar="N", help="to share the rows of a batch (default: 1)"
+    )
     train.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
     train.add_argument(

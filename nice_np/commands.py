@@ -51,7 +51,7 @@ CHECKPOINT_EVERY = 60.0  # seconds
 def demo(arguments: argparse.Namespace) -> Result:
     """Train on the embedded digits for a minute."""
     settings = {"dataset": "mnist-small", "preset": None, "epochs": None, "batch_size": None, "learning_rate": None}
-    others = {"data_dir": None, "checkpoint_every": CHECKPOINT_EVERY, "resume": False}
+    others = {"data_dir": None, "checkpoint_every": CHECKPOINT_EVERY, "resume": False, "threads": 1}
     return train(argparse.Namespace(**vars(arguments), **settings, **others))
 
 
@@ -100,6 +100,7 @@ def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Res
         resume=arguments.resume,
         progress=not arguments.quiet,
         rng=fit_rng,
+        threads=arguments.threads,
         **length,
         **training,
     )
@@ -145,9 +146,9 @@ def _plain(value: Any) -> Any:
 def train_command(arguments: argparse.Namespace, *folders: str) -> str:
     """What to type to train the same once more; where the files are is part of it only for the `folders` named."""
     words = ["nice-np", "train", arguments.dataset]
-    for name in ("preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", *folders):
+    for name in ("preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads", *folders):
         value = getattr(arguments, name)
-        if value is not None and (name, value) != ("seed", 0):
+        if value is not None and (name, value) not in (("seed", 0), ("threads", 1)):
             words.append(f"--{name.replace('_', '-')}={value}")
     return shlex.join(words)
 

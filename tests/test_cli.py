@@ -184,6 +184,14 @@ def test_without_a_length_the_preset_decides(moons, here, monkeypatch):
     assert "0.5" in repr(given["learning_rate"])
 
 
+def test_threads_change_nothing_but_the_last_digits(moons, here, no_figures):
+    succeed("train", "two-moons", *QUICK, "--seed", "3", "--threads", "2", "--out", "threads")
+    alone, shared = (json.loads((folder / "metrics.json").read_text()) for folder in (moons, Path("threads")))
+    assert "--threads=2" in shared["command"]
+    assert "--threads" not in alone["command"]
+    assert shared["log_likelihood"] == pytest.approx(alone["log_likelihood"], rel=1e-4)
+
+
 def test_evaluate_says_what_training_said(moons, demo):
     metrics = json.loads((moons / "metrics.json").read_text())
     for split in ("train", "validation", "test"):
@@ -336,6 +344,7 @@ def test_alone_it_names_the_commands():
         ("train rings --epochs " + "9" * 5000, "argument --epochs"),
         ("train rings --batch-size 0", "argument --batch-size"),
         ("train rings --batch-size " + "9" * 400, "argument --batch-size"),
+        ("train rings --threads 0", "argument --threads: expected a whole number from 1 to"),
         ("train rings --learning-rate nan", "argument --learning-rate: expected a number > 0, got 'nan'"),
         ("train rings --learning-rate inf", "got 'inf'"),
         ("train rings --learning-rate 0", "got '0'"),
@@ -521,7 +530,7 @@ def test_a_bug_is_one_line_too(moons, monkeypatch):
 
 def test_the_command_to_go_on_says_all_that_matters():
     words = "train rings --epochs 7 --seed 4 --preset toy --learning-rate 0.002 --batch-size 99 --data-dir d --out o"
-    arguments = cli.parse(words.split())
+    arguments = cli.parse([*words.split(), "--threads", "2"])
     again = cli.parse(commands.resume_command(arguments).split()[1:])
     assert vars(again) == {**vars(arguments), "resume": True}
 
