@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NoReturn
 
 from benchmarks import child, machine, report
 from benchmarks.cases import CASES
@@ -23,6 +25,13 @@ from benchmarks.result import Result
 QUICK_REPEATS = 2
 IN_PARENT = ("startup", "memory")  # they only start processes themselves
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors are one line, without the list of all options in front."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     summaries = "\n".join(f"  {name:<14} {case.summary}" for name, case in CASES.items())
     people = "\n".join(f"  {name:<14} {what}" for name, what in CONTENDERS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks",
         description=__doc__,
         epilog=f"cases:\n{summaries}\n\ncontenders:\n{people}",
@@ -55,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def names_in(allowed: dict[str, object]) -> object:
+def names_in(allowed: dict[str, Any]) -> Callable[[str], tuple[str, ...]]:
     """The type of an argument that lists some of these names."""
 
     def parse(text: str) -> tuple[str, ...]:

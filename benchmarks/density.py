@@ -30,7 +30,7 @@ def measure_log_prob(model: Model, n: int, options: Options) -> Result:
     def call(contender: Contender) -> Callable[[], Any]:
         return partial(contender.log_prob, contender.prepare(x))
 
-    return measure(f"log p(x) of {n:,} rows: {model}", model, n, options, some, call)
+    return measure(f"Log-likelihoods of {n:,} rows: {model.architecture}", model, n, options, some, call)
 
 
 def measure_sampling(model: Model, n: int, options: Options) -> Result:
@@ -43,7 +43,7 @@ def measure_sampling(model: Model, n: int, options: Options) -> Result:
     def call(contender: Contender) -> Callable[[], Any]:
         return partial(contender.sample, n)
 
-    return measure(f"Sampling {n:,} rows: {model}", model, n, options, some, call)
+    return measure(f"Sampling {n:,} rows: {model.architecture}", model, n, options, some, call)
 
 
 def measure(

@@ -27,7 +27,10 @@ MB = 1e-6
 
 def measure(model: Model, options: Options) -> Result:
     """The peak of a step of each contender at each depth, each in a process of its own."""
-    result = Result(f"Peak memory of a training step: {model}, and deeper", unit="MB")
+    result = Result(
+        f"Peak memory of a training step: D {model.dim}, couplings of 1 x {model.hidden[0]}, batch {model.batch}",
+        unit="MB",
+    )
     steps = min(options.repeats, MOST_STEPS)
     for name in with_recompute(options.among(ONE_OF_EACH)):
         for depth in QUICK_DEPTHS if options.quick else DEPTHS:

@@ -70,8 +70,13 @@ class Model:
         """Points of the latent space, drawn from the logistic prior."""
         return np.random.default_rng(2).logistic(size=(rows, self.dim)).astype(np.float32)
 
-    def __str__(self) -> str:
+    @property
+    def architecture(self) -> str:
+        """In words, without the batch."""
         widths = " - ".join(map(str, self.hidden))
         if len(set(self.hidden)) == 1:
             widths = f"{len(self.hidden)} x {self.hidden[0]}"
-        return f"D {self.dim}, {self.couplings} couplings of {widths}, batch {self.batch}"
+        return f"D {self.dim}, {self.couplings} couplings of {widths}"
+
+    def __str__(self) -> str:
+        return f"{self.architecture}, batch {self.batch}"

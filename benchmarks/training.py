@@ -30,6 +30,8 @@ def measure(model: Model, options: Options) -> Result:
     tasks += [step_task(name, contender, model) for name, contender in contenders.items()]
     timings = side_by_side(tasks, options.repeats)
     result = Result(f"Training step: {model}", rows=rows(names, timings, missing))
+    for row in result.rows:
+        row.note = row.note or CONTENDERS[row.name]
     add_ideal(result, model, products, timings, memory)
     return result
 
@@ -40,7 +42,7 @@ def step_task(name: str, contender: Contender, model: Model) -> Task:
 
 def rows(names: list[str], timings: dict[str, Timing], missing: dict[str, str]) -> list[Row]:
     """A row for each name, with its timing or the reason why there is none."""
-    return [Row.of(n, timings[n], CONTENDERS[n]) if n in timings else Row(n, note=missing[n]) for n in names]
+    return [Row.of(name, timings[name]) if name in timings else Row(name, note=missing[name]) for name in names]
 
 
 def add_ideal(
