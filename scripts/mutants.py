@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
     "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "dequantize",
-    "training",
+    "training", "parallel", "ranks",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units",
 )]  # fmt: skip
 
@@ -232,6 +232,29 @@ MUTANTS = [
         ("last batch dropped", "if self.state.position == len(self.data) or", "if self.state.position > len(self.data) - self.plan.batch_size or"),
         ("the same noise each time", "self.data.rows(rows).dequantized(state.rng, self.flow.dtype)", "self.data.rows(rows).dequantized(np.random.default_rng(0), self.flow.dtype)"),
         ("validation with the raw weights", "values[:] = self._weights()", "pass"),
+    ),
+    *several(
+        "parallel.py",
+        ("a shard weighs as much as the batch", "len(part) / len(x)", "1.0"),
+        ("shards weigh alike, whatever their rows", "            grads *= share\n", "            grads *= 1 / len(tasks)\n"),
+        ("one gradient for all shards", "*(flow.replica() for _ in range(n - 1))", "*(flow for _ in range(n - 1))"),
+        ("context of other rows", "context[rows]", "context[: len(part)]"),
+        ("the row of the shard in a message", "if any(task.exception() for task in tasks):", "if False:"),
+        ("as many BLAS threads as ever", "threadpool_limits(1, user_api=\"blas\")", "threadpool_limits(None)"),
+    ),
+    *several(
+        "ranks.py",
+        ("a rank without rows adds its last gradient", "            self.part.fill(0)\n", ""),
+        ("a rank's gradient weighs as much as the batch", "np.multiply(share, grads", "np.multiply(1, grads"),
+        ("a rank's loss weighs as much as the batch", "return share * nll", "return nll"),
+        ("a signal for one rank only", "highest: int = max(self.comm.allgather(number))", "highest: int = self.comm.allgather(number)[self.comm.rank]"),
+        ("each rank has its own clock and decisions", "shared: T = self.comm.bcast(value)", "shared: T = value"),
+        ("ranks may differ", "if value != first[name]:", "if False:"),
+        ("an error stays on its rank", "raise kind(f\"rank {rank}: {message}\")", "pass"),
+    ),
+    *several(
+        "training.py",
+        ("each rank draws its own noise", "team.from_first(lambda: TrainingState.start(generator))", "TrainingState.start(generator)"),
     ),
     *several(
         "training_data.py",
