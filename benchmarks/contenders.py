@@ -48,7 +48,7 @@ class Contender(Protocol):
         """d/dz of |decode(z) - target|^2 / 2 - log p(z), summed over the rows."""
 
 
-def build(name: str, model: Model, weights: Weights | None = None) -> Contender:
+def build(name: str, model: Model, weights: Weights | None = None, learning_rate: float = LEARNING_RATE) -> Contender:
     """The contender of that name.
 
     Parameters
@@ -58,6 +58,8 @@ def build(name: str, model: Model, weights: Weights | None = None) -> Contender:
     model : Model
     weights : Weights, optional
         What the others start from, by default random; nice_np has them from ``model.flow()``.
+    learning_rate : float
+        Of Adam.
 
     Raises
     ------
@@ -68,15 +70,16 @@ def build(name: str, model: Model, weights: Weights | None = None) -> Contender:
     if name == "nice_np":
         from benchmarks.with_numpy import NumpyModel
 
-        return NumpyModel(model)
+        return NumpyModel(model, learning_rate=learning_rate)
     weights = weights or Weights.random(model)
     if name == "jax":
         from benchmarks.with_jax import JaxModel
 
-        return JaxModel(model, weights)
+        return JaxModel(model, weights, learning_rate)
     from benchmarks.with_torch import TorchModel
 
-    return TorchModel(model, weights, fused=name != "torch", compiled=name == "torch-compile")
+    fused, compiled = name != "torch", name == "torch-compile"
+    return TorchModel(model, weights, fused, compiled, learning_rate)
 
 
 def check_installed(name: str) -> None:

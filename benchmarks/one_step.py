@@ -15,6 +15,7 @@ from benchmarks.contenders import Contender, Unavailable, build
 from benchmarks.memory import RECOMPUTE
 from benchmarks.model import Array, Model
 
+STANDSTILL = 1e-9  # learning rate: a usual first step, on two rows, would throw a deep model off
 FEW = 2  # rows of a first step, which makes gradients and moments, and compiles
 
 
@@ -30,10 +31,10 @@ def main(name: str, model_json: str) -> None:
 
 def contender(name: str, model: Model) -> Contender:
     if name != RECOMPUTE:
-        return build(name, model)
+        return build(name, model, learning_rate=STANDSTILL)
     from benchmarks.with_numpy import NumpyModel
 
-    return NumpyModel(model, recompute=True)
+    return NumpyModel(model, recompute=True, learning_rate=STANDSTILL)
 
 
 def peak_of_step(contender: Contender, model: Model) -> int:

@@ -60,11 +60,13 @@ def latent_objective(z: Array, params: Weights, target: Array) -> Array:
     return jnp.square(decode(params, z) - target).sum() / 2 - log_prior(z).sum()
 
 
-def adam(params: Weights, grads: Weights, m: Weights, v: Weights, t: Array) -> tuple[Weights, Weights, Weights]:
+def adam(
+    params: Weights, grads: Weights, m: Weights, v: Weights, t: Array, learning_rate: float
+) -> tuple[Weights, Weights, Weights]:
     """Step number `t` of Adam."""
     m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, grads)
     v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, grads)
-    rate, root = LEARNING_RATE / (1 - BETA1**t), 1 / jnp.sqrt(1 - BETA2**t)
+    rate, root = learning_rate / (1 - BETA1**t), 1 / jnp.sqrt(1 - BETA2**t)
     params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) * root + EPS), params, m, v)
     return params, m, v
 
@@ -72,12 +74,12 @@ def adam(params: Weights, grads: Weights, m: Weights, v: Weights, t: Array) -> t
 State = tuple[Weights, Weights, Weights, Array]  # parameters, Adam's m and v, the number of steps
 
 
-@partial(jax.jit, donate_argnums=0)
-def train_step(state: State, x: Array) -> tuple[State, Array]:
+@partial(jax.jit, donate_argnums=0, static_argnums=2)
+def train_step(state: State, x: Array, learning_rate: float) -> tuple[State, Array]:
     params, m, v, t = state
     loss, grads = jax.value_and_grad(mean_nll)(params, x)
     t = t + 1
-    return (*adam(params, grads, m, v, t), t), loss
+    return (*adam(params, grads, m, v, t, learning_rate), t), loss
 
 
 @partial(jax.jit, static_argnums=2)
@@ -90,8 +92,8 @@ def sample(params: Weights, key: Array, shape: tuple[int, int]) -> tuple[Array, 
 class JaxModel:
     """The functions above with their state: parameters, Adam's moments and the random key."""
 
-    def __init__(self, model: Model, weights: Weights) -> None:
-        self.model = model
+    def __init__(self, model: Model, weights: Weights, learning_rate: float = LEARNING_RATE) -> None:
+        self.model, self.learning_rate = model, learning_rate
         params = jax.tree.map(jnp.array, weights)
         self.state: State = (
             params,
@@ -100,7 +102,8 @@ class JaxModel:
             jnp.zeros(()),
         )
         self.key = jax.random.key(0)
-        self.compiled_step: Any = train_step  # compiles at its first call for each shape
+        # Compiles at its first call for each shape.
+        self.compiled_step: Any = lambda state, x: train_step(state, x, learning_rate)
         self.compiled_log_prob = jax.jit(log_prob)
         self.compiled_decode = jax.jit(decode)
         self.compiled_latent_gradient = jax.jit(jax.grad(latent_objective))
@@ -122,7 +125,7 @@ class JaxModel:
 
     def compile_step(self, x: Array) -> None:
         """Compile for the shape of `x`, without a step."""
-        self.compiled_step = train_step.lower(self.state, x).compile()
+        self.compiled_step = train_step.lower(self.state, x, self.learning_rate).compile()
 
     def log_prob(self, x: Array) -> Array:
         return self.compiled_log_prob(self.state[0], x)

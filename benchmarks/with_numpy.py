@@ -20,10 +20,12 @@ class NumpyModel:
     model : Model
     recompute : bool
         Whether a training step computes activations anew in the backward pass instead of storing them.
+    learning_rate : float
     """
 
-    def __init__(self, model: Model, recompute: bool = False) -> None:
+    def __init__(self, model: Model, recompute: bool = False, learning_rate: float = LEARNING_RATE) -> None:
         self.flow = model.flow()
+        self.learning_rate = learning_rate
         self.adam = Adam()
         self.options: dict[str, Any] = {"recompute": True} if recompute else {}
         if recompute and "recompute" not in inspect.signature(self.flow.nll_and_grad).parameters:
@@ -41,7 +43,7 @@ class NumpyModel:
 
     def step(self, x: Array) -> float:
         nll, grads = self.flow.nll_and_grad(x, **self.options)
-        self.adam.step(self.flow.params.values, grads, LEARNING_RATE)
+        self.adam.step(self.flow.params.values, grads, self.learning_rate)
         return nll
 
     def log_prob(self, x: Array) -> Array:

@@ -77,21 +77,31 @@ class TorchModel:
         Adam as one kernel over all parameters, ``Adam(fused=True)``, instead of PyTorch's default.
     compiled : bool
         The loss and its gradient through ``torch.compile``.
+    learning_rate : float
     """
 
-    def __init__(self, model: Model, weights: Weights, fused: bool = False, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        weights: Weights,
+        fused: bool = False,
+        compiled: bool = False,
+        learning_rate: float = LEARNING_RATE,
+    ) -> None:
         if compiled and not any(map(shutil.which, COMPILERS)):
             raise Unavailable("no C++ compiler, which torch.compile needs")
         self.model, self.compiled = model, compiled
         self.net = Nice(model)
         self._load(weights)
         try:
-            self.adam = torch.optim.Adam(self.net.parameters(), lr=LEARNING_RATE, fused=fused or None)
+            self.adam = torch.optim.Adam(self.net.parameters(), lr=learning_rate, fused=fused or None)
         except RuntimeError as error:
             raise Unavailable(f"no fused Adam: {first_line(error)}") from None
         self.loss: Callable[[torch.Tensor], torch.Tensor] = self._mean_nll
         if compiled:
-            self.loss = torch.compile(self._mean_nll)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyTorch's about its own modules
+                self.loss = torch.compile(self._mean_nll)
 
     def _load(self, weights: Weights) -> None:
         with torch.no_grad():

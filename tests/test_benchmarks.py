@@ -4,6 +4,7 @@ Nothing here looks at how long anything takes.
 """
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import count
 
@@ -12,14 +13,16 @@ import pytest
 
 pytest.importorskip("benchmarks", reason="benchmarks/ is in the checkout: run python -m pytest there")
 
-from benchmarks import kernels, report, roofline
+from benchmarks import density, kernels, latent, memory, report, roofline, startup
 from benchmarks.__main__ import main
 from benchmarks.agreement import Disagreement, agreeing, compare, training_results
 from benchmarks.contenders import CONTENDERS, Unavailable, build, check_installed
 from benchmarks.model import Model
+from benchmarks.options import Options
 from benchmarks.result import Result, Row
 from benchmarks.timing import Task, Timing, calls_in_a_block, side_by_side
 from benchmarks.weights import Weights
+from benchmarks.with_numpy import NumpyModel
 
 TINY = Model(dim=6, couplings=3, hidden=(8, 5), batch=7)  # an odd number of couplings: the halves end swapped
 
@@ -220,6 +223,44 @@ def test_the_line_of_a_kernel_fits(name, monkeypatch):
 
 
 # -- the program --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Blocks of one call, without pauses."""
+    monkeypatch.setattr("benchmarks.timing.PAUSE", 0)
+    monkeypatch.setattr("benchmarks.timing.BLOCK", 0)
+    return Options(repeats=1, only=("nice_np",), quick=True)
+
+
+def test_density_and_latents(hasty):
+    for result in (density.measure_log_prob(TINY, 20, hasty), density.measure_sampling(TINY, 20, hasty)):
+        assert [row.name for row in result.rows] == ["nice_np"]
+        assert result.ideal > 0
+    result = latent.measure(TINY, hasty)
+    assert len(result.rows) == 5
+    assert {"backward_ratio", "inverse_backward_ratio"} <= set(result.facts)
+
+
+def test_recomputed_activations_give_the_same_gradient():
+    try:
+        contender = NumpyModel(TINY, recompute=True)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    x = TINY.data(TINY.batch)
+    compare("recompute", contender.loss_and_gradients(x), build("nice_np", TINY).loss_and_gradients(x))
+
+
+@pytest.mark.slow
+def test_startup_and_memory_in_processes_of_their_own(hasty, monkeypatch):
+    names = [row.name for row in startup.measure(TINY, hasty).rows]
+    assert names[:2] == ["import numpy", "import nice_np"]
+    assert "nice_np, cold: start to first step" in names
+    monkeypatch.setattr("benchmarks.memory.QUICK_DEPTHS", (3,))
+    ours, recomputed = memory.measure(replace(TINY, batch=100_000), hasty).rows
+    assert ours.name == "nice_np, 3 couplings"
+    assert recomputed.name == "nice_np-recompute, 3 couplings"
+    assert (ours.median or 0) > 1 or ours.note  # MB; or there is no psutil, or no report of the peak
 
 
 @pytest.mark.slow
