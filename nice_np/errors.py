@@ -29,6 +29,10 @@ class DivergenceError(NiceError, ArithmeticError):
     """Training left the finite numbers; the message names step, loss and learning rate."""
 
 
+class DriftError(NiceError, ArithmeticError):
+    """Activations rebuilt by the inverse are not those of the forward pass; the message names the layer."""
+
+
 class CheckpointError(NiceError, ValueError):
     """A model or checkpoint file is damaged, foreign or of another version; the message names file and member."""
 

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
+from nice_np.bijectors.rebuilding import Rebuilding
 from nice_np.checks import Array, Rng, as_context, as_dtype, as_float, as_int, as_rng, as_samples, check_interval
 from nice_np.dequantize import BIN_WIDTH
-from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.errors import NiceError, NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, get_prior
 
@@ -126,7 +127,7 @@ class Flow(Module):
     def log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """log p(x), or log p(x | context), of each row in nats: (N, D) -> (N,); arguments and errors as in `encode`."""
         x = self._joined(x, context, "log_prob", "x")
-        return self._in_chunks(x, lambda part: self._scored(part)[0], self._encoding())
+        return self._in_chunks(x, lambda part: self._scored(part, self.bijector)[0], self._encoding())
 
     def bits_per_dim(
         self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH, context: npt.ArrayLike | None = None
@@ -150,13 +151,18 @@ class Flow(Module):
             raise NiceValueError("Flow.bits_per_dim: 0 samples; the mean needs at least one")
         return to_bits_per_dim(float(log_prob.mean(dtype=np.float64)), self.dim, bin_width)
 
-    def nll_and_grad(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> tuple[float, Array]:
+    def nll_and_grad(
+        self, x: npt.ArrayLike, context: npt.ArrayLike | None = None, *, recompute: bool = False
+    ) -> tuple[float, Array]:
         """Mean negative log-likelihood of a batch and its gradient: what training minimises.
 
         Parameters
         ----------
         x : array_like, shape (N, D), N >= 1
         context : array_like, shape (N, C) or (C,)
+        recompute : bool
+            Keep nothing of the layers and rebuild their inputs from their outputs on the way back: memory that does
+            not grow with the number of layers, for one more evaluation of each conditioner.
 
         Returns
         -------
@@ -164,19 +170,32 @@ class Flow(Module):
             -(1/N) sum_n log p(x_n), in nats.
         grads : ndarray, shape (P,)
             dNLL/dvalues: ``params.grads`` itself, overwritten by the next call.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError, NiceOverflowError
+            As `encode`; the last also for a gradient that does not fit into the dtype.
+        DriftError
+            If a rebuilt input has lost more than half of the dtype's digits: the layers' inverses, one after the
+            other, enlarge rounding errors.  The message names the layer; ``params.grads`` is then NaN.
         """
         x = self._joined(x, context, "nll_and_grad", "x")
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-            log_prob, z, cache = self._scored(x)
+            bijector = Rebuilding(self.bijector, self.dim) if recompute else self.bijector
+            log_prob, z, cache = self._scored(x, bijector)
             if not np.isfinite(log_prob).all():
                 self._explain_overflow(x, self._encoding())
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
             weight = z.dtype.type(-1 / len(x))
             dz = self._widened(weight * self.prior.grad_log_prob(z))
-            with self.params.gradients_from_zero():
-                dx = self.bijector.backward(dz, np.full(len(x), weight), cache)
+            try:
+                with self.params.gradients_from_zero():
+                    dx = bijector.backward(dz, np.full(len(x), weight), cache)
+            except NiceError:
+                self.params.grads.fill(np.nan)  # half a gradient shall not be taken for one
+                raise
         self._refuse_infinite(dx)
         self._refuse_infinite(self.params.grads)
         return -float(log_prob.mean(dtype=np.float64)), self.params.grads
@@ -320,8 +339,8 @@ class Flow(Module):
             parts.append(result)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _scored(self, part: Array) -> tuple[Array, Array, Any]:
-        z, log_det, cache = self.bijector.forward(part)
+    def _scored(self, part: Array, bijector: Bijector | Rebuilding) -> tuple[Array, Array, Any]:
+        z, log_det, cache = bijector.forward(part)
         if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):
             raise NiceValueError(
                 "Flow: the bijector changed the context; every layer must let it pass, see WithContext"
@@ -336,7 +355,7 @@ class Flow(Module):
         return log_prior + log_det, z, cache
 
     def _gradient(self, part: Array) -> Array:
-        _, z, cache = self._scored(part)
+        _, z, cache = self._scored(part, self.bijector)
         dz, dlog_det = self._widened(self.prior.grad_log_prob(z)), np.ones(len(part), part.dtype)
         return self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
 

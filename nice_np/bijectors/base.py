@@ -76,6 +76,11 @@ class Bijector(Module):
     def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
         """The gradient through inverse: dL/dx (N, D) and dL/dlog_det (N,) in, dL/dz (N, D) out."""
 
+    def rebuild(self, z: Array) -> tuple[Array, Any]:
+        """The x that gave z, and the cache of `forward` at it: what `backward` needs where nothing was kept."""
+        x = self.inverse(z)[0]
+        return x, self.forward(x)[2]
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(dim={self.dim})"
 

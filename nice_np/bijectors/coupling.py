@@ -102,6 +102,13 @@ class Coupling(Bijector):
         x_b, log_det, law_cache = self._uncouple(y_b, theta)
         return self.partition.merge(y_a, x_b), log_det, CouplingCache(m_cache, law_cache)
 
+    def rebuild(self, z: Array) -> tuple[Array, CouplingCache]:
+        y_a, y_b = self.partition.split(as_batch(z, self.dim, self, "z"))  # (N, A), (N, B)
+        theta, m_cache = self._theta(y_a)  # y_a = x_a: one answer of m serves the inverse and forward
+        x_b = self._uncouple(y_b, theta)[0]
+        law_cache = self._couple(x_b, theta)[2]
+        return self.partition.merge(y_a, x_b), CouplingCache(m_cache, law_cache)
+
     def backward(self, dz: Array, dlog_det: Array, cache: CouplingCache, accumulate: bool = True) -> Array:
         dy_a, dy_b = self.partition.split(dz)
         dx_b, dtheta = self._couple_backward(dy_b, dlog_det, cache.law)

@@ -1,0 +1,134 @@
+"""Backpropagation that keeps no activations: every layer's input is rebuilt from its output, by the inverse.
+
+Forward throws the caches away and keeps z.  Backward goes down from the last layer: from z_k = x_{k+1} it rebuilds
+x_k = f_k^-1(z_k) and the cache of forward at x_k, takes the gradient through this one layer, and forgets both.  Memory
+does not grow with the number of layers; an inverse of each is the price.
+
+Rounding drifts: what one inverse makes of a rounding error, the next one down takes for its output.  Where inverses
+expand, the rebuilt inputs end up as something else, and the gradient with them.  So forward makes a mark of every
+layer's input, one number a row, and backward refuses an input that does not fit its mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.chain import Chain
+from nice_np.checks import Array
+from nice_np.errors import DriftError
+
+SMALL = 1e-3  # a feature smaller than this, against the mean of all, is compared as if it were of this size
+
+
+class Trace(NamedTuple):
+    """What is kept of a forward pass: its end z (N, D), and the mark of each layer's input."""
+
+    z: Array
+    marks: list[Mark]
+
+
+class Rebuilding:
+    """Forward and backward of a bijector; its layers keep nothing in between.
+
+    Parameters
+    ----------
+    bijector : Bijector
+        A Chain is taken apart into its layers, also where it is a layer of another one.
+    dim : int
+        So many features are compared with their marks; those behind are a context, which no layer changes.
+    """
+
+    def __init__(self, bijector: Bijector, dim: int) -> None:
+        self.layers = list(layers_of(bijector))
+        # No error in practice is orthogonal to random signs, and where few features err, sizes differ.
+        rng = np.random.default_rng(0)
+        self.weights = rng.uniform(1, 2, dim) * rng.choice([-1, 1], dim)  # (D,)
+
+    def forward(self, x: Array) -> tuple[Array, Array, Trace]:
+        """As the bijector's own, with another cache."""
+        z, log_det, marks = x, np.zeros((), x.dtype), []
+        for _, layer in self.layers:
+            marks.append(Mark(z, self.weights))
+            z, layer_log_det = layer.forward(z)[:2]  # without the cache
+            log_det = log_det + layer_log_det  # (N,)
+        return z, log_det, Trace(z, marks)
+
+    def backward(self, dz: Array, dlog_det: Array, trace: Trace) -> Array:
+        """As the bijector's own.
+
+        Raises
+        ------
+        DriftError
+            If a rebuilt input does not fit its mark; the parameters of the layers above then have their gradients.
+        """
+        z = trace.z
+        for (name, layer), mark in zip(self.layers[::-1], trace.marks[::-1], strict=True):
+            z, dz = rebuild_and_backward(name, layer, mark, z, dz, dlog_det)
+        return dz
+
+
+def layers_of(bijector: Bijector, path: str = "") -> Iterator[tuple[str, Bijector]]:
+    """The layers of chains within chains with their names, data side first: layer 0, layer 1.0, layer 1.1, layer 2."""
+    if isinstance(bijector, Chain):
+        for i, layer in enumerate(bijector.layers):
+            yield from layers_of(layer, f"{path}.{i}" if path else f"{i}")
+    else:
+        yield f"layer {path or 0} ({type(bijector).__name__})", bijector
+
+
+def rebuild_and_backward(
+    name: str, layer: Bijector, mark: Mark, z: Array, dz: Array, dlog_det: Array
+) -> tuple[Array, Array]:
+    """x and dx of one layer.  When it returns its cache is gone, before the layer below makes one."""
+    x, cache = layer.rebuild(z)
+    mark.refuse_drift(x, name)
+    return x, layer.backward(dz, dlog_det, cache)
+
+
+class Mark:
+    """What is remembered of an array: a weighted sum of each row, enough to recognise it.
+
+    Every feature is measured in units of its mean size, so that drift in a small one is seen beside a large one.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, D + C)
+    weights : ndarray, shape (D,)
+    """
+
+    def __init__(self, x: Array, weights: Array) -> None:
+        self.dim = len(weights)
+        size = np.abs(x[:, : self.dim]).mean(axis=0, dtype=np.float64)  # (D,)
+        unit = np.maximum(size, SMALL * size.mean() + np.finfo(x.dtype).tiny)  # (D,), never 0
+        self.per_unit = (1 / unit).astype(x.dtype)  # (D,)
+        self.weights = (weights / unit).astype(x.dtype)  # (D,)
+        self.norm = np.linalg.norm(weights)
+        self.sums = self._sums(x)
+
+    def _sums(self, x: Array) -> Array:
+        sums: Array = np.dot(x[:, : self.dim], self.weights)  # (N, D) @ (D,) -> (N,)
+        return sums
+
+    def drift(self, x: Array) -> Array:
+        """An estimate of the relative error of each row of a rebuilt x: (N, D + C) -> (N,)."""
+        # Were the features' errors e independent, the mean of (sum_d w_d e_d)^2 would be |w|^2 times that of e^2.
+        error = np.abs(self._sums(x) - self.sums) / self.norm  # (N,)
+        size = np.dot(np.abs(x[:, : self.dim]), self.per_unit) / self.dim  # (N,)
+        # Where a row is small by chance, the size of a typical one counts; fmax passes over a NaN of another row.
+        drift: Array = error / np.fmax(np.fmax(size, np.median(size)), np.finfo(x.dtype).tiny)
+        return drift
+
+    def refuse_drift(self, x: Array, name: str) -> None:
+        """DriftError if a row of the rebuilt input x has lost more than half of its digits."""
+        drift = self.drift(x)
+        row, tolerance = np.argmax(drift), np.sqrt(np.finfo(x.dtype).eps)  # argmax finds NaN before any number
+        if not drift[row] <= tolerance:
+            raise DriftError(
+                f"Flow: the input of {name}, rebuilt from its output, is off by {drift[row]:.1e} of its size in row "
+                f"{row} ({x.dtype} allows {tolerance:.1e}): inverses enlarge rounding errors; use recompute=False, "
+                "float64, fewer layers, or scales nearer to 1"
+            )
