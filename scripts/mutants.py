@@ -236,7 +236,9 @@ MUTANTS = [
     *several(
         "parallel.py",
         ("a shard weighs as much as the batch", "len(part) / len(x)", "1.0"),
-        ("shards weigh alike, whatever their rows", "            grads *= share\n", "            grads *= 1 / len(tasks)\n"),
+        ("shards weigh alike, whatever their rows", "[share for _, _, share in parts]", "[1 / len(parts) for _ in parts]"),
+        ("the first shard is not weighed", "total[block] *= shares[0]", "total[block] *= 1.0"),
+        ("the end of the vector is not added", "range(piece.start, piece.stop, BLOCK)", "range(piece.start, piece.stop - BLOCK, BLOCK)"),
         ("one gradient for all shards", "*(flow.replica() for _ in range(n - 1))", "*(flow for _ in range(n - 1))"),
         ("context of other rows", "context[rows]", "context[: len(part)]"),
         ("the row of the shard in a message", "if any(task.exception() for task in tasks):", "if False:"),

@@ -20,6 +20,7 @@ from nice_np import (
     fit,
     nice,
     one_hot,
+    parallel,
     real_nvp,
 )
 from nice_np.parallel import in_threads, shards
@@ -112,6 +113,16 @@ def test_threads_give_the_gradient_of_the_whole_batch(n_rows, threads, build, dt
             assert grads is flow.params.grads
             assert found == pytest.approx(nll, rel=TOLERANCE[dtype])
             assert_close(grads, expected, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("block", [1, 7, 50])
+def test_the_sum_goes_block_by_block(block, rng, monkeypatch):
+    flow, x = small(dtype=np.float64), rng.normal(size=(8, 6))
+    _, grads = flow.nll_and_grad(x)
+    expected = grads.copy()
+    monkeypatch.setattr(parallel, "BLOCK", block)
+    with in_threads(flow, 3) as gradient:
+        assert_close(gradient.nll_and_grad(x)[1], expected, 1e-12)
 
 
 def test_every_row_keeps_its_context(rng):
