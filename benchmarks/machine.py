@@ -9,6 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np  # noqa: F401 (its BLAS is loaded with it)
+from threadpoolctl import threadpool_info
+
 LIBRARIES = ("nice-np", "numpy", "scipy", "numba", "torch", "jax", "jaxlib")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "XLA_FLAGS")
 
@@ -44,13 +47,7 @@ def version_of(name: str) -> str | None:
         return None
 
 
-def blas() -> list[dict[str, Any]] | str:
+def blas() -> list[dict[str, Any]]:
     """The BLAS that NumPy loads, with its kernels for this processor and its number of threads."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
-        return "unknown: threadpoolctl is not installed"
-    import numpy as np  # noqa: F401 (its BLAS is loaded with it)
-
     wanted = ("internal_api", "version", "architecture", "threading_layer", "num_threads")
     return [{key: pool.get(key) for key in wanted} for pool in threadpool_info() if pool["user_api"] == "blas"]
