@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
     "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "dequantize",
-    "training", "parallel", "ranks",
+    "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units",
 )]  # fmt: skip
 
@@ -108,6 +108,41 @@ MUTANTS = [
         ("log-det of the last layer only", "            log_det = log_det + layer_log_det  # (N,)\n            caches.append(cache)\n        return z", "            log_det = layer_log_det  # (N,)\n            caches.append(cache)\n        return z"),
         ("caches in the wrong order", "zip(self.layers[::-1], cache[::-1]", "zip(self.layers[::-1], cache"),
         ("log-det gradient dropped", "layer.backward(dz, dlog_det, layer_cache", "layer.backward(dz, 0 * dlog_det, layer_cache"),
+    ),
+    *several(
+        "bijectors/base.py",
+        ("rebuild: the cache of the inverse", "return x, self.forward(x)[2]", "return x, self.inverse(z)[2]"),
+        ("rebuild: forward at the output", "return x, self.forward(x)[2]", "return x, self.forward(z)[2]"),
+    ),
+    *several(
+        "bijectors/coupling.py",
+        ("rebuild: the law's cache at the output", "law_cache = self._couple(x_b, theta)[2]", "law_cache = self._couple(y_b, theta)[2]"),
+        ("rebuild: the law's cache of the inverse", "law_cache = self._couple(x_b, theta)[2]", "law_cache = self._uncouple(y_b, theta)[2]"),
+        ("rebuild: the conditioner asked once more", "x_b = self._uncouple(y_b, theta)[0]\n", "x_b = self._uncouple(y_b, self._theta(y_a)[0])[0]\n"),
+    ),
+    *several(
+        "bijectors/rebuilding.py",
+        ("layers in the wrong order", "in zip(self.layers[::-1],", "in zip(self.layers,"),
+        ("marks in the wrong order", "trace.marks[::-1]", "trace.marks"),
+        ("log-det of the last layer only", "log_det = log_det + layer_log_det", "log_det = layer_log_det"),
+        ("caches are kept", "z, layer_log_det = layer.forward(z)[:2]", "z, layer_log_det, marks[-1].cache = layer.forward(z)"),
+        ("nested chains are one layer", "if isinstance(bijector, Chain):", "if isinstance(bijector, Chain) and not path:"),
+        ("the same input from layer to layer", "return x, layer.backward(", "return z, layer.backward("),
+        ("no guard", "if not drift[row] <= tolerance:", "if False:"),
+        ("NaN passes the guard", "if not drift[row] <= tolerance:", "if drift[row] > tolerance:"),
+        ("the guard allows anything", "np.sqrt(np.finfo(x.dtype).eps)", "1.0"),
+        ("the guard allows no rounding", "np.sqrt(np.finfo(x.dtype).eps)", "np.finfo(x.dtype).eps"),
+        ("float64 with the tolerance of float32", "np.sqrt(np.finfo(x.dtype).eps)", "np.float32(3.5e-4)"),
+        ("a small feature does not count", "unit = np.maximum(size, SMALL", "unit = np.maximum(size.max(), SMALL"),
+        ("a large row hides the others", "np.fmax(np.fmax(size, np.median(size))", "np.fmax(size.max()"),
+        ("a row near zero is refused", "np.fmax(np.fmax(size, np.median(size))", "np.fmax(size"),
+        ("a row without a number names another one", "np.fmax(np.fmax(size,", "np.maximum(np.maximum(size,"),
+        ("a context hides its features", "size = np.dot(np.abs(x[:, : self.dim]), self.per_unit)", "size = np.abs(x).mean(axis=1) * self.per_unit.mean()"),
+    ),
+    *several(
+        "flow.py",
+        ("half a gradient is left", "                self.params.grads.fill(np.nan)", "                pass"),
+        ("recompute ignored", "Rebuilding(self.bijector, self.dim) if recompute else self.bijector", "self.bijector"),
     ),
     *several(
         "bijectors/scales.py",

@@ -2,7 +2,7 @@
 
 Forward throws the caches away and keeps z.  Backward goes down from the last layer: from z_k = x_{k+1} it rebuilds
 x_k = f_k^-1(z_k) and the cache of forward at x_k, takes the gradient through this one layer, and forgets both.  Memory
-does not grow with the number of layers; an inverse of each is the price.
+does not grow with the number of layers; an inverse of each is the price.  (Gomez et al. 2017)
 
 Rounding drifts: what one inverse makes of a rounding error, the next one down takes for its output.  Where inverses
 expand, the rebuilt inputs end up as something else, and the gradient with them.  So forward makes a mark of every
