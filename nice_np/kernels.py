@@ -19,6 +19,7 @@ import numpy.typing as npt
 V = npt.NDArray[np.floating[Any]]  # a vector, such as that of all parameters (P,)
 A = npt.NDArray[np.floating[Any]]  # an array of any shape
 M = npt.NDArray[np.floating[Any]]  # a matrix, such as the output of a layer (N, width)
+I = npt.NDArray[np.unsignedinteger[Any]]  # positions, unsigned: no time goes into asking whether one is negative
 F = Any  # a scalar of the arrays' dtype
 PIECE = 1 << 18  # numbers that a thread takes at a time
 HELPERS = 2  # threads beside the calling one
@@ -29,12 +30,20 @@ class Kernel:
 
     def __init__(self, loop: Callable[..., None], twin: Callable[..., None]) -> None:
         self.loop, self.twin = loop, twin
-        self._compiled: Callable[..., None] | None = None
+        self._chosen: Callable[..., None] | None = None
 
     def __call__(self, *args: Any) -> None:
-        if self._compiled is None:
-            self._compiled = compile_loop(self.loop) or self.twin
-        self._compiled(*args)
+        (self._chosen or self.choose())(*args)
+
+    def choose(self) -> Callable[..., None]:
+        """The compiled loop where there is Numba, the twin elsewhere; once and for all."""
+        self._chosen = self._chosen or compile_loop(self.loop) or self.twin
+        return self._chosen
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether calls go to the compiled loop."""
+        return self.choose() is not self.twin
 
 
 class InPlaceKernel(Kernel):
@@ -187,7 +196,7 @@ def _relu_backward_loop(dh: A, h: A) -> None:
 
 
 def _relu_backward_twin(dh: A, h: A) -> None:
-    np.copyto(dh, 0, where=~(h > 0))
+    dh[:] = np.where(h > 0, dh, 0)
 
 
 relu_backward = InPlaceKernel(_relu_backward_loop, _relu_backward_twin)  # dh <- dh where h > 0, else 0, in place
@@ -217,3 +226,57 @@ def _add_rows_twin(db: V, dy: M) -> None:
 
 
 add_rows = Kernel(_add_rows_loop, _add_rows_twin)  # db <- db + sum_n dy_n: (width,), (N, width), in place
+
+
+# Columns of x (N, D) out of it and into it.  Every second column has kernels of its own: with a step that is known the
+# compiler moves many numbers at once.
+
+
+def _take_columns_loop(x: M, columns: I, part: M) -> None:
+    for n in range(len(x)):
+        for j in range(len(columns)):
+            part[n, j] = x[n, columns[j]]
+
+
+def _take_columns_twin(x: M, columns: I, part: M) -> None:
+    part[:] = x[:, columns]
+
+
+def _put_columns_loop(x: M, columns: I, part: M) -> None:
+    for n in range(len(x)):
+        for j in range(len(columns)):
+            x[n, columns[j]] = part[n, j]
+
+
+def _put_columns_twin(x: M, columns: I, part: M) -> None:
+    x[:, columns] = part
+
+
+def _take_pairs_loop(x: M, even: M, odd: M) -> None:
+    for n in range(len(x)):
+        for j in range(even.shape[1]):
+            even[n, j] = x[n, 2 * j]
+            odd[n, j] = x[n, 2 * j + 1]
+
+
+def _take_pairs_twin(x: M, even: M, odd: M) -> None:
+    end = 2 * even.shape[1]
+    even[:], odd[:] = x[:, 0:end:2], x[:, 1:end:2]
+
+
+def _put_pairs_loop(x: M, even: M, odd: M) -> None:
+    for n in range(len(x)):
+        for j in range(even.shape[1]):
+            x[n, 2 * j] = even[n, j]
+            x[n, 2 * j + 1] = odd[n, j]
+
+
+def _put_pairs_twin(x: M, even: M, odd: M) -> None:
+    end = 2 * even.shape[1]
+    x[:, 0:end:2], x[:, 1:end:2] = even, odd
+
+
+take_columns = Kernel(_take_columns_loop, _take_columns_twin)  # part_j <- x_columns[j]: (N, len(columns))
+put_columns = Kernel(_put_columns_loop, _put_columns_twin)  # x_columns[j] <- part_j
+take_pairs = Kernel(_take_pairs_loop, _take_pairs_twin)  # even_j <- x_2j, odd_j <- x_2j+1: (N, D // 2)
+put_pairs = Kernel(_put_pairs_loop, _put_pairs_twin)  # x_2j <- even_j, x_2j+1 <- odd_j

@@ -44,17 +44,20 @@ class Linear(Module):
         return y
 
     def backward(self, dy: Array, x: Array, accumulate: bool = True) -> Array:
-        # y_nj = sum_i x_ni W_ij + b_j, so
-        # dL/dW_ij = sum_n x_ni dy_nj,  dL/db_j = sum_n dy_nj,  dL/dx_ni = sum_j dy_nj W_ij
         if accumulate:
-            if self.stale:
-                np.matmul(x.T, dy, out=self.dW)  # (n_in, N) @ (N, n_out) -> (n_in, n_out)
-                self.stale = False
-            else:
-                self.dW += x.T @ dy
-            add_rows(self.db, dy)
+            self.add_gradients(dy, x)
+        # y_nj = sum_i x_ni W_ij + b_j, so dL/dx_ni = sum_j dy_nj W_ij
         dx: Array = np.dot(dy, self.W.T)  # (N, n_out) @ (n_out, n_in) -> (N, n_in)
         return dx
+
+    def add_gradients(self, dy: Array, x: Array) -> None:
+        # dL/dW_ij = sum_n x_ni dy_nj,  dL/db_j = sum_n dy_nj
+        if self.stale:
+            np.matmul(x.T, dy, out=self.dW)  # (n_in, N) @ (N, n_out) -> (n_in, n_out)
+            self.stale = False
+        else:
+            self.dW += x.T @ dy
+        add_rows(self.db, dy)
 
     def __repr__(self) -> str:
         return f"Linear({self.W.shape[0]}, {self.W.shape[1]})"
@@ -151,9 +154,18 @@ class MLP(Module):
         -------
         dx : ndarray, shape (N, sizes[0])
         """
-        dh = self.layers[-1].backward(dy, cache.inputs[-1], accumulate)
-        for layer, h, x in zip(self.layers[-2::-1], cache.inputs[:0:-1], cache.inputs[-2::-1], strict=True):
-            dh = layer.backward(self.activation.backward(dh, h), x, accumulate)  # h = f(x W + b)
+        dh = self._back_to_first(dy, cache, accumulate)
+        return self.layers[0].backward(dh, cache.inputs[0], accumulate)
+
+    def backward_to_parameters(self, dy: Array, cache: MLPCache) -> None:
+        """As `backward`, without the gradient of x, which is one matrix product less."""
+        self.layers[0].add_gradients(self._back_to_first(dy, cache, True), cache.inputs[0])
+
+    def _back_to_first(self, dy: Array, cache: MLPCache, accumulate: bool) -> Array:
+        """From dL/dy to the gradient of what the first layer puts out: (N, sizes[1])."""
+        dh = dy
+        for layer, h in zip(self.layers[:0:-1], cache.inputs[:0:-1], strict=True):
+            dh = self.activation.backward(layer.backward(dh, h, accumulate), h)  # h = f(x W + b)
         return dh
 
     def config(self) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         elif name in views:
             if value is not views[name]:
                 self._copy_into(views[name], name, value)
-        elif _holds_module(value):
+        elif isinstance(value, (Module, list, tuple)) and _holds_module(value):
             raise NiceValueError(
                 f"{type(self).__name__}.{name}: the parameters are already packed into a flat vector, so a new module "
                 "would not be trained; build a new flow from the layers you want"

@@ -8,6 +8,7 @@ import pytest
 from registry import BIJECTORS, coupling, draw, shaken
 
 from nice_np import (
+    MLP,
     AdditiveCoupling,
     AffineCoupling,
     Chain,
@@ -226,13 +227,12 @@ def test_an_error_of_another_kind_leaves_no_half_gradient(rng):
 
 def test_overflow_is_what_it_is_without_recompute():
     steep = Flow("normal", Standardize([0.0, 0.0], [1e-200, 1e-200]))
-    for x, says in (
-        (np.full((1, 2), 1e-80), "gradient overflows float64"),
-        (np.full((1, 2), 1.0), "log-density of row 0"),
-    ):
+    # theta = 0: the gradient of a weight is x_a x_b
+    coupling = Flow("logistic", AffineCoupling(Partition.odd_even(2), MLP((1, 2), output_scale=0.0, rng=0)))
+    for flow, x, says in ((coupling, 1e160, "gradient overflows float64"), (steep, 1.0, "log-density of row 0")):
         for recompute in (False, True):
             with pytest.raises(NiceOverflowError, match=says):
-                steep.nll_and_grad(x, recompute=recompute)
+                flow.nll_and_grad(np.full((1, 2), x), recompute=recompute)
     large = Flow("normal", DiagonalScaling(2, log_scale=200.0, dtype=np.float32))
     with pytest.raises(NiceOverflowError, match=r"overflows float32 in layer 0 \(DiagonalScaling\)"):
         large.nll_and_grad(np.ones((2, 2)), recompute=True)

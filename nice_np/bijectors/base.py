@@ -72,6 +72,10 @@ class Bijector(Module):
             dL/dx.
         """
 
+    def backward_to_parameters(self, dz: Array, dlog_det: Array, cache: Any) -> None:
+        """As `backward`, when nobody needs dL/dx: what training asks of the layer next to the data."""
+        self.backward(dz, dlog_det, cache)
+
     @abstractmethod
     def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
         """The gradient through inverse: dL/dx (N, D) and dL/dlog_det (N,) in, dL/dz (N, D) out."""

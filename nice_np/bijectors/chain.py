@@ -40,6 +40,8 @@ class Chain(Bijector):
         self.layers = layers
         self.dim = dims[0]
         self.interval = layers[0].interval
+        # The first layer with parameters: the gradient with respect to them need not go below it.
+        self._lowest = next((k for k, layer in enumerate(layers) if layer.n_parameters), len(layers))
 
     def forward(self, x: Array) -> tuple[Array, Array, list[Any]]:
         z, log_det, cache = self.layers[0].forward(x)
@@ -60,7 +62,17 @@ class Chain(Bijector):
         return x, log_det, caches  # caches in the order of the inverse pass: last layer first
 
     def backward(self, dz: Array, dlog_det: Array, cache: list[Any], accumulate: bool = True) -> Array:
-        for layer, layer_cache in zip(self.layers[::-1], cache[::-1], strict=True):
+        return self._back_through(0, dz, dlog_det, cache, accumulate)
+
+    def backward_to_parameters(self, dz: Array, dlog_det: Array, cache: list[Any]) -> None:
+        lowest = self._lowest
+        if lowest < len(self.layers):
+            dz = self._back_through(lowest + 1, dz, dlog_det, cache, True)
+            self.layers[lowest].backward_to_parameters(dz, dlog_det, cache[lowest])
+
+    def _back_through(self, first: int, dz: Array, dlog_det: Array, cache: list[Any], accumulate: bool) -> Array:
+        """From dL/dz to the gradient of what layer `first` takes in."""
+        for layer, layer_cache in zip(self.layers[first:][::-1], cache[first:][::-1], strict=True):
             dz = layer.backward(dz, dlog_det, layer_cache, accumulate)
         return dz
 

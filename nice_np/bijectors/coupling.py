@@ -116,6 +116,12 @@ class Coupling(Bijector):
         dx_a = dy_a + self.conditioner.backward(dtheta, cache.conditioner, accumulate)
         return self.partition.merge(dx_a, dx_b)
 
+    def backward_to_parameters(self, dz: Array, dlog_det: Array, cache: CouplingCache) -> None:
+        _, dtheta = self._couple_backward(self.partition.split(dz)[1], dlog_det, cache.law)
+        # A conditioner may know how to leave out dL/dx, too; none has to.
+        back = getattr(self.conditioner, "backward_to_parameters", self.conditioner.backward)
+        back(dtheta, cache.conditioner)
+
     def inverse_backward(self, dx: Array, dlog_det: Array, cache: CouplingCache, accumulate: bool = True) -> Array:
         dx_a, dx_b = self.partition.split(dx)
         dy_b, dtheta = self._uncouple_backward(dx_b, dlog_det, cache.law)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from nice_np.checks import Array, as_choice, as_int, as_real_array, as_sizes
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.kernels import put_columns, put_pairs, take_columns, take_pairs
 
 Indices = npt.NDArray[np.intp]
 
@@ -61,7 +62,9 @@ class Partition:
             raise NiceValueError(f"Partition: idx_a must lie in 0 .. {dim - 1}, got {idx_a.min()} .. {idx_a.max()}")
         self.idx_a: Indices = idx_a.astype(np.intp)
         self.idx_b: Indices = np.setdiff1d(np.arange(dim), self.idx_a)
-        self._a, self._b = _as_slice(self.idx_a), _as_slice(self.idx_b)
+        self._a, self._b = self.idx_a.astype(np.uint64), self.idx_b.astype(np.uint64)
+        # Whether the sets are 0, 2, 4, ... and 1, 3, 5, ..., one as long as the other.
+        self._pairs = dim % 2 == 0 and all(np.array_equal(i, np.arange(i[0], dim, 2)) for i in (self.idx_a, self.idx_b))
 
     @classmethod
     def odd_even(cls, dim: int) -> Partition:
@@ -90,15 +93,28 @@ class Partition:
 
     def split(self, x: Array) -> tuple[Array, Array]:
         """x (N, dim + C) -> x_a (N, A + C), x_b (N, B), copies."""
-        x_a, x_b = _gather(x, self._a), _gather(x, self._b)
-        return np.concatenate([x_a, x[:, self.dim :]], axis=1) if self.context_dim else x_a, x_b
+        kept = len(self.idx_a)
+        x_a = np.empty((len(x), kept + self.context_dim), x.dtype)
+        x_b = np.empty((len(x), len(self.idx_b)), x.dtype)
+        a, b = x_a[:, :kept], x_b
+        if self._pairs:
+            take_pairs(x, *((a, b) if self.idx_a[0] == 0 else (b, a)))
+        else:
+            take_columns(x, self._a, a)
+            take_columns(x, self._b, b)
+        x_a[:, kept:] = x[:, self.dim :]
+        return x_a, x_b
 
     def merge(self, x_a: Array, x_b: Array) -> Array:
         """x_a (N, A + C), x_b (N, B) -> x (N, dim + C): undoes `split`."""
         kept = len(self.idx_a)
         x = np.empty((len(x_a), self.dim + self.context_dim), np.result_type(x_a, x_b))
-        x[:, self._a] = x_a[:, :kept]
-        x[:, self._b] = x_b
+        a, b = x_a[:, :kept], x_b
+        if self._pairs:
+            put_pairs(x, *((a, b) if self.idx_a[0] == 0 else (b, a)))
+        else:
+            put_columns(x, self._a, a)
+            put_columns(x, self._b, b)
         x[:, self.dim :] = x_a[:, kept:]
         return x
 
@@ -125,18 +141,6 @@ def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, 
             f"features, got {image_shape}"
         )
     return Partition.checkerboard(*shape[-2:], *shape[:-2])
-
-
-def _as_slice(indices: Indices) -> slice | Indices:
-    # A regular set as a slice: three times faster to gather and scatter than a list of positions.
-    step = int(indices[1] - indices[0]) if len(indices) > 1 else 1
-    if step > 0 and (np.diff(indices) == step).all():
-        return slice(int(indices[0]), int(indices[-1]) + 1, step)
-    return indices
-
-
-def _gather(x: Array, where: slice | Indices) -> Array:
-    return np.ascontiguousarray(x[:, where]) if isinstance(where, slice) else np.take(x, where, axis=1)
 
 
 def _short(indices: Indices) -> str:
