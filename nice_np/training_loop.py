@@ -69,7 +69,7 @@ class Training:
         if self.state.position > 0:  # resumed in the middle of an epoch
             self.plan.optimizer.start_epoch(self.state.epoch)
         try:
-            with StopSignals() as signals, in_threads(self.flow, self.plan.threads) as source:
+            with StopSignals() as signals, in_threads(self.flow, self.plan.threads, self.plan.batch_size) as source:
                 gradient = self.team.gradient(source, self.flow.params.grads)
                 while not self.state.finished:
                     self._step(gradient)

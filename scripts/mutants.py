@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "dequantize",
+    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize",
     "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units",
 )]  # fmt: skip
@@ -81,7 +81,9 @@ MUTANTS = [
         ("the wrong side is kept", "np.arange(0, as_int(dim", "np.arange(1, as_int(dim"),
         ("shorter half first", "(as_int(dim, \"Partition\", \"dim\", 1) + 1) // 2", "as_int(dim, \"Partition\", \"dim\", 1) // 2"),
         ("checkerboard of columns", "(rows + columns) % 2", "columns % 2"),
-        ("parts swapped in merge", "x[:, self._a] = x_a[:, :kept]\n", "x[:, self._a] = x_a[:, :kept] * 1.0001\n"),
+        ("parts swapped in merge", "put_pairs(x, *((a, b) if", "put_pairs(x, *((b, a) if"),
+        ("parts of a list swapped in merge", "put_columns(x, self._a, a)", "put_columns(x, self._a, 1.0001 * a)"),
+        ("scattered sets taken for pairs", "dim % 2 == 0 and all(", "dim % 2 == 0 and any("),
     ),
     *several(
         "bijectors/scaling.py",
@@ -105,8 +107,10 @@ MUTANTS = [
     ),
     *several(
         "bijectors/chain.py",
+        ("a layer left out", "self._back_through(lowest + 1", "self._back_through(lowest + 2"),
+        ("lowest layer left out", "if lowest < len(self.layers):", "if False:"),
         ("log-det of the last layer only", "            log_det = log_det + layer_log_det  # (N,)\n            caches.append(cache)\n        return z", "            log_det = layer_log_det  # (N,)\n            caches.append(cache)\n        return z"),
-        ("caches in the wrong order", "zip(self.layers[::-1], cache[::-1]", "zip(self.layers[::-1], cache"),
+        ("caches in the wrong order", "cache[first:][::-1], strict", "cache[first:], strict"),
         ("log-det gradient dropped", "layer.backward(dz, dlog_det, layer_cache", "layer.backward(dz, 0 * dlog_det, layer_cache"),
     ),
     *several(
@@ -159,9 +163,9 @@ MUTANTS = [
         ("bias gradient missing", "add_rows(self.db, dy)", "add_rows(self.db, 0 * dy)"),
         ("bias gradient averaged", "add_rows(self.db, dy)", "add_rows(self.db, dy / len(dy))"),
         ("an old gradient is added to", "if self.stale:", "if False:"),
-        ("a second gradient overwrites the first", "                self.stale = False\n", ""),
+        ("a second gradient overwrites the first", "            self.stale = False\n", ""),
         ("weight gradient assigned", "self.dW += x.T", "self.dW = x.T"),
-        ("activation gradient skipped", "self.activation.backward(dh, h), x", "dh, x"),
+        ("activation gradient skipped", "self.activation.backward(layer.backward(dh, h, accumulate), h)", "layer.backward(dh, h, accumulate)"),
         ("ReLU after the last layer", "return self.layers[-1].forward(inputs[-1]), MLPCache(inputs)", "return self.activation.forward(self.layers[-1].forward(inputs[-1])), MLPCache(inputs)"),
         ("He without the factor 2", "np.sqrt(2 / n_in)", "np.sqrt(1 / n_in)"),
     ),
@@ -226,7 +230,7 @@ MUTANTS = [
         ("bits/dim in nats", "/ (dim * log(2))", "/ dim"),
         ("bin width of the wrong sign", "-log_likelihood - dim * log(bin_width)", "-log_likelihood + dim * log(bin_width)"),
         ("overflow passes silently", "            if not np.isfinite(result).all():", "            if False:"),
-        ("infinite gradient passes silently", "        self._refuse_infinite(dx)\n", ""),
+        ("infinite gradient passes silently", "        self._refuse_infinite(self.params.grads)\n", ""),
         ("(N, 1) answers broadcast", "if np.shape(value) != (len(part),):", "if False:"),
         ("grad_log_prob touches parameters", "accumulate=False", "accumulate=True"),
     ),
@@ -236,7 +240,9 @@ MUTANTS = [
         ("root not corrected", "1 / sqrt(1 - beta2**step)", "1.0"),
         ("weight decay grows", "1 - learning_rate * weight_decay", "1 + learning_rate * weight_decay"),
         ("ReLU gradient >=", "if flat_h[i] > 0", "if flat_h[i] >= 0"),
-        ("ReLU gradient >= in the twin", "where=~(h > 0)", "where=~(h >= 0)"),
+        ("ReLU gradient >= in the twin", "np.where(h > 0", "np.where(h >= 0"),
+        ("every second column from 1", "x[n, 2 * j] = even[n, j]", "x[n, 2 * j] = odd[n, j]"),
+        ("the last column not taken", "range(len(columns)):\n            part", "range(len(columns) - 1):\n            part"),
         ("a piece left out", "deque(range(0, size, PIECE))", "deque(range(0, size - PIECE, PIECE) or [0])"),
         ("bias added to the first rows only", "range(y.shape[0])", "range(min(y.shape))"),
         ("rows not summed to the last", "range(dy.shape[0])", "range(dy.shape[0] - 1)"),
@@ -246,6 +252,28 @@ MUTANTS = [
         "parameters.py",
         ("small gradients not cleared", "            grad.fill(0)\n        for module in self._overwriting:", "            pass\n        for module in self._overwriting:"),
         ("no gradient, an old one stays", "if module.stale:  # no gradient came", "if False:"),
+    ),
+    *several(
+        "fused_kernels.py",
+        ("wrong sign of t", "z[n, indices[at + j]] += h[n, j]", "z[n, indices[at + j]] -= h[n, j]"),
+        ("missing log-det", "log_det[n] += log_s", "log_det[n] += 0 * log_s"),
+        ("log-det gradient missing", "(dy * scaled + dlog_det[n]) * slope", "dy * scaled * slope"),
+        ("slope missing", "(dy * scaled + dlog_det[n]) * slope", "dy * scaled + dlog_det[n]"),
+        ("dx_b without the scale", "dy * np.exp(log_s)", "dy"),
+        ("bias gradient accumulates", "db[:] = 0", "pass"),
+        ("second gradient written", "dW += np.dot(h.T, d)", "np.dot(h.T, d, dW)"),
+        ("ReLU after the last layer", "if i < first + count - 1:", "if True:"),
+        ("ReLU gradient >=", "if h[n, j] > 0", "if h[n, j] >= 0"),
+        ("dx_a assigned", "dz[n, indices[at + j]] += d[n, j]", "dz[n, indices[at + j]] = d[n, j]"),
+    ),
+    *several(
+        "fused.py",
+        ("context forgotten", "*range(part.dim, coupling.dim)]", "]"),
+        ("always added", "add = accumulate and not self._linears[0].stale", "add = accumulate"),
+        ("subclasses fused", "type(layer) is AdditiveCoupling or", "isinstance(layer, AdditiveCoupling) or"),
+        ("any scale", "and type(layer.scale) is TanhScale", "and True"),
+        ("any activation", 'net.activation == ACTIVATIONS["relu"] and', ""),
+        ("shared layers fused", "max(uses.values()) > 1", "max(uses.values()) > 9"),
     ),
     *several(
         "optim.py",
@@ -300,7 +328,7 @@ MUTANTS = [
     ),
     *several(
         "bijectors/partition.py",
-        ("the conditioner does not see the context", "np.concatenate([x_a, x[:, self.dim :]], axis=1)", "np.concatenate([x_a, 0 * x[:, self.dim :]], axis=1)"),
+        ("the conditioner does not see the context", "x_a[:, kept:] = x[:, self.dim :]", "x_a[:, kept:] = 0"),
         ("the context is lost", "x[:, self.dim :] = x_a[:, kept:]", "x[:, self.dim :] = 0"),
     ),
     *several(

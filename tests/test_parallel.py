@@ -107,7 +107,7 @@ def test_threads_give_the_gradient_of_the_whole_batch(n_rows, threads, build, dt
     flow, x = small(build=build, dtype=dtype), rng.normal(size=(n_rows, 6)).astype(dtype)
     nll, grads = flow.nll_and_grad(x)
     expected = grads.copy()
-    with in_threads(flow, threads) as gradient:
+    with in_threads(flow, threads, 10) as gradient:
         for _ in range(2):  # the second batch finds the gradients of the first
             found, grads = gradient.nll_and_grad(x)
             assert grads is flow.params.grads
@@ -121,7 +121,7 @@ def test_the_sum_goes_block_by_block(block, rng, monkeypatch):
     _, grads = flow.nll_and_grad(x)
     expected = grads.copy()
     monkeypatch.setattr(parallel, "BLOCK", block)
-    with in_threads(flow, 3) as gradient:
+    with in_threads(flow, 3, 10) as gradient:
         assert_close(gradient.nll_and_grad(x)[1], expected, 1e-12)
 
 
@@ -130,7 +130,7 @@ def test_every_row_keeps_its_context(rng):
     x, context = rng.normal(size=(8, 4)), one_hot(rng.integers(3, size=8), 3)
     nll, grads = flow.nll_and_grad(x, context)
     expected = grads.copy()
-    with in_threads(flow, 3) as gradient:
+    with in_threads(flow, 3, 10) as gradient:
         found, grads = gradient.nll_and_grad(x, context)
     assert found == pytest.approx(nll, rel=1e-12)
     assert_close(grads, expected, 1e-12)
@@ -148,7 +148,7 @@ def test_the_sum_has_one_order_whichever_thread_is_first(rng, monkeypatch):
     monkeypatch.setattr(Flow, "nll_and_grad", delayed)
     first = [x[rows][0, 0] for rows in shards(len(x), 4)]
     found = []
-    with in_threads(flow, 4) as gradient:
+    with in_threads(flow, 4, 10) as gradient:
         for order in (first, first[::-1], [first[2], first[0], first[3], first[1]]):
             slow[:] = order
             nll, grads = gradient.nll_and_grad(x)
@@ -165,7 +165,7 @@ def test_an_overflow_names_the_row_of_the_batch(row, rng):
     x[row] = 1e200
     with pytest.raises(NiceOverflowError, match=rf"row {row}\b") as alone:
         flow.nll_and_grad(x)
-    with in_threads(flow, 3) as gradient, pytest.raises(NiceOverflowError) as caught:
+    with in_threads(flow, 3, 10) as gradient, pytest.raises(NiceOverflowError) as caught:
         gradient.nll_and_grad(x)
     assert str(caught.value) == str(alone.value)
     assert caught.value.__context__ is None  # one error, not one of the shard and one of the batch
@@ -175,7 +175,7 @@ def test_after_an_error_the_next_batch_is_right(rng):
     flow, x = small(dtype=np.float64, prior="normal"), rng.normal(size=(10, 6))
     _, grads = flow.nll_and_grad(x)
     expected = grads.copy()
-    with in_threads(flow, 2) as gradient:
+    with in_threads(flow, 2, 10) as gradient:
         with pytest.raises(NiceOverflowError):
             gradient.nll_and_grad(np.full((10, 6), 1e200))
         assert_close(gradient.nll_and_grad(x)[1], expected, 1e-12)
@@ -193,7 +193,7 @@ class Fragile(DiagonalScaling):
 def test_any_error_of_a_shard_is_raised(rng):
     flow, x = Flow("normal", Fragile(2)), np.zeros((6, 2))
     x[5] = 4
-    with in_threads(flow, 2) as gradient, pytest.raises(ZeroDivisionError, match="of the layer"):
+    with in_threads(flow, 2, 10) as gradient, pytest.raises(ZeroDivisionError, match="of the layer"):
         gradient.nll_and_grad(x)
 
 

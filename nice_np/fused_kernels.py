@@ -1,0 +1,119 @@
+"""A run of coupling layers with MLPs as two compiled loops; `fused` says what for, and which layers qualify.
+
+The mathematics, the names and the order are those of `bijectors.coupling`, `bijectors.additive`, `bijectors.affine`
+and `mlp`, which is where to read them.  The layers come as tables of whole numbers, one row each:
+
+    couplings   law, first linear layer, number of linear layers, n_a, n_b, start of its indices, start of its values
+    linears     start of W in the flat vector, n_in, n_out; b follows W
+    indices     idx_a, then idx_b, of one coupling after the other
+
+`kept` remembers what the gradient needs: of each coupling x_a, the outputs of its linear layers, theta last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.kernels import Kernel
+
+A = npt.NDArray[np.floating[Any]]
+Table = npt.NDArray[np.int64]
+
+ADDITIVE, AFFINE = 0, 1  # the laws
+
+
+def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indices: Table, kept: A) -> None:
+    """z (N, D) goes through the couplings, in place; log_det (N,) is added to; kept (N * width,) is written."""
+    N, half, two = len(z), values.dtype.type(0.5), values.dtype.type(2)
+    for k in range(len(couplings)):
+        law, first, count, n_a, n_b, at, start = couplings[k]
+        h = kept[N * start : N * (start + n_a)].reshape(N, n_a)
+        for n in range(N):
+            for j in range(n_a):
+                h[n, j] = z[n, indices[at + j]]  # x_a
+        for i in range(first, first + count):
+            w, n_in, n_out = linears[i]
+            start += n_in
+            a = kept[N * start : N * (start + n_out)].reshape(N, n_out)
+            np.dot(h, values[w : w + n_in * n_out].reshape(n_in, n_out), a)
+            b = values[w + n_in * n_out : w + (n_in + 1) * n_out]
+            if i < first + count - 1:
+                for n in range(N):
+                    for j in range(n_out):
+                        shifted = a[n, j] + b[j]
+                        a[n, j] = 0 if shifted < 0 else shifted  # relu(h W + b)
+            else:
+                for n in range(N):
+                    for j in range(n_out):
+                        a[n, j] += b[j]
+            h = a
+        at += n_a
+        if law == ADDITIVE:  # y_b = x_b + t
+            for n in range(N):
+                for j in range(n_b):
+                    z[n, indices[at + j]] += h[n, j]
+        else:  # y_b = x_b e^log_s + t, log_s = 2 tanh(raw / 2); then theta = (raw, t) gives way to (log_s, x_b e^log_s)
+            for n in range(N):
+                for j in range(n_b):
+                    log_s = two * np.tanh(half * h[n, j])
+                    scaled = z[n, indices[at + j]] * np.exp(log_s)
+                    z[n, indices[at + j]] = scaled + h[n, n_b + j]
+                    h[n, j], h[n, n_b + j] = log_s, scaled
+                    log_det[n] += log_s
+
+
+def _couple_backward(
+    dz: A, dlog_det: A, values: A, grads: A, couplings: Table, linears: Table, indices: Table, kept: A, add: bool
+) -> None:
+    """dz (N, D) becomes dx, in place; grads (P,) are written, or added to with `add`."""
+    N, one, half = len(dz), values.dtype.type(1), values.dtype.type(0.5)
+    for k in range(len(couplings) - 1, -1, -1):
+        law, first, count, n_a, n_b, at, start = couplings[k]
+        for i in range(first, first + count):
+            start += linears[i, 1]
+        n_theta = linears[first + count - 1, 2]
+        d = np.empty((N, n_theta), dz.dtype)  # dL/dtheta
+        b_at = at + n_a
+        if law == ADDITIVE:
+            for n in range(N):
+                for j in range(n_b):
+                    d[n, j] = dz[n, indices[b_at + j]]
+        else:
+            theta = kept[N * start : N * (start + n_theta)].reshape(N, n_theta)
+            for n in range(N):
+                for j in range(n_b):
+                    dy, log_s, scaled = dz[n, indices[b_at + j]], theta[n, j], theta[n, n_b + j]
+                    slope = one - (half * log_s) * (half * log_s)  # of log_s = 2 tanh(raw / 2)
+                    d[n, j] = (dy * scaled + dlog_det[n]) * slope
+                    d[n, n_b + j] = dy
+                    dz[n, indices[b_at + j]] = dy * np.exp(log_s)
+        for i in range(first + count - 1, first - 1, -1):
+            w, n_in, n_out = linears[i]
+            start -= n_in
+            h = kept[N * start : N * (start + n_in)].reshape(N, n_in)
+            dW = grads[w : w + n_in * n_out].reshape(n_in, n_out)
+            db = grads[w + n_in * n_out : w + (n_in + 1) * n_out]
+            if add:
+                dW += np.dot(h.T, d)
+            else:
+                np.dot(h.T, d, dW)
+                db[:] = 0
+            for n in range(N):
+                for j in range(n_out):
+                    db[j] += d[n, j]
+            d = np.dot(d, values[w : w + n_in * n_out].reshape(n_in, n_out).T)
+            if i > first:
+                for n in range(N):
+                    for j in range(n_in):
+                        d[n, j] = d[n, j] if h[n, j] > 0 else 0
+        for n in range(N):
+            for j in range(n_a):
+                dz[n, indices[at + j]] += d[n, j]
+
+
+# Uncompiled the loops give the same numbers, too slowly to be of use but to step through.
+couple = Kernel(_couple, _couple)
+couple_backward = Kernel(_couple_backward, _couple_backward)
