@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -80,6 +82,12 @@ def build(name: str, model: Model, weights: Weights | None = None, learning_rate
 
     fused, compiled = name != "torch", name == "torch-compile"
     return TorchModel(model, weights, fused, compiled, learning_rate)
+
+
+def around_steps(contender: Contender, rows: int) -> AbstractContextManager[Any]:
+    """What a contender wants to have around its training steps with batches of so many rows; most want nothing."""
+    around: Callable[[int], AbstractContextManager[Any]] | None = getattr(contender, "around_steps", None)
+    return nullcontext() if around is None else around(rows)
 
 
 def check_installed(name: str) -> None:

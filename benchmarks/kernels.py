@@ -36,6 +36,18 @@ def vector_and_matrix() -> Arrays:
     return rng.random(SHAPE[1], np.float32) * np.float32(1e-3), rng.standard_normal(SHAPE, np.float32)
 
 
+def columns() -> Arrays:
+    """A batch of the paper's digits, which columns, and as many columns of their own."""
+    x = np.random.default_rng(0).standard_normal((200, 784), np.float32)
+    return x, np.arange(0, 784, 2, np.uint64), x[:, :392].copy()
+
+
+def pairs() -> Arrays:
+    """A batch of the paper's digits, and both halves of its columns."""
+    x = np.random.default_rng(0).standard_normal((200, 784), np.float32)
+    return x, x[:, :392].copy(), x[:, 392:].copy()
+
+
 def adam(kernel: Callable[..., None], values: Array, grads: Array, m: Array, v: Array) -> None:
     rates = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
     kernels.adam_step(values, grads, m, v, step=100, **rates, kernel=kernel)
@@ -49,6 +61,10 @@ def plainly(kernel: Callable[..., None], *arrays: Array) -> None:
     kernel(*arrays)
 
 
+def finite(kernel: Callable[..., None], vector: Array) -> None:
+    kernels.all_finite(vector, kernel)
+
+
 def matrix_first(kernel: Callable[..., None], vector: Array, matrix: Array) -> None:
     kernel(matrix, vector)
 
@@ -57,6 +73,11 @@ def matrix_first(kernel: Callable[..., None], vector: Array, matrix: Array) -> N
 LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
     "adam_kernel": (vectors(4), adam),
     "average_kernel": (vectors(2), average),
+    "find_infinite": (vectors(1), finite),
+    "take_columns": (columns, plainly),
+    "put_columns": (columns, plainly),
+    "take_pairs": (pairs, plainly),
+    "put_pairs": (pairs, plainly),
     "relu": (matrices(1), plainly),
     "relu_backward": (matrices(2), plainly),
     "add_bias": (vector_and_matrix, matrix_first),

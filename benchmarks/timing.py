@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter, sleep
 from typing import Any, NamedTuple
@@ -16,11 +17,12 @@ LONG = 0.5  # seconds; longer calls are warmed up by one call before the block, 
 
 
 class Task(NamedTuple):
-    """Something to be timed: `call` starts it, `wait` returns when its result is there."""
+    """Something to be timed: `call` starts it, `wait` returns when its result is there, `around` is entered before."""
 
     name: str
     call: Callable[[], Any]
     wait: Callable[[Any], None] = lambda result: None
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ def side_by_side(tasks: list[Task], rounds: int) -> dict[str, Timing]:
 
 def once(task: Task) -> float:
     """Seconds of one call, the shorter of two; the one before them compiles, fills caches and allocates."""
-    block_of(task, 1)
-    return min(block_of(task, 1), block_of(task, 1))
+    with task.around():
+        block_of(task, 1)
+        return min(block_of(task, 1), block_of(task, 1))
 
 
 def calls_in_a_block(seconds: float) -> int:
@@ -76,10 +79,11 @@ def calls_in_a_block(seconds: float) -> int:
 
 def block(task: Task, calls: int) -> float:
     """Seconds a call, behind one or two that are not counted."""
-    warm = block_of(task, 1)
-    if warm < LONG:
-        block_of(task, 1)
-    return block_of(task, calls) / calls
+    with task.around():
+        warm = block_of(task, 1)
+        if warm < LONG:
+            block_of(task, 1)
+        return block_of(task, calls) / calls
 
 
 def block_of(task: Task, calls: int) -> float:

@@ -7,7 +7,7 @@ from functools import partial
 from benchmarks import bandwidth, roofline
 from benchmarks.agreement import agreeing, training_results
 from benchmarks.bandwidth import Bandwidth
-from benchmarks.contenders import CONTENDERS, Contender, Unavailable
+from benchmarks.contenders import CONTENDERS, Contender, Unavailable, around_steps
 from benchmarks.model import Model
 from benchmarks.options import Options
 from benchmarks.result import MS, Result, Row
@@ -37,7 +37,8 @@ def measure(model: Model, options: Options) -> Result:
 
 
 def step_task(name: str, contender: Contender, model: Model) -> Task:
-    return Task(name, partial(contender.step, contender.prepare(model.data(model.batch))), contender.wait)
+    call = partial(contender.step, contender.prepare(model.data(model.batch)))
+    return Task(name, call, contender.wait, partial(around_steps, contender, model.batch))
 
 
 def rows(names: list[str], timings: dict[str, Timing], missing: dict[str, str]) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import nice_np._blas  # noqa: F401 (before NumPy, as on nice_np's own command line)
 from benchmarks.agreement import Disagreement
 from benchmarks.cases import CASES
 from benchmarks.options import Options

@@ -4,6 +4,7 @@ Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' 
 ``check_gradients`` compares every hand-derived gradient with finite differences.
 """
 
+from nice_np import _blas  # noqa: F401 (before NumPy)
 from nice_np._version import __version__
 from nice_np.bijectors import (
     AdditiveCoupling,

@@ -24,11 +24,13 @@ from nice_np.bijectors.scales import TanhScale
 from nice_np.checks import Array, as_batch
 from nice_np.errors import NiceOverflowError
 from nice_np.flow import Flow
-from nice_np.fused_kernels import ADDITIVE, AFFINE, couple, couple_backward
+from nice_np.fused_kernels import ADDITIVE, AFFINE, QUICK, couple, couple_backward
 from nice_np.mlp import MLP, Linear
 from nice_np.parameters import FlatParameters
 
 SMALL = 4_000_000  # N P_m, rows of a batch times parameters of a conditioner, up to which it pays
+
+FEWEST = 100  # rows in a block: with fewer, small products are no quicker than large ones
 
 FusedCoupling = AdditiveCoupling | AffineCoupling
 
@@ -53,9 +55,10 @@ def mlp_of(coupling: FusedCoupling) -> MLP:
 
 
 class FusedCache(NamedTuple):
-    """What the kernels remember of the activations, one matrix after the other: (N * width,)."""
+    """For each block of rows, what the kernels remember of the activations: (rows * width,)."""
 
-    kept: Array
+    blocks: list[slice]
+    kept: list[Array]
 
 
 class FusedCouplings(Chain):
@@ -88,14 +91,17 @@ class FusedCouplings(Chain):
             self._linears += layers
             self._width += len(idx_a) + sum(layer.W.shape[1] for layer in layers)
         linears = [(starts[id(layer.W)], *layer.W.shape) for layer in self._linears]
-        self._tables = [np.array(table, np.int64) for table in (rows, linears, indices)]
+        self._tables = np.array(rows), np.array(linears), np.array(indices, np.uint64)
 
     def forward(self, x: Array) -> tuple[Array, Array, FusedCache]:  # type: ignore[override]
         z = np.array(as_batch(x, self.dim, self), order="C")
         log_det = np.zeros(len(z), z.dtype)
-        kept = np.empty(len(z) * self._width, z.dtype)
-        couple(z, log_det, self._params.values, *self._tables, kept)
-        return z, log_det, FusedCache(kept)
+        cache = FusedCache(self._blocks(len(z)), [])
+        for block in cache.blocks:
+            kept = np.empty((block.stop - block.start) * self._width, z.dtype)
+            couple(z[block], log_det[block], self._params.values, *self._tables, kept)
+            cache.kept.append(kept)
+        return z, log_det, cache
 
     def backward(  # type: ignore[override]
         self, dz: Array, dlog_det: Array, cache: FusedCache, accumulate: bool = True
@@ -103,11 +109,19 @@ class FusedCouplings(Chain):
         dx = np.array(dz, order="C")
         grads = self._params.grads if accumulate else np.empty_like(self._params.grads)
         add = accumulate and not self._linears[0].stale
-        couple_backward(dx, dlog_det, self._params.values, grads, *self._tables, cache.kept, add)
+        for block, kept in zip(cache.blocks, cache.kept, strict=True):
+            couple_backward(dx[block], dlog_det[block], self._params.values, grads, *self._tables, kept, add)
+            add = accumulate
         if accumulate:
             for layer in self._linears:
                 layer.stale = False
         return dx
+
+    def _blocks(self, n_rows: int) -> list[slice]:
+        """The batch in blocks of equal size, small enough for the products that OpenBLAS is quickest at."""
+        rows = QUICK // max(layer.W.size for layer in self._linears)
+        n = -(-n_rows // rows) if rows >= FEWEST and n_rows else 1
+        return [slice(n_rows * i // n, n_rows * (i + 1) // n) for i in range(n)]
 
     def backward_to_parameters(  # type: ignore[override]
         self, dz: Array, dlog_det: Array, cache: FusedCache

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import Any
@@ -21,8 +20,7 @@ A = npt.NDArray[np.floating[Any]]  # an array of any shape
 M = npt.NDArray[np.floating[Any]]  # a matrix, such as the output of a layer (N, width)
 I = npt.NDArray[np.unsignedinteger[Any]]  # positions, unsigned: no time goes into asking whether one is negative
 F = Any  # a scalar of the arrays' dtype
-PIECE = 1 << 18  # numbers that a thread takes at a time
-HELPERS = 2  # threads beside the calling one
+LONG = 1 << 20  # numbers in a vector from which on a second thread is worth its start
 
 
 class Kernel:
@@ -76,45 +74,50 @@ def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
     return compiled
 
 
-def in_pieces(kernel: Callable[..., None], vectors: Sequence[V], scalars: Sequence[F]) -> None:
-    """``kernel(*vectors, *scalars)``; long vectors are cut into pieces, which a few threads take one after the other.
+def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequence[Any]) -> None:
+    """``kernel(*vectors, *others)``; of long vectors this thread takes one half and another thread the other.
 
-    Memory's bandwidth limits these loops, and one core alone does not use all of it.  The pieces are many and taken
-    on demand because the other cores may be half busy: after a matrix product the threads of BLAS wait for the next
-    one without sleeping.
+    Memory's bandwidth limits these loops, and one core alone does not use all of it; two come near to it.
     """
     size = len(vectors[0])
-    starts = deque(range(0, size, PIECE))  # popping from a deque is safe between threads
+    if size < LONG:
+        kernel(*vectors, *others)
+        return
 
-    def work() -> None:
-        while True:
-            try:
-                start = starts.popleft()
-            except IndexError:  # none is left
-                return
-            with np.errstate(over="ignore"):  # which holds for one thread only
-                kernel(*(vector[start : start + PIECE] for vector in vectors), *scalars)
+    def work(half: slice) -> None:
+        with np.errstate(over="ignore"):  # which holds for one thread only
+            kernel(*(vector[half] for vector in vectors), *others)
 
-    helpers = [threading.Thread(target=work) for _ in range(HELPERS if size > 4 * PIECE else 0)]
-    for helper in helpers:
-        helper.start()
-    work()
-    for helper in helpers:
-        helper.join()
+    helper = threading.Thread(target=work, args=(slice(size // 2, size),))
+    helper.start()
+    work(slice(size // 2))
+    helper.join()
 
 
-def _adam_loop(values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F) -> None:
+# A unit that is dead has a gradient of 0 from then on, and its moments would fade into the numbers below `tiny`, the
+# smallest that has all its digits, and stay there: with those a processor takes thirty times as long.
+
+
+def _adam_loop(
+    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F, tiny: F
+) -> None:
     for i in range(values.size):
-        m[i] = b1 * m[i] + c1 * grads[i]
-        v[i] = b2 * v[i] + c2 * grads[i] * grads[i]
+        mean = b1 * m[i] + c1 * grads[i]
+        square = b2 * v[i] + c2 * grads[i] * grads[i]
+        m[i] = 0 if abs(mean) < tiny else mean  # NaN stays NaN
+        v[i] = 0 if square < tiny else square
         values[i] = keep * values[i] - rate * m[i] / (np.sqrt(v[i]) * root + eps)
 
 
-def _adam_twin(values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F) -> None:
+def _adam_twin(
+    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F, tiny: F
+) -> None:
     m *= b1
     m += c1 * grads
     v *= b2
     v += c2 * grads * grads
+    m[np.abs(m) < tiny] = 0
+    v[v < tiny] = 0
     values *= keep
     values -= rate * m / (np.sqrt(v) * root + eps)
 
@@ -152,11 +155,12 @@ def adam_step(
         1 / sqrt(1 - beta2**step),  # that of v the root
         eps,
         1 - learning_rate * weight_decay,
+        np.finfo(values.dtype).tiny,
     )
     # In the vectors' own dtype: a float64 scalar would make the loop compute in float64.
     with np.errstate(over="ignore"):  # an absurd rate becomes inf, and the weights show it
         typed = [values.dtype.type(scalar) for scalar in scalars]
-    in_pieces(kernel, (values, grads, m, v), typed)
+    in_halves(kernel, (values, grads, m, v), typed)
 
 
 def _average_loop(average: V, values: V, weight: F) -> None:
@@ -173,7 +177,30 @@ average_kernel = Kernel(_average_loop, _average_twin)
 
 def average_step(average: V, values: V, weight: float, kernel: Callable[..., None] = average_kernel) -> None:
     """average <- average + weight (values - average) over flat vectors of shape (P,), in place."""
-    in_pieces(kernel, (average, values), [values.dtype.type(weight)])
+    in_halves(kernel, (average, values), [values.dtype.type(weight)])
+
+
+def _find_infinite_loop(vector: V, limit: F, found: npt.NDArray[np.bool_]) -> None:
+    infinite = False
+    for i in range(vector.size):
+        infinite |= not abs(vector[i]) <= limit  # True for NaN, too
+    if infinite:
+        found[0] = True
+
+
+def _find_infinite_twin(vector: V, limit: F, found: npt.NDArray[np.bool_]) -> None:
+    if not np.isfinite(vector).all():
+        found[0] = True
+
+
+find_infinite = Kernel(_find_infinite_loop, _find_infinite_twin)
+
+
+def all_finite(vector: V, kernel: Callable[..., None] = find_infinite) -> bool:
+    """Whether a flat vector has no NaN and no infinity."""
+    found = np.zeros(1, np.bool_)
+    in_halves(kernel, (vector,), (np.finfo(vector.dtype).max, found))
+    return not found[0]
 
 
 def _relu_loop(a: A) -> None:

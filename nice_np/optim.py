@@ -122,7 +122,10 @@ class Adam(Optimizer):
         self.weight_decay = as_float(weight_decay, "Adam", "weight_decay", minimum=0)
 
     def _update(self, values: Array, grads: Array, learning_rate: float) -> None:
-        adam_step(values, grads, self.m, self.v, step=self.steps, learning_rate=learning_rate, **self.settings())
+        adam_step(
+            values, grads, self.m, self.v, step=self.steps, learning_rate=learning_rate,
+            beta1=self.beta1, beta2=self.beta2, eps=self.eps, weight_decay=self.weight_decay,
+        )  # fmt: skip
 
     m: Array
     v: Array

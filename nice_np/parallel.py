@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from threadpoolctl import threadpool_limits
@@ -103,12 +103,9 @@ def in_threads(flow: Flow, n: int, batch_size: int) -> Iterator[Gradient]:
     """The flow's gradient by `n` threads, for as long as the block lasts, in the way that is fastest for the batches.
 
     With several threads BLAS uses one everywhere in the process: it would otherwise start as many as there are cores
-    for each of ours.
+    for each of ours.  So it does where small couplings are fused, whose products are too short to be shared.
     """
-    if n == 1:
-        yield fused(flow, batch_size)
-    else:
-        with ThreadPoolExecutor(n) as pool:
-            threads = Threads(flow, n, batch_size, pool)
-            with threadpool_limits(1, user_api="blas"):
-                yield threads
+    with ThreadPoolExecutor(n) as pool:
+        source = fused(flow, batch_size) if n == 1 else Threads(flow, n, batch_size, pool)
+        with nullcontext() if source is flow else threadpool_limits(1, user_api="blas"):
+            yield source

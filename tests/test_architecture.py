@@ -10,7 +10,7 @@ ROOT = Path(nice_np.__file__).parent
 
 # From the bottom up: a module may import those above it only.
 LAYERS = [
-    ["_version"],
+    ["_blas", "_version"],
     ["errors"],
     ["checks"],
     ["kernels", "signals", "progress", "history"],

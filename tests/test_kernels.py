@@ -32,6 +32,17 @@ def test_adam_loop_and_twin_agree(dtype, rng):
         np.testing.assert_allclose(a, b, rtol=50 * np.finfo(dtype).eps, atol=50 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("twin", [False, True])
+def test_moments_of_a_dead_unit_become_zero(twin):
+    kernel = kernels.adam_kernel.twin if twin else compiled(kernels.adam_kernel)
+    values, m, v = np.ones(3, np.float32), np.array([1e-37, 1.0, np.nan], np.float32), np.full(3, 1e-38, np.float32)
+    settings = {"learning_rate": 1e-3, "beta1": 0.1, "beta2": 0.1, "eps": 1e-8, "weight_decay": 0.0}
+    kernels.adam_step(values, np.zeros(3, np.float32), m, v, step=2, **settings, kernel=kernel)
+    kernels.adam_step(values, np.zeros(3, np.float32), m, v, step=3, **settings, kernel=kernel)
+    np.testing.assert_allclose(m, [0, 0.01, np.nan], rtol=1e-6, atol=0)
+    np.testing.assert_array_equal(v, 0)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_average_loop_and_twin_agree(dtype, rng):
     values = rng.normal(size=999).astype(dtype)
@@ -45,18 +56,33 @@ def test_average_loop_and_twin_agree(dtype, rng):
 
 
 @pytest.mark.parametrize("twin", [False, True])
-def test_long_vectors_in_pieces_give_the_same_numbers(twin, rng, monkeypatch):
+def test_long_vectors_in_halves_give_the_same_numbers(twin, rng, monkeypatch):
     kernel = kernels.adam_kernel.twin if twin else compiled(kernels.adam_kernel)
     start = [rng.normal(size=10_007) for _ in range(4)]
     results = []
-    for piece in (10_007, 1_000):  # in one piece; in eleven, taken by several threads
-        monkeypatch.setattr(kernels, "PIECE", piece)
+    for long in (20_000, 10_000):  # as a whole; in halves
+        monkeypatch.setattr(kernels, "LONG", long)
         values, grads, m, v = (vector.copy() for vector in start)
         settings = {"learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
         kernels.adam_step(values, grads, m, v**2, step=1, **settings, kernel=kernel)
         results.append((values, m))
     np.testing.assert_array_equal(results[0], results[1])
     assert not (results[0][0] == start[0]).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("twin", [False, True])
+def test_a_vector_is_finite_or_not(twin, bad, dtype, monkeypatch):
+    kernel = kernels.find_infinite.twin if twin else compiled(kernels.find_infinite)
+    vector = np.full(9, -np.finfo(dtype).max, dtype)
+    for long in (100, 5):
+        monkeypatch.setattr(kernels, "LONG", long)
+        assert kernels.all_finite(vector, kernel)
+        for i in (0, 4, 8):
+            spoiled = vector.copy()
+            spoiled[i] = bad
+            assert not kernels.all_finite(spoiled, kernel)
 
 
 ARRAYS = {  # of the kernels that change their first argument: what they are called with
@@ -117,7 +143,9 @@ def test_taking_undoes_putting(twin, rng):
 
 def test_every_kernel_is_tested():
     names = {name for name, value in vars(kernels).items() if isinstance(value, kernels.Kernel)}
-    assert names == {*ARRAYS, "adam_kernel", "average_kernel", "take_columns", "take_pairs"}
+    assert names == {
+        *ARRAYS, "adam_kernel", "average_kernel", "find_infinite", "take_columns", "take_pairs"
+    }  # fmt: skip
 
 
 SCRIPT = """

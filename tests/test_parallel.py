@@ -23,6 +23,7 @@ from nice_np import (
     parallel,
     real_nvp,
 )
+from nice_np.fused import Fused, fused
 from nice_np.parallel import in_threads, shards
 from nice_np.training import start_from_data
 
@@ -278,10 +279,12 @@ def test_blas_has_one_thread_during_the_run_and_its_own_number_after_it(pixels):
         before = blas_threads()
         if not before:
             pytest.skip("threadpoolctl does not know this BLAS")
-        fit(small(), pixels, epochs=1, callbacks=[lambda flow, history: seen.append(blas_threads())], **QUIET)
-        assert seen == [before]  # one thread of ours leaves BLAS alone
-        fit(small(), pixels, epochs=1, threads=2, callbacks=[lambda flow, h: seen.append(blas_threads())], **QUIET)
-        assert seen[1] == [1] * len(before)
+        for flow, threads in ((nice(pixels.shape[1], hidden=(8,), activation="tanh"), 1), (small(), 1), (small(), 2)):
+            callbacks = [lambda flow, history: seen.append(blas_threads())]
+            fit(flow, pixels, epochs=1, threads=threads, callbacks=callbacks, **QUIET)
+        assert seen[0] == before  # one thread of ours leaves BLAS alone, where nothing is fused
+        assert seen[1][0] == (1 if isinstance(fused(small(), 10), Fused) else before[0])
+        assert set(seen[2]) == {1}
         assert blas_threads() == before
         with pytest.raises(DivergenceError):
             fit(small(), pixels, epochs=9, threads=2, learning_rate=1e30, **QUIET)
