@@ -78,7 +78,7 @@ LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
     "put_columns": (columns, plainly),
     "take_pairs": (pairs, plainly),
     "put_pairs": (pairs, plainly),
-    "relu": (matrices(1), plainly),
+    "bias_relu": (vector_and_matrix, matrix_first),
     "relu_backward": (matrices(2), plainly),
     "add_bias": (vector_and_matrix, matrix_first),
     "add_rows": (vector_and_matrix, plainly),

@@ -1,4 +1,5 @@
-"""Activation functions h = f(a); each derivative is written in terms of the output h, so only h is kept."""
+"""Activation functions h = f(a + b) of a product and a bias; each derivative is written in terms of the output h, so
+only h is kept."""
 
 from __future__ import annotations
 
@@ -8,32 +9,34 @@ from typing import NamedTuple
 import numpy as np
 
 from nice_np.checks import Array, as_choice
-from nice_np.kernels import relu, relu_backward
+from nice_np.kernels import bias_relu, relu_backward
 
 
 class Activation(NamedTuple):
     """A function and its gradient.
 
-    ``forward(a)`` returns h = f(a) and may overwrite `a`; ``backward(dh, h)`` returns da = dh * f'(a) and may overwrite
-    `dh`.
+    ``forward(a, b)`` returns h = f(a + b), a (..., width), b (width,), and may overwrite `a`; ``backward(dh, h)``
+    returns da = dh * f'(a + b) and may overwrite `dh`.
     """
 
     name: str
-    forward: Callable[[Array], Array]
+    forward: Callable[[Array, Array], Array]
     backward: Callable[[Array, Array], Array]
 
 
-def _relu(a: Array) -> Array:
-    relu(a)  # a <- max(a, 0)
-    return a
+def _relu(a: Array, b: Array) -> Array:
+    rows = a.reshape(-1, len(b))  # (N, width), or a row for each pixel of an image
+    bias_relu(rows, b)  # rows <- max(rows + b, 0)
+    return rows.reshape(a.shape)
 
 
 def _relu_backward(dh: Array, h: Array) -> Array:
-    relu_backward(dh, h)  # f' = 1 where a > 0, that is where h > 0, and 0 elsewhere
+    relu_backward(dh, h)  # f' = 1 where a + b > 0, that is where h > 0, and 0 elsewhere
     return dh
 
 
-def _tanh(a: Array) -> Array:
+def _tanh(a: Array, b: Array) -> Array:
+    a += b
     return np.tanh(a, out=a)
 
 
@@ -41,7 +44,8 @@ def _tanh_backward(dh: Array, h: Array) -> Array:
     return dh * (1 - h * h)  # tanh' = 1 - tanh^2
 
 
-def _softplus(a: Array) -> Array:
+def _softplus(a: Array, b: Array) -> Array:
+    a += b
     return np.logaddexp(0, a, out=a)  # log(1 + e^a); the naive form overflows in float32 from a = 89
 
 
@@ -64,7 +68,7 @@ def get_activation(name: str) -> Activation:
 
     Examples
     --------
-    >>> get_activation("relu").forward(np.array([-1.0, 2.0]))
-    array([0., 2.])
+    >>> get_activation("relu").forward(np.array([[-1.0, 2.0]]), np.array([0.5, 0.5]))
+    array([[0. , 2.5]])
     """
     return ACTIVATIONS[as_choice(name, ACTIVATIONS, "activation", "activation")]

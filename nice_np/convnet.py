@@ -175,12 +175,12 @@ class ConvNet(Module):
         """
         x = as_batch(x, self.sizes[0], self)
         cache = ConvNetCache([np.take(x, self._order_a, axis=1)], x[:, len(self.idx_a) :])
-        y = self.layers[0].forward(cache.inputs[0])  # (N, h, w, c)
+        y = self.layers[0].product(cache.inputs[0])  # (N, h, w, c)
         y += (cache.context @ self.W_context)[:, None, None]
-        for layer in self.layers[1:]:
-            cache.inputs.append(self.activation.forward(y))
-            y = layer.forward(cache.inputs[-1])
-        return _unfold(y, self._order_theta), cache
+        for layer, above in pairwise(self.layers):
+            cache.inputs.append(self.activation.forward(y, layer.b))
+            y = above.product(cache.inputs[-1])
+        return _unfold(y + self.layers[-1].b, self._order_theta), cache
 
     def backward(self, dy: Array, cache: ConvNetCache, accumulate: bool = True) -> Array:
         """The gradient through m: adds dL/d(parameter) (unless told not to), returns dL/dx.

@@ -35,10 +35,10 @@ class Conv3x3(Module):
         self.W, self.b = W, b
         self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
 
-    def forward(self, x: Array) -> Array:
+    def product(self, x: Array) -> Array:
+        """y without b: the sum over the neighbours."""
         c_out = len(self.b)
         y: Array = neighbours(x) @ self.W.reshape(-1, c_out)  # (N h w, 9 c_in) @ (9 c_in, c_out) -> (N h w, c_out)
-        y += self.b
         return y.reshape(*x.shape[:3], c_out)
 
     def backward(self, dy: Array, x: Array, accumulate: bool = True) -> Array:

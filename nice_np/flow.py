@@ -99,12 +99,12 @@ class Flow(Module):
             If the latents do not fit into the dtype; the message names the layer.
         """
         x = self._joined(x, context, "encode", "x")
-        return self._in_chunks(x, lambda part: self.bijector.forward(part)[0][:, : self.dim], self._encoding())
+        return self._in_chunks(x, lambda part: through(part, self._encoding())[0][:, : self.dim], self._encoding())
 
     def decode(self, z: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """x = f^-1(z): (N, D) -> (N, D); `context` and errors as in `encode`."""
         z = self._joined(z, context, "decode", "z")
-        return self._in_chunks(z, lambda part: self.bijector.inverse(part)[0][:, : self.dim], self._decoding())
+        return self._in_chunks(z, lambda part: through(part, self._decoding())[0][:, : self.dim], self._decoding())
 
     def sample(self, n: int, rng: Rng = None, temperature: float = 1.0, context: npt.ArrayLike | None = None) -> Array:
         """`n` draws from the model, (n, D).
@@ -128,7 +128,7 @@ class Flow(Module):
     def log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """log p(x), or log p(x | context), of each row in nats: (N, D) -> (N,); arguments and errors as in `encode`."""
         x = self._joined(x, context, "log_prob", "x")
-        return self._in_chunks(x, lambda part: self._scored(part, self.bijector)[0], self._encoding())
+        return self._in_chunks(x, lambda part: self._scored(part, self._forward_only)[0], self._encoding())
 
     def bits_per_dim(
         self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH, context: npt.ArrayLike | None = None
@@ -185,7 +185,7 @@ class Flow(Module):
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
             bijector = Rebuilding(self.bijector, self.dim) if recompute else self.bijector
-            log_prob, z, cache = self._scored(x, bijector)
+            log_prob, z, cache = self._scored(x, bijector.forward)
             if not np.isfinite(log_prob).all():
                 self._explain_overflow(x, self._encoding())
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
@@ -340,8 +340,11 @@ class Flow(Module):
             parts.append(result)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _scored(self, part: Array, bijector: Bijector | Rebuilding) -> tuple[Array, Array, Any]:
-        z, log_det, cache = bijector.forward(part)
+    def _forward_only(self, part: Array) -> tuple[Array, Array, None]:
+        return *through(part, self._encoding()), None
+
+    def _scored(self, part: Array, forward: Callable[[Array], tuple[Array, Array, Any]]) -> tuple[Array, Array, Any]:
+        z, log_det, cache = forward(part)
         if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):
             raise NiceValueError(
                 "Flow: the bijector changed the context; every layer must let it pass, see WithContext"
@@ -356,7 +359,7 @@ class Flow(Module):
         return log_prior + log_det, z, cache
 
     def _gradient(self, part: Array) -> Array:
-        _, z, cache = self._scored(part, self.bijector)
+        _, z, cache = self._scored(part, self.bijector.forward)
         dz, dlog_det = self._widened(self.prior.grad_log_prob(z)), np.ones(len(part), part.dtype)
         return self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
 
@@ -380,6 +383,19 @@ class Flow(Module):
         raise NiceOverflowError(
             f"Flow: the log-density of row {row}, or its gradient, overflows {self.dtype} in {prior}; {cure}"
         )
+
+
+def through(x: Array, passes: Passes) -> tuple[Array, Array]:
+    """x (N, D) after forward, or inverse, of all layers, and log|det| (N,).
+
+    Each layer's cache is dropped before the next one makes its own: nobody will ask for a gradient, and memory that
+    is used again at once is fast.
+    """
+    log_det = np.zeros((), x.dtype)
+    for _, pass_ in passes:
+        x, layer_log_det = pass_(x)[:2]
+        log_det = log_det + layer_log_det
+    return x, log_det
 
 
 def to_bits_per_dim(log_likelihood: float, dim: int, bin_width: float) -> float:

@@ -203,17 +203,19 @@ def all_finite(vector: V, kernel: Callable[..., None] = find_infinite) -> bool:
     return not found[0]
 
 
-def _relu_loop(a: A) -> None:
-    flat = a.reshape(a.size)
-    for i in range(flat.size):
-        flat[i] = 0 if flat[i] < 0 else flat[i]  # NaN stays NaN
+def _bias_relu_loop(a: M, b: V) -> None:
+    for n in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            shifted = a[n, j] + b[j]
+            a[n, j] = 0 if shifted < 0 else shifted  # NaN stays NaN
 
 
-def _relu_twin(a: A) -> None:
+def _bias_relu_twin(a: M, b: V) -> None:
+    a += b
     np.maximum(a, 0, out=a)
 
 
-relu = InPlaceKernel(_relu_loop, _relu_twin)  # a <- max(a, 0), in place
+bias_relu = Kernel(_bias_relu_loop, _bias_relu_twin)  # a <- max(a + b, 0): (N, width), (width,), in place
 
 
 def _relu_backward_loop(dh: A, h: A) -> None:

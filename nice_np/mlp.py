@@ -37,9 +37,14 @@ class Linear(Module):
         self.W, self.b = W, b
         self.dW, self.db = np.zeros_like(W), np.zeros_like(b)
 
-    def forward(self, x: Array) -> Array:
+    def product(self, x: Array) -> Array:
+        """x W, without b."""
         # np.dot and not @, which for a single input feature does without BLAS and takes five times as long
         y: Array = np.dot(x, self.W)  # (N, n_in) @ (n_in, n_out) -> (N, n_out)
+        return y
+
+    def forward(self, x: Array) -> Array:
+        y = self.product(x)
         add_bias(y, self.b)
         return y
 
@@ -136,7 +141,7 @@ class MLP(Module):
         """
         inputs = [as_batch(x, self.sizes[0], self)]
         for layer in self.layers[:-1]:
-            inputs.append(self.activation.forward(layer.forward(inputs[-1])))  # (N, width)
+            inputs.append(self.activation.forward(layer.product(inputs[-1]), layer.b))  # f(x W + b): (N, width)
         return self.layers[-1].forward(inputs[-1]), MLPCache(inputs)
 
     def backward(self, dy: Array, cache: MLPCache, accumulate: bool = True) -> Array:

@@ -93,8 +93,8 @@ class StandardLogistic(Prior):
         shape = (as_int(n, "StandardLogistic", "n", 0), as_int(dim, "StandardLogistic", "dim", 1))
         u = as_rng(rng, "StandardLogistic").random(shape)
         # The quantile function log u - log(1 - u); u = 0 or 1 would be infinite.
-        u = np.clip(u, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
-        return np.log(u) - np.log1p(-u)
+        np.clip(u, np.finfo(float).tiny, 1 - np.finfo(float).epsneg, out=u)
+        return np.log(u / (1 - u))
 
 
 def _finite(z: Array) -> Array:

@@ -30,9 +30,9 @@ def test_no_hidden_layer_is_a_linear_map(rng):
 )
 def test_activations(name, function):
     activation = get_activation(name)
-    a = np.array([-800.0, -30, -1, -1e-3, 1e-3, 1, 30, 800])
+    a, b = np.array([-800.0, -30, -1, -1e-3, 1e-3, 1, 30, 800]), np.array([1.0, 1, 1, 0, 0, -1, -1, -1])
     with np.errstate(over="raise", invalid="raise"):
-        h = activation.forward(a.copy())
+        h = activation.forward(np.tile(a - b, (2, 3, 1)), b)[1, 2]  # as for images (N, height, width, channels)
         da = activation.backward(np.full(8, 2.0), h)
     np.testing.assert_allclose(h, function(a), rtol=1e-14)
     numeric = (function(a + 1e-6) - function(a - 1e-6)) / 2e-6
@@ -40,7 +40,7 @@ def test_activations(name, function):
 
 
 def test_softplus_does_not_overflow_in_float32():
-    assert get_activation("softplus").forward(np.array([200.0], np.float32)) == 200
+    assert get_activation("softplus").forward(np.array([[200.0]], np.float32), np.zeros(1, np.float32)) == 200
 
 
 def test_he_keeps_the_second_moment(rng):
