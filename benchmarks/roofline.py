@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.contenders import check_installed
 from benchmarks.model import Array, Model
 
 ADAM_PASSES = 7
@@ -103,6 +104,26 @@ def runner(products: list[Product], times: int = 1) -> Callable[[], None]:
         for _ in range(times):
             for left, right, out in products:
                 np.matmul(left, right, out=out)
+
+    return run
+
+
+def torch_runner(products: list[Product]) -> Callable[[], None]:
+    """The same products, of the same arrays, by the BLAS that PyTorch comes with.
+
+    Raises
+    ------
+    Unavailable
+        If PyTorch is not installed.
+    """
+    check_installed("torch")
+    import torch
+
+    tensors = [tuple(torch.from_numpy(array) for array in product) for product in products]
+
+    def run() -> None:
+        for left, right, out in tensors:
+            torch.mm(left, right, out=out)
 
     return run
 

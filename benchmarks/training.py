@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from benchmarks import bandwidth, roofline
@@ -13,7 +14,7 @@ from benchmarks.options import Options
 from benchmarks.result import MS, Result, Row
 from benchmarks.timing import Task, Timing, side_by_side
 
-PRODUCTS = "products"
+PRODUCTS, TORCH_PRODUCTS = "products", "products, PyTorch's BLAS"
 
 
 def measure(model: Model, options: Options) -> Result:
@@ -27,6 +28,8 @@ def measure(model: Model, options: Options) -> Result:
         tasks += [memory.task(bandwidth.triad), memory.task(bandwidth.update)]
     except Unavailable as reason:
         memory, missing["triad"] = None, str(reason)
+    with suppress(Unavailable):
+        tasks.append(Task(TORCH_PRODUCTS, roofline.torch_runner(products)))
     tasks += [step_task(name, contender, model) for name, contender in contenders.items()]
     timings = side_by_side(tasks, options.repeats)
     result = Result(f"Training step: {model}", rows=rows(names, timings, missing))
@@ -60,6 +63,10 @@ def add_ideal(
         "products_ms": seconds * MS,
         "products_gflops": roofline.gflops(products, seconds),
     }
+    if TORCH_PRODUCTS in timings:
+        by_torch = timings[TORCH_PRODUCTS].median * MS
+        result.facts["products_torch_ms"] = by_torch
+        result.notes.append(f"The products alone: {seconds * MS:.3g} ms by NumPy's BLAS, {by_torch:.3g} by PyTorch's.")
     if memory is None:
         result.notes.append("No ideal: numba, which compiles the triad, is not installed.")
         return

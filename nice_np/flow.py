@@ -120,7 +120,12 @@ class Flow(Module):
         """
         n = as_int(n, "Flow.sample", "n", 0)
         temperature = as_float(temperature, "Flow.sample", "temperature", minimum=0)
-        z = temperature * self.prior.sample(n, self.dim, as_rng(rng, "Flow.sample"))
+        rng = as_rng(rng, "Flow.sample")
+        z = np.empty((n, self.dim), self.dtype)
+        for start in range(0, n, CHUNK):
+            rows = z[start : start + CHUNK]
+            with np.errstate(over="ignore"):  # infinite latents are refused below
+                rows[:] = temperature * self.prior.sample(len(rows), self.dim, rng)
         return self.decode(z, context)
 
     # -- likelihood -----------------------------------------------------------------------------------------------

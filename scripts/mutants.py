@@ -242,7 +242,7 @@ MUTANTS = [
         ("root not corrected", "1 / sqrt(1 - beta2**step)", "1.0"),
         ("weight decay grows", "1 - learning_rate * weight_decay", "1 + learning_rate * weight_decay"),
         ("ReLU gradient >=", "if flat_h[i] > 0", "if flat_h[i] >= 0"),
-        ("ReLU gradient >= in the twin", "np.where(h > 0", "np.where(h >= 0"),
+        ("ReLU gradient >= in the twin", "dh *= h > 0", "dh *= h >= 0"),
         ("every second column from 1", "x[n, 2 * j] = even[n, j]", "x[n, 2 * j] = odd[n, j]"),
         ("the last column not taken", "range(len(columns)):\n            part", "range(len(columns) - 1):\n            part"),
         ("a half left out", "    work(slice(size // 2))\n", ""),
