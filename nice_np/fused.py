@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple, TypeGuard, cast
@@ -29,7 +30,6 @@ from nice_np.mlp import MLP, Linear
 from nice_np.parameters import FlatParameters
 
 SMALL = 4_000_000  # N P_m, rows of a batch times parameters of a conditioner, up to which it pays
-
 FEWEST = 100  # rows in a block: with fewer, small products are no quicker than large ones
 
 FusedCoupling = AdditiveCoupling | AffineCoupling
@@ -94,7 +94,7 @@ class FusedCouplings(Chain):
         self._tables = np.array(rows), np.array(linears), np.array(indices, np.uint64)
 
     def forward(self, x: Array) -> tuple[Array, Array, FusedCache]:  # type: ignore[override]
-        z = np.array(as_batch(x, self.dim, self), order="C")
+        z = np.array(as_batch(x, self.dim, self), self._params.values.dtype, order="C")
         log_det = np.zeros(len(z), z.dtype)
         cache = FusedCache(self._blocks(len(z)), [])
         for block in cache.blocks:
@@ -106,7 +106,8 @@ class FusedCouplings(Chain):
     def backward(  # type: ignore[override]
         self, dz: Array, dlog_det: Array, cache: FusedCache, accumulate: bool = True
     ) -> Array:
-        dx = np.array(dz, order="C")
+        dtype = self._params.values.dtype  # which a prior or a layer of somebody else's may not keep to
+        dx, dlog_det = np.array(dz, dtype, order="C"), np.ascontiguousarray(dlog_det, dtype)
         grads = self._params.grads if accumulate else np.empty_like(self._params.grads)
         add = accumulate and not self._linears[0].stale
         for block, kept in zip(cache.blocks, cache.kept, strict=True):
@@ -137,10 +138,9 @@ class Fused:
 
     def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
         """See `Flow.nll_and_grad`; the gradient is ``flow.params.grads``, too."""
-        try:
+        with suppress(NiceOverflowError):
             return self.twin.nll_and_grad(x, context)
-        except NiceOverflowError:
-            return self.flow.nll_and_grad(x, context)  # fails, too, and names the layer
+        return self.flow.nll_and_grad(x, context)  # fails, too, and names the layer
 
 
 def fused(flow: Flow, batch_size: int) -> Flow | Fused:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from nice_np.checks import Array
 from nice_np.flow import Flow
-from nice_np.fused import fused
+from nice_np.fused import Fused, fused
 
 BLOCK = 30_000  # numbers that are added at a time, few enough to stay in a core's cache from one shard to the next
 
@@ -48,6 +48,22 @@ def cut(rows: slice, x: Array, context: Array | None) -> tuple[Array, Array | No
     return part, None if context is None else context[rows], len(part) / len(x)
 
 
+class Rebuilt:
+    """A flow's gradient with ``recompute=True``: in memory that does not grow with the number of layers."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+
+    def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
+        """See `Flow.nll_and_grad`."""
+        return self.flow.nll_and_grad(x, context, recompute=True)
+
+
+def by_one_thread(flow: Flow, batch_size: int, recompute: bool) -> Gradient:
+    """The flow's gradient in the way that is fastest for batches of this size, or with `recompute` in least memory."""
+    return Rebuilt(flow) if recompute else fused(flow, batch_size)
+
+
 class Threads:
     """A flow's gradient by threads, one for each shard of the batch.
 
@@ -60,14 +76,15 @@ class Threads:
     flow : Flow
     n : int
     batch_size : int
+    recompute : bool
     pool : ThreadPoolExecutor
         Of `n` threads.
     """
 
-    def __init__(self, flow: Flow, n: int, batch_size: int, pool: ThreadPoolExecutor) -> None:
-        self.flow, self.pool = flow, pool
+    def __init__(self, flow: Flow, n: int, batch_size: int, recompute: bool, pool: ThreadPoolExecutor) -> None:
+        self.pool = pool
         self.replicas = [flow, *(flow.replica() for _ in range(n - 1))]
-        self.sources = [fused(replica, batch_size // n) for replica in self.replicas]
+        self.sources = [by_one_thread(replica, batch_size // n, recompute) for replica in self.replicas]
 
     def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
         """As `Flow.nll_and_grad`, to rounding; the gradient is ``flow.params.grads``, too."""
@@ -78,7 +95,7 @@ class Threads:
         ]
         wait(tasks)
         if any(task.exception() for task in tasks):
-            return self.flow.nll_and_grad(x, context)  # fails, too, and names the row of the batch
+            return self.sources[0].nll_and_grad(x, context)  # fails, too, and names the row of the batch
         shares = [share for _, _, share in parts]
         nll = sum(share * task.result()[0] for task, share in zip(tasks, shares, strict=True))
         return nll, self._sum(shares)
@@ -99,13 +116,15 @@ class Threads:
 
 
 @contextmanager
-def in_threads(flow: Flow, n: int, batch_size: int) -> Iterator[Gradient]:
-    """The flow's gradient by `n` threads, for as long as the block lasts, in the way that is fastest for the batches.
+def in_threads(flow: Flow, n: int, batch_size: int, recompute: bool = False) -> Iterator[Gradient]:
+    """The flow's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
 
     With several threads BLAS uses one everywhere in the process: it would otherwise start as many as there are cores
     for each of ours.  So it does where small couplings are fused, whose products are too short to be shared.
     """
     with ThreadPoolExecutor(n) as pool:
-        source = fused(flow, batch_size) if n == 1 else Threads(flow, n, batch_size, pool)
-        with nullcontext() if source is flow else threadpool_limits(1, user_api="blas"):
+        source: Gradient = by_one_thread(flow, batch_size, recompute)
+        if n > 1:
+            source = Threads(flow, n, batch_size, recompute, pool)
+        with threadpool_limits(1, user_api="blas") if isinstance(source, (Threads, Fused)) else nullcontext():
             yield source

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from signal import Signals
 from typing import Any
 
 import numpy as np
 
 from nice_np.checks import Array
-from nice_np.errors import DivergenceError, NiceOverflowError, TrainingInterrupted
+from nice_np.errors import DivergenceError, DriftError, NiceOverflowError, TrainingInterrupted
 from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.history import History
 from nice_np.kernels import average_step
@@ -69,7 +70,7 @@ class Training:
         if self.state.position > 0:  # resumed in the middle of an epoch
             self.plan.optimizer.start_epoch(self.state.epoch)
         try:
-            with StopSignals() as signals, in_threads(self.flow, self.plan.threads, self.plan.batch_size) as source:
+            with StopSignals() as signals, self._source() as source:
                 gradient = self.team.gradient(source, self.flow.params.grads)
                 while not self.state.finished:
                     self._step(gradient)
@@ -87,6 +88,9 @@ class Training:
         self._keep_best()
         self.state.history.stopped = self.state.finished
         return self.state.history
+
+    def _source(self) -> AbstractContextManager[Gradient]:
+        return in_threads(self.flow, self.plan.threads, self.plan.batch_size, self.plan.recompute)
 
     # -- one step -------------------------------------------------------------------------------------------------
 
@@ -116,6 +120,9 @@ class Training:
         state = self.state
         try:
             nll, grads = gradient.nll_and_grad(batch.x, batch.context)
+        except DriftError:
+            self._keep_best()
+            raise
         except NiceOverflowError as error:
             raise self._diverged(f"loss or gradient is not finite ({error})") from None
         if state.first_nll is None:

@@ -39,6 +39,7 @@ class Plan:
     checkpoint: Path | None
     checkpoint_every: float
     threads: int
+    recompute: bool
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.time_limit is None):

@@ -308,6 +308,7 @@ MUTANTS = [
         ("shards weigh alike, whatever their rows", "[share for _, _, share in parts]", "[1 / len(parts) for _ in parts]"),
         ("the first shard is not weighed", "total[block] *= shares[0]", "total[block] *= 1.0"),
         ("the end of the vector is not added", "range(piece.start, piece.stop, BLOCK)", "range(piece.start, piece.stop - BLOCK, BLOCK)"),
+        ("activations stored all the same", "Rebuilt(flow) if recompute else", "Rebuilt(flow) if False else"),
         ("one gradient for all shards", "*(flow.replica() for _ in range(n - 1))", "*(flow for _ in range(n - 1))"),
         ("context of other rows", "context[rows]", "context[: len(part)]"),
         ("the row of the shard in a message", "if any(task.exception() for task in tasks):", "if False:"),

@@ -102,6 +102,14 @@ def test_views_of_a_transposed_array_are_fine(rng):
     np.testing.assert_allclose(fast.forward(x)[0], chain.forward(x)[0], atol=1e-13)
 
 
+def test_the_numbers_have_the_parameters_dtype(rng):
+    _, params, fast = packed(run(None, rng), np.float32)
+    x, dz = rng.normal(size=(2, 4, 5))  # float64, as from a prior that does not keep to float32
+    z, log_det, cache = fast.forward(x)
+    dx = fast.backward(dz, np.broadcast_to(1.0, 4), cache)
+    assert {array.dtype for array in (z, log_det, dx, params.grads)} == {np.dtype(np.float32)}
+
+
 def mixed(rng, dtype=np.float64):
     """A flow with layers of all kinds between and around the couplings."""
     layers = run(None, rng)

@@ -12,6 +12,7 @@ from nice_np import (
     Chain,
     DiagonalScaling,
     DivergenceError,
+    DriftError,
     Flow,
     NiceOverflowError,
     NiceTypeError,
@@ -295,3 +296,46 @@ def test_blas_has_one_thread_during_the_run_and_its_own_number_after_it(pixels):
 def test_a_wrong_number_of_threads(threads, error, pixels):
     with pytest.raises(error, match="fit: threads must be"):
         fit(small(), pixels, epochs=1, threads=threads, **QUIET)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_in_little_memory_is_the_same(threads, pixels, monkeypatch):
+    asked = []
+    original = Flow.nll_and_grad
+
+    def noting(self, x, context=None, **settings):
+        asked.append(settings)
+        return original(self, x, context, **settings)
+
+    monkeypatch.setattr(Flow, "nll_and_grad", noting)
+    stored, rebuilt = small(dtype="float64"), small(dtype="float64")
+    fit(stored, pixels, epochs=2, threads=threads, **QUIET)
+    assert not any(asked)
+    asked.clear()
+    fit(rebuilt, pixels, epochs=2, threads=threads, recompute=True, **QUIET)
+    assert all(settings == {"recompute": True} for settings in asked)
+    assert asked
+    assert_close(rebuilt.params.values, stored.params.values, 1e-9)
+
+
+class Drifting(DiagonalScaling):
+    """An inverse that loses all digits once the scale has left 1 far enough."""
+
+    def inverse(self, z):
+        x, log_det, cache = super().inverse(z)
+        return x + (np.abs(self.log_scale).max() > 0.02), log_det, cache
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_drift_ends_training_with_the_best_weights(threads, rng):
+    x = rng.normal(size=(60, 2)) * 0.1
+    flow = Flow("normal", Drifting(2))
+    best = []
+    settings = {"epochs": 9, "batch_size": 20, "learning_rate": 4e-3, "validation": x, "progress": False, "rng": 0}
+
+    def remember(flow, history):
+        best.append(flow.params.values.copy())
+
+    with pytest.raises(DriftError, match="the input of layer 0"):
+        fit(flow, x, threads=threads, recompute=True, callbacks=[remember], **settings)
+    np.testing.assert_array_equal(flow.params.values, best[-1])
