@@ -7,8 +7,8 @@ missing or NUMBA_DISABLE_JIT=1 is set, the mode in which to step through the cod
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import sqrt
 from typing import Any
 
@@ -88,10 +88,10 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
         with np.errstate(over="ignore"):  # which holds for one thread only
             kernel(*(vector[half] for vector in vectors), *others)
 
-    helper = threading.Thread(target=work, args=(slice(size // 2, size),))
-    helper.start()
-    work(slice(size // 2))
-    helper.join()
+    with ThreadPoolExecutor(1) as helper:
+        other = helper.submit(work, slice(size // 2, size))
+        work(slice(size // 2))
+        other.result()  # raises what was raised there
 
 
 # A unit that is dead has a gradient of 0 from then on, and its moments would fade into the numbers below `tiny`, the

@@ -247,7 +247,7 @@ MUTANTS = [
         ("ReLU gradient >= in the twin", "dh *= h > 0", "dh *= h >= 0"),
         ("every second column from 1", "x[n, 2 * j] = even[n, j]", "x[n, 2 * j] = odd[n, j]"),
         ("the last column not taken", "range(len(columns)):\n            part", "range(len(columns) - 1):\n            part"),
-        ("a half left out", "    work(slice(size // 2))\n", ""),
+        ("a half left out", "        work(slice(size // 2))\n", ""),
         ("NaN passes for finite", "not abs(vector[i]) <= limit", "abs(vector[i]) > limit"),
         ("no flush of small moments", "0 if abs(mean) < tiny else mean", "mean"),
         ("bias added to the first rows only", "range(y.shape[0])", "range(min(y.shape))"),
