@@ -15,7 +15,7 @@ LAYERS = [
     ["checks"],
     ["kernels", "signals", "progress", "history"],
     ["parameters", "gradcheck_report", "fused_kernels"],
-    ["activations", "dequantize", "gradcheck_differences", "gradcheck_objects"],
+    ["activations", "dequantize", "operators", "gradcheck_differences", "gradcheck_objects"],
     ["mlp", "convolution", "priors", "bijectors", "gradcheck"],
     ["convnet", "flow", "npz"],
     ["models", "optim", "architecture", "datasets", "conditional", "fused"],
