@@ -62,7 +62,8 @@ class Operator(ABC):
 
     def matrix(self) -> Array:
         """A itself, (M, D), float64: for small D, since it takes the images of all D unit vectors."""
-        return self.forward(np.eye(self.dim_in)).T  # row d of forward(I) is A e_d, column d of A
+        A: Array = self.forward(np.eye(self.dim_in)).T  # row d of forward(I) is A e_d, column d of A
+        return A
 
     def __matmul__(self, other: Operator) -> Composition:
         """(A @ B) x = A (B x)."""
@@ -202,6 +203,7 @@ def named_mask(name: str, height: int, width: int, rng: Rng = None) -> npt.NDArr
         - "center": a square of half the shorter side, rows 7-20 of columns 7-20.
 
         In other sizes halves and middle halves likewise; of an odd number, "top" and "left" miss the smaller half.
+        The authors' code throws a coin for every pixel of the random masks; here the share is exact.
     height, width : int
         At least 2.
     rng : seed or numpy.random.Generator, optional
@@ -236,7 +238,8 @@ def named_mask(name: str, height: int, width: int, rng: Rng = None) -> npt.NDArr
     if kind in RANDOM_PERCENT:
         order = as_rng(rng, "named_mask").permutation(height * width).reshape(height, width)
         missing[kind] = order < RANDOM_PERCENT[kind] * height * width // 100  # order holds each number once
-    return np.logical_not(missing[kind])
+    observed: npt.NDArray[np.bool_] = ~missing[kind]
+    return observed
 
 
 def _in_the_middle(positions: npt.NDArray[np.intp], length: int, of: int) -> npt.NDArray[np.bool_]:
@@ -305,7 +308,7 @@ class Blur(Separable):
     image_shape : (height, width) or (channels, height, width)
         Every channel is blurred alike, and M = D.
     sigma : float
-        Width of the Gaussian in pixels, greater than 0 and at most the longer side of the image.
+        Width of the Gaussian in pixels, greater than 0 and less than the longer side of the image.
 
     Examples
     --------
@@ -316,7 +319,7 @@ class Blur(Separable):
 
     def __init__(self, image_shape: Any, sigma: float) -> None:
         height, width = as_image_shape(image_shape, "Blur")[-2:]
-        self.sigma = as_float(sigma, "Blur", "sigma", above=0, below=float(np.nextafter(max(height, width), np.inf)))
+        self.sigma = as_float(sigma, "Blur", "sigma", above=0, below=max(height, width))
         super().__init__(image_shape, gaussian_band(height, self.sigma), gaussian_band(width, self.sigma))
 
     def __repr__(self) -> str:
@@ -438,11 +441,13 @@ class RandomProjection(Operator):
 
     def forward(self, x: Array) -> Array:
         x = as_batch(x, self.dim_in, self)
-        return x @ self.A.T.astype(x.dtype, copy=False)  # row by row (A x)^T = x^T A^T
+        y: Array = x @ self.A.T.astype(x.dtype, copy=False)  # row by row (A x)^T = x^T A^T
+        return y
 
     def adjoint(self, u: Array) -> Array:
         u = as_batch(u, self.dim_out, self, "u")
-        return u @ self.A.astype(u.dtype, copy=False)  # (A^T u)^T = u^T A
+        x: Array = u @ self.A.astype(u.dtype, copy=False)  # (A^T u)^T = u^T A
+        return x
 
     def __repr__(self) -> str:
         return f"RandomProjection(dim={self.dim_in}, n_measurements={self.dim_out})"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize",
+    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators",
     "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units",
 )]  # fmt: skip
@@ -292,6 +292,29 @@ MUTANTS = [
         "dequantize.py",
         ("noise of half a bin", "x += levels", "x *= 0.5\n    x += levels"),
         ("divided by 255", "BIN_WIDTH = 1 / 256", "BIN_WIDTH = 1 / 255"),
+    ),
+    *several(
+        "operators.py",
+        ("composition in the wrong order", "self.after.forward(self.first.forward(x))", "self.first.forward(self.after.forward(x))"),
+        ("adjoint of a composition in the wrong order", "self.first.adjoint(self.after.adjoint(u))", "self.after.adjoint(self.first.adjoint(u))"),
+        ("the matrix transposed", "self.forward(np.eye(self.dim_in)).T", "self.forward(np.eye(self.dim_in))"),
+        ("the input itself returned", "np.array(as_batch(x, self.dim_in, self))", "as_batch(x, self.dim_in, self)"),
+        ("hidden for observed", "self.observed = np.flatnonzero(seen)", "self.observed = np.flatnonzero(~seen)"),
+        ("columns for rows", '"top": rows < height // 2', '"top": columns < height // 2'),
+        ("even rows", '"even": columns % 2', '"even": rows % 2'),
+        ("one pixel more is missing", "order < RANDOM_PERCENT", "order <= RANDOM_PERCENT"),
+        ("the middle begins a pixel late", "start = (of - length) // 2", "start = (of - length + 1) // 2"),
+        ("right matrix not transposed", "rows @ planes @ columns.T", "rows @ planes @ columns"),
+        ("left matrix not transposed in the adjoint", "rows.T @ planes @ columns", "rows @ planes @ columns"),
+        ("a kernel that does not sum to one", "half[0] + 2 * half[1:].sum()", "half.sum()"),
+        ("the kernel ends a pixel early", "int(TRUNCATE * sigma + 0.5)", "int(TRUNCATE * sigma - 0.5)"),
+        ("the sum of a block", "blocks.mean(axis=(2, 4))", "blocks.sum(axis=(2, 4))"),
+        ("adjoint without 1/factor^2", "u.reshape(-1, height, width) / self.factor**2", "u.reshape(-1, height, width)"),
+        ("adjoint with 1/factor", "/ self.factor**2", "/ self.factor"),
+        ("adjoint on every pixel of a row", ".repeat(self.factor, axis=1).repeat(self.factor, axis=2)", ".repeat(self.factor**2, axis=1)"),
+        ("grey: adjoint without 1/channels", "np.tile(u / self.channels", "np.tile(u"),
+        ("variance 1", "draws / sqrt(self.dim_out)", "draws"),
+        ("variance 1/D", "draws / sqrt(self.dim_out)", "draws / sqrt(self.dim_in)"),
     ),
     *several(
         "training_loop.py",
