@@ -310,7 +310,7 @@ MUTANTS = [
         ("the kernel ends a pixel early", "int(TRUNCATE * sigma + 0.5)", "int(TRUNCATE * sigma - 0.5)"),
         ("the sum of a block", "blocks.mean(axis=(2, 4))", "blocks.sum(axis=(2, 4))"),
         ("adjoint without 1/factor^2", "u.reshape(-1, height, width) / self.factor**2", "u.reshape(-1, height, width)"),
-        ("adjoint with 1/factor", "/ self.factor**2", "/ self.factor"),
+        ("adjoint with 1/factor", "u.reshape(-1, height, width) / self.factor**2", "u.reshape(-1, height, width) / self.factor"),
         ("adjoint on every pixel of a row", ".repeat(self.factor, axis=1).repeat(self.factor, axis=2)", ".repeat(self.factor**2, axis=1)"),
         ("grey: adjoint without 1/channels", "np.tile(u / self.channels", "np.tile(u"),
         ("variance 1", "draws / sqrt(self.dim_out)", "draws"),
