@@ -70,7 +70,7 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
 def _couple_backward(
     dz: A, dlog_det: A, values: A, grads: A, couplings: Table, linears: Table, indices: Indices, kept: A, add: bool
 ) -> None:
-    """dz (N, D) becomes dx, in place; grads (P,) are written, or added to with `add`."""
+    """dz (N, D) becomes dx, in place; gradients of biases in grads (P,) are added to, those of W too or written."""
     N, one, half = len(dz), values.dtype.type(1), values.dtype.type(0.5)
     for k in range(len(couplings) - 1, -1, -1):
         law, first, count, n_a, n_b, at, start = couplings[k]
@@ -102,7 +102,6 @@ def _couple_backward(
                 dW += np.dot(h.T, d)
             else:
                 np.dot(h.T, d, dW)
-                db[:] = 0
             for n in range(N):
                 for j in range(n_out):
                     db[j] += d[n, j]

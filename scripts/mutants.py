@@ -266,7 +266,6 @@ MUTANTS = [
         ("log-det gradient missing", "(dy * scaled + dlog_det[n]) * slope", "dy * scaled * slope"),
         ("slope missing", "(dy * scaled + dlog_det[n]) * slope", "dy * scaled + dlog_det[n]"),
         ("dx_b without the scale", "dy * np.exp(log_s)", "dy"),
-        ("bias gradient accumulates", "db[:] = 0", "pass"),
         ("second gradient written", "dW += np.dot(h.T, d)", "np.dot(h.T, d, dW)"),
         ("ReLU after the last layer", "if i < first + count - 1:", "if True:"),
         ("ReLU gradient >=", "if h[n, j] > 0", "if h[n, j] >= 0"),

@@ -236,3 +236,11 @@ def test_reprs(rng):
     assert repr(part) == "Partition(dim=784, a=[  0   2 ... 780 782], b=[  1   3 ... 781 783])"
     assert repr(Chain([DiagonalScaling(2)])) == "Chain(\n  DiagonalScaling(dim=2)\n)"
     assert repr(Inverse(Standardize([0.0], [1.0]))) == "Inverse(Standardize(dim=1))"
+
+
+def test_the_kept_features_come_in_the_order_they_were_given(rng):
+    part, x = Partition(6, [2, 0, 4]), rng.normal(size=(3, 6))
+    x_a, x_b = part.split(x)
+    np.testing.assert_array_equal(x_a, x[:, [2, 0, 4]])
+    np.testing.assert_array_equal(x_b, x[:, [1, 3, 5]])
+    np.testing.assert_array_equal(part.merge(x_a, x_b), x)
