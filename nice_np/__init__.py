@@ -64,10 +64,12 @@ from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.training import fit
 from nice_np.training_loop import StopTraining
+from nice_np.vae import VAE, vae
 
 __all__ = [
     "MLP",
     "SGD",
+    "VAE",
     "Adam",
     "AdditiveCoupling",
     "AffineCoupling",
@@ -135,4 +137,5 @@ __all__ = [
     "sample_by_label",
     "save_model",
     "to_bits_per_dim",
+    "vae",
 ]

@@ -1,0 +1,224 @@
+"""The latents of a variational autoencoder: the approximate posterior q(z | x) and the prior p(z).
+
+    Gaussian posterior   z = mu(x) + sigma(x) eps,    log q(z | x) = log N(eps; 0, I) - sum_l log sigma_l(x)
+    flow posterior       z = f(z_0; h(x)),            log q(z | x) = log q(z_0 | x) - log|det df/dz_0|
+    plain prior          log p(z) = log p_0(z)
+    flow prior           log p(z) = log p_0(f(z)) + log|det df/dz|
+
+The noise eps is an argument, eps ~ N(0, I): for given eps everything is an ordinary function with an ordinary
+gradient.  Seen so, (x, eps) -> (x, z) is an affine coupling whose conditioner is the encoder (Dinh et al. 2014, the
+appendix on the variational autoencoder as NICE): its log|det dz/deps| is sum_l log sigma_l, and log q is the change of
+variables.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from nice_np.bijectors import Bijector
+from nice_np.bijectors.scales import TanhScale
+from nice_np.checks import Array, as_int
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.mlp import MLP
+from nice_np.parameters import Module
+from nice_np.priors import Prior, StandardNormal, get_prior
+
+
+class PosteriorScale(TanhScale):
+    """log sigma = B tanh(r / B), B = 5: sigma stays within (0.007, 148)."""
+
+    bound: ClassVar[float] = 5.0
+
+
+class GaussianCache(NamedTuple):
+    """raw, log_sigma and noise = sigma eps: (N, L); and the network's cache."""
+
+    network: Any
+    raw: Array
+    log_sigma: Array
+    noise: Array
+
+
+class GaussianPosterior(Module):
+    """q(z | x) = N(z; mu(x), diag sigma(x)^2), reparameterised: z = mu + sigma eps.
+
+    Parameters
+    ----------
+    network : MLP
+        The encoder: x (N, D) -> (mu, raw) (N, 2L), log_sigma = PosteriorScale(raw).
+    """
+
+    def __init__(self, network: MLP) -> None:
+        self._adopt(network, 0)
+
+    def _adopt(self, network: MLP, context_dim: int) -> None:
+        who = type(self).__name__
+        if not isinstance(network, MLP):
+            raise NiceTypeError(f"{who}: network must be an MLP, got {network!r}")
+        self.dim, self.context_dim = network.sizes[0], context_dim
+        self.latent, odd = divmod(network.sizes[-1] - context_dim, 2)
+        if odd or self.latent < 1:
+            raise NiceValueError(
+                f"{who}: the network must give 2 L + {context_dim} features, mu and raw and the context; "
+                f"{network!r} gives {network.sizes[-1]}"
+            )
+        self.network, self.scale, self.noise = network, PosteriorScale(), StandardNormal()
+
+    def moments(self, x: Array) -> tuple[Array, Array]:
+        """mu and sigma of the Gaussian: (N, D) -> (N, L), (N, L)."""
+        mu, raw, _ = self._split(self.network.forward(x)[0])
+        return mu, np.exp(self.scale.forward(raw))
+
+    def forward(self, x: Array, eps: Array) -> tuple[Array, Array, Any]:
+        """z, log q(z | x) in nats, cache: x (N, D), eps (N, L) -> (N, L), (N,), cache."""
+        z, log_q, _, cache = self._reparameterise(x, eps)
+        return z, log_q, cache
+
+    def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
+        """Add to the parameter gradients, from dL/dz (N, L) and dL/dlog q (N,)."""
+        self._back_to_network(dz, dlog_q, np.empty((len(dz), 0), dz.dtype), cache)
+
+    def _reparameterise(self, x: Array, eps: Array) -> tuple[Array, Array, Array, GaussianCache]:
+        """z_0 = mu + sigma eps (N, L), log q(z_0 | x) (N,), the context h (N, C), cache."""
+        theta, cache = self.network.forward(x)
+        mu, raw, context = self._split(theta)
+        log_sigma = self.scale.forward(raw)
+        noise = np.exp(log_sigma) * eps
+        # (z_0 - mu) / sigma = eps, so log N(z_0; mu, sigma^2) = log N(eps; 0, I) - sum_l log sigma_l
+        log_q = self.noise.log_prob(eps) - log_sigma.sum(axis=1)
+        return mu + noise, log_q, context, GaussianCache(cache, raw, log_sigma, noise)
+
+    def _back_to_network(self, dz: Array, dlog_q: Array, dcontext: Array, cache: GaussianCache) -> None:
+        # dz_0/dmu = 1;  dz_0/dlog_sigma = sigma eps;  dlog q/dlog_sigma_l = -1, and mu is not in log q for given eps
+        dlog_sigma = dz * cache.noise - dlog_q[:, None]
+        draw = self.scale.backward(dlog_sigma, cache.raw, cache.log_sigma)
+        self.network.backward_to_parameters(np.concatenate([dz, draw, dcontext], axis=1), cache.network)
+
+    def _split(self, theta: Array) -> tuple[Array, Array, Array]:
+        """theta (N, 2L + C) -> mu (N, L), raw (N, L), context (N, C)."""
+        mu, raw, context = np.split(theta, [self.latent, 2 * self.latent], axis=1)
+        return mu, raw, context
+
+    def config(self) -> dict[str, Any]:
+        return {"network": self.network}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.network!r})"
+
+
+class FlowCache(NamedTuple):
+    """The caches of the Gaussian and of the bijector."""
+
+    gaussian: GaussianCache
+    bijector: Any
+
+
+class FlowPosterior(GaussianPosterior):
+    """z = f(z_0; h), z_0 ~ N(mu(x), diag sigma(x)^2):  log q(z | x) = log q(z_0 | x) - log|det df/dz_0|
+
+    Parameters
+    ----------
+    network : MLP
+        The encoder: x (N, D) -> (mu, raw, h) (N, 2L + C).
+    bijector : Bijector
+        f, of L + C features; the last C are the context h, which no layer changes, as in `Flow`.
+    context_dim : int
+        C; with 0 the map f is the same for every x.
+    """
+
+    def __init__(self, network: MLP, bijector: Bijector, context_dim: int = 0) -> None:
+        self._adopt(network, as_int(context_dim, "FlowPosterior", "context_dim", 0))
+        self.bijector = _as_bijector(bijector, self.latent + self.context_dim, "FlowPosterior")
+
+    def forward(self, x: Array, eps: Array) -> tuple[Array, Array, Any]:
+        z_0, log_q_0, context, gaussian = self._reparameterise(x, eps)
+        z, log_det, cache = self.bijector.forward(np.concatenate([z_0, context], axis=1))  # (N, L + C)
+        if not np.array_equal(z[:, self.latent :], context, equal_nan=True):
+            raise NiceValueError("FlowPosterior: the bijector changed the context; see WithContext")
+        return z[:, : self.latent], log_q_0 - log_det, FlowCache(gaussian, cache)
+
+    def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
+        # log q = log q_0 - log_det, so dL/dlog_det = -dL/dlog q; nobody but f looks at the context behind z
+        dout = np.pad(dz, ((0, 0), (0, self.context_dim)))  # (N, L + C)
+        din = self.bijector.backward(dout, -dlog_q, cache.bijector)
+        self._back_to_network(din[:, : self.latent], dlog_q, din[:, self.latent :], cache.gaussian)
+
+    def config(self) -> dict[str, Any]:
+        return {"network": self.network, "bijector": self.bijector, "context_dim": self.context_dim}
+
+
+class PlainPrior(Module):
+    """log p(z) = log p_0(z).
+
+    Parameters
+    ----------
+    prior : {"normal", "logistic"} or Prior
+        p_0.
+    """
+
+    def __init__(self, prior: str | Prior = "normal") -> None:
+        self.prior = get_prior(prior)
+
+    def forward(self, z: Array) -> tuple[Array, Any]:
+        """log p(z) in nats, cache: (N, L) -> (N,), cache."""
+        return self.prior.log_prob(z), z
+
+    def backward(self, dlog_p: Array, cache: Any) -> Array:
+        """dL/dz (N, L) from dL/dlog p (N,); adds to the parameter gradients."""
+        return dlog_p[:, None] * self.prior.grad_log_prob(cache)
+
+    def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:
+        """`n` draws, (n, L)."""
+        return self.prior.sample(n, latent, rng)
+
+    def config(self) -> dict[str, Any]:
+        return {"prior": self.prior}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.prior!r})"
+
+
+class FlowPrior(PlainPrior):
+    """log p(z) = log p_0(f(z)) + log|det df/dz|: the prior is itself a flow, and is learned with the rest.
+
+    Parameters
+    ----------
+    prior : {"normal", "logistic"} or Prior
+        p_0.
+    bijector : Bijector
+        f, of L features.
+    """
+
+    def __init__(self, prior: str | Prior, bijector: Bijector) -> None:
+        super().__init__(prior)
+        self.bijector = _as_bijector(bijector, None, "FlowPrior")
+
+    def forward(self, z: Array) -> tuple[Array, Any]:
+        u, log_det, cache = self.bijector.forward(z)
+        return self.prior.log_prob(u) + log_det, (u, cache)
+
+    def backward(self, dlog_p: Array, cache: Any) -> Array:
+        u, bijector_cache = cache
+        du = dlog_p[:, None] * self.prior.grad_log_prob(u)
+        return self.bijector.backward(du, dlog_p, bijector_cache)  # dlog p/dlog_det = 1
+
+    def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:
+        u = self.prior.sample(n, latent, rng)
+        dtypes = [array.dtype for _, array, _ in self.named_parameters()]
+        return self.bijector.inverse(u.astype(dtypes[0]) if dtypes else u)[0]  # z = f^-1(u)
+
+    def config(self) -> dict[str, Any]:
+        return {"prior": self.prior, "bijector": self.bijector}
+
+
+def _as_bijector(bijector: Bijector, dim: int | None, owner: str) -> Bijector:
+    if not isinstance(bijector, Bijector):
+        raise NiceTypeError(f"{owner}: expected a Bijector, got {bijector!r}")
+    if dim is not None and bijector.dim != dim:
+        raise NiceValueError(f"{owner}: the bijector has {bijector.dim} features, expected L + C = {dim}")
+    if bijector.interval != (-inf, inf):
+        raise NiceValueError(f"{owner}: latents may lie anywhere, the bijector takes {bijector.interval} only")
+    return bijector

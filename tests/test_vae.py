@@ -1,0 +1,345 @@
+"""The variational autoencoder: the bound, its gradients, and where it is exact."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from registry import coupling, shaken
+from scipy import stats
+from scipy.special import logsumexp
+
+from nice_np import (
+    MLP,
+    VAE,
+    Adam,
+    AffineCoupling,
+    Chain,
+    DiagonalScaling,
+    Logit,
+    NiceError,
+    NiceOverflowError,
+    NiceTypeError,
+    NiceValueError,
+    Partition,
+    Permutation,
+    StandardNormal,
+    vae,
+)
+from nice_np.vae_latents import FlowPosterior, FlowPrior, GaussianPosterior, PlainPrior
+from nice_np.vae_likelihoods import Bernoulli, Decoder, FixedGaussian, Gaussian
+
+D, L = 5, 3
+FORMS = {
+    "plain": {"kind": "plain"},
+    "posterior": {"kind": "nice-posterior"},
+    "posterior-context": {"kind": "nice-posterior", "context_dim": 2},
+    "prior": {"kind": "nice-prior"},
+}
+forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+decoders = pytest.mark.parametrize("decoder", ["bernoulli", "gaussian"])
+
+
+def build(rng, **settings):
+    settings = {"latent": L, "hidden": (6,), "couplings": 3, "flow_hidden": (4,), "dtype": np.float64} | settings
+    return shaken(vae(D, activation="tanh", rng=0, **settings), rng)
+
+
+def affine_chain(rng, dim=L, context_dim=0):
+    """Two affine couplings, whose volume changes from point to point."""
+    part = Partition.odd_even(dim).with_context(context_dim)
+    return Chain([coupling(AffineCoupling, p, rng, activation="tanh") for p in (part, part.swapped())])
+
+
+def everything(rng):
+    """Affine flows with a context in the posterior, and in the prior."""
+    posterior = FlowPosterior(shaken(MLP((D, 2 * L + 2), rng=rng), rng), affine_chain(rng, context_dim=2), 2)
+    decoder = Decoder(shaken(MLP((L, 4, D), "tanh", rng=rng), rng), Gaussian(rng.normal(0, 0.3, D)))
+    return VAE(posterior, FlowPrior("logistic", affine_chain(rng)), decoder)
+
+
+def check_every_gradient(model, x, eps, h=1e-5):
+    grads = model.loss_and_grad(x, eps)[1].copy()
+    values = model.params.values
+    numeric = np.empty_like(grads)
+    for i, value in enumerate(values.copy()):
+        values[i] = value + h
+        ahead = model.elbo(x, eps)
+        values[i] = value - h
+        numeric[i] = -(ahead - model.elbo(x, eps)).mean() / (2 * h)
+        values[i] = value
+    np.testing.assert_array_less(np.abs(grads - numeric), 1e-7 + 1e-5 * np.abs(numeric))
+    assert (np.abs(numeric) > 1e-6).mean() > 0.9  # the comparison says something
+
+
+def draw(rng, n=4):
+    return rng.uniform(0.05, 0.95, (n, D)), rng.normal(size=(n, L))
+
+
+# -- gradients --------------------------------------------------------------------------------------------------------
+
+
+@forms
+@decoders
+def test_every_gradient(form, decoder, rng):
+    check_every_gradient(build(rng, decoder=decoder, **form), *draw(rng))
+
+
+def test_every_gradient_with_affine_flows_in_both_places(rng):
+    check_every_gradient(everything(rng), *draw(rng))
+
+
+def test_every_gradient_with_a_fixed_sigma(rng):
+    network = shaken(MLP((L, 4, D), "tanh", rng=rng), rng)
+    decoder = Decoder(network, FixedGaussian(np.linspace(-1, 0.5, D)))
+    model = VAE(GaussianPosterior(shaken(MLP((D, 2 * L), rng=rng), rng)), PlainPrior(), decoder)
+    assert not any("log_sigma" in slot.path for slot in model.params.slots)
+    check_every_gradient(model, *draw(rng))
+
+
+def test_the_gradient_is_fresh_each_time_and_the_loss_is_the_mean(rng):
+    model, (x, eps) = everything(rng), draw(rng)
+    loss, grads = model.loss_and_grad(x, eps)
+    assert grads is model.params.grads
+    first = grads.copy()
+    np.testing.assert_array_equal(model.loss_and_grad(x, eps)[1], first)
+    assert loss == pytest.approx(-model.elbo(x, eps).mean(), rel=1e-13)
+    np.testing.assert_allclose(model.loss_and_grad(np.tile(x, (2, 1)), np.tile(eps, (2, 1)))[1], first, rtol=1e-9)
+
+
+# -- the bound --------------------------------------------------------------------------------------------------------
+
+
+@decoders
+def test_elbo_is_the_direct_computation(decoder, rng):
+    model, (x, eps) = build(rng, decoder=decoder), draw(rng)
+    x = np.round(x)
+    mu, sigma = model.encode(x)
+    z = mu + sigma * eps
+    theta = model.decoder.network.forward(z)[0]
+    if decoder == "bernoulli":
+        log_likelihood = stats.bernoulli(1 / (1 + np.exp(-theta))).logpmf(x).sum(axis=1)
+    else:
+        log_likelihood = stats.norm(theta, np.exp(model.decoder.likelihood.log_sigma)).logpdf(x).sum(axis=1)
+    log_prior = stats.norm().logpdf(z).sum(axis=1)
+    log_posterior = stats.norm(mu, sigma).logpdf(z).sum(axis=1)
+    np.testing.assert_allclose(model.elbo(x, eps), log_likelihood + log_prior - log_posterior, rtol=1e-11)
+
+
+def test_the_reparameterisation_is_an_affine_coupling(rng):
+    # (x, eps) -> (x, z): log q(z | x) = log p(eps) - log|det dz/deps|, by the coupling's own bookkeeping.
+    model, (x, eps) = build(rng, decoder="gaussian"), draw(rng)
+
+    class Swapped(MLP):
+        """The encoder's answer in the order of an AffineCoupling: (log s, t)."""
+
+        def forward(self, x):
+            mu, sigma = model.encode(x)
+            return np.concatenate([np.log(sigma), mu], axis=1), None
+
+    layer = AffineCoupling(Partition(D + L, np.arange(D)), Swapped((D, 2 * L)), scale="exp")
+    both, log_det, _ = layer.forward(np.concatenate([x, eps], axis=1))
+    z = both[:, D:]
+    log_q = stats.norm().logpdf(eps).sum(axis=1) - log_det
+    np.testing.assert_allclose(log_q, stats.norm(*model.encode(x)).logpdf(z).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(model.posterior.forward(x, eps)[1], log_q, rtol=1e-12)
+    elbo = model.decoder.forward(z, x)[0] + StandardNormal().log_prob(z) - StandardNormal().log_prob(eps) + log_det
+    np.testing.assert_allclose(model.elbo(x, eps), elbo, rtol=1e-12)
+
+
+def test_the_flow_posterior_is_a_density(rng):
+    # q(z | x) as the flow's inverse and the Gaussian see it, at the z that came out.
+    model, (x, eps) = everything(rng), draw(rng)
+    z, log_q, _ = model.posterior.forward(x, eps)
+    context = model.posterior.network.forward(x)[0][:, 2 * L :]
+    z_0, log_det, _ = model.posterior.bijector.inverse(np.concatenate([z, context], axis=1))
+    gaussian = stats.norm(*model.encode(x)).logpdf(z_0[:, :L]).sum(axis=1)
+    np.testing.assert_allclose(log_q, gaussian + log_det, rtol=1e-9)
+
+
+def test_iwae_with_one_sample_is_the_elbo_and_grows_with_k(rng):
+    model, x = everything(rng), draw(rng)[0]
+    np.testing.assert_array_equal(model.iwae(x, 1, 3), model.elbo(x, model.draw_noise(len(x), 3)))
+    generator = np.random.default_rng(4)
+    log_w = [model.elbo(x, model.draw_noise(len(x), generator)) for _ in range(7)]
+    np.testing.assert_allclose(model.iwae(x, 7, 4), logsumexp(log_w, axis=0) - np.log(7), rtol=1e-12)
+    bounds = [np.mean([model.iwae(x, k, rng).mean() for _ in range(2000 // k)]) for k in (1, 5, 50)]
+    assert bounds[0] + 0.1 < bounds[1] < bounds[2]
+
+
+def linear_gaussian(rng, flow=None):
+    """x = W z + b + sigma e with z ~ N(0, I) and W's columns orthogonal: p(z | x) is Gaussian and factorises."""
+    columns, _ = np.linalg.qr(rng.normal(size=(D, L)))
+    W, b, sigma = (columns * [0.5, 1.0, 2.0]).T, rng.normal(size=D), 0.6  # (L, D), (D,)
+    network = MLP((L, D), rng=0)
+    network.layers[0].W[:], network.layers[0].b[:] = W, b
+    precision = 1 + np.diag(W @ W.T) / sigma**2  # p(z | x) = N(W (x - b) / (sigma^2 precision), 1 / precision)
+    encoder = MLP((D, 2 * L), rng=0)
+    encoder.layers[0].W[:, :L] = W.T / (sigma**2 * precision)
+    encoder.layers[0].W[:, L:] = 0
+    encoder.layers[0].b[:L] = -b @ encoder.layers[0].W[:, :L]
+    encoder.layers[0].b[L:] = 5 * np.arctanh(-0.5 * np.log(precision) / 5)  # log sigma = 5 tanh(raw / 5)
+    posterior = GaussianPosterior(encoder) if flow is None else FlowPosterior(encoder, flow)
+    model = VAE(posterior, PlainPrior(), Decoder(network, FixedGaussian(np.full(D, np.log(sigma)))))
+    return model, stats.multivariate_normal(b, W.T @ W + sigma**2 * np.eye(D))
+
+
+def test_elbo_is_exact_for_a_linear_gaussian_model(rng):
+    model, marginal = linear_gaussian(rng)
+    x, eps = rng.normal(size=(6, D)), rng.normal(size=(6, L))
+    np.testing.assert_allclose(model.elbo(x, eps), marginal.logpdf(x), rtol=1e-11)  # whatever the noise
+    np.testing.assert_allclose(model.iwae(x, 5, rng), marginal.logpdf(x), rtol=1e-11)
+    model.params.values[:] += 0.1 * rng.normal(size=len(model.params))  # any other posterior is below its own marginal
+    W, b = model.decoder.network.layers[0].W, model.decoder.network.layers[0].b
+    sigma = np.exp(model.decoder.likelihood.log_sigma[0])
+    other = stats.multivariate_normal(b, W.T @ W + sigma**2 * np.eye(D)).logpdf(x)
+    elbo = np.mean([model.elbo(x, rng.normal(size=(6, L))) for _ in range(500)], axis=0)
+    assert (elbo < other).all()
+
+
+@decoders
+def test_identity_flows_give_the_plain_form(decoder, rng):
+    plain, (x, eps) = build(rng, decoder=decoder), draw(rng)
+    encoder, head = copy.deepcopy(plain.posterior.network), copy.deepcopy(plain.decoder)
+    posterior = VAE(FlowPosterior(encoder, DiagonalScaling(L)), PlainPrior(), head)
+    encoder, head = copy.deepcopy(plain.posterior.network), copy.deepcopy(plain.decoder)
+    prior = VAE(GaussianPosterior(encoder), FlowPrior("normal", DiagonalScaling(L)), head)
+    for other in (posterior, prior):
+        np.testing.assert_allclose(other.elbo(x, eps), plain.elbo(x, eps), rtol=1e-13)
+        grads = {slot.path: other.params.view(slot, other.loss_and_grad(x, eps)[1]) for slot in other.params.slots}
+        plain.loss_and_grad(x, eps)
+        for slot in plain.params.slots:
+            np.testing.assert_allclose(grads[slot.path], plain.params.view(slot, plain.params.grads), atol=1e-13)
+
+
+# -- there and back, training -----------------------------------------------------------------------------------------
+
+
+@forms
+@decoders
+def test_float32_and_shapes(form, decoder, rng):
+    model, (x, eps) = build(rng, decoder=decoder, dtype=np.float32, **form), draw(rng)
+    assert model.loss_and_grad(x, eps)[1].dtype == np.float32
+    mu, sigma = model.encode(x)
+    answers = [mu, sigma, model.elbo(x, eps), model.iwae(x, 3, 0), model.reconstruct(x), model.decode(eps)]
+    answers += [model.sample(4, 0), model.sample_latents(4, 0), model.draw_noise(4, 0)]
+    shapes = [(4, L), (4, L), (4,), (4,), (4, D), (4, D), (4, D), (4, L), (4, L)]
+    assert [(a.shape, a.dtype) for a in answers] == [(shape, np.dtype(np.float32)) for shape in shapes]
+    exact = build(np.random.default_rng(20141030), decoder=decoder, **form)
+    np.testing.assert_allclose(model.elbo(x, eps), exact.elbo(x, eps), rtol=1e-5, atol=1e-5)
+    assert model.elbo(x[:0], eps[:0]).shape == (0,)
+    assert model.sample(0).shape == (0, D)
+
+
+def test_samples_have_the_moments_of_the_model(rng):
+    model, marginal = linear_gaussian(rng)
+    x = model.sample(40_000, rng)
+    np.testing.assert_allclose(x.mean(axis=0), marginal.mean, atol=0.04)
+    np.testing.assert_allclose(np.cov(x.T), marginal.cov, atol=0.08)
+    logits = rng.normal(size=(1, D))
+    ones = Bernoulli().sample(np.tile(logits, (40_000, 1)), rng)
+    np.testing.assert_allclose(ones.mean(axis=0), 1 / (1 + np.exp(-logits[0])), atol=0.015)
+
+
+def test_a_flow_prior_samples_by_its_inverse(rng):
+    prior = FlowPrior("normal", DiagonalScaling(L, log_scale=1.0))
+    np.testing.assert_allclose(prior.sample(20_000, L, rng).std(axis=0), np.exp(-1), rtol=0.03)
+
+
+def test_reconstruction_is_the_mean_without_noise(rng):
+    model, x = build(rng), draw(rng)[0]
+    np.testing.assert_array_equal(model.reconstruct(x), model.decode(model.encode(x)[0]))
+
+
+@forms
+@decoders
+def test_adam_lowers_the_loss(form, decoder, rng):
+    model = vae(D, latent=2, hidden=(16,), flow_hidden=(8,), decoder=decoder, rng=0, **form)
+    x = (rng.random((200, 1)) < 0.5) * np.ones((1, D))  # all on or all off: one bit of latent
+    adam, losses = Adam(), []
+    for _ in range(150):
+        loss, grads = model.loss_and_grad(x, model.draw_noise(len(x), rng))
+        adam.step(model.params.values, grads, 0.02)
+        losses.append(loss)
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
+
+
+def test_extreme_logits_do_not_overflow():
+    x, logits = np.array([[1.0, 0.0, 1.0]]), np.array([[1e4, -1e4, -1e4]])
+    assert Bernoulli().log_prob(x, logits) == pytest.approx(-1e4)
+    np.testing.assert_array_equal(Bernoulli().backward(np.ones(1), x, logits), [[0, 0, 1]])
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, VAE.copy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_are_independent(way, rng):
+    model, (x, eps) = everything(rng), draw(rng)
+    before, twin = model.elbo(x, eps), way(model)
+    np.testing.assert_array_equal(twin.elbo(x, eps), before)
+    twin.params.values[:] = 0
+    np.testing.assert_array_equal(model.elbo(x, eps), before)
+    assert VAE(**copy.deepcopy(model.config())).elbo(x, eps) == pytest.approx(before)
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+X, EPS = np.full((4, D), 0.5), np.zeros((4, L))
+NAN = X.copy()
+NAN[2, 1] = np.nan
+BAD = {
+    "features": (lambda m: m.elbo(X[:, :3], EPS), NiceValueError, "x has 3 features, expected 5"),
+    "axes": (lambda m: m.elbo(X[0], EPS), NiceValueError, r"use x\[None\]"),
+    "nan": (lambda m: m.elbo(NAN, EPS), NiceValueError, "row 2, column 1"),
+    "strings": (lambda m: m.encode([["a"] * D]), NiceTypeError, "real numbers"),
+    "not in [0, 1]": (lambda m: m.loss_and_grad(X + 1, EPS), NiceValueError, "not between 0 and 1"),
+    "eps features": (lambda m: m.elbo(X, X), NiceValueError, "eps has 5 features, expected 3"),
+    "eps rows": (lambda m: m.elbo(X, EPS[:1]), NiceValueError, "eps has 1 rows, expected 4"),
+    "eps nan": (lambda m: m.elbo(X, EPS + np.inf), NiceValueError, "eps contains NaN"),
+    "empty": (lambda m: m.loss_and_grad(X[:0], EPS[:0]), NiceValueError, "at least one"),
+    "k": (lambda m: m.iwae(X, 0), NiceValueError, "k must be >= 1"),
+    "n": (lambda m: m.sample(-1), NiceValueError, "n must be >= 0"),
+    "rng": (lambda m: m.sample(1, "x"), NiceError, "rng"),
+    "z": (lambda m: m.decode(X), NiceValueError, "z has 5 features"),
+    "kind": (lambda m: vae(D, kind="nicer"), NiceValueError, "unknown kind 'nicer'"),
+    "decoder": (lambda m: vae(D, decoder="poisson"), NiceValueError, "unknown decoder 'poisson'"),
+    "dim": (lambda m: vae(0), NiceValueError, "dim must be >= 1"),
+    "latent": (lambda m: vae(D, latent=1, kind="nice-prior"), NiceValueError, "at least 2"),
+    "context": (lambda m: vae(D, context_dim=2), NiceValueError, "context_dim is for"),
+    "hidden": (lambda m: vae(D, hidden=5), NiceTypeError, "hidden must be a sequence"),
+    "dtype": (lambda m: vae(D, dtype=int), NiceValueError, "float32 or float64"),
+    "posterior": (lambda m: VAE(MLP((D, 4)), PlainPrior(), m.decoder), NiceTypeError, "posterior must be"),
+    "prior": (lambda m: VAE(m.posterior, StandardNormal(), m.decoder), NiceTypeError, "prior must be"),
+    "sizes": (
+        lambda m: VAE(m.posterior, PlainPrior(), Decoder(MLP((2, D)), Bernoulli())), NiceValueError, "must map 3"
+    ),
+    "prior sizes": (
+        lambda m: VAE(m.posterior, FlowPrior("normal", DiagonalScaling(4)), m.decoder), NiceValueError, "4 features"
+    ),
+    "packed": (lambda m: VAE(m.posterior, m.prior, m.decoder), NiceValueError, "already belongs"),
+    "odd": (lambda m: GaussianPosterior(MLP((D, 3))), NiceValueError, r"2 L \+ 0"),
+    "network": (lambda m: GaussianPosterior(lambda x: x), NiceTypeError, "must be an MLP"),
+    "bijector": (lambda m: FlowPosterior(MLP((D, 4)), MLP((2, 2))), NiceTypeError, "expected a Bijector"),
+    "bijector dim": (lambda m: FlowPosterior(MLP((D, 5)), DiagonalScaling(2), 1), NiceValueError, "L \\+ C = 3"),
+    "bounded": (lambda m: FlowPrior("normal", Logit(3)), NiceValueError, "may lie anywhere"),
+    "changed context": (
+        lambda m: FlowPosterior(MLP((D, 5), rng=0), Permutation.reversal(3), 1).forward(X, EPS[:, :2] + 1),
+        NiceValueError,
+        "changed the context",
+    ),
+    "decoder network": (lambda m: Decoder(None, Bernoulli()), NiceTypeError, "must be an MLP"),
+    "likelihood": (lambda m: Decoder(MLP((2, D)), "bernoulli"), NiceTypeError, "must be a Likelihood"),
+    "log_sigma": (lambda m: Decoder(MLP((2, D)), Gaussian([0.0])), NiceValueError, "1 features, expected 5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input(call, error, message, rng):
+    with pytest.raises(error, match=message):
+        call(build(rng))
+
+
+def test_overflow_names_the_row(rng):
+    model = build(rng, decoder="gaussian", dtype=np.float32)
+    x, eps = draw(rng)
+    x[2] = 1e30
+    with pytest.raises(NiceOverflowError, match="row 2 overflows float32"):
+        model.elbo(x, eps)
