@@ -271,6 +271,35 @@ class VAE(Module):
         return noise
 
 
+class NoisyLoss:
+    """The loss of a VAE with fresh noise for each batch: what a training loop asks for a gradient.
+
+    Parameters
+    ----------
+    model : VAE
+    rng : seed or numpy.random.Generator
+        Where the noise comes from.
+
+    Examples
+    --------
+    >>> loss = NoisyLoss(vae(6, hidden=(5,), rng=0), rng=1)
+    >>> loss.nll_and_grad(np.ones((3, 6)))[1].shape
+    (110,)
+    """
+
+    def __init__(self, model: VAE, rng: Rng = None) -> None:
+        if not isinstance(model, VAE):
+            raise NiceTypeError(f"NoisyLoss: expected a VAE, got {model!r}")
+        self.model, self.rng = model, as_rng(rng, "NoisyLoss")
+
+    def nll_and_grad(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> tuple[float, Array]:
+        """Minus the mean ELBO of x (N, D), a bound on the NLL from above, and its gradient (P,); takes no context."""
+        if context is not None:
+            raise NiceValueError("NoisyLoss: a VAE takes no context")
+        x = as_samples(x, self.model.dim, owner="NoisyLoss", dtype=self.model.dtype)
+        return self.model.loss_and_grad(x, self.model.draw_noise(len(x), self.rng))
+
+
 def vae(
     dim: int,
     latent: int = 2,

@@ -104,7 +104,8 @@ class Gaussian(Likelihood):
         return theta
 
     def sample(self, theta: Array, rng: np.random.Generator) -> Array:
-        return theta + np.exp(self.log_sigma) * rng.standard_normal(theta.shape).astype(theta.dtype)
+        x: Array = theta + np.exp(self.log_sigma) * rng.standard_normal(theta.shape).astype(theta.dtype)
+        return x
 
     def _residual(self, x: Array, theta: Array) -> Array:
         r: Array = (x - theta) * np.exp(-self.log_sigma)

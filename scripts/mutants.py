@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
     "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators",
     "training", "parallel", "ranks", "rebuilding",
-    "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units",
+    "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae",
 )]  # fmt: skip
 
 
@@ -376,6 +376,32 @@ MUTANTS = [
         ("resume forgets the optimiser", "optimizer.restore(metadata", "type(optimizer)().restore(metadata"),
         ("resume forgets the generator", "        rng.bit_generator.state = metadata[\"rng\"]\n", ""),
         ("resume forgets the average", "state.best_values, state.average = extra.get(\"best_values\"), extra.get(\"average\")", "state.best_values = extra.get(\"best_values\")"),
+    ),
+    *several(
+        "vae_latents.py",
+        ("log-det of the posterior's flow added", "log_q_0 - log_det, FlowCache", "log_q_0 + log_det, FlowCache"),
+        ("entropy gradient missing", "dlog_sigma = dz * cache.noise - dlog_q[:, None]", "dlog_sigma = dz * cache.noise"),
+        ("path through sigma eps missing", "dlog_sigma = dz * cache.noise - dlog_q[:, None]", "dlog_sigma = 0 * dz - dlog_q[:, None]"),
+        ("sigma missing in the path through eps", "GaussianCache(cache, raw, log_sigma, noise)", "GaussianCache(cache, raw, log_sigma, eps)"),
+        ("no gradient through the context", "dlog_q, din[:, self.latent :], cache.gaussian", "dlog_q, 0 * din[:, self.latent :], cache.gaussian"),
+        ("log-det gradient of the posterior's flow", "self.bijector.backward(dout, -dlog_q,", "self.bijector.backward(dout, dlog_q,"),
+        ("log-det gradient of the prior's flow missing", "self.bijector.backward(du, dlog_p, bijector_cache)", "self.bijector.backward(du, 0 * dlog_p, bijector_cache)"),
+        ("the prior samples by forward", "self.bijector.inverse(u.astype", "self.bijector.forward(u.astype"),
+        ("a changed context goes unseen", "if not np.array_equal(z[:, self.latent :], context, equal_nan=True):", "if False:"),
+    ),
+    *several(
+        "vae_likelihoods.py",
+        ("softplus of the wrong sign", "np.logaddexp(0, theta)", "np.logaddexp(0, -theta)"),
+        ("log sigma missing in the density", "0.5 * r**2 + self.log_sigma + 0.5", "0.5 * r**2 + 0.5"),
+        ("log sigma's gradient without its own term", "dlog_p @ (r**2 - 1)", "dlog_p @ r**2"),
+    ),
+    *several(
+        "vae.py",
+        ("one noise for all k", "self._scored(x, self.draw_noise(len(x), rng)).elbo", "self._scored(x, self.draw_noise(len(x), 0)).elbo"),
+        ("log k forgotten", "total -= self.dtype.type(np.log(k))", "pass"),
+        ("posterior's sign in the gradient", "self.posterior.backward(dz, -weight,", "self.posterior.backward(dz, weight,"),
+        ("no gradient of the prior", "+ self.prior.backward(weight, prior_cache)", "+ 0 * self.prior.backward(weight, prior_cache)"),
+        ("one row of noise for all", "if len(noise) != n:", "if False:"),
     ),
 ]  # fmt: skip
 

@@ -26,6 +26,7 @@ from nice_np import (
     StandardNormal,
     vae,
 )
+from nice_np.vae import NoisyLoss
 from nice_np.vae_latents import FlowPosterior, FlowPrior, GaussianPosterior, PlainPrior
 from nice_np.vae_likelihoods import Bernoulli, Decoder, FixedGaussian, Gaussian
 
@@ -264,6 +265,14 @@ def test_adam_lowers_the_loss(form, decoder, rng):
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
 
 
+def test_a_training_loop_gets_fresh_noise_for_each_batch(rng):
+    model, x = everything(rng), draw(rng)[0]
+    noisy, generator = NoisyLoss(model, 7), np.random.default_rng(7)
+    losses = [noisy.nll_and_grad(x)[0] for _ in range(2)]
+    assert losses == [model.loss_and_grad(x, model.draw_noise(len(x), generator))[0] for _ in range(2)]
+    assert losses[0] != losses[1]
+
+
 def test_extreme_logits_do_not_overflow():
     x, logits = np.array([[1.0, 0.0, 1.0]]), np.array([[1e4, -1e4, -1e4]])
     assert Bernoulli().log_prob(x, logits) == pytest.approx(-1e4)
@@ -306,6 +315,8 @@ BAD = {
     "context": (lambda m: vae(D, context_dim=2), NiceValueError, "context_dim is for"),
     "hidden": (lambda m: vae(D, hidden=5), NiceTypeError, "hidden must be a sequence"),
     "dtype": (lambda m: vae(D, dtype=int), NiceValueError, "float32 or float64"),
+    "noisy": (lambda m: NoisyLoss(m.decoder), NiceTypeError, "expected a VAE"),
+    "noisy context": (lambda m: NoisyLoss(m).nll_and_grad(X, X), NiceValueError, "no context"),
     "posterior": (lambda m: VAE(MLP((D, 4)), PlainPrior(), m.decoder), NiceTypeError, "posterior must be"),
     "prior": (lambda m: VAE(m.posterior, StandardNormal(), m.decoder), NiceTypeError, "prior must be"),
     "sizes": (
