@@ -18,6 +18,7 @@ import numpy.typing as npt
 from nice_np.bijectors import Bijector
 from nice_np.checks import Array, Rng, as_choice, as_dtype, as_int, as_rng, as_samples, as_sizes
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.flow import CHUNK
 from nice_np.kernels import all_finite
 from nice_np.mlp import MLP
 from nice_np.models import nice
@@ -126,7 +127,7 @@ class VAE(Module):
             If the bound does not fit into the dtype; the message names the row.
         """
         x = self._checked(x, "elbo")
-        return self._scored(x, self._noise(eps, len(x), "elbo")).elbo
+        return self._bound(x, self._noise(eps, len(x), "elbo"))
 
     def loss_and_grad(self, x: npt.ArrayLike, eps: npt.ArrayLike) -> tuple[float, Array]:
         """Minus the mean ELBO of a batch and its gradient for the given noise: what training minimises.
@@ -182,7 +183,7 @@ class VAE(Module):
         x, k, rng = self._checked(x, "iwae"), as_int(k, "VAE.iwae", "k", 1), as_rng(rng, "VAE.iwae")
         total = np.full(len(x), -np.inf, self.dtype)
         for _ in range(k):
-            log_w = self._scored(x, self.draw_noise(len(x), rng)).elbo  # (N,)
+            log_w = self._bound(x, self.draw_noise(len(x), rng))  # (N,)
             total = np.logaddexp(total, log_w)  # log sum_i w_i, without overflow
         total -= self.dtype.type(np.log(k))
         return total
@@ -243,7 +244,13 @@ class VAE(Module):
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _scored(self, x: Array, eps: Array) -> Terms:
+    def _bound(self, x: Array, eps: Array) -> Array:
+        """The ELBO of each row, CHUNK rows at a time, so that memory does not grow with the networks times N."""
+        starts = range(0, max(len(x), 1), CHUNK)  # at least one, also of 0 samples: it has the right shape
+        return np.concatenate([self._scored(x[i : i + CHUNK], eps[i : i + CHUNK], i).elbo for i in starts])
+
+    def _scored(self, x: Array, eps: Array, start: int = 0) -> Terms:
+        """All terms of the bound; `start` is the number of the first row, for the message."""
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
             z, log_q, posterior_cache = self.posterior.forward(x, eps)
             log_p_z, prior_cache = self.prior.forward(z)
@@ -252,7 +259,7 @@ class VAE(Module):
             finite = np.isfinite(terms.elbo)
         if not finite.all():
             raise NiceOverflowError(
-                f"VAE: the bound of row {finite.argmin()} overflows {self.dtype}; "
+                f"VAE: the bound of row {start + finite.argmin()} overflows {self.dtype}; "
                 "check the scale of the input and of the parameters"
             )
         return terms

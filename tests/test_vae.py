@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -166,6 +167,17 @@ def test_iwae_with_one_sample_is_the_elbo_and_grows_with_k(rng):
     np.testing.assert_allclose(model.iwae(x, 7, 4), logsumexp(log_w, axis=0) - np.log(7), rtol=1e-12)
     bounds = [np.mean([model.iwae(x, k, rng).mean() for _ in range(2000 // k)]) for k in (1, 5, 50)]
     assert bounds[0] + 0.1 < bounds[1] < bounds[2]
+
+
+def test_chunks_give_the_same_bound(rng, monkeypatch):
+    model, (x, eps) = build(rng, decoder="gaussian"), draw(rng, 10)
+    whole = model.elbo(x, eps), model.iwae(x, 3, 0)
+    monkeypatch.setattr(sys.modules["nice_np.vae"], "CHUNK", 4)
+    np.testing.assert_allclose(model.elbo(x, eps), whole[0], rtol=1e-12)
+    np.testing.assert_allclose(model.iwae(x, 3, 0), whole[1], rtol=1e-12)
+    x[9] = 1e200
+    with pytest.raises(NiceOverflowError, match="row 9 overflows"):
+        model.elbo(x, eps)
 
 
 def linear_gaussian(rng, flow=None):
