@@ -62,6 +62,16 @@ from nice_np.operators import (
 from nice_np.optim import SGD, Adam, Constant, Cosine, ExponentialDecay, Optimizer, RMSPropMomentum, Schedule
 from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, StandardLogistic, StandardNormal
+from nice_np.restoration import (
+    HiddenPixels,
+    ImageObjective,
+    LatentObjective,
+    Objective,
+    ProxyObjective,
+    Restoration,
+    inpaint,
+    restore,
+)
 from nice_np.training import fit
 from nice_np.training_loop import StopTraining
 from nice_np.vae import VAE, vae
@@ -91,9 +101,12 @@ __all__ = [
     "FlatParameters",
     "Flow",
     "GreyOut",
+    "HiddenPixels",
     "History",
     "Identity",
+    "ImageObjective",
     "Inverse",
+    "LatentObjective",
     "Logit",
     "Mask",
     "Module",
@@ -104,15 +117,18 @@ __all__ = [
     "NiceOverflowError",
     "NiceTypeError",
     "NiceValueError",
+    "Objective",
     "Operator",
     "Optimizer",
     "PCAWhitening",
     "Partition",
     "Permutation",
     "Prior",
+    "ProxyObjective",
     "RMSPropMomentum",
     "RandomProjection",
     "Rescale",
+    "Restoration",
     "Schedule",
     "Separable",
     "StandardLogistic",
@@ -128,12 +144,14 @@ __all__ = [
     "classify",
     "dequantize",
     "fit",
+    "inpaint",
     "load_model",
     "log_prob_by_label",
     "named_mask",
     "nice",
     "one_hot",
     "real_nvp",
+    "restore",
     "sample_by_label",
     "save_model",
     "to_bits_per_dim",

@@ -212,7 +212,59 @@ class Flow(Module):
         Leaves parameter gradients alone; arguments and errors as in `encode`.
         """
         x = self._joined(x, context, "grad_log_prob", "x")
-        return self._in_chunks(x, self._gradient, self._encoding())
+        return self._in_chunks(x, lambda part: self._scored_with_gradient(part)[1], self._encoding())
+
+    def log_prob_and_grad(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> tuple[Array, Array]:
+        """log p(x) (N,) and d log p(x) / dx (N, D) of each row, by one pass there and back.
+
+        Leaves parameter gradients alone; arguments and errors as in `encode`.
+        """
+        x = self._joined(x, context, "log_prob_and_grad", "x")
+        both = self._in_chunks(x, lambda part: np.column_stack(self._scored_with_gradient(part)), self._encoding())
+        return both[:, 0], both[:, 1:]
+
+    def decode_with_pullback(
+        self, z: npt.ArrayLike, context: npt.ArrayLike | None = None
+    ) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
+        """x = f^-1(z), log|det dx/dz|, and the map that takes a gradient with respect to them back to z.
+
+        Parameters
+        ----------
+        z : array_like, shape (N, D)
+        context : array_like, shape (N, C) or (C,)
+
+        Returns
+        -------
+        x : ndarray, shape (N, D)
+        log_det : ndarray, shape (N,)
+            Of the inverse: log p(x) = log p_Z(z) - log_det.
+        pullback : callable
+            ``pullback(dx, dlog_det)``, (N, D) and (N,) -> dz (N, D), with dz = J^T dx + dlog_det d log_det/dz and
+            J = dx/dz.  Leaves parameter gradients alone.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError, NiceOverflowError
+            As `decode`; the last also from `pullback`, for a gradient that does not fit into the dtype.
+        """
+        z = self._joined(z, context, "decode_with_pullback", "z")
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            x, log_det, cache = self.bijector.inverse(z)
+        if not (np.isfinite(x).all() and np.isfinite(log_det).all()):
+            self._explain_overflow(z, self._decoding())
+
+        def pullback(dx: Array, dlog_det: Array) -> Array:
+            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+                dz = self.bijector.inverse_backward(self._widened(dx), dlog_det, cache, accumulate=False)
+            bad = ~np.isfinite(dz).all(axis=1)
+            if bad.any():
+                raise NiceOverflowError(
+                    f"Flow: the gradient of row {bad.argmax()} with respect to its latents overflows {self.dtype}; "
+                    "check the scale of the input and of the parameters"
+                )
+            return dz[:, : self.dim]
+
+        return x[:, : self.dim], log_det, pullback
 
     # -- copies and files -----------------------------------------------------------------------------------------
 
@@ -363,10 +415,10 @@ class Flow(Module):
                 )
         return log_prior + log_det, z, cache
 
-    def _gradient(self, part: Array) -> Array:
-        _, z, cache = self._scored(part, self.bijector.forward)
+    def _scored_with_gradient(self, part: Array) -> tuple[Array, Array]:
+        log_prob, z, cache = self._scored(part, self.bijector.forward)
         dz, dlog_det = self._widened(self.prior.grad_log_prob(z)), np.ones(len(part), part.dtype)
-        return self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
+        return log_prob, self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
 
     def _encoding(self) -> Passes:
         return [(f"layer {i} ({type(layer).__name__})", layer.forward) for i, layer in enumerate(self.layers)]

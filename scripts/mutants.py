@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators",
+    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration",
     "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae",
 )]  # fmt: skip
@@ -236,7 +236,7 @@ MUTANTS = [
         ("overflow passes silently", "            if not np.isfinite(result).all():", "            if False:"),
         ("infinite gradient passes silently", "if not all_finite(self.params.grads):", "if False:"),
         ("(N, 1) answers broadcast", "if np.shape(value) != (len(part),):", "if False:"),
-        ("grad_log_prob touches parameters", "accumulate=False", "accumulate=True"),
+        ("grad_log_prob touches parameters", "accumulate=False)[:, : self.dim]", "accumulate=True)[:, : self.dim]"),
     ),
     *several(
         "kernels.py",
@@ -316,6 +316,25 @@ MUTANTS = [
         ("variance 1/D", "draws / sqrt(self.dim_out)", "draws / sqrt(self.dim_in)"),
     ),
     *several(
+        "restoration.py",
+        ("wrong sign of the log-det", "self.flow.prior.log_prob(u) + log_det", "self.flow.prior.log_prob(u) - log_det"),
+        ("wrong sign of the log-det gradient", "pullback(dfit, np.ones_like(log_det))", "pullback(dfit, -np.ones_like(log_det))"),
+        ("log-det gradient in the proxy", "pullback(dfit, np.zeros_like(log_det))", "pullback(dfit, np.ones_like(log_det))"),
+        ("gradient without 1/sigma^2", "operator.adjoint(residual) / x.dtype.type(sigma)", "operator.adjoint(residual)"),
+        ("value without the half", "return squares(residual) / 2", "return squares(residual)"),
+        ("gradient of the prior dropped in image space", "dfit - dlog_prob", "dfit"),
+        ("gradient of the prior dropped in latent space", " - self.flow.prior.grad_log_prob(u)", ""),
+        ("gamma in nats without 1/sigma^2", "(self.gamma or 0.0) / self.sigma**2", "(self.gamma or 0.0)"),
+        ("context of other images", "self.context[n : n + 1]", "self.context[:1]"),
+        ("measurements of another image", "y=self.y[n : n + 1]", "y=self.y[:1]"),
+        ("the ascent goes down", "(noise - gradient)", "(noise + gradient)"),
+        ("the ascent without its noise", "(noise - gradient)", "(-gradient)"),
+        ("the wrong step size", "10 / (100 + k)", "10 / (101 + k)"),
+        ("observed pixels not pasted back", "    filled[:, mask.observed] = y\n", ""),
+        ("the final image not clipped", "np.clip(objective.image(u), *box)", "objective.image(u)"),
+        ("pixels leave the interval", "return max(box[0], low + margin), min(box[1], high - margin)", "return box"),
+    ),
+    *several(
         "training_loop.py",
         ("best weights not kept", "            bar.close()\n        self._keep_best()\n", "            bar.close()\n"),
         ("the same order each epoch", "state.order = state.rng.permutation(len(self.data))", "state.order = np.random.default_rng(0).permutation(len(self.data))"),
@@ -362,6 +381,7 @@ MUTANTS = [
     ),
     *several(
         "flow.py",
+        ("pullback adds to parameter gradients", "dlog_det, cache, accumulate=False)\n            bad", "dlog_det, cache)\n            bad"),
         ("the context is scored by the prior", "z = z[:, : self.dim]  # (N, D)", "pass"),
         ("a changed context goes unseen", "if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):", "if False:"),
     ),

@@ -19,7 +19,7 @@ LAYERS = [
     ["mlp", "convolution", "priors", "bijectors", "gradcheck"],
     ["convnet", "flow", "npz", "vae_likelihoods", "vae_latents"],
     ["models", "optim", "architecture", "datasets", "conditional", "fused"],
-    ["parallel", "vae"],
+    ["parallel", "restoration", "vae"],
     ["checkpoint", "ranks"],
     ["training_state", "training_data", "presets"],
     ["training_plan"],
