@@ -329,7 +329,7 @@ MUTANTS = [
         ("measurements of another image", "y=self.y[n : n + 1]", "y=self.y[:1]"),
         ("the ascent goes down", "(noise - gradient)", "(noise + gradient)"),
         ("the ascent without its noise", "(noise - gradient)", "(-gradient)"),
-        ("the wrong step size", "10 / (100 + k)", "10 / (101 + k)"),
+        ("the wrong step size", "type(10 / (100 + k))", "type(10 / (101 + k))"),
         ("observed pixels not pasted back", "    filled[:, mask.observed] = y\n", ""),
         ("the final image not clipped", "np.clip(objective.image(u), *box)", "objective.image(u)"),
         ("pixels leave the interval", "return max(box[0], low + margin), min(box[1], high - margin)", "return box"),
