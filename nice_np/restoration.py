@@ -201,7 +201,7 @@ class ProxyObjective(_OverLatents):
     This is |A g(z) - y|^2 + gamma |z|^2 of Asim et al. in nats; without a ``gamma`` it is sigma^2.
     """
 
-    gamma: float | None = None
+    gamma: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -211,7 +211,7 @@ class ProxyObjective(_OverLatents):
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
         x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
         fit, dfit = misfit(self.operator, x, self.y, self.sigma)
-        weight = u.dtype.type((self.gamma or 0.0) / self.sigma**2)
+        weight = u.dtype.type(self.gamma / self.sigma**2)
         length = weight * squares(u) / 2
         return fit + length, pullback(dfit, np.zeros_like(log_det)) + weight * u  # d(w |z|^2 / 2)/dz = w z
 
@@ -267,28 +267,37 @@ Solution = tuple[Array, list[Array]]
 
 def minimize_lbfgs(objective: Objective, u: Array, steps: int, box: tuple[float, float]) -> Solution:
     """L-BFGS-B of SciPy, image by image: what comes out does not depend on the other images of the batch."""
-    from scipy.optimize import minimize
-
-    bounds = None if box == (-inf, inf) else [box] * u.shape[1]
-    options = {"maxiter": steps, "maxfun": 20 * steps, "ftol": FTOL, "gtol": GTOL, "maxcor": MEMORY}
     u, histories = np.clip(u, *box), []
     for n in range(len(u)):
-        image, latest = objective.only(n), [0.0]
-        history = [float(image.value_and_grad(u[n : n + 1])[0][0])]
-
-        def loss(flat: Array, image: Objective = image, latest: list[float] = latest) -> tuple[float, Array]:
-            value, gradient = image.value_and_grad(flat[None].astype(u.dtype))
-            latest[0] = float(value[0])
-            return latest[0], gradient[0].astype(np.float64)
-
-        def accepted(_: Array, history: list[float] = history, latest: list[float] = latest) -> None:
-            history.append(latest[0])  # the line search ends where it evaluated last
-
-        start = u[n].astype(np.float64)
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, callback=accepted, options=options)
-        u[n] = found.x
-        histories.append(np.array(history))
+        try:
+            u[n], history = lbfgs_of_one(objective.only(n), u[n], steps, box)
+        except NiceOverflowError as error:  # there, every image is row 0
+            raise NiceOverflowError(f"minimize_lbfgs: image {n}: {error}") from None
+        histories.append(history)
     return u, histories
+
+
+def lbfgs_of_one(objective: Objective, u: Array, steps: int, box: tuple[float, float]) -> tuple[Array, Array]:
+    """The minimiser (P,) of an objective with one row, from u (P,), and the objective after every step."""
+    from scipy.optimize import minimize
+
+    evaluated: list[float] = []
+    history: list[float] = []
+
+    def loss(point: Array) -> tuple[float, Array]:
+        value, gradient = objective.value_and_grad(point[None].astype(u.dtype))
+        evaluated.append(float(value[0]))
+        return evaluated[-1], gradient[0].astype(np.float64)
+
+    def accepted(_: Array) -> None:
+        history.append(evaluated[-1])  # the line search ends where it evaluated last
+
+    bounds = None if box == (-inf, inf) else [box] * len(u)
+    options = {"maxiter": steps, "maxfun": 20 * steps, "ftol": FTOL, "gtol": GTOL, "maxcor": MEMORY}
+    found = minimize(
+        loss, u.astype(np.float64), jac=True, method="L-BFGS-B", bounds=bounds, callback=accepted, options=options
+    )
+    return found.x, np.array([evaluated[0], *history])
 
 
 def minimize_adam(

@@ -324,7 +324,7 @@ MUTANTS = [
         ("value without the half", "return squares(residual) / 2", "return squares(residual)"),
         ("gradient of the prior dropped in image space", "dfit - dlog_prob", "dfit"),
         ("gradient of the prior dropped in latent space", " - self.flow.prior.grad_log_prob(u)", ""),
-        ("gamma in nats without 1/sigma^2", "(self.gamma or 0.0) / self.sigma**2", "(self.gamma or 0.0)"),
+        ("gamma in nats without 1/sigma^2", "self.gamma / self.sigma**2", "self.gamma"),
         ("context of other images", "self.context[n : n + 1]", "self.context[:1]"),
         ("measurements of another image", "y=self.y[n : n + 1]", "y=self.y[:1]"),
         ("the ascent goes down", "(noise - gradient)", "(noise + gradient)"),

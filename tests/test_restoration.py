@@ -446,3 +446,12 @@ def test_overflow_names_the_layer(rng):
     flow.bijector.layers[-1].log_scale = np.full(DIM, 800.0)
     with pytest.raises(NiceOverflowError, match=r"layer 3 \(DiagonalScaling\)"):
         restore(flow, GOOD + 1, Identity(DIM), 1, space="image", start=GOOD + 1)
+
+
+def test_overflow_names_the_image(rng):
+    flow, y = stack(AdditiveCoupling, rng), np.zeros((3, DIM))
+    y[2] = 1e200
+    with pytest.raises(NiceOverflowError, match="image 2: LatentObjective: the objective of row 0"):
+        restore(flow, y, Identity(DIM), 1)
+    with pytest.raises(NiceOverflowError, match=r"^LatentObjective: the objective of row 2"):
+        restore(flow, y, Identity(DIM), 1, optimizer="adam")
