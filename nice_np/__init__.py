@@ -59,18 +59,32 @@ from nice_np.operators import (
     Separable,
     named_mask,
 )
-from nice_np.optim import SGD, Adam, Constant, Cosine, ExponentialDecay, Optimizer, RMSPropMomentum, Schedule
+from nice_np.optim import (
+    SGD,
+    Adam,
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    InverseTime,
+    Optimizer,
+    RMSPropMomentum,
+    Schedule,
+)
 from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.restoration import (
+    GaussianImages,
     HiddenPixels,
     ImageObjective,
     LatentObjective,
+    LatentPosterior,
     Objective,
+    Posterior,
     ProxyObjective,
     Restoration,
     inpaint,
     restore,
+    sample_posterior,
 )
 from nice_np.training import fit
 from nice_np.training_loop import StopTraining
@@ -100,13 +114,16 @@ __all__ = [
     "ExponentialDecay",
     "FlatParameters",
     "Flow",
+    "GaussianImages",
     "GreyOut",
     "HiddenPixels",
     "History",
     "Identity",
     "ImageObjective",
     "Inverse",
+    "InverseTime",
     "LatentObjective",
+    "LatentPosterior",
     "Logit",
     "Mask",
     "Module",
@@ -123,6 +140,7 @@ __all__ = [
     "PCAWhitening",
     "Partition",
     "Permutation",
+    "Posterior",
     "Prior",
     "ProxyObjective",
     "RMSPropMomentum",
@@ -153,6 +171,7 @@ __all__ = [
     "real_nvp",
     "restore",
     "sample_by_label",
+    "sample_posterior",
     "save_model",
     "to_bits_per_dim",
     "vae",

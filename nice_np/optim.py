@@ -234,6 +234,26 @@ class ExponentialDecay(Schedule):
         return max(self.rate * self.factor**-step, self.minimum)
 
 
+class InverseTime(Schedule):
+    """lr_t = rate / (1 + t / half), t counted in steps: half of `rate` after `half` steps, then on like 1/t.
+
+    Examples
+    --------
+    10 / (100 + t), as in the inpainting of the NICE paper:
+
+    >>> schedule = InverseTime(0.1, half=100)
+    >>> schedule(0, 0.0), schedule(100, 0.1)
+    (0.1, 0.05)
+    """
+
+    def __init__(self, rate: float, half: int) -> None:
+        self.rate = as_float(rate, "InverseTime", "rate", above=0)
+        self.half = as_int(half, "InverseTime", "half", 1)
+
+    def __call__(self, step: int, progress: float) -> float:
+        return self.rate / (1 + step / self.half)
+
+
 class Cosine(Schedule):
     """Down from `rate` to 0 along half a cosine over the run, after a linear rise during the first `warmup` steps.
 

@@ -1,4 +1,4 @@
-"""The progress of `fit`: share done, loss in nats and bits/dim, samples per second, time left."""
+"""The progress of `fit` and of restoration: share done, loss or likelihood, speed, time left."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ class Progress:
 
     def update(self, done: float, epoch: int, nats: float, bits: float, samples_per_second: float) -> None:
         """Show the state after a step: share done, epoch, running log-likelihood, bits/dim, speed."""
+        self.show_state(
+            done, f"epoch {epoch}", f"{nats:.2f} nats, {bits:.3f} bits/dim, {samples_per_second:.0f} samples/s"
+        )
+
+    def show_state(self, done: float, where: str, state: str) -> None:
+        """Show the share done, where that is, such as "step 3", and anything else worth knowing."""
         if self.show is not None:
-            state = f"{nats:.2f} nats, {bits:.3f} bits/dim, {samples_per_second:.0f} samples/s"
             try:
-                self.show.update(min(100.0 * done, 100.0), epoch, state)
+                self.show.update(min(100.0 * done, 100.0), where, state)
             except OSError:  # a full disk under the log, a reader that has gone: no reason to stop the training
                 self.show = None
 
@@ -58,8 +63,8 @@ class _Bar:
         layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         self.bar = tqdm(total=100.0, initial=100.0 * done, bar_format=layout, mininterval=0.2, dynamic_ncols=True)
 
-    def update(self, percent: float, epoch: int, state: str) -> None:
-        self.bar.set_description_str(f"epoch {epoch} ", refresh=False)
+    def update(self, percent: float, where: str, state: str) -> None:
+        self.bar.set_description_str(f"{where} ", refresh=False)
         self.bar.set_postfix_str(state, refresh=False)
         self.bar.update(percent - self.bar.n)
 
@@ -71,8 +76,8 @@ class _Lines:
     def __init__(self) -> None:
         self.line, self.printed_at = "", time.monotonic()
 
-    def update(self, percent: float, epoch: int, state: str) -> None:
-        self.line = f"epoch {epoch} {percent:3.0f}% {state}\n"
+    def update(self, percent: float, where: str, state: str) -> None:
+        self.line = f"{where} {percent:3.0f}% {state}\n"
         if time.monotonic() - self.printed_at >= SECONDS_PER_LINE:
             self.close()
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration",
+    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "posterior",
     "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae",
 )]  # fmt: skip
@@ -316,23 +316,59 @@ MUTANTS = [
         ("variance 1/D", "draws / sqrt(self.dim_out)", "draws / sqrt(self.dim_in)"),
     ),
     *several(
-        "restoration.py",
+        "restoration/objectives.py",
         ("wrong sign of the log-det", "self.flow.prior.log_prob(u) + log_det", "self.flow.prior.log_prob(u) - log_det"),
         ("wrong sign of the log-det gradient", "pullback(dfit, np.ones_like(log_det))", "pullback(dfit, -np.ones_like(log_det))"),
-        ("log-det gradient in the proxy", "pullback(dfit, np.zeros_like(log_det))", "pullback(dfit, np.ones_like(log_det))"),
+        ("log-det gradient in the proxy", "pullback(dfit, np.zeros_like(log_det)) + weight * u", "pullback(dfit, np.ones_like(log_det)) + weight * u"),
+        ("log-det gradient in the posterior of latents", "pullback(dfit, np.zeros_like(log_det)) - self", "pullback(dfit, np.ones_like(log_det)) - self"),
         ("gradient without 1/sigma^2", "operator.adjoint(residual) / x.dtype.type(sigma)", "operator.adjoint(residual)"),
         ("value without the half", "return squares(residual) / 2", "return squares(residual)"),
         ("gradient of the prior dropped in image space", "dfit - dlog_prob", "dfit"),
-        ("gradient of the prior dropped in latent space", " - self.flow.prior.grad_log_prob(u)", ""),
+        ("gradient of the prior dropped in latent space", "np.ones_like(log_det)) - self.flow.prior.grad_log_prob(u)", "np.ones_like(log_det))"),
+        ("gradient of the prior dropped in the posterior", "np.zeros_like(log_det)) - self.flow.prior.grad_log_prob(u)", "np.zeros_like(log_det))"),
         ("gamma in nats without 1/sigma^2", "self.gamma / self.sigma**2", "self.gamma"),
-        ("context of other images", "self.context[n : n + 1]", "self.context[:1]"),
-        ("measurements of another image", "y=self.y[n : n + 1]", "y=self.y[:1]"),
-        ("the ascent goes down", "(noise - gradient)", "(noise + gradient)"),
-        ("the ascent without its noise", "(noise - gradient)", "(-gradient)"),
-        ("the wrong step size", "type(10 / (100 + k))", "type(10 / (101 + k))"),
+        ("context of other images", "self.context[images]", "self.context[: len(images)]"),
+        ("measurements of other images", "some.y = self.y[images]", "some.y = self.y[: len(images)]"),
+    ),
+    *several(
+        "restoration/solvers.py",
+        ("the ascent goes down", "(noise - u.dtype.type(drift) * gradient)", "(noise + u.dtype.type(drift) * gradient)"),
+        ("the ascent without its noise", "(noise - u.dtype.type(drift) * gradient)", "(-u.dtype.type(drift) * gradient)"),
+    ),
+    *several(
+        "restoration/doors.py",
+        ("the wrong step size", "InverseTime(0.1, half=100)", "InverseTime(0.1, half=101)"),
+        ("the drift of the batch not divided", '1 / max(len(y), 1) if drift == "batch"', '1.0 if drift == "batch"'),
         ("observed pixels not pasted back", "    filled[:, mask.observed] = y\n", ""),
         ("the final image not clipped", "np.clip(objective.image(u), *box)", "objective.image(u)"),
+    ),
+    *several(
+        "restoration/arguments.py",
         ("pixels leave the interval", "return max(box[0], low + margin), min(box[1], high - margin)", "return box"),
+    ),
+    *several(
+        "restoration/lbfgs.py",
+        ("answers go to other images", "answers[n].put((float(f)", "answers[-1 - n].put((float(f)"),
+    ),
+    *several(
+        "restoration/hmc.py",
+        ("every proposal is taken", "self.rng.random(len(z)) < probability", "self.rng.random(len(z)) < 1"),
+        ("the energy without its half", "start = U + (w * w).sum(axis=1) / 2", "start = U + (w * w).sum(axis=1)"),
+        ("a full step of the momentum at the start", "w = w - e / 2 * (dU @ W.T)  #", "w = w - e * (dU @ W.T)  #"),
+        ("the metric on one side only", "z = z + e * (w @ W)", "z = z + e * (w @ W.T)"),
+        ("uphill", "np.exp(-np.maximum(change, 0))", "np.exp(-np.maximum(-change, 0))"),
+    ),
+    *several(
+        "restoration/posterior.py",
+        ("information without 1/sigma^2", "len(z) * target.sigma**2)", "len(z))"),
+        ("draws at the sigma of the warm-up", "self.moved += self._step(self.target)", "self.moved += self._step(self.target.at(WIDE))"),
+        ("the mean over chains only", "count, dtype = self.steps * chains", "count, dtype = chains"),
+        ("the draws not clipped", "np.clip(self.target.image(self.chains.z), *self.box)", "self.target.image(self.chains.z)"),
+    ),
+    *several(
+        "restoration/gaussian.py",
+        ("the wrong sign of the residual", "measured - operator.forward(self.mean[None])", "operator.forward(self.mean[None]) - measured"),
+        ("the noise's variance missing", "sigma**2 * np.eye(len(ACA))", "0 * np.eye(len(ACA))"),
     ),
     *several(
         "training_loop.py",

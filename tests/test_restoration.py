@@ -17,6 +17,7 @@ from nice_np import (
     Identity,
     ImageObjective,
     LatentObjective,
+    LatentPosterior,
     Logit,
     Mask,
     NiceOverflowError,
@@ -74,7 +75,8 @@ OPERATORS = {
     "projection": lambda rng: RandomProjection(DIM, 4, rng),
     "composition": lambda rng: RandomProjection(2, 3, rng) @ GreyOut(3, 1, 2),
 }
-KINDS = {"image": ImageObjective, "latent": LatentObjective, "proxy": ProxyObjective}
+KINDS = {"image": ImageObjective, "latent": LatentObjective, "proxy": ProxyObjective}  # the spaces of restore
+OBJECTIVES = {**KINDS, "posterior": LatentPosterior}
 
 
 @pytest.fixture(params=FLOWS)
@@ -118,11 +120,11 @@ def assert_gradient(objective, u):
 # -- gradients --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OBJECTIVES)
 def test_gradients(kind, flow, operator, rng):
     x, y, context = problem(flow, operator, rng)
     weight = {"gamma": 0.3} if kind == "proxy" else {}
-    objective = KINDS[kind](flow=flow, operator=operator, y=y, sigma=SIGMA, context=context, **weight)
+    objective = OBJECTIVES[kind](flow=flow, operator=operator, y=y, sigma=SIGMA, context=context, **weight)
     assert_gradient(objective, objective.variables(x))
 
 
@@ -146,6 +148,16 @@ def test_the_objectives_are_what_they_say(flow, operator, rng):
         np.testing.assert_allclose(objective.image(u), x, rtol=1e-8, atol=1e-9)
     proxy = ProxyObjective(**settings, gamma=0.3).value_and_grad(z)[0]
     np.testing.assert_allclose(proxy, fit + 0.3 * (z**2).sum(axis=1) / (2 * SIGMA**2), rtol=1e-8)
+    posterior = LatentPosterior(**settings).value_and_grad(z)[0]
+    np.testing.assert_allclose(posterior, fit - flow.prior.log_prob(z), rtol=1e-8)
+
+
+def test_some_rows_of_an_objective(flow, operator, rng):
+    x, y, context = problem(flow, operator, rng)
+    whole = LatentObjective(flow=flow, operator=operator, y=y, sigma=SIGMA, context=context)
+    u, images = whole.variables(x), np.array([2, 0, 2])
+    for some, all_of_them in zip(whole.rows(images).value_and_grad(u[images]), whole.value_and_grad(u), strict=True):
+        np.testing.assert_allclose(some, all_of_them[images], rtol=1e-10, atol=1e-10)
 
 
 def test_log_prob_and_grad(flow, rng):
@@ -288,6 +300,16 @@ def test_the_noisy_ascent_is_the_papers_rule(rng):
     np.testing.assert_allclose(found.objective, -flow.log_prob(found.x), rtol=1e-12)
 
 
+def test_the_drift_of_the_authors_program_is_that_of_the_mean_over_the_batch(rng):
+    flow = stack(AdditiveCoupling, rng)
+    x = flow.sample(4, rng)
+    found = inpaint(flow, x, MASK, optimizer="annealed", drift="batch", start=x, steps=1, learning_rate=0.2, rng=5)
+    noise = np.random.default_rng(5).normal(size=(4, (~MASK).sum()))
+    mean = HiddenPixels(flow=flow, operator=Mask(MASK), y=x[:, MASK])
+    step = noise - mean.value_and_grad(x[:, ~MASK])[1] / 4  # d(mean over 4 images)/dx_n = dlog p(x_n)/dx_n / 4
+    np.testing.assert_allclose(found.x[:, ~MASK], x[:, ~MASK] + 0.2 * step, rtol=1e-12)
+
+
 def test_the_seed_decides(rng):
     flow = stack(AffineCoupling, rng)
     x = flow.sample(2, rng)
@@ -303,7 +325,7 @@ def test_the_seed_decides(rng):
 def test_images_do_not_depend_on_each_other(space, optimizer, flow, rng):
     operator = OPERATORS["projection"](rng)
     x, y, context = problem(flow, operator, rng)
-    settings = {"space": space, "optimizer": optimizer, "steps": 15}
+    settings = {"space": space, "optimizer": optimizer, "steps": 5}  # further on rounding grows
     whole = restore(flow, y, operator, SIGMA, context=context, start=x, **settings)
     alone = None if context is None else context[1:2]
     one = restore(flow, y[1:2], operator, SIGMA, context=alone, start=x[1:2], **settings)
@@ -403,6 +425,7 @@ NAN = np.where(np.eye(2, DIM), np.nan, 0)
         (lambda f: inpaint(f, GOOD, MASK, space="pixels"), NiceValueError, "unknown space"),
         (lambda f: inpaint(f, GOOD, MASK, optimizer="sgd"), NiceValueError, "unknown optimizer"),
         (lambda f: inpaint(f, GOOD, MASK, space="latent", optimizer="annealed"), NiceValueError, "annealed"),
+        (lambda f: inpaint(f, GOOD, MASK, drift="none"), NiceValueError, "unknown drift 'none'"),
         (lambda f: inpaint(f, GOOD, MASK, rng="seed"), NiceTypeError, "rng must be a seed"),
         (lambda f: inpaint(f, GOOD, MASK, space="latent", sigma=0), NiceValueError, "sigma"),
         (lambda f: HiddenPixels(flow=f, operator=Identity(DIM), y=GOOD), NiceTypeError, "must be a Mask"),
@@ -451,7 +474,19 @@ def test_overflow_names_the_layer(rng):
 def test_overflow_names_the_image(rng):
     flow, y = stack(AdditiveCoupling, rng), np.zeros((3, DIM))
     y[2] = 1e200
-    with pytest.raises(NiceOverflowError, match="image 2: LatentObjective: the objective of row 0"):
+    with pytest.raises(NiceOverflowError, match="LatentObjective: the objective of row 2"):
         restore(flow, y, Identity(DIM), 1)
     with pytest.raises(NiceOverflowError, match=r"^LatentObjective: the objective of row 2"):
         restore(flow, y, Identity(DIM), 1, optimizer="adam")
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_progress_goes_to_standard_error(optimizer, capsys, rng):
+    flow = stack(AffineCoupling, rng)
+    restore(flow, GOOD, Identity(DIM), SIGMA, optimizer=optimizer, steps=3)
+    assert capsys.readouterr() == ("", "")
+    restore(flow, GOOD, Identity(DIM), SIGMA, optimizer=optimizer, steps=3, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "step" in err
+    assert "nats" in err

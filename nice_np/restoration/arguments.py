@@ -1,0 +1,43 @@
+"""Arguments of the doors of restoration: images to start from, and the range of the data."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from nice_np.checks import Array, as_float, as_samples, check_interval
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.restoration.objectives import Objective
+
+Box = tuple[float, float]
+
+
+def starting_images(objective: Objective, start: Any, owner: str) -> Array:
+    """The images to start from, (N, D); by default decode(0)."""
+    flow, n = objective.flow, len(objective.y)
+    if start is None:
+        return flow.decode(np.zeros((n, flow.dim)), objective.context)
+    images = as_samples(start, flow.dim, owner=owner, name="start", dtype=flow.dtype)
+    if len(images) != n:
+        raise NiceValueError(f"{owner}: start has {len(images)} rows, expected {n}, one for each image")
+    check_interval(images, flow.bijector.interval, f"{owner}: start")
+    return images
+
+
+def as_clip(clip: Any, owner: str) -> Box:
+    """A range (low, high); None is everything."""
+    if clip is None:
+        return (-inf, inf)
+    if not isinstance(clip, (tuple, list)) or len(clip) != 2:
+        raise NiceTypeError(f"{owner}: clip must be (low, high), such as (0, 1), or None; got {clip!r}")
+    low = as_float(clip[0], owner, "clip[0]")
+    return low, as_float(clip[1], owner, "clip[1]", above=low)
+
+
+def within(box: Box, interval: Box) -> Box:
+    """The part of the box that lies within an open interval, ends excluded."""
+    low, high = interval
+    margin = (high - low) * 1e-6 if np.isfinite(high - low) else 0.0
+    return max(box[0], low + margin), min(box[1], high - margin)

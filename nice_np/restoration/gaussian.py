@@ -1,0 +1,83 @@
+"""The baseline of every restoration: images as draws of one Gaussian, whose conditional mean has a closed form.
+
+    x ~ N(m, C),  y = A x + n,  n ~ N(0, sigma^2 I)
+    E[x | y] = m + C A^T (A C A^T + sigma^2 I)^-1 (y - A m)
+
+Among all estimates that are linear in y, this has the least mean squared error, whatever the images' true density is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array, as_constants, as_float, as_samples
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.operators import Operator
+
+
+class GaussianImages:
+    """N(m, C) as a model of images.
+
+    Parameters
+    ----------
+    mean : array_like, shape (D,)
+    covariance : array_like, shape (D, D)
+        Symmetric, and positive definite unless every use has sigma > 0.
+
+    Examples
+    --------
+    Two pixels that vary together; the first is seen without noise:
+
+    >>> from nice_np import Mask
+    >>> model = GaussianImages([0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]])
+    >>> model.conditional_mean([[2.0]], Mask([True, False]))
+    array([[2., 1.]])
+    """
+
+    def __init__(self, mean: Any, covariance: Any) -> None:
+        self.mean = as_constants(mean, 1, "GaussianImages", "mean")
+        self.covariance = as_constants(covariance, 2, "GaussianImages", "covariance")
+        self.dim = len(self.mean)
+        if self.covariance.shape != (self.dim, self.dim) or not np.allclose(self.covariance, self.covariance.T):
+            raise NiceValueError(
+                f"GaussianImages: covariance must be symmetric, ({self.dim}, {self.dim}), got shape "
+                f"{self.covariance.shape}"
+            )
+
+    @classmethod
+    def fit(cls, x: npt.ArrayLike) -> GaussianImages:
+        """With the mean and the covariance of samples x (N, D), N >= 2."""
+        samples = as_samples(x, None, owner="GaussianImages.fit", dtype=np.float64)
+        if len(samples) < 2:
+            raise NiceValueError(f"GaussianImages.fit: a covariance takes two samples at least, got {len(samples)}")
+        return cls(samples.mean(axis=0), np.cov(samples.T).reshape(2 * samples.shape[1:]))
+
+    def conditional_mean(self, y: npt.ArrayLike, operator: Operator, sigma: float = 0.0) -> Array:
+        """E[x | y] of each row: y (N, M) -> (N, D), float64.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError
+            For arguments of the wrong type or shape, and where A C A^T + sigma^2 I is singular.
+        """
+        owner = "GaussianImages.conditional_mean"
+        if not isinstance(operator, Operator):
+            raise NiceTypeError(f"{owner}: operator must be an Operator, got {operator!r}")
+        if operator.dim_in != self.dim:
+            raise NiceValueError(
+                f"{owner}: the operator expects {operator.dim_in} features, the images have {self.dim}"
+            )
+        sigma = as_float(sigma, owner, "sigma", minimum=0)
+        measured = as_samples(y, operator.dim_out, owner=owner, name="y", dtype=np.float64)
+        CA = operator.forward(self.covariance)  # C A^T, (D, M): the rows of C measured
+        ACA = operator.forward(CA.T)  # A C A^T, (M, M)
+        residual = measured - operator.forward(self.mean[None])  # (N, M)
+        try:
+            weights = np.linalg.solve(ACA + sigma**2 * np.eye(len(ACA)), residual.T)  # (M, N)
+        except np.linalg.LinAlgError:
+            raise NiceValueError(f"{owner}: A C A^T + sigma^2 I is singular; give a sigma > 0") from None
+        estimate: Array = self.mean + (CA @ weights).T
+        return estimate

@@ -1,0 +1,236 @@
+"""Draws from p(x | y): not the most probable image alone, but several, and their mean.
+
+The chains of `nice_np.restoration.hmc` move in latent space, where
+
+    U(z) = -log p(z | y) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + const        LatentPosterior
+
+and g(z) of a draw is a draw of x.  The mean of x given y is what has the least squared error, so the best PSNR.
+
+The mass matrix is what U curves by on average, the information about z in the prior and in y:
+
+    M = E[(dlog p_Z/dz)^2] I + E[J^T A^T A J] / sigma^2,      J = dg/dz
+
+A random v = J^T A^T xi, xi ~ N(0, I), has E[v v^T] = J^T A^T A J: a pullback of noise at the chains' places is a draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array, Rng, as_int, as_rng
+from nice_np.flow import Flow
+from nice_np.operators import Operator
+from nice_np.priors import Prior
+from nice_np.progress import Progress
+from nice_np.restoration.arguments import as_clip, starting_images
+from nice_np.restoration.hmc import BLOCK, Chains
+from nice_np.restoration.objectives import LatentPosterior
+
+WIDE = 1.0  # sigma at the start of the warm-up, in the unit of pixels: all images can still be reached
+ANNEALED = 0.7  # the share of the warm-up during which sigma comes down
+METRIC_EVERY = 10  # steps of the warm-up between two estimates of M
+PROBES = 2000  # draws v for an estimate of M
+PRIOR_DRAWS = 10_000  # for the information in the prior
+FIRST_STEP = 0.1
+
+
+@dataclass
+class Posterior:
+    """What `sample_posterior` drew.
+
+    Attributes
+    ----------
+    samples : ndarray, shape (N, K, D)
+        The last image of each of the K chains.
+    mean, std : ndarray, shape (N, D)
+        Of all images that the chains came through after their warm-up.
+    acceptance : ndarray, shape (N, K)
+        The share of steps that were taken; near 0 a chain has not moved.
+    """
+
+    samples: Array
+    mean: Array
+    std: Array
+    acceptance: Array
+
+
+def sample_posterior(
+    flow: Flow,
+    y: npt.ArrayLike,
+    operator: Operator,
+    sigma: float,
+    *,
+    chains: int = 8,
+    warmup: int = 60,
+    steps: int = 20,
+    leapfrogs: int = 5,
+    start: npt.ArrayLike | None = None,
+    clip: tuple[float, float] | None = None,
+    context: npt.ArrayLike | None = None,
+    rng: Rng = None,
+    progress: bool = False,
+) -> Posterior:
+    """Images that could have been seen as y, drawn from p(x | y) by Hamiltonian Monte Carlo in latent space.
+
+    Parameters
+    ----------
+    flow : Flow
+    y : array_like, shape (N, M)
+        y = A x + noise.
+    operator : Operator
+        A.
+    sigma : float
+        Standard deviation of the noise, > 0.  The smaller, the shorter the steps: where pixels are exact, take a
+        twentieth of their range or so, and paste them into the result.
+    chains : int
+        K, independent of each other, for each image.
+    warmup : int
+        Steps that do not count.  They start with a sigma of 1, which comes down to `sigma`, and fit metric and step
+        sizes.
+    steps : int
+        Steps that count.
+    leapfrogs : int
+        L of each step; 1 is MALA.
+    start : array_like, shape (N, D), optional
+        Images where all chains of an image start, at `sigma`; by default each starts at a draw from the prior.
+    clip : (low, high), optional
+        Range of the data: images are clipped to it before they are averaged.
+    context : array_like, shape (N, C) or (C,)
+        For a flow with a context.
+    rng : seed or numpy.random.Generator
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Posterior
+        Exact in the limit of many steps only: compare two seeds, or chains with each other.
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        For an argument of the wrong type or shape, and for NaN or inf.
+    NiceOverflowError
+        If a chain starts outside of the flow's floating-point numbers.
+
+    Examples
+    --------
+    Prior N(0, 1), one measurement y = 2 with noise N(0, 1): x given y is N(1, 1/2).
+
+    >>> from nice_np import DiagonalScaling, Identity
+    >>> flow = Flow("normal", DiagonalScaling(1))
+    >>> found = sample_posterior(flow, [[2.0]], Identity(1), sigma=1.0, chains=500, steps=50, rng=0)
+    >>> bool(abs(found.mean[0, 0] - 1) < 0.05), bool(abs(found.std[0, 0] - 0.5**0.5) < 0.05)
+    (True, True)
+    """
+    owner = "sample_posterior"
+    target = LatentPosterior(flow=flow, operator=operator, y=y, sigma=sigma, context=context)
+    chains, leapfrogs = as_int(chains, owner, "chains", 1), as_int(leapfrogs, owner, "leapfrogs", 1)
+    warmup, steps = as_int(warmup, owner, "warmup", 0), as_int(steps, owner, "steps", 1)
+    box, rng = as_clip(clip, owner), as_rng(rng, owner)
+    n = len(target.y)
+    images = None if start is None else starting_images(target, start, owner)
+    target = target.rows(np.repeat(np.arange(n), chains))  # from here on a row is a chain
+    if images is None:
+        z = flow.prior.sample(n * chains, flow.dim, rng).astype(flow.dtype)
+    else:
+        z = target.variables(images.repeat(chains, axis=0))
+    run = Run(target, z, leapfrogs, box, rng)
+    bar = Progress(progress)
+    try:
+        for k in range(warmup):
+            run.warm_up(k, warmup, wide=max(WIDE, target.sigma) if images is None else target.sigma)
+            bar.show_state((k + 1) / (warmup + steps), f"warm-up {k + 1}", run.state)
+        run.settle()
+        for k in range(steps):
+            run.count()
+            bar.show_state((warmup + k + 1) / (warmup + steps), f"step {k + 1}", run.state)
+    finally:
+        bar.close()
+    return run.result(n, chains)
+
+
+class Run:
+    """Chains on their way, and what was counted so far; the arguments are those of `sample_posterior`, checked."""
+
+    def __init__(
+        self, target: LatentPosterior, z: Array, leapfrogs: int, box: tuple[float, float], rng: np.random.Generator
+    ) -> None:
+        self.target, self.leapfrogs, self.box, self.rng = target, leapfrogs, box, rng
+        self.chains = Chains(z, np.eye(z.shape[1], dtype=z.dtype), FIRST_STEP, rng)
+        self.in_prior = information_in(target.flow.prior, rng)
+        self.total, self.squares = np.zeros(z.shape), np.zeros(z.shape)
+        self.moved, self.steps = np.zeros(len(z)), 0
+        self.state = ""
+
+    def warm_up(self, k: int, warmup: int, wide: float) -> None:
+        """Step k of the warm-up, with a sigma on its way from `wide` down to the target's."""
+        sigma = wide * (self.target.sigma / wide) ** min(1.0, (k + 1) / (ANNEALED * warmup))
+        target = self.target.at(sigma)
+        if k % METRIC_EVERY == 0:
+            self.chains.whitener = whitener(target, self.chains.z, self.in_prior, self.rng)
+        self.chains.adapt(self._step(target))
+
+    def settle(self) -> None:
+        """The metric in which draws are made; from here on it stays, and so do the step sizes."""
+        self.chains.whitener = whitener(self.target, self.chains.z, self.in_prior, self.rng)
+
+    def count(self) -> None:
+        """A step that counts."""
+        self.moved += self._step(self.target)
+        self.steps += 1
+        x = self._images()
+        self.total += x
+        self.squares += x**2
+
+    def result(self, n: int, chains: int) -> Posterior:
+        """What was drawn, by image."""
+        shape = (n, chains, self.chains.z.shape[1])
+        total, squares = (sums.reshape(shape).sum(axis=1) for sums in (self.total, self.squares))
+        count, dtype = self.steps * chains, self.chains.z.dtype
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        samples, acceptance = self._images().reshape(shape), (self.moved / self.steps).reshape(n, chains)
+        return Posterior(samples, mean.astype(dtype), std.astype(dtype), acceptance)
+
+    def _step(self, target: LatentPosterior) -> Array:
+        probability = self.chains.step(lambda z, rows: target.rows(rows).value_and_grad(z[rows]), self.leapfrogs)
+        self.state = f"acceptance {probability.mean():.2f}" if len(probability) else ""
+        return probability
+
+    def _images(self) -> Array:
+        return np.clip(self.target.image(self.chains.z), *self.box)
+
+
+def information_in(prior: Prior, rng: np.random.Generator) -> float:
+    """E[(dlog p_Z/dz)^2] of one latent: 1 for a Gaussian prior, 1/3 for a logistic one."""
+    score = prior.grad_log_prob(prior.sample(PRIOR_DRAWS, 1, rng))
+    return float((score**2).mean())
+
+
+def whitener(target: LatentPosterior, z: Array, in_prior: float, rng: np.random.Generator) -> Array:
+    """R^-1 (D, D), where R R^T = M is the metric at the chains' places z (N, D)."""
+    from scipy.linalg import solve_triangular
+
+    M = in_prior * np.eye(z.shape[1])
+    if len(z):
+        rows = rng.choice(len(z), min(len(z), BLOCK), replace=False)
+        M += information_in_measurements(target.rows(rows), z[rows], rng)
+    R = np.linalg.cholesky(M)
+    inverse: Array = solve_triangular(R, np.eye(len(R)), lower=True)
+    return inverse.astype(z.dtype)
+
+
+def information_in_measurements(target: LatentPosterior, z: Array, rng: np.random.Generator) -> Array:
+    """E[J^T A^T A J] / sigma^2 (D, D), estimated at the places z (N, D) by PROBES draws or more."""
+    operator = target.operator
+    _, log_det, pullback = target.flow.decode_with_pullback(z, target.context)
+    total, repeats = np.zeros((z.shape[1],) * 2), -(-PROBES // len(z))
+    for _ in range(repeats):
+        noise = rng.standard_normal((len(z), operator.dim_out)).astype(z.dtype)  # xi
+        v = pullback(operator.adjoint(noise), np.zeros_like(log_det))  # (N, D): rows J^T A^T xi
+        total += v.T @ v
+    return total / (repeats * len(z) * target.sigma**2)

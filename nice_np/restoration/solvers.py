@@ -1,0 +1,67 @@
+"""Solvers that move all images at once: Adam, and the noisy ascent of the NICE paper.
+
+Each takes an objective, the start u (N, P), the number of steps and a box (low, high) that no variable leaves, and
+returns the final u and, for each image, the objective at the start and after every step.  `show(done, step, value)` is
+called after each step with the share of the steps that is done and the value (N,) that the step began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nice_np.checks import Array
+from nice_np.optim import Adam, Schedule
+from nice_np.restoration.arguments import Box
+from nice_np.restoration.objectives import Objective
+
+Show = Callable[[float, int, Array], Any]
+Solution = tuple[Array, list[Array]]
+
+
+def minimize_adam(
+    objective: Objective, u: Array, steps: int, box: Box, learning_rate: Schedule, show: Show
+) -> Solution:
+    """Adam on all images; each coordinate has a memory of its own, so the images do not mix."""
+    optimizer, u = Adam(), np.clip(u, *box)
+    history = []
+    for k in range(steps):
+        value, gradient = objective.value_and_grad(u)
+        history.append(value)
+        flat = u.ravel()
+        optimizer.step(flat, np.ascontiguousarray(gradient, u.dtype).ravel(), learning_rate(k, k / steps))
+        u = np.clip(flat.reshape(u.shape), *box)
+        show((k + 1) / steps, k + 1, value)
+    return u, _by_image(history, objective, u)
+
+
+def ascend_annealed(
+    objective: Objective,
+    u: Array,
+    steps: int,
+    box: Box,
+    learning_rate: Schedule,
+    show: Show,
+    rng: np.random.Generator,
+    drift: float = 1.0,
+) -> Solution:
+    """u <- u + a_k (eps - drift dF/du),  eps ~ N(0, I),  a_k = 10 / (100 + k): section 5.2 of Dinh et al. 2014.
+
+    With F = -log p this climbs the likelihood; the noise shakes it out of poor maxima, and dies down with a_k.  The
+    paper's drift is 1.  The authors' program climbs the mean over the N images of its batch: drift 1/N.
+    """
+    u, history = np.clip(u, *box), []
+    for k in range(steps):
+        value, gradient = objective.value_and_grad(u)
+        history.append(value)
+        noise = rng.standard_normal(u.shape).astype(u.dtype)
+        rate = u.dtype.type(learning_rate(k, k / steps))
+        u = np.clip(u + rate * (noise - u.dtype.type(drift) * gradient), *box)
+        show((k + 1) / steps, k + 1, value)
+    return u, _by_image(history, objective, u)
+
+
+def _by_image(history: list[Array], objective: Objective, u: Array) -> list[Array]:
+    return list(np.array([*history, objective.value_and_grad(u)[0]]).T)

@@ -1,0 +1,202 @@
+"""Posterior sampling: exact on a linear flow, whatever the metric, and what it refuses."""
+
+import numpy as np
+import pytest
+from test_restoration import DIM, OPERATORS, SIGMA, labelled, linear_flow, moments, stack
+
+from nice_np import (
+    AdditiveCoupling,
+    AffineCoupling,
+    GaussianImages,
+    Identity,
+    LatentPosterior,
+    Mask,
+    NiceTypeError,
+    NiceValueError,
+    StandardLogistic,
+    StandardNormal,
+    real_nvp,
+    sample_posterior,
+)
+from nice_np.restoration.hmc import Chains
+from nice_np.restoration.posterior import information_in, information_in_measurements
+
+K = 3000  # chains: a mean of K draws is off by 1/sqrt(K) = 0.018 standard deviations
+
+
+def exact_posterior(flow, operator, y):
+    """Mean (N, D) and covariance (D, D) of x given y, where x is Gaussian."""
+    mean, C = moments(flow)
+    A = operator.matrix()
+    gain = C @ A.T @ np.linalg.inv(A @ C @ A.T + SIGMA**2 * np.eye(len(A)))
+    return mean + (y - A @ mean) @ gain.T, C - gain @ A @ C
+
+
+@pytest.mark.parametrize("leapfrogs", [1, 5])
+@pytest.mark.parametrize("kind", ["mask", "projection", "blur"])
+def test_draws_of_a_linear_flow_have_the_moments_of_the_exact_posterior(kind, leapfrogs, rng):
+    flow, operator = linear_flow(rng), OPERATORS[kind](rng)
+    y = operator.forward(flow.sample(1, rng)) + SIGMA * rng.normal(size=(1, operator.dim_out))
+    mean, covariance = exact_posterior(flow, operator, y)
+    settings = {"chains": K, "warmup": 40, "steps": 10, "leapfrogs": leapfrogs, "rng": 0}
+    found = sample_posterior(flow, y, operator, SIGMA, **settings)
+    std = np.sqrt(np.diag(covariance))
+    draws = found.samples[0]  # (K, D)
+    np.testing.assert_allclose((draws.mean(axis=0) - mean[0]) / std, 0, atol=0.1)
+    error = (np.cov(draws.T) - covariance) / np.outer(std, std)
+    np.testing.assert_allclose(error, 0, atol=0.12)
+    np.testing.assert_allclose((found.mean - mean) / std, 0, atol=0.06)  # over chains and steps
+    np.testing.assert_allclose(found.std[0] / std, 1, atol=0.05)
+    assert (found.acceptance > 0.3).all()
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
+def test_the_metric_changes_the_way_and_not_the_end(spread, rng):
+    # A target of known moments, N(0, diag(s^2)), with a metric that does not fit it.
+    s = np.array([0.5, 1.0, 2.0])
+    factor = np.tril(rng.normal(size=(3, 3))) + 2 * np.eye(3)
+    chains = Chains(rng.normal(size=(K, 3)), np.linalg.inv(factor) * spread, 0.5, rng)
+
+    def potential(z, rows):
+        return ((z[rows] / s) ** 2).sum(axis=1) / 2, z[rows] / s**2
+
+    for _ in range(40):
+        chains.adapt(chains.step(potential, 5))
+    for _ in range(60):
+        chains.step(potential, 5)
+    np.testing.assert_allclose(chains.z.std(axis=0) / s, 1, atol=0.07)
+    np.testing.assert_allclose(chains.z.mean(axis=0) / s, 0, atol=0.09)
+
+
+def test_leapfrogs_keep_the_energy_to_second_order_and_can_be_run_backwards(rng):
+    s = np.array([0.5, 1.0, 2.0])
+
+    def potential(z, rows):
+        return ((z[rows] / s) ** 2).sum(axis=1) / 2, z[rows] / s**2
+
+    losses = []
+    for step in (0.2, 0.1):
+        chains = Chains(np.ones((2000, 3)), np.eye(3), step, np.random.default_rng(0))
+        losses.append(1 - chains.step(potential, int(1 / step)).mean())
+    # The energy is off by O(e^2), so the mean of 1 - acceptance falls by 4 with half the step.
+    assert 3 < losses[0] / losses[1] < 5
+
+
+def test_information_in_a_prior(rng):
+    assert information_in(StandardNormal(), rng) == pytest.approx(1, abs=0.05)
+    assert information_in(StandardLogistic(), rng) == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_information_in_measurements_of_a_linear_flow(rng):
+    flow, operator = linear_flow(rng), OPERATORS["projection"](rng)
+    y, z = np.zeros((500, operator.dim_out)), rng.normal(size=(500, DIM))
+    target = LatentPosterior(flow=flow, operator=operator, y=y, sigma=SIGMA)
+    J = (flow.decode(np.eye(DIM)) - flow.decode(np.zeros((1, DIM)))).T  # column d is dg/dz_d
+    exact = J.T @ operator.matrix().T @ operator.matrix() @ J / SIGMA**2
+    found = information_in_measurements(target, z, rng)
+    assert np.abs(found - exact).max() < 0.15 * np.abs(exact).max()
+
+
+def test_chains_that_leave_the_floating_point_numbers_stay_where_they_were(rng):
+    # Far out an affine flow overflows: such a proposal is refused, and nothing else is lost.
+    flow = stack(AffineCoupling, rng).astype(np.float32)
+    target = LatentPosterior(flow=flow, operator=Identity(DIM), y=np.zeros((40, DIM)), sigma=1.0)
+    z = np.full((40, DIM), 0.1, np.float32)
+    chains = Chains(z, np.eye(DIM, dtype=np.float32), 0.1, rng)
+    chains.step_size[::2] = 1e30
+    probability = chains.step(lambda z, rows: target.rows(rows).value_and_grad(z[rows]), 3)
+    np.testing.assert_array_equal(probability[::2], 0)
+    np.testing.assert_array_equal(chains.z[::2], z[::2])
+    assert (probability[1::2] > 0.5).all()
+
+
+def test_start_clip_context_and_seed(rng):
+    flow = labelled(real_nvp, "normal", rng)
+    context = np.eye(2)[[0, 1, 0]]
+    x = flow.sample(3, rng, context=context)
+    settings = {"chains": 4, "warmup": 3, "steps": 2, "context": context, "start": x, "clip": (-1, 1)}
+    one, two, other = (sample_posterior(flow, x, Identity(DIM), 0.5, rng=seed, **settings) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.samples, two.samples)
+    assert not np.array_equal(one.samples, other.samples)
+    assert one.samples.shape == (3, 4, DIM)
+    assert one.mean.shape == one.std.shape == (3, DIM)
+    assert one.acceptance.shape == (3, 4)
+    assert np.abs(one.samples).max() <= 1
+    assert np.abs(one.mean).max() <= 1
+    exact = sample_posterior(flow, x, Identity(DIM), 1e-6, rng=0, **{**settings, "clip": None, "warmup": 0})
+    np.testing.assert_allclose(exact.samples, np.repeat(x[:, None], 4, axis=1), atol=1e-5)  # as sigma has it
+
+
+def test_no_images_and_float32(rng):
+    flow = stack(AffineCoupling, rng).astype(np.float32)
+    assert sample_posterior(flow, np.empty((0, DIM)), Identity(DIM), 1.0, rng=0).samples.shape == (0, 8, DIM)
+    found = sample_posterior(flow, np.zeros((2, DIM)), Identity(DIM), 1.0, warmup=2, steps=2, rng=0)
+    assert found.samples.dtype == found.mean.dtype == np.float32
+
+
+def test_progress(capsys, rng):
+    sample_posterior(stack(AffineCoupling, rng), np.zeros((1, DIM)), Identity(DIM), 1.0, warmup=2, steps=2, rng=0)
+    assert capsys.readouterr() == ("", "")
+    sample_posterior(
+        stack(AffineCoupling, rng), np.zeros((1, DIM)), Identity(DIM), 1.0, warmup=2, steps=2, rng=0, progress=True
+    )
+    assert "step 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"sigma": 0}, NiceValueError, "sigma must be finite, > 0"),
+        ({"chains": 0}, NiceValueError, "chains must be >= 1"),
+        ({"steps": 0}, NiceValueError, "steps must be >= 1"),
+        ({"warmup": -1}, NiceValueError, "warmup must be >= 0"),
+        ({"leapfrogs": 1.5}, NiceTypeError, "leapfrogs must be a whole number"),
+        ({"operator": np.eye(DIM)}, NiceTypeError, "operator must be an Operator"),
+        ({"y": np.full((2, DIM), np.nan)}, NiceValueError, "y contains NaN"),
+        ({"start": np.zeros((1, DIM))}, NiceValueError, "start has 1 rows, expected 2"),
+        ({"clip": 1}, NiceTypeError, "clip must be"),
+        ({"context": np.zeros((2, 1))}, NiceValueError, "takes no context"),
+        ({"rng": "seed"}, NiceTypeError, "rng must be a seed"),
+    ],
+)
+def test_bad_arguments(changes, error, says, rng):
+    arguments = {"flow": stack(AdditiveCoupling, rng), "y": np.zeros((2, DIM)), "operator": Identity(DIM), "sigma": 1.0}
+    with pytest.raises(error, match=says):
+        sample_posterior(**{**arguments, **changes})
+
+
+# -- the baseline -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_the_gaussian_baseline_is_the_exact_conditional_mean(kind, rng):
+    flow, operator = linear_flow(rng), OPERATORS[kind](rng)
+    y = operator.forward(flow.sample(4, rng))
+    model = GaussianImages(*moments(flow))
+    np.testing.assert_allclose(
+        model.conditional_mean(y, operator, SIGMA), exact_posterior(flow, operator, y)[0], rtol=1e-9, atol=1e-10
+    )
+
+
+def test_the_gaussian_baseline_keeps_exact_pixels_and_learns_from_samples(rng):
+    flow, mask = linear_flow(rng), Mask([True, False, True, True, False, False])
+    model = GaussianImages.fit(flow.sample(50_000, rng))
+    mean, C = moments(flow)
+    np.testing.assert_allclose(model.mean, mean, atol=0.1)
+    np.testing.assert_allclose(model.covariance, C, atol=0.05 * np.abs(C).max())
+    x = flow.sample(3, rng)
+    np.testing.assert_allclose(mask.forward(model.conditional_mean(mask.forward(x), mask)), mask.forward(x))
+
+
+def test_the_gaussian_baseline_refuses(rng):
+    model = GaussianImages(np.zeros(DIM), np.zeros((DIM, DIM)))
+    with pytest.raises(NiceValueError, match="singular; give a sigma"):
+        model.conditional_mean(np.zeros((1, DIM)), Identity(DIM))
+    with pytest.raises(NiceValueError, match="expects 5 features, the images have 6"):
+        model.conditional_mean(np.zeros((1, 5)), Identity(5))
+    with pytest.raises(NiceTypeError, match="must be an Operator"):
+        model.conditional_mean(np.zeros((1, DIM)), np.eye(DIM))
+    with pytest.raises(NiceValueError, match="two samples at least"):
+        GaussianImages.fit(np.zeros((1, DIM)))
+    with pytest.raises(NiceValueError, match="symmetric"):
+        GaussianImages(np.zeros(DIM), np.triu(np.ones((DIM, DIM))))
