@@ -1,0 +1,156 @@
+"""Restoration of 100 test digits: PSNR and log-likelihood of every method, task by task.
+
+    python scripts/restoration.py runs/mnist-best runs/mnist-affine > table.md
+
+The two runs are those of `nice-np train mnist --preset mnist-best` and `--preset mnist-affine`.  The Gaussian has mean
+and covariance of the training digits.  All searches and the chains that do not start from noise start at its estimate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nice_np import (
+    Blur,
+    Downsample,
+    Flow,
+    GaussianImages,
+    Identity,
+    InverseTime,
+    Mask,
+    Operator,
+    RandomProjection,
+    dequantize,
+    inpaint,
+    load_model,
+    named_mask,
+    restore,
+    sample_posterior,
+)
+from nice_np.checks import Array
+from nice_np.datasets import load
+from nice_np.restoration.scores import psnr
+
+MASKS = ("top", "bottom", "even", "odd", "left", "right", "center-rows", "center-columns", "random75", "random90")
+METHODS = ("simple", "Gaussian", "ascent", "image MAP", "latent MAP", "mode of z", "posterior mean", "one draw")
+INSIDE = (1e-4, 1 - 1e-4)  # a logit cannot start from 0 or 1
+LOOSE = 0.1  # sigma of the chains where pixels are exact; those are pasted afterwards
+PRICKLY = InverseTime(2e-5, half=1000)  # the longest step that the noise at the digits' borders allows the ascent
+
+
+class Problem(NamedTuple):
+    """What is seen of the digits x (N, D), and a simple estimate of them."""
+
+    name: str
+    operator: Operator
+    sigma: float
+    y: Array
+    simple: Array
+
+
+class Models(NamedTuple):
+    """NICE for the searches, RealNVP in logit space for the chains, and the baseline."""
+
+    nice: Flow
+    affine: Flow
+    gaussian: GaussianImages
+
+
+def main() -> None:
+    """Print both tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nice", type=Path, help="run folder of the preset mnist-best")
+    parser.add_argument("affine", type=Path, help="run folder of the preset mnist-affine")
+    parser.add_argument("--data-dir", type=Path, help="where the files of MNIST are")
+    parser.add_argument("-n", type=int, default=100, help="test digits (default: 100)")
+    parser.add_argument("--chains", type=int, default=8, help="for each digit (default: 8)")
+    parser.add_argument("--only", nargs="+", help="names of tasks (default: all)")
+    arguments = parser.parse_args()
+    digits = load("mnist", data_dir=arguments.data_dir)
+    x = dequantize(digits.test[: arguments.n], rng=1, dtype=np.float64)
+    models = Models(
+        *(load_model(folder / "model.npz")[0] for folder in (arguments.nice, arguments.affine)),
+        GaussianImages.fit(dequantize(digits.train, rng=0, dtype=np.float64)),
+    )
+    tasks = [p for p in problems(x, models.gaussian.mean) if arguments.only is None or p.name in arguments.only]
+    likelihoods = []
+    header = f"| PSNR in dB | {' | '.join(METHODS)} |\n|---{'|---' * len(METHODS)}|"
+    print(header, flush=True)
+    for problem in tasks:
+        found = methods(problem, x, models, arguments.chains)
+        print(row(problem.name, found, lambda image: psnr(image, x).mean(), "{:.2f}"), flush=True)
+        likelihoods.append(row(problem.name, found, lambda image: models.nice.log_prob(image).mean(), "{:,.0f}"))
+    print("\nMean log-likelihood under NICE in nats", header.replace("PSNR in dB", "nats"), *likelihoods, sep="\n")
+
+
+def problems(x: Array, mean: Array) -> list[Problem]:
+    """The ten masks of the paper, denoising, and three more operators with a little noise."""
+    rng = np.random.default_rng(2)
+    found = []
+    for name in MASKS:
+        mask = Mask(named_mask(name, 28, 28, rng))
+        found.append(Problem(name, mask, 0.0, mask.forward(x), pasted(np.tile(mean, (len(x), 1)), mask, x)))
+    for sigma in (0.05, 0.1, 0.2, 0.3):
+        y = x + sigma * rng.standard_normal(x.shape)
+        found.append(Problem(f"noise {sigma:g}", Identity(784), sigma, y, y))
+    others: list[tuple[str, Operator, Callable[[Operator, Array], Array]]] = [
+        ("super-resolution x2", Downsample((28, 28), 2), lambda A, y: 4 * A.adjoint(y)),
+        ("blur of 1 pixel", Blur((28, 28), sigma=1.0), lambda A, y: y),
+        ("25 % projections", RandomProjection(784, 196, rng), lambda A, y: np.tile(mean, (len(y), 1))),
+    ]
+    for name, operator, simple in others:
+        y = operator.forward(x) + 0.05 * rng.standard_normal((len(x), operator.dim_out))
+        found.append(Problem(f"{name}, noise 0.05", operator, 0.05, y, simple(operator, y)))
+    return found
+
+
+def methods(problem: Problem, x: Array, models: Models, chains: int) -> dict[str, Array]:
+    """Every method's images, all within [0, 1], with the observed pixels of a mask as they are."""
+    operator, y = problem.operator, problem.y
+    exact = isinstance(operator, Mask)
+    gaussian = np.clip(models.gaussian.conditional_mean(y, operator, problem.sigma), *INSIDE)
+    sigma = LOOSE if exact else problem.sigma
+    search = {"optimizer": "adam", "steps": 300, "clip": (0, 1), "start": gaussian}
+    found = {"simple": problem.simple, "Gaussian": gaussian}
+    if isinstance(operator, Mask):
+        settings = {"learning_rate": PRICKLY, "steps": 2000, "rng": 3, "clip": (0, 1)}
+        found["ascent"] = inpaint(models.nice, x, operator, optimizer="annealed", **settings).x
+        found["image MAP"] = inpaint(models.nice, x, operator, **search).x
+    else:
+        found["image MAP"] = restore(models.nice, y, operator, sigma, space="image", **search).x
+    found["latent MAP"] = restore(models.nice, y, operator, sigma, space="latent", **search).x
+    found["mode of z"] = restore(models.affine, y, operator, sigma, space="proxy", **search).x
+    began = time.perf_counter()
+    drawn = sample_posterior(
+        models.affine, y, operator, sigma, chains=chains, warmup=60, steps=40, clip=(0, 1), rng=4, progress=True
+    )
+    seconds = time.perf_counter() - began
+    print(f"<!-- {problem.name}: {seconds:.0f} s, acceptance {drawn.acceptance.mean():.2f} -->", flush=True)
+    found["posterior mean"], found["one draw"] = drawn.mean, drawn.samples[:, 0]
+    found = {name: np.clip(images, 0, 1) for name, images in found.items()}
+    return {name: pasted(images, operator, x) for name, images in found.items()} if exact else found
+
+
+def pasted(images: Array, mask: Operator, x: Array) -> Array:
+    """The images with the observed pixels of x."""
+    if not isinstance(mask, Mask):
+        return images
+    images = images.astype(np.float64)
+    images[:, mask.observed] = x[:, mask.observed]
+    return images
+
+
+def row(name: str, found: dict[str, Array], score: Callable[[Array], float], layout: str) -> str:
+    """A line of a table."""
+    cells = [layout.format(score(found[method])) if method in found else "" for method in METHODS]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
