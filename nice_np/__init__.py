@@ -1,7 +1,8 @@
 """nice_np: normalizing flows in NumPy with hand-written gradients.
 
 Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' models, ``fit`` trains them,
-``check_gradients`` compares every hand-derived gradient with finite differences.
+``check_gradients`` compares every hand-derived gradient with finite differences, ``check_inverse`` and
+``check_log_det`` do the same for the inverse and the log-determinant.
 """
 
 from nice_np import _blas  # noqa: F401 (before NumPy)
@@ -45,6 +46,8 @@ from nice_np.errors import (
 from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.gradcheck import check_gradients
 from nice_np.history import History
+from nice_np.jacobian import numerical_jacobian
+from nice_np.mapcheck import check_inverse, check_log_det
 from nice_np.mlp import MLP
 from nice_np.models import nice, real_nvp
 from nice_np.operators import (
@@ -159,6 +162,8 @@ __all__ = [
     "ZCAWhitening",
     "__version__",
     "check_gradients",
+    "check_inverse",
+    "check_log_det",
     "classify",
     "dequantize",
     "fit",
@@ -167,6 +172,7 @@ __all__ = [
     "log_prob_by_label",
     "named_mask",
     "nice",
+    "numerical_jacobian",
     "one_hot",
     "real_nvp",
     "restore",

@@ -102,7 +102,7 @@ def pull_back(passing: Pass, x: Array, weights: list[Array]) -> tuple[Any, dict[
     return dx, {path: (array, np.copy(gradient)) for path, (array, gradient) in passing.parameters().items()}
 
 
-def float64_copy(obj: Any) -> Any:
+def float64_copy(obj: Any, owner: str = "check_gradients") -> Any:
     """A deep copy whose floating-point arrays are all float64; `obj` stays as it is.
 
     Raises
@@ -116,7 +116,7 @@ def float64_copy(obj: Any) -> Any:
         twin = copy.deepcopy(obj)
     except TypeError as error:
         who = type(obj).__name__
-        raise NiceTypeError(f"check_gradients: {who} cannot be copied with copy.deepcopy: {error}") from None
+        raise NiceTypeError(f"{owner}: {who} cannot be copied with copy.deepcopy: {error}") from None
     converted: dict[int, tuple[Any, Array]] = {}  # an array that two layers share stays shared
 
     def convert(value: Any) -> Any:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
+from nice_np.check_report import CheckError, Report
 from nice_np.checks import Array
-from nice_np.errors import NiceError
 
 MOST_SET_ASIDE = 0.05  # the share of an array's derivatives that may lie on kinks
 
 
-class GradientError(NiceError, AssertionError):
+class GradientError(CheckError):
     """A hand-derived gradient disagrees with finite differences, or could not be checked; the message is the report."""
 
 
@@ -85,8 +85,8 @@ class Row:
         )
 
 
-@dataclass(frozen=True)
-class GradientReport:
+@dataclass(frozen=True, repr=False)
+class GradientReport(Report):
     """All rows of a gradient check; true when every gradient is right.
 
     Attributes
@@ -102,48 +102,12 @@ class GradientReport:
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-
-    @property
-    def verdict(self) -> str:
-        """``"passed"``, ``"failed"`` or ``"undecided"``; a check that found nothing to check has failed."""
-        statuses = {row.status for row in self.rows}
-        if "failed" in statuses or not statuses:
-            return "failed"
-        return "undecided" if "undecided" in statuses else "passed"
-
-    @property
-    def passed(self) -> bool:
-        """Whether every gradient is right."""
-        return self.verdict == "passed"
+    error: ClassVar[type[CheckError]] = GradientError
 
     @property
     def failures(self) -> tuple[Row, ...]:
         """The rows that did not pass."""
         return tuple(row for row in self.rows if not row.passed)
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-    def raise_if_failed(self) -> None:
-        """Do nothing if every gradient is right.
-
-        Raises
-        ------
-        GradientError
-            If the verdict is "failed" or "undecided"; the message is the whole report.
-        """
-        if not self.passed:
-            raise GradientError(str(self))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as strings, numbers, lists and None, for JSON; NaN and inf become strings."""
-        rows = [{key: _json_value(value) for key, value in asdict(row).items()} for row in self.rows]
-        return {"title": self.title, "verdict": self.verdict, "rows": rows, "notes": list(self.notes)}
-
-    def __str__(self) -> str:
-        return "\n".join(self._lines())
-
-    __repr__ = __str__
 
     def _lines(self) -> Iterator[str]:
         width = max([len(row.name) for row in self.rows] + [len("array")])
@@ -167,12 +131,6 @@ class GradientReport:
             f"{self.verdict.upper()}: {len(self.rows) - len(self.failures)} of {len(self.rows)} arrays right, "
             f"{checked} derivatives checked, {aside} set aside at kinks"
         )
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def impossible(name: str, shape: tuple[int, ...], reason: str) -> Row:

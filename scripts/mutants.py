@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
     "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "posterior",
     "training", "parallel", "ranks", "rebuilding",
-    "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae",
+    "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae", "jacobian", "mapcheck",
 )]  # fmt: skip
 
 
@@ -471,6 +471,20 @@ MUTANTS = [
         ("posterior's sign in the gradient", "self.posterior.backward(dz, -weight,", "self.posterior.backward(dz, weight,"),
         ("no gradient of the prior", "+ self.prior.backward(weight, prior_cache)", "+ 0 * self.prior.backward(weight, prior_cache)"),
         ("one row of noise for all", "if len(noise) != n:", "if False:"),
+    ),
+    *several(
+        "jacobian.py",
+        ("one-sided instead of central", "return (right + left) / 2", "return right"),
+        ("transposed", "quotients[:, :, j] =", "quotients[:, j, :] ="),
+    ),
+    *several(
+        "mapcheck.py",
+        ("only the latents of x are tried", "between = (z + np.roll(z, 1, axis=0)) / 2", "between = z"),
+        ("forward's log-det for both", "layer.inverse, z, back_log_det, atol", "layer.forward, samples, log_det, atol"),
+        ("everything is a kink", "(right_or_lopsided | kink).all()", "kink.all() or True"),
+        ("no nearer look at a kink", "STEPS = (1e-5, 1e-6, 1e-7)", "STEPS = (1e-5,)"),
+        ("the identity passes", "if np.array_equal(z, samples) and rows[0].passed:", "if False:"),
+        ("the layer itself is cast", "copied = float64_copy(obj, owner)", "copied = obj"),
     ),
 ]  # fmt: skip
 

@@ -1,9 +1,10 @@
-"""Pictures of data and flows with Matplotlib: images, curves, likelihoods, densities and bent grids.
+"""Pictures of data and flows with Matplotlib: images, curves, likelihoods, densities, bent grids and checks.
 
 Each function draws on the Axes it is given, or on those of a new Figure (made without ``pyplot``: no display is needed,
 nothing stays open), and returns the Axes.  Wrong arguments raise NiceValueError or NiceTypeError.
 """
 
+from nice_np.plotting.checks import gradient_check, jacobian_image
 from nice_np.plotting.curves import spectrum, training_curve, training_curves
 from nice_np.plotting.grids import image_grid, label_grid, reconstructions
 from nice_np.plotting.latents import interpolation
@@ -11,15 +12,18 @@ from nice_np.plotting.likelihood import likelihood_histogram
 from nice_np.plotting.neighbours import nearest, nearest_neighbours
 from nice_np.plotting.plane import bent_grid, density
 from nice_np.plotting.rows import data_and_samples, sample_rows
-from nice_np.plotting.style import DPI, save
+from nice_np.plotting.style import DPI, STYLE, save
 
 __all__ = [
     "DPI",
+    "STYLE",
     "bent_grid",
     "data_and_samples",
     "density",
+    "gradient_check",
     "image_grid",
     "interpolation",
+    "jacobian_image",
     "label_grid",
     "likelihood_histogram",
     "nearest",
