@@ -12,9 +12,10 @@ from nice_np.plotting.likelihood import likelihood_histogram
 from nice_np.plotting.neighbours import nearest, nearest_neighbours
 from nice_np.plotting.plane import bent_grid, density
 from nice_np.plotting.rows import data_and_samples, sample_rows
-from nice_np.plotting.style import DPI, STYLE, save
+from nice_np.plotting.style import COLOURS, DPI, STYLE, save
 
 __all__ = [
+    "COLOURS",
     "DPI",
     "STYLE",
     "bent_grid",

@@ -1,0 +1,92 @@
+"""Run the solved tutorials and make their exercise twins.
+
+python tutorials/build.py run [NAME ...]         run in a fresh kernel, store the outputs, make the twins
+python tutorials/build.py exercises [--check]    make the twins, or only see whether they are up to date
+python tutorials/build.py figures NAME --out DIR write the figures of a notebook as PNG files, to look at them
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from base64 import b64decode
+from pathlib import Path
+
+import nbformat
+from tutorial_cells import EXERCISES, LIMIT, code_cells, problems, read, solved_notebooks, tidy, twin, write
+from tutorial_kernel import execute
+
+
+def chosen(names: list[str]) -> list[Path]:
+    """The notebooks whose file name begins with one of the names; all of them without names."""
+    paths = [path for path in solved_notebooks() if not names or any(path.name.startswith(name) for name in names)]
+    if not paths:
+        raise SystemExit(f"no tutorial is called {' or '.join(names)}")
+    return paths
+
+
+def run(paths: list[Path]) -> int:
+    """Execute the notebooks in place; the exit code says whether all are as they should be."""
+    found = 0
+    for path in paths:
+        notebook = read(path)
+        started = time.perf_counter()
+        execute(notebook)
+        write(tidy(notebook, path.stem), path)
+        mistakes = list(problems(notebook))
+        size = path.stat().st_size
+        if size > LIMIT:
+            mistakes.append(f"{size:,} bytes, allowed are {LIMIT:,}: fewer or smaller figures")
+        print(f"{path.name}: {time.perf_counter() - started:.0f} s, {size / 1000:.0f} kB")
+        print("".join(f"  {mistake}\n" for mistake in mistakes), end="")
+        found += len(mistakes)
+    return int(found > 0)
+
+
+def make_twins(paths: list[Path], check: bool) -> int:
+    """Write the twins; with `check` write nothing, and name those that are not what they would be."""
+    stale = []
+    for path in paths:
+        target = EXERCISES / path.name
+        wanted = nbformat.writes(twin(tidy(read(path), path.stem))) + "\n"
+        if not target.exists() or target.read_text(encoding="utf-8") != wanted:
+            stale.append(target.name)
+            if not check:
+                write(twin(tidy(read(path), path.stem)), target)
+    print(f"{'out of date' if check else 'written'}: {', '.join(stale) or 'none'}")
+    return int(check and bool(stale))
+
+
+def write_figures(path: Path, folder: Path) -> None:
+    """Every PNG among the outputs as a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, cell in enumerate(code_cells(read(path)), start=1):
+        for i, output in enumerate(cell.outputs):
+            if "image/png" in output.get("data", {}):
+                file = folder / f"{path.stem}-{k:02d}-{i}.png"
+                file.write_bytes(b64decode(output.data["image/png"]))
+                print(file)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run")
+    running.add_argument("names", nargs="*")
+    twins = commands.add_parser("exercises")
+    twins.add_argument("--check", action="store_true")
+    figures = commands.add_parser("figures")
+    figures.add_argument("names", nargs=1)
+    figures.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    if args.command == "run":
+        return run(chosen(args.names)) | make_twins(chosen(args.names), check=False)
+    if args.command == "exercises":
+        return make_twins(solved_notebooks(), args.check)
+    write_figures(chosen(args.names)[0], args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

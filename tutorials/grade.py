@@ -1,0 +1,141 @@
+"""Grade a reader's notebook: python tutorials/grade.py NOTEBOOK [NOTEBOOK ...]
+
+The cells of the solved notebook run in a fresh kernel, with the reader's exercise cells in the place of the solutions
+(and the cells that the reader has added before them), so that the checks are always the original ones.  The exit code
+is 0 if every exercise of every notebook passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from nbformat import NotebookNode
+from tutorial_cells import CHECK, EXERCISE, FOLDER, USES, code_cells, number, numbered, read, solved_notebooks, unsolved
+from tutorial_kernel import Outcome, Session
+
+
+class Score(NamedTuple):
+    """What became of one exercise: "passed", "failed" or "not done", and why."""
+
+    exercise: int
+    title: str
+    status: str
+    why: str = ""
+
+
+class Grade(NamedTuple):
+    """All exercises of a notebook, and what was odd about it."""
+
+    scores: list[Score]
+    notes: list[str]
+
+    @property
+    def passed(self) -> bool:
+        return all(score.status == "passed" for score in self.scores)
+
+
+def reference_of(submitted: NotebookNode, path: Path) -> Path:
+    """The solved notebook that a reader's one was made from: by its metadata, or else by its file name."""
+    by_name = {solved.stem: solved for solved in solved_notebooks()}
+    name = submitted.metadata.get("tutorial")
+    found = by_name.get(name) or next((by_name[stem] for stem in by_name if path.name.startswith(stem)), None)
+    if found is None:
+        raise SystemExit(f"{path}: belongs to none of {', '.join(by_name)}; begin the file's name with one of them")
+    return found
+
+
+def grade(submitted: NotebookNode, reference: NotebookNode, timeout: float = 60) -> Grade:
+    """Run the reader's exercises with the reference's checks; `timeout` is in seconds, for each cell."""
+    theirs, added = numbered(EXERCISE, submitted), _added_cells(submitted, reference)
+    setup = code_cells(reference)[0].source
+    scores, said = [], {}  # said[k]: what the reader's cells of exercise k led to by themselves
+    with Session(timeout) as session:
+        for cell in code_cells(reference):
+            exercise, check = number(EXERCISE, cell), number(CHECK, cell)
+            if exercise is not None:
+                own = [*added.get(exercise, []), theirs[exercise].source] if exercise in theirs else []
+                said[exercise] = [outcome for source in own if (outcome := session.run(source)).error]
+            elif check is not None:
+                title = EXERCISE.match(numbered(EXERCISE, reference)[check].source)[2]
+                if check not in theirs:
+                    scores.append(Score(check, title, "not done", f"there is no cell '# Exercise {check}: ...'"))
+                    continue
+                session.run(setup)  # the library's names mean the library again, whatever the reader called so
+                scores.append(_score(check, title, session.run(cell.source), said[check]))
+            elif number(USES, cell) is None:
+                session.run(cell.source)
+    return Grade(scores, [*_changed_checks(submitted, reference)])
+
+
+def _added_cells(submitted: NotebookNode, reference: NotebookNode) -> dict[int, list[str]]:
+    """The code of cells that are not in the tutorial, by the exercise that follows them."""
+    known = {cell.source.strip() for cell in code_cells(reference)}
+    added: dict[int, list[str]] = {}
+    waiting: list[str] = []
+    for cell in code_cells(submitted):
+        exercise = number(EXERCISE, cell)
+        if exercise is not None:
+            added[exercise] = added.get(exercise, []) + waiting
+            waiting = []
+        elif cell.source.strip() not in known and number(CHECK, cell) is None and number(USES, cell) is None:
+            waiting.append(cell.source)
+    return added
+
+
+def _score(exercise: int, title: str, outcome: Outcome, before: list[Outcome]) -> Score:
+    if not outcome.error:
+        return Score(exercise, title, "passed")
+    if outcome.error == "NotImplementedError" and outcome.message.startswith("TODO"):
+        return Score(exercise, title, "not done", outcome.message)
+    first = before[0] if before and outcome.error == "NameError" else outcome  # the cell itself failed: say so
+    return Score(exercise, title, "failed", _one_line(first))
+
+
+def _one_line(outcome: Outcome) -> str:
+    """The line of a message that tells most: of a report that of the first failure."""
+    lines = outcome.message.strip().splitlines() or [""]
+    telling = [line for line in lines if line.startswith(("FAILED ", "UNDECIDED "))] or lines
+    plain = outcome.error in ("AssertionError", "CheckError", "GradientError", "Stopped") and telling[0]
+    return telling[0] if plain else f"{outcome.error}: {telling[0]}".rstrip(": ")
+
+
+def _changed_checks(submitted: NotebookNode, reference: NotebookNode) -> list[str]:
+    theirs = numbered(CHECK, submitted)
+    notes = []
+    for k, cell in numbered(CHECK, reference).items():
+        if k not in theirs:
+            notes.append(f"the check of exercise {k} was removed; the original one was used")
+        elif theirs[k].source.strip() != unsolved(cell.source).strip():
+            notes.append(f"the check of exercise {k} was changed; the original one was used")
+    return notes
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds for each cell (default %(default)s)")
+    parser.add_argument("--reference", type=Path, help=f"the solved notebook, by default the one in {FOLDER.name}/")
+    args = parser.parse_args()
+    everything = True
+    for path in args.notebooks:
+        try:
+            submitted = read(path)
+        except Exception as error:  # nbformat raises many kinds
+            raise SystemExit(f"{path}: cannot be read as a notebook: {str(error).splitlines()[0]}") from None
+        result = grade(submitted, read(args.reference or reference_of(submitted, path)), args.timeout)
+        print(path)
+        for score in result.scores:
+            print(f"  exercise {score.exercise}  {score.status:<8}  {score.title}")
+            print(f"              {score.why}\n" if score.why else "", end="")
+        print("".join(f"  note: {note}\n" for note in result.notes), end="")
+        right = sum(score.status == "passed" for score in result.scores)
+        print(f"  {right} of {len(result.scores)} exercises passed")
+        everything = everything and result.passed
+    return 0 if everything else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
