@@ -68,4 +68,4 @@ def test_a_gradient_that_cannot_be_compared_is_drawn_as_wrong(rng):
 
 def test_the_style_is_one_that_matplotlib_takes():
     with mpl.rc_context(plotting.STYLE):
-        assert mpl.rcParams["figure.dpi"] == 80
+        assert mpl.rcParams["figure.dpi"] == plotting.DPI

@@ -47,7 +47,7 @@ def jacobian_image(
     ax = new_axes(ax, "jacobian_image")
     zeros = np.abs(matrix) <= zero
     largest = float(np.abs(matrix).max()) or 1.0
-    norm = SymLogNorm(largest / 1000) if log else Normalize()
+    norm = SymLogNorm(largest / 100) if log else Normalize()
     norm.vmin, norm.vmax = -largest, largest  # zero in the middle of the colours
     ax.set_facecolor(ZERO)
     image = ax.imshow(np.ma.array(matrix, mask=zeros), cmap="PuOr", norm=norm, interpolation="nearest")
@@ -85,7 +85,8 @@ def gradient_check(report: GradientReport, ax: Axes | None = None) -> Axes:
     ax.set_yticks(places, [escape(row.name) for row in rows])
     ax.set(xlim=(SMALLEST / 2, max(10.0, 3 * errors.max())), ylim=(len(rows) - 0.5, -0.5))
     ax.grid(axis="x", alpha=0.3)
-    title = f"{escape(report.title)}: gradients by hand against differences"
-    annotate(ax, title, "largest error / largest derivative of the array", "")
-    ax.legend(fontsize=8, loc="best")
+    annotate(
+        ax, f"{escape(report.title)}: errors of the gradients", "largest error / largest derivative of the array", ""
+    )
+    ax.legend(fontsize=8, loc="lower right")
     return ax

@@ -22,7 +22,7 @@ STYLE: dict[str, Any] = {  # for a notebook's own figures: plt.rcParams.update(p
     "axes.titlesize": 10,
     "axes.labelsize": 9,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 80,
+    "figure.dpi": DPI,
     "font.size": 9,
     "image.cmap": "viridis",
     "legend.fontsize": 8,

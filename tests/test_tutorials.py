@@ -1,0 +1,303 @@
+"""The tutorials run, their exercise twins fail where there is something to do and nowhere else, and are graded."""
+
+import ast
+import json
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+if not TUTORIALS.exists():
+    pytest.skip("tutorials/ is in the checkout: run python -m pytest there", allow_module_level=True)
+nbformat = pytest.importorskip("nbformat", reason='pip install -e ".[tutorials]"', exc_type=ImportError)
+pytest.importorskip("nbclient", reason='pip install -e ".[tutorials]"', exc_type=ImportError)
+pytest.importorskip("ipykernel", reason='pip install -e ".[tutorials]"', exc_type=ImportError)
+sys.path.insert(0, str(TUTORIALS))
+
+import build  # noqa: E402
+import grade  # noqa: E402
+import tutorial_cells as cells  # noqa: E402
+from tutorial_kernel import execute  # noqa: E402
+
+SOLVED = cells.solved_notebooks()
+each = pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(zmq|jupyter|nbclient|tornado)")
+
+
+# -- the notebooks as they are in the repository ----------------------------------------------------------------------
+
+
+def test_they_are_numbered_without_gaps():
+    assert [int(path.name[:2]) for path in SOLVED] == list(range(1, len(SOLVED) + 1))
+    assert len(SOLVED) >= 3
+    assert {path.name for path in cells.EXERCISES.glob("*.ipynb")} == {path.name for path in SOLVED}
+
+
+@each
+def test_markers_checks_outputs_and_size(path):
+    notebook = cells.read(path)
+    assert list(cells.problems(notebook)) == []
+    assert path.stat().st_size <= cells.LIMIT
+    assert len(cells.numbered(cells.EXERCISE, notebook)) >= 2
+    assert [cell.execution_count for cell in cells.code_cells(notebook)] == [
+        *range(1, 1 + len(cells.code_cells(notebook)))
+    ], "run it from top to bottom: python tutorials/build.py run"
+
+
+@each
+def test_its_twin_is_up_to_date(path):
+    stored = (cells.EXERCISES / path.name).read_text(encoding="utf-8")
+    assert stored == nbformat.writes(cells.twin(cells.read(path))) + "\n", "python tutorials/build.py exercises"
+
+
+@each
+def test_nothing_but_outputs_changes_when_it_is_built_again(path, tmp_path):
+    cells.write(cells.tidy(cells.read(path), path.stem), tmp_path / path.name)
+    assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+@each
+def test_the_twin_keeps_signatures_and_docstrings_and_says_what_to_do(path):
+    solved, twin = cells.read(path), cells.read(cells.EXERCISES / path.name)
+    for k, cell in cells.numbered(cells.EXERCISE, solved).items():
+        theirs = cells.numbered(cells.EXERCISE, twin)[k].source
+        assert "SOLUTION" not in theirs
+        assert theirs.count('raise NotImplementedError("TODO: ') == cell.source.count("### BEGIN SOLUTION")
+        assert described(theirs) == described(cell.source)
+    assert not any(cell.outputs or cell.execution_count for cell in cells.code_cells(twin))
+
+
+def described(source):
+    """Name, arguments and docstring of every function, and name and docstring of every class."""
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    return [(n.name, ast.dump(n.args) if isinstance(n, ast.FunctionDef) else "", ast.get_docstring(n)) for n in nodes]
+
+
+# -- they run ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@each
+def test_the_solved_notebook_runs(path):
+    execute(cells.read(path), timeout=300, fast=True)
+
+
+@pytest.mark.slow
+@each
+def test_the_twin_fails_where_there_is_something_to_do_and_nowhere_else(path):
+    """Every check, and every cell that uses a solution, fails with a TODO; every other cell runs."""
+    twin = cells.read(cells.EXERCISES / path.name)
+    execute(twin, timeout=300, fast=True, allow_errors=True)
+    for cell in cells.code_cells(twin):
+        needs = any(cells.number(pattern, cell) for pattern in (cells.CHECK, cells.USES))
+        errors = [(o.ename, o.evalue[:6]) for o in cell.outputs if o.output_type == "error"]
+        assert errors == ([("NotImplementedError", "TODO: ")] if needs else []), cell.source
+
+
+@pytest.mark.slow
+@each
+def test_solved_gets_full_marks_and_the_twin_none(path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(path)])
+    assert grade.main() == 0
+    printed = capsys.readouterr().out
+    count = len(cells.numbered(cells.EXERCISE, cells.read(path)))
+    assert f"{count} of {count} exercises passed" in printed
+    assert "note" not in printed
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(cells.EXERCISES / path.name)])
+    assert grade.main() == 1
+    printed = capsys.readouterr().out
+    assert f"0 of {count} exercises passed" in printed
+    assert printed.count("not done") == printed.count("TODO: ") == count
+    assert "note" not in printed
+
+
+# -- what an author is told -------------------------------------------------------------------------------------------
+
+SETUP = "from math import sqrt"
+FIRST = """\
+# Exercise 1: the square
+def square(x):
+    \"\"\"x squared.\"\"\"
+    ### BEGIN SOLUTION: return x * x
+    return x * x
+    ### END SOLUTION"""
+CHECK_1 = "# Check of exercise 1\nassert square(3) == 9, f'3 * 3 is {square(3)}'\nassert sqrt(square(5)) == 5"
+SECOND = FIRST.replace("Exercise 1", "Exercise 2").replace("square", "cube").replace("x * x", "x * x * x")
+CHECK_2 = "# Check of exercise 2\nassert cube(2) == 8, f'2 * 2 * 2 is {cube(2)}'"
+
+
+def small(*sources):
+    """A notebook of a few code cells."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# A small tutorial"))
+    return notebook
+
+
+def test_a_good_notebook_has_no_problems():
+    assert list(cells.problems(small(SETUP, FIRST, CHECK_1, SECOND, CHECK_2))) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        ((FIRST,), "each followed by its check"),
+        ((SECOND, CHECK_2), "numbered from 1"),
+        ((FIRST, CHECK_1, CHECK_1), "each followed by its check"),
+        ((FIRST.replace("    ### END SOLUTION", ""), CHECK_1), "pair up"),
+        ((FIRST.replace(": return x * x", ""), CHECK_1), "pair up"),
+        (("### BEGIN SOLUTION: all\nx = 1\n### END SOLUTION",), "solutions belong into a cell"),
+        ((FIRST.replace("### ", "# "), CHECK_1), "such a cell needs one"),
+        (("# Exercise 1: a number\n### BEGIN SOLUTION: x\nx = 1\n### END SOLUTION", CHECK_1), "inside a function"),
+        ((FIRST.replace(": return x * x", ": " + "return it " * 20), CHECK_1), "longer than"),
+        ((FIRST, "# Check of exercise 1\nprint(square(3))"), "without an assert"),
+        ((FIRST, CHECK_1, "# uses Exercise 1\nprint(square(2))"), "neither"),
+    ],
+)
+def test_mistakes_of_an_author_are_named(sources, problem):
+    assert any(problem in found for found in cells.problems(small(*sources)))
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ({"output_type": "stream", "name": "stderr", "text": "a warning"}, "a warning among the outputs"),
+        ({"output_type": "error", "ename": "E", "evalue": "", "traceback": []}, "an error"),
+        ({"output_type": "stream", "name": "stdout", "text": "/home/me/file.py"}, "a path"),
+        ({"output_type": "display_data", "data": {"text/html": "see /tmp/x"}, "metadata": {}}, "a path"),
+    ],
+)
+def test_outputs_that_do_not_belong_there_are_named(output, problem):
+    notebook = small("x = 1")
+    notebook.cells[1].outputs = [nbformat.from_dict(output)]
+    assert any(problem in found for found in cells.problems(notebook))
+
+
+def test_a_solution_becomes_an_error_that_says_what_to_return():
+    assert cells.unsolved(FIRST) == (
+        '# Exercise 1: the square\ndef square(x):\n    """x squared."""\n'
+        '    raise NotImplementedError("TODO: return x * x")'
+    )
+    two = cells.unsolved(FIRST + "\n\n\n" + FIRST.split("\n", 1)[1].replace("x * x", "y"))
+    assert two.count("TODO: return x * x") == two.count("TODO: return y") == 1
+
+
+def test_metadata_name_exercises_and_checks_for_nbgrader():
+    tidied = cells.tidy(small(SETUP, FIRST, CHECK_1), "small")
+    _, setup, exercise, check = (cell.metadata for cell in tidied.cells)
+    assert setup == {}
+    assert (exercise.nbgrader.solution, exercise.nbgrader.grade, exercise.nbgrader.locked) == (True, False, False)
+    assert (check.nbgrader.solution, check.nbgrader.grade, check.nbgrader.locked) == (False, True, True)
+    assert check.nbgrader.points == 1
+    assert len({cell.id for cell in tidied.cells}) == len(tidied.cells)
+
+
+def test_a_stale_twin_is_found_and_made(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "01_small.ipynb"
+    cells.write(cells.tidy(small(SETUP, FIRST, CHECK_1), path.stem), path)
+    monkeypatch.setattr(build, "EXERCISES", tmp_path / "exercises")
+    assert build.make_twins([path], check=True) == 1
+    assert build.make_twins([path], check=False) == 0
+    assert build.make_twins([path], check=True) == 0
+    cells.write(cells.tidy(small(SETUP, SECOND, CHECK_1), path.stem), path)
+    assert build.make_twins([path], check=True) == 1
+    assert "out of date: 01_small.ipynb" in capsys.readouterr().out
+
+
+# -- grading ----------------------------------------------------------------------------------------------------------
+
+REFERENCE = small(SETUP, "side = 3", FIRST, CHECK_1, "# Uses exercise 1\nprint(square(side))", SECOND, CHECK_2)
+FIRST_DONE, SECOND_DONE = (source.replace("### BEGIN SOLUTION", "# mine") for source in (FIRST, SECOND))
+
+
+def submitted(first=FIRST_DONE, second=SECOND_DONE, check_1=CHECK_1, extra=()):
+    notebook = deepcopy(REFERENCE)
+    sources = [SETUP, "side = 3", *extra, first, check_1, "# Uses exercise 1\nprint(square(side))", second, CHECK_2]
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources if source]
+    return notebook
+
+
+def graded(timeout=60, **changes):
+    result = grade.grade(submitted(**changes), REFERENCE, timeout)
+    return [(score.status, score.why) for score in result.scores], result.notes
+
+
+def test_right_answers_pass_and_a_wrong_one_says_why():
+    assert graded() == ([("passed", ""), ("passed", "")], [])
+    wrong = FIRST_DONE.replace("return x * x", "return x + x")
+    assert graded(first=wrong) == ([("failed", "3 * 3 is 6"), ("passed", "")], [])
+
+
+def test_an_exercise_that_is_not_done_is_no_failure():
+    ((status, why), (other, _)), _ = graded(first=cells.unsolved(FIRST))
+    assert (status, why, other) == ("not done", "TODO: return x * x", "passed")
+    ((status, why), _), _ = graded(first="")
+    assert status == "not done"
+    assert "there is no cell" in why
+
+
+def test_a_cell_that_does_not_run_is_named():
+    ((status, why), (other, _)), _ = graded(first="# Exercise 1: the square\ndef square(x) return x")
+    assert (status, other) == ("failed", "passed")
+    assert why.startswith("SyntaxError")
+    ((status, why), _), _ = graded(first=FIRST_DONE.replace("return x * x", "return x / 0"))
+    assert (status, why) == ("failed", "ZeroDivisionError: division by zero")
+
+
+def test_checks_are_taken_from_the_reference():
+    wrong = FIRST_DONE.replace("return x * x", "return 0")
+    scores, notes = graded(first=wrong, check_1="# Check of exercise 1\npass")
+    assert scores[0][0] == "failed"
+    assert notes == ["the check of exercise 1 was changed; the original one was used"]
+    scores, notes = graded(first=wrong, check_1="")
+    assert scores[0][0] == "failed"
+    assert notes == ["the check of exercise 1 was removed; the original one was used"]
+
+
+def test_helpers_of_the_reader_count_and_names_of_the_library_are_put_back():
+    helped = FIRST_DONE.replace("return x * x", "return helper(x)")
+    assert graded(first=helped, extra=["def helper(x):\n    return x * x"])[0][0] == ("passed", "")
+    cheat = FIRST_DONE.replace("return x * x", "return 9") + "\n\nsqrt = abs\nsqrt = lambda x: 5"
+    assert graded(first=cheat)[0][0][0] == "failed"
+
+
+@pytest.mark.slow
+def test_a_loop_without_end_is_stopped_and_the_rest_is_graded():
+    stubborn = "while True:\n        try:\n            while True: pass\n        except BaseException: pass"
+    loop = FIRST_DONE.replace("    # mine: return x * x\n    return x * x", f"    {stubborn}")
+    scores, _ = graded(first=loop, timeout=3)
+    assert scores == [("failed", "stopped after 3 seconds"), ("passed", "")]
+    scores, _ = graded(extra=["while True: pass"], timeout=3)
+    assert [status for status, _ in scores] == ["passed", "passed"]
+
+
+@pytest.mark.slow
+def test_a_kernel_that_dies_is_replaced():
+    scores, _ = graded(first=FIRST_DONE.replace("return x * x", "import os; os._exit(1)"))
+    assert scores == [("failed", "the kernel died"), ("passed", "")]
+
+
+def test_a_report_becomes_its_most_telling_line():
+    report = "Gradients of X\narray shape\nFAILED forward: W at [0]: off by 1\nFAILED: 1 of 2"
+    assert grade._one_line(grade.Outcome("GradientError", report)) == "FAILED forward: W at [0]: off by 1"
+    assert grade._one_line(grade.Outcome("AssertionError", "")) == "AssertionError"
+
+
+@pytest.mark.parametrize("content", ["no notebook", json.dumps({"cells": 3})])
+def test_what_is_no_notebook_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "01.ipynb"
+    path.write_text(content, encoding="utf-8")
+    done = subprocess.run([sys.executable, TUTORIALS / "grade.py", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be read as a notebook" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_notebook_of_nowhere_is_refused(tmp_path):
+    cells.write(small(SETUP), tmp_path / "other.ipynb")
+    with pytest.raises(SystemExit, match="belongs to none of 01_change_of_variables"):
+        grade.reference_of(cells.read(tmp_path / "other.ipynb"), tmp_path / "other.ipynb")
+    by_name = grade.reference_of(small(SETUP), Path("01_change_of_variables-miller.ipynb"))
+    assert by_name.name == "01_change_of_variables.ipynb"
