@@ -21,6 +21,7 @@ import build  # noqa: E402
 import grade  # noqa: E402
 import tutorial_cells as cells  # noqa: E402
 from tutorial_kernel import execute  # noqa: E402
+from tutorial_mistakes import MISTAKES  # noqa: E402
 
 SOLVED = cells.solved_notebooks()
 each = pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
@@ -112,6 +113,35 @@ def test_solved_gets_full_marks_and_the_twin_none(path, capsys, monkeypatch):
     assert f"0 of {count} exercises passed" in printed
     assert printed.count("not done") == printed.count("TODO: ") == count
     assert "note" not in printed
+
+
+@pytest.mark.slow
+@each
+@pytest.mark.parametrize("k", range(3))
+def test_the_checks_see_what_readers_get_wrong(path, k):
+    solved = cells.read(path)
+    wrong = deepcopy(solved)
+    for exercise, cell in cells.numbered(cells.EXERCISE, wrong).items():
+        _, right, mistake = MISTAKES[path.stem][exercise][k]
+        assert cell.source.count(right) == 1, (exercise, right)
+        cell.source = cell.source.replace(right, mistake)
+    result = grade.grade(wrong, solved)
+    assert [score.status for score in result.scores] == ["failed"] * len(result.scores), result
+    assert all(score.why for score in result.scores)
+    assert not result.notes
+
+
+@pytest.mark.slow
+def test_the_kernel_has_an_empty_home_no_network_and_no_data(monkeypatch):
+    monkeypatch.setenv("NICE_NP_DATA", "somewhere")
+    home, network, settings = small(
+        "from pathlib import Path\nassert not [p for p in Path.home().iterdir() if p.name[0] != '.' and p.is_file()]",
+        "import urllib.request, urllib.error\ntry:\n    urllib.request.urlopen('https://example.com', timeout=5)\n"
+        "except urllib.error.URLError:\n    pass\nelse:\n    raise AssertionError('the network is there')",
+        "import os\nassert 'NICE_NP_DATA' not in os.environ\nassert os.environ['NICE_NP_FAST'] == '1'",
+    ).cells[1:]
+    notebook = nbformat.v4.new_notebook(cells=[home, network, settings])
+    execute(notebook, fast=True)
 
 
 # -- what an author is told -------------------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ def grade(submitted: NotebookNode, reference: NotebookNode, timeout: float = 60)
                     continue
                 session.run(setup)  # the library's names mean the library again, whatever the reader called so
                 scores.append(_score(check, title, session.run(cell.source), said[check]))
+                if check == max(numbered(CHECK, reference)):
+                    break  # nothing of what follows is graded
             elif number(USES, cell) is None:
                 session.run(cell.source)
     return Grade(scores, [*_changed_checks(submitted, reference)])

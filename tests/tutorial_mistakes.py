@@ -1,0 +1,68 @@
+"""What readers get wrong in the exercises of the tutorials: name -> exercise -> (what, right, wrong), three of each.
+
+test_tutorials.py plants the k-th mistake in every exercise of a solved notebook, and sees that each check fails.
+`right` must occur exactly once in the exercise's cell.
+"""
+
+MISTAKES = {
+    "01_change_of_variables": {
+        1: [
+            ("absolute value missing", "np.abs(slope(x))", "slope(x)"),
+            ("factor on the wrong side", "+ np.log(np.abs(slope(x)))", "- np.log(np.abs(slope(x)))"),
+            ("logarithm of the slope missing", "np.log(np.abs(slope(x)))", "np.abs(slope(x))"),
+        ],
+        2: [
+            ("divided by a side, not by an area", "/ side**2", "/ side"),
+            ("corners not in order around the square", "[1, 1], [0, 1]", "[0, 1], [1, 1]"),
+            ("the point is a corner, not the middle", "[0, 1]]) - 0.5)", "[0, 1]]))"),
+        ],
+        3: [
+            ("sign in the log-determinant", "np.log(1.25) + 0.6 * x_1, None", "np.log(1.25) - 0.6 * x_1, None"),
+            ("log-determinant of forward for the inverse", "-np.log(1.25) - 0.6", "np.log(1.25) + 0.6"),
+            ("inverse stretches where it should shrink", "z_2 * np.exp(-0.6", "z_2 * np.exp(0.6"),
+        ],
+    },
+    "02_coupling_layers": {
+        1: [
+            ("the inverse adds", "y_b - self.m(y_a)", "y_b + self.m(y_a)"),
+            ("a determinant of 1 is no log-determinant of 1", "np.zeros(len(y))", "np.ones(len(y))"),
+            ("m is never added", "x_b + self.m(x_a)", "x_b"),
+        ],
+        2: [
+            ("mean for sum", "+ t, log_s.sum(axis=1)", "+ t, log_s.mean(axis=1)"),
+            ("shift taken away after the scale", "(y_b - t) * np.exp(-log_s)", "y_b * np.exp(-log_s) - t"),
+            ("log-determinant of forward for the inverse", "-log_s.sum(axis=1)", "log_s.sum(axis=1)"),
+        ],
+        3: [
+            ("rows and columns exchanged", "partition.idx_b, partition.idx_a", "partition.idx_a, partition.idx_b"),
+            (
+                "layers in the wrong order",
+                "pattern(partition).astype(int) @ total.astype(int)",
+                "total.astype(int) @ pattern(partition).astype(int)",
+            ),
+            ("numbers instead of booleans", "astype(int) > 0", "astype(int)"),
+        ],
+    },
+    "03_backward_by_hand": {
+        1: [
+            ("derivative of tanh missing", "dh * (1 - h**2)", "dh"),
+            ("mean for sum", "self.db2 += dy.sum(axis=0)", "self.db2 += dy.mean(axis=0)"),
+            ("gradient assigned, not added", "self.dW2 += ", "self.dW2 = "),
+        ],
+        2: [
+            ("sign of m in the inverse", "self.m.backward(-dx_b, cache)", "self.m.backward(dx_b, cache)"),
+            ("x_a counted once", "dy_a + self.m", "self.m"),
+            ("sign of the direct path in the inverse", "dx_a + self.m", "-dx_a + self.m"),
+        ],
+        3: [
+            ("log-determinant's part missing", "+ dlog_det[:, None]", ""),
+            ("its sign in the inverse", "- dlog_det[:, None]", "+ dlog_det[:, None]"),
+            ("scale missing in dt of the inverse", "[dlog_s, -dy_b]", "[dlog_s, -dx_b]"),
+        ],
+        4: [
+            ("sign", "-np.tanh(z / 2)", "np.tanh(z / 2)"),
+            ("factor 1/2 missing", "-np.tanh(z / 2)", "-np.tanh(z)"),
+            ("overflow far out", "-np.tanh(z / 2)", "-1 + 2 * np.exp(-z) / (1 + np.exp(-z))"),
+        ],
+    },
+}
