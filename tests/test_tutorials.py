@@ -12,9 +12,9 @@ import pytest
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 if not TUTORIALS.exists():
     pytest.skip("tutorials/ is in the checkout: run python -m pytest there", allow_module_level=True)
-nbformat = pytest.importorskip("nbformat", reason='pip install -e ".[tutorials]"', exc_type=ImportError)
-pytest.importorskip("nbclient", reason='pip install -e ".[tutorials]"', exc_type=ImportError)
-pytest.importorskip("ipykernel", reason='pip install -e ".[tutorials]"', exc_type=ImportError)
+nbformat = pytest.importorskip("nbformat", reason='pip install -e ".[tutorials]"')
+pytest.importorskip("nbclient", reason='pip install -e ".[tutorials]"')
+pytest.importorskip("ipykernel", reason='pip install -e ".[tutorials]"')
 sys.path.insert(0, str(TUTORIALS))
 
 import build  # noqa: E402
@@ -25,7 +25,7 @@ from tutorial_mistakes import MISTAKES  # noqa: E402
 
 SOLVED = cells.solved_notebooks()
 each = pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(zmq|jupyter|nbclient|tornado)")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own packages
 
 
 # -- the notebooks as they are in the repository ----------------------------------------------------------------------
