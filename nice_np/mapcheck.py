@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -221,35 +222,39 @@ def _opposite(log_det: Array, back: Array, allowed: Array) -> MapRow:
 
 def _measured(name: str, function: Callable[[Array], Any], x: Array, claimed: Array, atol: float) -> MapRow:
     """The claimed log_det (N,) beside that of the Jacobian, at the step where the two are nearest."""
-    n, dim = x.shape
-    numeric, doubt, jump = [], [], np.zeros(n)
-    before = None
+    jacobians: list[Array] = []  # (N, D, D) each
+    numeric: list[Array] = []  # (N,) each
     for step in STEPS:
         right, left = one_sided(function, x, step)  # (N, D, D) each
-        J = (right + left) / 2
-        jump = np.abs(right - left).max(axis=(1, 2))  # a kink's stays, that of a smooth map shrinks with the step
-        numeric.append(np.linalg.slogdet(J)[1])
-        # d log|det J| = trace(J^-1 dJ): what the last change of the step tells about the error of this number
-        change = np.abs(J - (J if before is None else before)).max(axis=(1, 2))
-        smallest = np.array([np.linalg.svd(j, compute_uv=False)[-1] if np.isfinite(j).all() else 0.0 for j in J])
-        doubt.append(dim * change / np.maximum(smallest, 1e-300))
-        before = J
+        jacobians.append((right + left) / 2)
+        numeric.append(np.linalg.slogdet(jacobians[-1])[1])
         if (np.abs(numeric[-1] - claimed) <= atol).all():
             break
-    best = np.abs(np.array(numeric) - claimed).argmin(axis=0), np.arange(n)
-    nearest, doubts = np.array(numeric)[best], np.array(doubt).max(axis=0)  # (N,) each
+    nearest = np.take_along_axis(np.array(numeric), np.abs(np.array(numeric) - claimed).argmin(axis=0)[None], axis=0)[0]
     row = compare(name, nearest, claimed, atol)
     if row.passed:
         return row
-    right_or_lopsided = np.abs(nearest - claimed) <= np.maximum(atol, doubts)
-    kink = jump > 1e-3 * max(1.0, float(np.abs(x).max()))
-    if right_or_lopsided.all():
+    # A kink's jump stays, that of a smooth map shrinks with the step.
+    kink = np.abs(right - left).max(axis=(1, 2)) > 1e-3 * max(1.0, float(np.abs(x).max()))  # (N,)
+    explained = np.abs(nearest - claimed) <= np.maximum(atol, _doubt(jacobians))  # (N,)
+    if explained.all():
         hint = "the Jacobian is so lopsided here that differences cannot measure its determinant"
         return replace(row, status="undecided", hint=hint)
-    if (right_or_lopsided | kink).all():
+    if (explained | kink).all():
         hint = "the map has a kink here (a ReLU at zero); choose another x, without exact zeros"
         return replace(row, status="undecided", hint=hint)
-    return with_hint(row, *_log_det_hints(claimed, nearest, dim, atol))
+    return with_hint(row, *_log_det_hints(claimed, nearest, x.shape[1], atol))
+
+
+def _doubt(jacobians: list[Array]) -> Array:
+    """How far the measured log-determinants may be off, (N,), by what a change of the step does to the Jacobians."""
+    doubts = np.zeros(len(jacobians[0]))
+    for before, J in pairwise(jacobians):
+        # d log|det J| = trace(J^-1 dJ) <= D |dJ| / (smallest singular value of J)
+        change = np.abs(J - before).max(axis=(1, 2))  # (N,)
+        smallest = [np.linalg.svd(j, compute_uv=False)[-1] if np.isfinite(j).all() else 0.0 for j in J]
+        doubts = np.maximum(doubts, J.shape[1] * change / np.maximum(smallest, 1e-300))
+    return doubts
 
 
 def _log_det_hints(claimed: Array, nearest: Array, dim: int, atol: float) -> list[tuple[bool, str]]:

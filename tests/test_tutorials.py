@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 if not TUTORIALS.exists():
@@ -236,61 +237,83 @@ def test_a_stale_twin_is_found_and_made(tmp_path, monkeypatch, capsys):
     assert "out of date: 01_small.ipynb" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_a_notebook_is_built_and_its_problems_are_named(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "01_small.ipynb"
+    draw = (
+        "import matplotlib.pyplot as plt\nimport numpy as np\n"
+        "plt.imshow(np.random.default_rng(0).normal(size=(99, 99)))\nplt.show()"
+    )
+    cells.write(small(SETUP, draw, FIRST, CHECK_1), path)
+    assert build.run([path]) == 0
+    built = cells.code_cells(cells.read(path))
+    assert [cell.execution_count for cell in built] == [1, 2, 3, 4]
+    build.write_figures(path, tmp_path / "figures")
+    (figure,) = (tmp_path / "figures").iterdir()
+    with Image.open(figure) as picture:
+        assert picture.mode == "P"  # a palette of 256 colours
+    first = path.read_bytes()
+    assert build.run([path]) == 0
+    assert path.read_bytes() == first
+    monkeypatch.setattr(build, "LIMIT", 1000)
+    assert build.run([path]) == 1
+    assert "allowed are 1,000" in capsys.readouterr().out
+
+
 # -- grading ----------------------------------------------------------------------------------------------------------
 
 REFERENCE = small(SETUP, "side = 3", FIRST, CHECK_1, "# Uses exercise 1\nprint(square(side))", SECOND, CHECK_2)
 FIRST_DONE, SECOND_DONE = (source.replace("### BEGIN SOLUTION", "# mine") for source in (FIRST, SECOND))
 
 
-def submitted(first=FIRST_DONE, second=SECOND_DONE, check_1=CHECK_1, extra=()):
+def submitted(first=FIRST_DONE, second=SECOND_DONE, check_1=CHECK_1, check_2=CHECK_2, extra=()):
     notebook = deepcopy(REFERENCE)
-    sources = [SETUP, "side = 3", *extra, first, check_1, "# Uses exercise 1\nprint(square(side))", second, CHECK_2]
+    sources = [SETUP, "side = 3", *extra, first, check_1, "# Uses exercise 1\nprint(square(side))", second, check_2]
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources if source]
     return notebook
 
 
-def graded(timeout=60, **changes):
-    result = grade.grade(submitted(**changes), REFERENCE, timeout)
+def graded(*answers, timeout=60, **changes):
+    result = grade.grade(submitted(*answers, **changes), REFERENCE, timeout)
     return [(score.status, score.why) for score in result.scores], result.notes
 
 
-def test_right_answers_pass_and_a_wrong_one_says_why():
-    assert graded() == ([("passed", ""), ("passed", "")], [])
+def test_a_right_answer_passes_and_a_wrong_one_says_why():
     wrong = FIRST_DONE.replace("return x * x", "return x + x")
     assert graded(first=wrong) == ([("failed", "3 * 3 is 6"), ("passed", "")], [])
 
 
 def test_an_exercise_that_is_not_done_is_no_failure():
-    ((status, why), (other, _)), _ = graded(first=cells.unsolved(FIRST))
-    assert (status, why, other) == ("not done", "TODO: return x * x", "passed")
-    ((status, why), _), _ = graded(first="")
+    (first, (status, why)), _ = graded(first=cells.unsolved(FIRST), second="")
+    assert first == ("not done", "TODO: return x * x")
     assert status == "not done"
-    assert "there is no cell" in why
+    assert "there is no cell '# Exercise 2: ...'" in why
 
 
 def test_a_cell_that_does_not_run_is_named():
-    ((status, why), (other, _)), _ = graded(first="# Exercise 1: the square\ndef square(x) return x")
-    assert (status, other) == ("failed", "passed")
+    syntax = "# Exercise 1: the square\ndef square(x) return x"
+    zero = SECOND_DONE.replace("return x * x * x", "return x / 0")
+    ((status, why), second), _ = graded(first=syntax, second=zero)
+    assert status == "failed"
     assert why.startswith("SyntaxError")
-    ((status, why), _), _ = graded(first=FIRST_DONE.replace("return x * x", "return x / 0"))
-    assert (status, why) == ("failed", "ZeroDivisionError: division by zero")
+    assert second == ("failed", "ZeroDivisionError: division by zero")
 
 
 def test_checks_are_taken_from_the_reference():
-    wrong = FIRST_DONE.replace("return x * x", "return 0")
-    scores, notes = graded(first=wrong, check_1="# Check of exercise 1\npass")
-    assert scores[0][0] == "failed"
-    assert notes == ["the check of exercise 1 was changed; the original one was used"]
-    scores, notes = graded(first=wrong, check_1="")
-    assert scores[0][0] == "failed"
-    assert notes == ["the check of exercise 1 was removed; the original one was used"]
+    wrong = FIRST_DONE.replace("return x * x", "return 0"), SECOND_DONE.replace("return x * x * x", "return 0")
+    scores, notes = graded(*wrong, check_1="# Check of exercise 1\npass", check_2="")
+    assert [status for status, _ in scores] == ["failed", "failed"]
+    assert notes == [
+        "the check of exercise 1 was changed; the original one was used",
+        "the check of exercise 2 was removed; the original one was used",
+    ]
 
 
 def test_helpers_of_the_reader_count_and_names_of_the_library_are_put_back():
-    helped = FIRST_DONE.replace("return x * x", "return helper(x)")
-    assert graded(first=helped, extra=["def helper(x):\n    return x * x"])[0][0] == ("passed", "")
-    cheat = FIRST_DONE.replace("return x * x", "return 9") + "\n\nsqrt = abs\nsqrt = lambda x: 5"
-    assert graded(first=cheat)[0][0][0] == "failed"
+    helped = SECOND_DONE.replace("return x * x * x", "return helper(x)")
+    cheat = FIRST_DONE.replace("return x * x", "return 9") + "\n\n\nsqrt = lambda x: 5"
+    scores, _ = graded(first=cheat, second=helped, extra=["def helper(x):\n    return x**3"])
+    assert [status for status, _ in scores] == ["failed", "passed"]
 
 
 @pytest.mark.slow
