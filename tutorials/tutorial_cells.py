@@ -33,8 +33,8 @@ MARKER = "### (BEGIN|END) SOLUTION"
 PLACES = re.compile(r"/(home|root|tmp|usr|var|opt|work|Users|mnt)/|[A-Z]:\\\\")
 
 NOTE = """\
-> The copy with exercises. Complete the cells that begin with `# Exercise`, and run the check below each. The last
-> line tells how many are right when you run `python tutorials/grade.py` with this file.
+> This is the copy with exercises. Complete the cells that begin with `# Exercise`, and run the check below each.
+> `python tutorials/grade.py` with the path of this file tells how many are right.
 """
 
 
