@@ -7,6 +7,7 @@ Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' 
 
 from nice_np import _blas  # noqa: F401 (before NumPy)
 from nice_np._version import __version__
+from nice_np.base_model import Model
 from nice_np.bijectors import (
     AdditiveCoupling,
     AffineCoupling,
@@ -26,6 +27,7 @@ from nice_np.bijectors import (
     WithContext,
     ZCAWhitening,
 )
+from nice_np.binarize import binarize
 from nice_np.checkpoint import load_model, save_model
 from nice_np.conditional import classify, log_prob_by_label, one_hot, sample_by_label
 from nice_np.convnet import ConvNet
@@ -91,7 +93,7 @@ from nice_np.restoration import (
 )
 from nice_np.training import fit
 from nice_np.training_loop import StopTraining
-from nice_np.vae import VAE, vae
+from nice_np.vae import VAE, variational_autoencoder
 
 __all__ = [
     "MLP",
@@ -129,6 +131,7 @@ __all__ = [
     "LatentPosterior",
     "Logit",
     "Mask",
+    "Model",
     "Module",
     "MultiplicativeCoupling",
     "NiceError",
@@ -161,6 +164,7 @@ __all__ = [
     "WithContext",
     "ZCAWhitening",
     "__version__",
+    "binarize",
     "check_gradients",
     "check_inverse",
     "check_log_det",
@@ -180,5 +184,5 @@ __all__ = [
     "sample_posterior",
     "save_model",
     "to_bits_per_dim",
-    "vae",
+    "variational_autoencoder",
 ]

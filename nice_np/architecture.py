@@ -17,6 +17,7 @@ from nice_np import bijectors, convnet, mlp, priors
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.parameters import Module
+from nice_np.vae import autoencoder, latents, likelihoods
 
 CLASSES: dict[str, type[Module]] = {
     cls.__name__: cls
@@ -38,6 +39,15 @@ CLASSES: dict[str, type[Module]] = {
         mlp.MLP,
         priors.StandardLogistic,
         priors.StandardNormal,
+        latents.FlowPosterior,
+        latents.FlowPrior,
+        latents.GaussianPosterior,
+        latents.PlainPrior,
+        likelihoods.Bernoulli,
+        likelihoods.Decoder,
+        likelihoods.FixedGaussian,
+        likelihoods.Gaussian,
+        autoencoder.VAE,
         Flow,
     )
 }

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.architecture import CLASSES, SPARE, Arrays, build, by_name, check_size, describe
+from nice_np.base_model import Model
 from nice_np.checks import as_path
 from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
-from nice_np.flow import Flow
 from nice_np.npz import read_npz, write_npz
 from nice_np.parameters import Module
 
@@ -25,21 +25,21 @@ FORMAT, VERSION = "nice_np", 1
 MAX_HEADER = 4 * 2**20  # bytes of JSON: thousands of layers, or of epochs in the metadata
 
 
-def save_model(path: str | PathLike[str], flow: Flow, metadata: dict[str, Any] | None = None) -> None:
-    """Write a flow, and anything that JSON can hold, to an .npz file; see `Flow.save`."""
-    save(path, "model", flow, {} if metadata is None else metadata, {})
+def save_model(path: str | PathLike[str], model: Model, metadata: dict[str, Any] | None = None) -> None:
+    """Write a flow or a VAE, and anything that JSON can hold, to an .npz file; see `Model.save`."""
+    save(path, "model", model, {} if metadata is None else metadata, {})
 
 
-def load_model(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> tuple[Flow, dict[str, Any]]:
-    """Read what `save_model` wrote: the flow and its metadata; see `Flow.load`."""
-    flow, metadata, _ = load(path, "model", classes)
-    return flow, metadata
+def load_model(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> tuple[Model, dict[str, Any]]:
+    """Read what `save_model` wrote: the model and its metadata; see `Model.load`."""
+    model, metadata, _ = load(path, "model", classes)
+    return model, metadata
 
 
 def save(
-    path: str | PathLike[str], kind: str, flow: Flow, metadata: dict[str, Any], extra: Mapping[str, npt.NDArray[Any]]
+    path: str | PathLike[str], kind: str, model: Model, metadata: dict[str, Any], extra: Mapping[str, npt.NDArray[Any]]
 ) -> None:
-    """Write a file of the given kind: the flow, metadata for the header, and extra arrays.
+    """Write a file of the given kind: the model, metadata for the header, and extra arrays.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def save(
         If the file cannot be written.
     """
     path = as_path(path, "save", "path")
-    if not isinstance(flow, Flow):
-        raise NiceTypeError(f"save: flow must be a Flow, got {flow!r}")
+    if not isinstance(model, Model):
+        raise NiceTypeError(f"save: model must be a Flow or a VAE, got {model!r}")
     if not isinstance(metadata, dict):
         raise NiceTypeError(f"save: metadata must be a dict, got {metadata!r}")
     arrays: Arrays = {}
@@ -61,9 +61,9 @@ def save(
             "format": FORMAT,
             "version": VERSION,
             "kind": kind,
-            "dtype": flow.dtype.name,
-            "architecture": describe(flow, arrays, []),
-            "parameters": _table(flow),
+            "dtype": model.dtype.name,
+            "architecture": describe(model, arrays, []),
+            "parameters": _table(model),
             "metadata": metadata,
         }
         text = json.dumps(header, allow_nan=False).encode()
@@ -74,7 +74,7 @@ def save(
     if len(text) > MAX_HEADER:
         raise NiceValueError(f"save: {len(text)} bytes of architecture and metadata, at most {MAX_HEADER} are allowed")
     check_size(header["architecture"], CLASSES, limit=np.inf)
-    arrays |= {f"extra.{name}": array for name, array in extra.items()} | {"values": flow.params.values}
+    arrays |= {f"extra.{name}": array for name, array in extra.items()} | {"values": model.params.values}
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             what = "a parameter" if name == "values" else name
@@ -84,13 +84,13 @@ def save(
 
 def load(
     path: str | PathLike[str], kind: str, classes: Iterable[type[Module]] = ()
-) -> tuple[Flow, dict[str, Any], Arrays]:
-    """Read a file of the given kind: flow, metadata, extra arrays.
+) -> tuple[Model, dict[str, Any], Arrays]:
+    """Read a file of the given kind: model, metadata, extra arrays.
 
     Raises
     ------
     CheckpointError, NiceFileError
-        See `Flow.load`.
+        See `Model.load`.
     """
     path, known = as_path(path, "load", "path"), by_name(classes)
     arrays = read_npz(path)
@@ -100,18 +100,18 @@ def load(
         extra = {name.removeprefix("extra."): arrays.pop(name) for name in list(arrays) if name.startswith("extra.")}
         held = values.size + sum(array.size for array in arrays.values())
         check_size(header["architecture"], known, limit=held + SPARE)
-        flow = build(header["architecture"], arrays, [], known)
-        if not isinstance(flow, Flow):
-            raise ValueError(f"the architecture is a {type(flow).__name__}, expected a Flow")
+        model = build(header["architecture"], arrays, [], known)
+        if not isinstance(model, Model):
+            raise ValueError(f"the architecture is a {type(model).__name__}, expected a Flow or a VAE")
         if arrays:
             raise ValueError(f"unexpected members {sorted(arrays)}")
-        _check_parameters(flow, header, values)
+        _check_parameters(model, header, values)
     except KeyError as error:
         raise CheckpointError(f"{path}: {error!s:.1000} is missing, or used twice") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: {error!s:.1000}") from None
-    flow.params.values[:] = values
-    return flow, header["metadata"], extra
+    model.params.values[:] = values
+    return model, header["metadata"], extra
 
 
 def _header(arrays: Arrays, kind: str) -> dict[str, Any]:
@@ -140,15 +140,18 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _check_parameters(flow: Flow, header: dict[str, Any], values: npt.NDArray[Any]) -> None:
-    if header["parameters"] != _table(flow):
+def _check_parameters(model: Model, header: dict[str, Any], values: npt.NDArray[Any]) -> None:
+    if header["parameters"] != _table(model):
         raise ValueError("the table of parameters does not fit the architecture")
-    found, expected = (values.shape, values.dtype, header["dtype"]), ((len(flow.params),), flow.dtype, flow.dtype.name)
+    found, expected = (
+        (values.shape, values.dtype, header["dtype"]),
+        ((len(model.params),), model.dtype, model.dtype.name),
+    )
     if found != expected:
         raise ValueError(f"member 'values' has shape, dtype, dtype in the header {found}, expected {expected}")
     if not np.isfinite(values).all():
         raise ValueError("member 'values' contains NaN or inf")
 
 
-def _table(flow: Flow) -> list[Any]:
-    return [[slot.path, list(slot.shape)] for slot in flow.params.slots]
+def _table(model: Model) -> list[Any]:
+    return [[slot.path, list(slot.shape)] for slot in model.params.slots]

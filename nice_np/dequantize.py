@@ -49,7 +49,7 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
     """
     pixels, dtype = as_real_array(pixels, "dequantize", "pixels"), as_dtype(dtype, "dequantize")
     if pixels.dtype.kind == "f":
-        _refuse_outside(pixels)
+        refuse_greys_outside(pixels, "dequantize")
         levels = pixels.astype(dtype) * 255
     elif pixels.dtype == np.uint8:
         levels = pixels
@@ -61,10 +61,11 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
     return x
 
 
-def _refuse_outside(pixels: npt.NDArray[Any]) -> None:
+def refuse_greys_outside(pixels: npt.NDArray[Any], owner: str) -> None:
+    """Raise NiceValueError, with the place and the value, unless all greys are in [0, 1]."""
     bad = ~((pixels >= 0) & (pixels <= 1))
     if bad.any():
         where = np.argwhere(bad)[0].tolist()
         raise NiceValueError(
-            f"dequantize: pixels{where} = {pixels[tuple(where)]!s} is not in [0, 1]; give level / 255, or uint8"
+            f"{owner}: pixels{where} = {pixels[tuple(where)]!s} is not in [0, 1]; give level / 255, or uint8"
         )

@@ -6,32 +6,29 @@ bits per pixel of the integer image.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from math import log
-from os import PathLike
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.base_model import CHUNK, Model
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.rebuilding import Rebuilding
-from nice_np.checks import Array, Rng, as_context, as_dtype, as_float, as_int, as_rng, as_samples, check_interval
+from nice_np.checks import Array, Rng, as_context, as_float, as_int, as_rng, as_samples, check_interval
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceError, NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.kernels import all_finite
-from nice_np.parameters import FlatParameters, Module
 from nice_np.priors import Prior, get_prior
 
 Passes = list[
     tuple[str, Callable[[Array], tuple[Array, Array, Any]]]
 ]  # forward or inverse of each layer, with its name
-CHUNK = 1000  # rows scored at a time, so that memory does not grow with N
 
 
-class Flow(Module):
+class Flow(Model):
     """A density on R^D with exact likelihood and exact sampling.
 
     Parameters
@@ -75,10 +72,6 @@ class Flow(Module):
         self.bijector = bijector
         self.dim = bijector.dim - self.context_dim
         self._pack()
-
-    def _pack(self, values: Array | None = None) -> None:
-        self.params = FlatParameters(self, values)
-        self.dtype: np.dtype[Any] = self.params.values.dtype
 
     # -- data to latents and back ---------------------------------------------------------------------------------
 
@@ -266,92 +259,9 @@ class Flow(Module):
 
         return x[:, : self.dim], log_det, pullback
 
-    # -- copies and files -----------------------------------------------------------------------------------------
-
-    def copy(self) -> Flow:
-        """An independent copy."""
-        return copy.deepcopy(self)
-
-    def replica(self) -> Flow:
-        """A flow with the same vector of parameters and a vector of gradients of its own, for another thread.
-
-        What is no parameter, such as a mean that was measured, is copied as it is now.
-        """
-        # deepcopy takes what its memo names as already copied: here the views of parameters and gradients.
-        views = {id(array): array for _, *pair in self.named_parameters() for array in pair}
-        twin = type(self).__new__(type(self))
-        vars(twin).update(copy.deepcopy(self.__getstate__(), views))
-        twin._pack(self.params.values)
-        return twin
-
-    def astype(self, dtype: npt.DTypeLike) -> Flow:
-        """A copy in float32 or float64; NiceOverflowError if a parameter does not fit."""
-        dtype = as_dtype(dtype, "Flow.astype")
-        with np.errstate(over="ignore"):
-            fits = np.isfinite(self.params.values.astype(dtype)).all()
-        if np.isfinite(self.params.values).all() and not fits:
-            raise NiceOverflowError(f"Flow.astype: a parameter is too large for {dtype}")
-        prior, bijector = copy.deepcopy((self.prior, self.bijector))
-        for part in (prior, bijector):
-            if isinstance(part, Module):
-                part.cast(dtype)
-        return type(self)(prior, bijector, self.context_dim)
-
-    def save(self, path: str | PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-        """Write the flow to an .npz file, atomically: architecture as JSON, weights as arrays, no pickle.
-
-        Parameters
-        ----------
-        path : path
-            Replaced only once the new file is complete.
-        metadata : dict, optional
-            Anything that JSON can hold, to be returned by `nice_np.load_model`; tuples come back as lists.
-
-        Raises
-        ------
-        NiceFileError
-            If the file cannot be written; a previous file is untouched.
-        NiceValueError, NiceTypeError
-            If an array is not finite or not of a plain dtype, or the metadata are not JSON.
-        """
-        from nice_np.checkpoint import save_model
-
-        save_model(path, self, metadata)
-
-    @staticmethod
-    def load(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> Flow:
-        """Read a flow that `save` wrote.
-
-        Parameters
-        ----------
-        path : path
-        classes : iterable of classes
-            Your own Module subclasses that the file may name.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is damaged, foreign or of another version.
-        NiceFileError
-            If it cannot be read.
-        """
-        from nice_np.checkpoint import load_model
-
-        return load_model(path, classes)[0]
-
     def config(self) -> dict[str, Any]:
         context = {"context_dim": self.context_dim} if self.context_dim else {}
         return {"prior": self.prior, "bijector": self.bijector, **context}
-
-    def __copy__(self) -> Flow:
-        return self.copy()  # a shallow copy would share its layers, whose arrays can be views of one vector only
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "params"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._pack()
 
     def __repr__(self) -> str:
         rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in self.layers]
@@ -360,6 +270,26 @@ class Flow(Module):
         prior = type(self.prior).__name__
         head = f"Flow(dim={self.dim}{context}, prior={prior}, {self.dtype}, {len(self.params):,} parameters)"
         return "\n".join([head, *(f"  {text:<{width}}{count:>12}" for text, count in rows)])
+
+    # -- what training asks ---------------------------------------------------------------------------------------
+
+    def loss_and_grad(self, x: npt.ArrayLike, context: Any = None) -> tuple[float, Array]:
+        """`nll_and_grad`, by the name that every `Model` has for it."""
+        return self.nll_and_grad(x, context)
+
+    def score(self, x: npt.ArrayLike, context: Any = None) -> Array:
+        """`log_prob`, by the name that every `Model` has for it."""
+        return self.log_prob(x, context)
+
+    def check_samples(self, x: Array, owner: str) -> None:
+        check_interval(x, self.bijector.interval, owner)
+
+    def checked_context(self, context: Any, n: int, owner: str) -> Array | None:
+        if self.context_dim:
+            return as_context(context, n, self.context_dim, owner, self.dtype)
+        if context is not None:
+            raise NiceValueError(f"{owner}: this flow takes no context; build one with context_dim, see nice(...)")
+        return None
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -373,14 +303,9 @@ class Flow(Module):
         owner = f"Flow.{method}"
         samples = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
         if name == "x":
-            check_interval(samples, self.bijector.interval, owner)
-        if self.context_dim == 0:
-            if context is not None:
-                raise NiceValueError(f"{owner}: this flow takes no context; build one with context_dim, see nice(...)")
-            return samples
-        context = as_context(context, len(samples), self.context_dim, owner, self.dtype)
-        joined: Array = np.concatenate([samples, context], axis=1)
-        return joined
+            self.check_samples(samples, owner)
+        context = self.checked_context(context, len(samples), owner)
+        return samples if context is None else np.concatenate([samples, context], axis=1)
 
     def _widened(self, dz: Array) -> Array:
         """A gradient of the latents as one of the bijector's output: the prior does not look at the context."""

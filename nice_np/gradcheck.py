@@ -28,7 +28,9 @@ PROTOCOLS = """\
                inverse_backward(dx, dlog_det, cache) -> dz
   a layer:     forward(x) -> (y, cache), backward(dy, cache) -> dx
   a prior:     log_prob(z) -> (N,), grad_log_prob(z) -> (N, D)
-  a flow:      nll_and_grad(x) -> (nll, gradient (P,)), log_prob(x), grad_log_prob(x), params.values, params.slots"""
+  a flow:      nll_and_grad(x) -> (nll, gradient (P,)), log_prob(x), grad_log_prob(x), params.values, params.slots
+  a VAE:       draw_noise(n, rng) -> eps, elbo(x, eps) -> (N,), loss_and_grad(x, eps) -> (loss, gradient (P,)),
+               params.values, params.slots"""
 
 
 def check_gradients(
@@ -47,9 +49,10 @@ def check_gradients(
 
     Parameters
     ----------
-    obj : bijector, conditioner or other layer, prior, or flow
+    obj : bijector, conditioner or other layer, prior, flow or VAE
         Recognised by its methods alone: ``forward`` and ``backward``; ``inverse`` and ``inverse_backward`` where it
         has them; ``log_prob`` and ``grad_log_prob``; or ``nll_and_grad`` with ``params.values`` and ``params.slots``.
+        Of a VAE, with ``elbo`` and ``loss_and_grad``, it is the gradient of the loss for noise that is drawn once.
         Parameters are what ``named_parameters()`` yields as (path, array, gradient), and every array ``W`` beside a
         ``dW``, in the object and in what its attributes hold.  ``backward`` may add to ``dW`` or assign it.
     x : array_like, shape (N, D)
@@ -130,6 +133,8 @@ def _choose_check(obj: Any) -> Callable[[Any, Array, Settings], Found]:
 
     if has("nll_and_grad", "log_prob"):
         return _check_flow
+    if has("loss_and_grad", "elbo", "draw_noise"):
+        return _check_vae
     if has("forward", "backward"):
         return _check_passes
     if has("log_prob", "grad_log_prob"):
@@ -149,22 +154,46 @@ def _check_score(name: str, density: Any, x: Array, settings: Settings, **given:
 
 def _check_flow(flow: Any, x: Array, settings: Settings, **given: Array) -> Found:
     """The gradient of nll = -mean(log_prob) for every parameter, and of log_prob for the input, for a given context."""
-    flow.nll_and_grad(x.copy(), **given)  # called twice: a gradient left over from an earlier call would count double
-    nll, gradient = flow.nll_and_grad(x.copy(), **given)
-    gradient = np.array(gradient, dtype=np.float64)  # (P,)
-
-    def nll_terms() -> Array:
-        return -_vector(flow.log_prob(x.copy(), **given), x) / len(x)
-
-    rows = [compare_exactly("nll: value", nll_terms().sum(keepdims=True), np.reshape(nll, (1,)), settings)]
-    for slot in flow.params.slots:
-        values = flow.params.values[slot.start : slot.stop].reshape(slot.shape)  # a view
-        if values.size:
-            claimed = gradient[slot.start : slot.stop].reshape(slot.shape)
-            rows.append(compare(f"nll: {slot.path}", nll_terms, values, claimed, settings))
+    rows = _check_loss(
+        "nll", flow, lambda: flow.nll_and_grad(x.copy(), **given), lambda: flow.log_prob(x.copy(), **given), x, settings
+    )
     if callable(getattr(flow, "grad_log_prob", None)):
         rows.append(_check_score("log_prob: x", flow, x, settings, **given))
     return rows, ()
+
+
+def _check_vae(vae: Any, x: Array, settings: Settings) -> Found:
+    """The gradient of loss = -mean(elbo) for every parameter, for noise that is drawn once."""
+    eps = vae.draw_noise(len(x), settings.rng)
+    rows = _check_loss(
+        "loss", vae, lambda: vae.loss_and_grad(x.copy(), eps), lambda: vae.elbo(x.copy(), eps), x, settings
+    )
+    return rows, ("the loss is that of noise drawn once",)
+
+
+def _check_loss(
+    name: str,
+    model: Any,
+    loss_and_grad: Callable[[], tuple[float, Array]],
+    score: Callable[[], Array],
+    x: Array,
+    settings: Settings,
+) -> list[Row]:
+    """The value of a loss = -mean(score), and its gradient for every parameter."""
+    loss_and_grad()  # called twice: a gradient left over from an earlier call would count double
+    loss, gradient = loss_and_grad()
+    gradient = np.array(gradient, dtype=np.float64)  # (P,)
+
+    def terms() -> Array:
+        return -_vector(score(), x) / len(x)
+
+    rows = [compare_exactly(f"{name}: value", terms().sum(keepdims=True), np.reshape(loss, (1,)), settings)]
+    for slot in model.params.slots:
+        values = model.params.values[slot.start : slot.stop].reshape(slot.shape)  # a view
+        if values.size:
+            claimed = gradient[slot.start : slot.stop].reshape(slot.shape)
+            rows.append(compare(f"{name}: {slot.path}", terms, values, claimed, settings))
+    return rows
 
 
 def _vector(log_prob: Any, x: Array) -> Array:

@@ -10,15 +10,20 @@ from typing import Any
 from nice_np.checks import as_choice
 from nice_np.errors import NiceValueError
 
-COLUMNS = (
-    "epoch",
-    "step",
-    "learning_rate",
-    "train_log_likelihood",
-    "validation_log_likelihood",
-    "validation_bits_per_dim",
-    "seconds",
-)
+MEASURES = ("log_likelihood", "elbo")  # what a model's score is
+
+
+def score_columns(measure: str) -> tuple[str, str]:
+    """The names of the two columns of scores."""
+    return f"train_{measure}", f"validation_{measure}"
+
+
+def columns(measure: str) -> tuple[str, ...]:
+    """All columns of a history whose scores are log-likelihoods, or bounds on them."""
+    return ("epoch", "step", "learning_rate", *score_columns(measure), "validation_bits_per_dim", "seconds")
+
+
+COLUMNS = columns("log_likelihood")
 
 
 @dataclass
@@ -30,26 +35,30 @@ class History:
     rows : list of dict
         One an epoch, with the keys of `COLUMNS`.  train_log_likelihood is the mean over the epoch's batches, each
         scored by the weights of its own step; validation_log_likelihood is that of the weights that would be kept,
-        on fixed noise; both in nats.  None where there was no validation.
+        on fixed noise; both in nats.  None where there was no validation.  The scores of a VAE are bounds and called
+        so, train_elbo and validation_elbo; its bits/dim are then a bound from above.
     best_epoch : int or None
-        Epoch with the highest validation likelihood, whose weights the flow has at the end.
+        Epoch with the highest validation score, whose weights the model has at the end.
     stopped : str
         Why training ended: "epochs", "time limit", "patience" or "callback".
+    measure : {"log_likelihood", "elbo"}
+        What the scores are.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
     stopped: str = ""
+    measure: str = MEASURES[0]
 
     def column(self, name: str) -> list[Any]:
         """One column as a list."""
-        as_choice(name, COLUMNS, "History", "column")
+        as_choice(name, columns(self.measure), "History", "column")
         return [row[name] for row in self.rows]
 
     def to_csv(self) -> str:
         """All rows as CSV text with a header line."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, columns(self.measure), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         return text.getvalue()
@@ -65,12 +74,13 @@ class History:
         """
         try:
             header, *table = csv.reader(io.StringIO(text), strict=True)
-            if tuple(header) != COLUMNS:
+            found = [measure for measure in MEASURES if columns(measure) == tuple(header)]
+            if not found:
                 raise ValueError(f"expected the columns {', '.join(COLUMNS)}")
-            rows = [dict(zip(COLUMNS, map(_number, row), strict=True)) for row in table]
+            rows = [dict(zip(header, map(_number, row), strict=True)) for row in table]
         except (ValueError, csv.Error) as error:
             raise NiceValueError(f"History: this is no table of a training: {error}") from None
-        return cls(rows)
+        return cls(rows, measure=found[0])
 
     def __eq__(self, other: object) -> bool:
         # Two runs are the same when everything but the clock is.
@@ -85,10 +95,10 @@ class History:
     def __repr__(self) -> str:
         if not self.rows:
             return "History(no epochs)"
-        last = self.rows[-1]
+        last, before = self.rows[-1], "ELBO " if self.measure == "elbo" else ""
         return (
             f"History({last['epoch']} epochs, {last['step']} steps, {last['seconds']:.1f} s, "
-            f"train {last['train_log_likelihood']:.2f} nats, best epoch {self.best_epoch}, stopped by {self.stopped})"
+            f"train {before}{last[score_columns(self.measure)[0]]:.2f} nats, best epoch {self.best_epoch}, stopped by {self.stopped})"
         )
 
 

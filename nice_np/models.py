@@ -120,7 +120,7 @@ def nice(
     unit_variance = len(preprocess) > 0 and preprocess[-1] in UNIT_VARIANCE
     width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
     layers = [
-        *_preprocessing(preprocess, dim, dtype),
+        *preprocessing(preprocess, dim, dtype),
         *_alternating(AdditiveCoupling, part, couplings, network),
         DiagonalScaling(dim, log(width), dtype),
     ]
@@ -154,7 +154,7 @@ def real_nvp(
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
     network = _network(conditioner, hidden, image_shape, settings)
     layers = [
-        *_preprocessing(preprocess, dim, dtype),
+        *preprocessing(preprocess, dim, dtype),
         *_alternating(AffineCoupling, part, couplings, network, scale=scale),
     ]
     return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
@@ -235,7 +235,8 @@ def _network(
     return mlp if as_choice(conditioner, CONDITIONERS, "models", "conditioner") == "mlp" else conv
 
 
-def _preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
+def preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
+    """The fixed layers next to the data, by name or as they are; see `nice`."""
     if isinstance(names, str):
         raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ({names!r},); got {names!r}")
     return [

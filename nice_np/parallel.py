@@ -16,6 +16,7 @@ from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
+from nice_np.base_model import Model
 from nice_np.checks import Array
 from nice_np.flow import Flow
 from nice_np.fused import Fused, fused
@@ -27,7 +28,10 @@ class Gradient(Protocol):
     """What training asks of a batch; a `Flow` is the simplest answer."""
 
     def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
-        """Mean negative log-likelihood of x (N, D), given the context (N, C), and its gradient (P,)."""
+        """Mean negative log-likelihood of x (N, D), given the context (N, C), and its gradient (P,).
+
+        Of a VAE it is minus the bound, and the noise of each row comes in the context's place.
+        """
 
 
 def shards(n_rows: int, n: int) -> list[slice]:
@@ -59,21 +63,34 @@ class Rebuilt:
         return self.flow.nll_and_grad(x, context, recompute=True)
 
 
-def by_one_thread(flow: Flow, batch_size: int, recompute: bool) -> Gradient:
-    """The flow's gradient in the way that is fastest for batches of this size, or with `recompute` in least memory."""
-    return Rebuilt(flow) if recompute else fused(flow, batch_size)
+class Loss:
+    """The gradient of any other model, such as a VAE."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
+        """See `Model.loss_and_grad`."""
+        return self.model.loss_and_grad(x, context)
+
+
+def by_one_thread(model: Model, batch_size: int, recompute: bool) -> Gradient:
+    """The model's gradient; a flow's in the way that is fastest for such batches, or with `recompute` in least memory."""
+    if not isinstance(model, Flow):
+        return Loss(model)
+    return Rebuilt(model) if recompute else fused(model, batch_size)
 
 
 class Threads:
-    """A flow's gradient by threads, one for each shard of the batch.
+    """A model's gradient by threads, one for each shard of the batch.
 
-    Each shard has a replica of the flow, with the same parameters and gradients of its own, and goes through the
+    Each shard has a replica of the model, with the same parameters and gradients of its own, and goes through the
     ordinary forward and backward pass.  NumPy lets go of Python's lock while it computes, so the passes overlap.  The
     gradients are added in the order of the shards, whoever was first: the sum is the same to the bit in every run.
 
     Parameters
     ----------
-    flow : Flow
+    model : Model
     n : int
     batch_size : int
     recompute : bool
@@ -81,13 +98,13 @@ class Threads:
         Of `n` threads.
     """
 
-    def __init__(self, flow: Flow, n: int, batch_size: int, recompute: bool, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, model: Model, n: int, batch_size: int, recompute: bool, pool: ThreadPoolExecutor) -> None:
         self.pool = pool
-        self.replicas = [flow, *(flow.replica() for _ in range(n - 1))]
+        self.replicas = [model, *(model.replica() for _ in range(n - 1))]
         self.sources = [by_one_thread(replica, batch_size // n, recompute) for replica in self.replicas]
 
     def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
-        """As `Flow.nll_and_grad`, to rounding; the gradient is ``flow.params.grads``, too."""
+        """As by one thread, to rounding; the gradient is ``model.params.grads``, too."""
         parts = [cut(rows, x, context) for rows in shards(len(x), len(self.sources))]
         tasks = [
             self.pool.submit(source.nll_and_grad, part, given)
@@ -101,7 +118,7 @@ class Threads:
         return nll, self._sum(shares)
 
     def _sum(self, shares: list[float]) -> Array:
-        """The sum of the replicas' gradients, each times its share: in the first one's vector, which is the flow's."""
+        """The sum of the replicas' gradients, each times its share: in the first one's vector, which is the model's."""
         total, *others = (replica.params.grads for replica in self.replicas)
 
         def add(piece: slice) -> None:
@@ -116,15 +133,15 @@ class Threads:
 
 
 @contextmanager
-def in_threads(flow: Flow, n: int, batch_size: int, recompute: bool = False) -> Iterator[Gradient]:
-    """The flow's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
+def in_threads(model: Model, n: int, batch_size: int, recompute: bool = False) -> Iterator[Gradient]:
+    """The model's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
 
     With several threads BLAS uses one everywhere in the process: it would otherwise start as many as there are cores
     for each of ours.  So it does where small couplings are fused, whose products are too short to be shared.
     """
     with ThreadPoolExecutor(n) as pool:
-        source: Gradient = by_one_thread(flow, batch_size, recompute)
+        source: Gradient = by_one_thread(model, batch_size, recompute)
         if n > 1:
-            source = Threads(flow, n, batch_size, recompute, pool)
+            source = Threads(model, n, batch_size, recompute, pool)
         with threadpool_limits(1, user_api="blas") if isinstance(source, (Threads, Fused)) else nullcontext():
             yield source

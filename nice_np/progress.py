@@ -18,18 +18,20 @@ class Progress:
     show : bool
     done : float
         The share already done, when a run is resumed.
+    before : str
+        What stands before the nats, where they are no log-likelihood: "ELBO ".
     """
 
-    def __init__(self, show: bool, done: float = 0.0) -> None:
+    def __init__(self, show: bool, done: float = 0.0, before: str = "") -> None:
+        self.before = before
         self.show: Any = None
         if show and sys.stderr is not None:  # None: it was closed before Python started
             self.show = _Bar(done) if _is_terminal() or "ipykernel" in sys.modules else _Lines()
 
     def update(self, done: float, epoch: int, nats: float, bits: float, samples_per_second: float) -> None:
-        """Show the state after a step: share done, epoch, running log-likelihood, bits/dim, speed."""
-        self.show_state(
-            done, f"epoch {epoch}", f"{nats:.2f} nats, {bits:.3f} bits/dim, {samples_per_second:.0f} samples/s"
-        )
+        """Show the state after a step: share done, epoch, running mean of the score in nats, bits/dim, speed."""
+        score = f"{self.before}{nats:.2f} nats, {bits:.3f} bits/dim"
+        self.show_state(done, f"epoch {epoch}", f"{score}, {samples_per_second:.0f} samples/s")
 
     def show_state(self, done: float, where: str, state: str) -> None:
         """Show the share done, where that is, such as "step 3", and anything else worth knowing."""

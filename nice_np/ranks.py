@@ -125,7 +125,7 @@ class Ranks(Team):
                 if value != first[name]:
                     raise NiceValueError(
                         f"fit: {name} is {first[name]} on rank 0 and {value} on rank {rank}; "
-                        "give every rank the same flow, data and settings"
+                        "give every rank the same model, data and settings"
                     )
 
     def gradient(self, source: Gradient, grads: Array) -> Gradient:

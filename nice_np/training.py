@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.architecture import Arrays, describe
+from nice_np.base_model import CHUNK, Model
 from nice_np.bijectors.fitted import Fitted
 from nice_np.checks import Array, Rng, as_path, as_rng
 from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
-from nice_np.flow import CHUNK, Flow
+from nice_np.flow import Flow
 from nice_np.history import History
 from nice_np.optim import Optimizer, Schedule, get_optimizer, get_schedule
 from nice_np.ranks import Team, as_team
@@ -32,7 +33,7 @@ from nice_np.training_state import TrainingState, load_state
 
 
 def fit(
-    flow: Flow,
+    model: Model,
     x: npt.ArrayLike,
     context: npt.ArrayLike | None = None,
     *,
@@ -56,22 +57,22 @@ def fit(
     recompute: bool = False,
     comm: Any = None,
 ) -> History:
-    """Train a flow by maximum likelihood.
+    """Train a flow by maximum likelihood, or a VAE by a maximal bound on it.
 
     Parameters
     ----------
-    flow : Flow
+    model : Flow or VAE
         Changed in place.  At the end it has the weights of the best epoch by validation, or without validation the
         last (or the averaged) ones.  What a first `fit` measured on its data (mean, std, whitening) stays.
     x : array_like, shape (N, D)
         Training data.  uint8 is taken as pixels 0 .. 255: each time a sample is seen it becomes (x + u) / 256 with
-        fresh noise u ~ U[0, 1); score other pixels the same way, ``flow.log_prob(dequantize(pixels, rng))``.  Anything
-        else is used as it is.
+        fresh noise u ~ U[0, 1); score other pixels the same way, ``flow.log_prob(dequantize(pixels, rng))``.  A VAE
+        with a Bernoulli decoder sees ``binarize(pixels, rng)``, drawn anew each time.  Anything else is used as it is.
     context : array_like, shape (N, C) or (C,)
         For a flow with a context, and only there: the likelihood is that of x given it.  ``one_hot(labels, 10)`` makes
         labels one.
     validation : array_like, shape (M, D), optional
-        Scored after each epoch, with noise drawn once.
+        Scored after each epoch, with noise drawn once, a VAE's own noise included.
     validation_context : array_like, shape (M, C) or (C,)
     epochs : int, optional
         Passes through the data.  The same seed gives the same run to the bit.
@@ -89,8 +90,8 @@ def fit(
     patience : int, optional
         Stop after this many epochs without a better validation likelihood.
     callbacks : iterable of callable
-        Each is called as ``callback(flow, history)`` after each epoch; `StopTraining` ends the run.  The flow then has
-        the weights of the last step, not the averaged or best ones.
+        Each is called as ``callback(model, history)`` after each epoch; `StopTraining` ends the run.  The model then
+        has the weights of the last step, not the averaged or best ones.
     checkpoint : path, optional
         Where to save the state of the run every `checkpoint_every` seconds, at the end, and on SIGINT and SIGTERM.
     resume : bool
@@ -103,10 +104,10 @@ def fit(
         small flows.  The same number gives the same run to the bit, another one agrees to rounding.
     recompute : bool
         Rebuild the layers' inputs instead of storing them, see `Flow.nll_and_grad`: memory that does not grow with the
-        number of layers, for 1.4 times the time.
+        number of layers, for 1.4 times the time.  For flows only.
     comm : communicator of mpi4py, optional
         For a training by several processes: every one calls `fit` with it, usually ``MPI.COMM_WORLD``, and with the
-        same flow, data and settings, and gets the same weights.  Rank 0 makes the random numbers, shows progress,
+        same model, data and settings, and gets the same weights.  Rank 0 makes the random numbers, shows progress,
         calls back, and reads and writes the checkpoint.  See docs/design.md.
 
     Returns
@@ -137,8 +138,13 @@ def fit(
     """
     team = as_team(comm)
     with team.together():
-        if not isinstance(flow, Flow):
-            raise NiceTypeError(f"fit: expected a Flow, got {type(flow).__name__}")
+        if not isinstance(model, Model):
+            raise NiceTypeError(f"fit: expected a Flow or a VAE, got {type(model).__name__}")
+        if recompute and not isinstance(model, Flow):
+            raise NiceValueError(
+                f"fit: recompute rebuilds the inputs of a flow's layers, a {type(model).__name__} has no inverse to "
+                "do so; leave it out"
+            )
         plan = Plan(
             get_optimizer(optimizer),
             get_schedule(learning_rate),
@@ -156,10 +162,10 @@ def fit(
         )
         if patience is not None and validation is None:
             raise NiceValueError("fit: patience needs validation data")
-        data = TrainingData.checked(flow, x, context, "x")
+        data = TrainingData.checked(model, x, context, "x")
         held_out = None
         if validation is not None:
-            held_out = TrainingData.checked(flow, validation, validation_context, "validation")
+            held_out = TrainingData.checked(model, validation, validation_context, "validation")
         settings = plan.settings()
         settings["data"] = data.fingerprint()
         settings["validation"] = None if held_out is None else held_out.fingerprint()
@@ -171,38 +177,38 @@ def fit(
                     "fit: the optimizer has been used before and remembers; make a new one for a new run"
                 )
         generator = as_rng(rng, "fit")
-        start_from_data(flow, data.x, data.context)
-    team.compare(lambda: _facts(flow, plan, settings, resume))
+        start_from_data(model, data.x, data.context)
+    team.compare(lambda: _facts(model, plan, settings, resume))
     if resume:
-        state = _resumed_by_all(team, flow, plan, len(data), settings)
+        state = _resumed_by_all(team, model, plan, len(data), settings)
     else:
-        state = team.from_first(lambda: TrainingState.start(generator))
-    return Training(flow, data, held_out, plan, state, settings, team).run(progress)
+        state = team.from_first(lambda: TrainingState.start(generator, model.measure))
+    return Training(model, data, held_out, plan, state, settings, team).run(progress)
 
 
-def start_from_data(flow: Flow, x: npt.NDArray[Any], context: Array | None = None) -> None:
+def start_from_data(model: Model, x: npt.NDArray[Any], context: Array | None = None) -> None:
     """Fit every layer that has constants to measure, from the data upwards; `fit` does so before its first step.
 
     Parameters
     ----------
-    flow : Flow
+    model : Model
     x : ndarray, shape (N, D)
         uint8 pixels are dequantised, with the same noise in every pass and every run.
     context : ndarray, shape (N, C), optional
     """
     data = TrainingData(x, context)
-    for number, layer in enumerate(flow.layers):
+    for number, layer in enumerate(model.layers):
         if isinstance(layer, Fitted) and not layer.fitted:
-            layer.fit(partial(_arriving, flow, data, number))
+            layer.fit(partial(_arriving, model, data, number))
 
 
-def _arriving(flow: Flow, data: TrainingData, number: int) -> Iterator[Array]:
+def _arriving(model: Model, data: TrainingData, number: int) -> Iterator[Array]:
     """The data as they arrive at layer `number`, in chunks: (n, D + C), (n, D + C), ..."""
     noise = np.random.default_rng(0)
     for start in range(0, len(data), CHUNK):
-        part = data.rows(slice(start, start + CHUNK)).dequantized(noise, flow.dtype).joined(flow.dtype)
+        part = data.rows(slice(start, start + CHUNK)).seen_by(model, noise).joined(model.dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # a layer that fits looks for infinities
-            for layer in flow.layers[:number]:
+            for layer in model.layers[:number]:
                 part = layer.forward(part)[0]
         yield part
 
@@ -215,10 +221,10 @@ def _callables(callbacks: Any) -> list[Callback]:
     return found
 
 
-def _facts(flow: Flow, plan: Plan, settings: dict[str, Any], resume: bool) -> dict[str, Any]:
+def _facts(model: Model, plan: Plan, settings: dict[str, Any], resume: bool) -> dict[str, Any]:
     """What all ranks must have alike, for them to take the same steps."""
     constants: Arrays = {}
-    architecture = json.dumps(describe(flow, constants, []))
+    architecture = json.dumps(describe(model, constants, []))
     digest = hashlib.sha256(architecture.encode())
     for array in constants.values():
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
@@ -226,25 +232,25 @@ def _facts(flow: Flow, plan: Plan, settings: dict[str, Any], resume: bool) -> di
         **settings,
         **{name: getattr(plan, name) for name in ("epochs", "time_limit", "patience", "checkpoint_every")},
         "resume": resume,
-        "the flow": f"{repr(flow).splitlines()[0]} of architecture {digest.hexdigest()[:16]}",
-        "the vector of parameters": fingerprint(flow.params.values[None]),
+        "the model": f"{repr(model).splitlines()[0]} of architecture {digest.hexdigest()[:16]}",
+        "the vector of parameters": fingerprint(model.params.values[None]),
     }
 
 
-def _resumed_by_all(team: Team, flow: Flow, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
+def _resumed_by_all(team: Team, model: Model, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
     """What rank 0 finds in the checkpoint, on every rank."""
-    state = team.from_first(lambda: _resumed(flow, plan, n_samples, settings))
-    flow.params.values[:] = team.share(flow.params.values)
+    state = team.from_first(lambda: _resumed(model, plan, n_samples, settings))
+    model.params.values[:] = team.share(model.params.values)
     plan.optimizer.restore(*team.share((plan.optimizer.steps, plan.optimizer.state())))
     return state
 
 
-def _resumed(flow: Flow, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
+def _resumed(model: Model, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
     if plan.checkpoint is None:
         raise NiceValueError("fit: resume=True needs checkpoint=PATH")
     if not plan.checkpoint.exists():
         raise NiceFileError(f"fit: nothing to resume, {plan.checkpoint} does not exist")
-    state = load_state(plan.checkpoint, flow, plan.optimizer, settings)
+    state = load_state(plan.checkpoint, model, plan.optimizer, settings)
     if state.finished in ("epochs", "time limit") and plan.done(state, n_samples) < 1:
         state.finished = ""  # it had reached its end, and is now given more
     return state

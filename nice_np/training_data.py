@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, Rng, as_context, as_real_array, as_samples, check_interval
-from nice_np.dequantize import BIN_WIDTH, dequantize
+from nice_np.base_model import Model
+from nice_np.checks import Array, as_real_array, as_samples
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
 
 
 @dataclass(frozen=True)
@@ -22,46 +21,48 @@ class TrainingData:
     Attributes
     ----------
     x : ndarray, shape (N, D)
-        uint8 pixels, or samples in the flow's dtype.
+        uint8 pixels, or samples in the model's dtype.
     context : ndarray, shape (N, C), or None
+        After `drawn`, what goes into the model beside x: for a VAE that is noise.
     """
 
     x: npt.NDArray[Any]
     context: Array | None
 
     @classmethod
-    def checked(cls, flow: Flow, x: Any, context: Any, name: str) -> TrainingData:
+    def checked(cls, model: Model, x: Any, context: Any, name: str) -> TrainingData:
         """The arguments of `fit`, called `name` and `name`'s context there, or an error."""
         raw = as_real_array(x, "fit", name)
-        samples = as_samples(raw, flow.dim, owner="fit", name=name, dtype=flow.dtype)
+        samples = as_samples(raw, model.dim, owner="fit", name=name, dtype=model.dtype)
         if len(samples) == 0:
             raise NiceValueError(f"fit: {name} has 0 samples")
-        if flow.context_dim:
-            context = as_context(context, len(samples), flow.context_dim, "fit", flow.dtype)
-        elif context is not None:
-            raise NiceValueError("fit: this flow takes no context; build one with context_dim, see nice(...)")
+        context = model.checked_context(context, len(samples), "fit")
         if raw.dtype == np.uint8:
             return cls(raw, context)
-        check_interval(samples, flow.bijector.interval, "fit")
+        model.check_samples(samples, "fit")
         return cls(samples, context)
 
-    @property
-    def bin_width(self) -> float:
+    def bin_width(self, model: Model) -> float:
         """See `Flow.bits_per_dim`."""
-        return BIN_WIDTH if self.x.dtype == np.uint8 else 1.0
+        return model.pixel_width if self.x.dtype == np.uint8 else 1.0
 
     def rows(self, rows: Any) -> TrainingData:
         """Some of the samples."""
         return TrainingData(self.x[rows], None if self.context is None else self.context[rows])
 
-    def dequantized(self, rng: Rng, dtype: npt.DTypeLike) -> TrainingData:
-        """Pixels with fresh noise; anything else as it is."""
+    def seen_by(self, model: Model, rng: np.random.Generator) -> TrainingData:
+        """Pixels as the model takes them, with fresh noise; anything else as it is."""
         if self.x.dtype != np.uint8:
             return self
-        return TrainingData(dequantize(self.x, rng, dtype), self.context)
+        return TrainingData(model.from_pixels(self.x, rng), self.context)
+
+    def drawn(self, model: Model, rng: np.random.Generator) -> TrainingData:
+        """As `seen_by`, and with all that goes into the model beside x."""
+        seen = self.seen_by(model, rng)
+        return TrainingData(seen.x, model.beside(seen.context, len(seen), rng))
 
     def joined(self, dtype: npt.DTypeLike) -> Array:
-        """As the flow's bijector sees them: (N, D), or (N, D + C) with the context behind."""
+        """As a flow's bijector sees them: (N, D), or (N, D + C) with the context behind."""
         arrays = [self.x] if self.context is None else [self.x, self.context]
         return np.concatenate(arrays, axis=1, dtype=dtype)
 

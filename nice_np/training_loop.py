@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from nice_np.base_model import Model
 from nice_np.checks import Array
 from nice_np.errors import DivergenceError, DriftError, NiceOverflowError, TrainingInterrupted
-from nice_np.flow import Flow, to_bits_per_dim
-from nice_np.history import History
+from nice_np.flow import to_bits_per_dim
+from nice_np.history import History, score_columns
 from nice_np.kernels import average_step
 from nice_np.optim import clip_by_norm
 from nice_np.parallel import Gradient, in_threads
@@ -23,7 +24,7 @@ from nice_np.training_data import TrainingData
 from nice_np.training_plan import Plan
 from nice_np.training_state import TrainingState, save_state
 
-EXPLODED = 1e4  # nats per dimension above the first loss: no flow comes back from there
+EXPLODED = 1e4  # nats per dimension above the first loss: no model comes back from there
 
 
 class StopTraining(Exception):
@@ -31,11 +32,11 @@ class StopTraining(Exception):
 
 
 class Training:
-    """One run: the flow and the data, the plan, and the state that a checkpoint keeps.
+    """One run: the model and the data, the plan, and the state that a checkpoint keeps.
 
     Parameters
     ----------
-    flow : Flow
+    model : Model
     data : TrainingData
     validation : TrainingData or None
     plan : Plan
@@ -48,7 +49,7 @@ class Training:
 
     def __init__(
         self,
-        flow: Flow,
+        model: Model,
         data: TrainingData,
         validation: TrainingData | None,
         plan: Plan,
@@ -56,22 +57,23 @@ class Training:
         settings: dict[str, Any],
         team: Team,
     ) -> None:
-        self.flow, self.data, self.plan, self.state, self.settings = flow, data, plan, state, settings
+        self.model, self.data, self.plan, self.state, self.settings = model, data, plan, state, settings
         self.team = team
         noise = np.random.default_rng(state.validation_seed)
-        self.validation = None if validation is None else validation.dequantized(noise, flow.dtype)
+        self.validation = None if validation is None else validation.drawn(model, noise)
+        self.bin_width = data.bin_width(model)
         self.learning_rate = 0.0
         self.clock = time.perf_counter()
         self.saved_at = state.seconds
 
     def run(self, progress: bool) -> History:
-        """Train until the plan, the validation or a callback says stop; the flow then has the weights to keep."""
-        bar = Progress(progress and self.team.first, self._done())
+        """Train until the plan, the validation or a callback says stop; the model then has the weights to keep."""
+        bar = Progress(progress and self.team.first, self._done(), "ELBO " if self.model.measure == "elbo" else "")
         if self.state.position > 0:  # resumed in the middle of an epoch
             self.plan.optimizer.start_epoch(self.state.epoch)
         try:
             with StopSignals() as signals, self._source() as source:
-                gradient = self.team.gradient(source, self.flow.params.grads)
+                gradient = self.team.gradient(source, self.model.params.grads)
                 while not self.state.finished:
                     self._step(gradient)
                     self._show(bar)
@@ -90,19 +92,19 @@ class Training:
         return self.state.history
 
     def _source(self) -> AbstractContextManager[Gradient]:
-        return in_threads(self.flow, self.plan.threads, self.plan.batch_size, self.plan.recompute)
+        return in_threads(self.model, self.plan.threads, self.plan.batch_size, self.plan.recompute)
 
     # -- one step -------------------------------------------------------------------------------------------------
 
     def _step(self, gradient: Gradient) -> None:
-        state, plan, values = self.state, self.plan, self.flow.params.values
+        state, plan, values = self.state, self.plan, self.model.params.values
         if state.position == 0:
             state.order = state.rng.permutation(len(self.data))
             state.nats_sum = 0.0
             plan.optimizer.start_epoch(state.epoch)
         rows = state.order[state.position : state.position + plan.batch_size]
         self.learning_rate = plan.schedule(state.step, self._done())
-        nll, grads = self._loss(gradient, self.data.rows(rows).dequantized(state.rng, self.flow.dtype))
+        nll, grads = self._loss(gradient, self.data.rows(rows).drawn(self.model, state.rng))
         if plan.clip_norm is not None:
             clip_by_norm(grads, plan.clip_norm)
         plan.optimizer.step(values, grads, self.learning_rate)
@@ -127,7 +129,7 @@ class Training:
             raise self._diverged(f"loss or gradient is not finite ({error})") from None
         if state.first_nll is None:
             state.first_nll = nll
-        if nll > state.first_nll + EXPLODED * self.flow.dim:
+        if nll > state.first_nll + EXPLODED * self.model.dim:
             raise self._diverged(f"loss = {nll:.6g} nats")
         return nll, grads
 
@@ -142,18 +144,19 @@ class Training:
 
     def _end_epoch(self, done: float) -> None:
         state, plan = self.state, self.plan
+        train, held_out = score_columns(self.model.measure)
         row: dict[str, Any] = {
             "epoch": state.epoch,
             "step": state.step,
             "learning_rate": self.learning_rate,
-            "train_log_likelihood": state.nats_sum / state.position,
-            "validation_log_likelihood": None,
+            train: state.nats_sum / state.position,
+            held_out: None,
             "validation_bits_per_dim": None,
         }
         if self.validation is not None:
             score = self._validate(self.validation)
-            row["validation_log_likelihood"] = score
-            row["validation_bits_per_dim"] = to_bits_per_dim(score, self.flow.dim, self.data.bin_width)
+            row[held_out] = score
+            row["validation_bits_per_dim"] = to_bits_per_dim(score, self.model.dim, self.bin_width)
             state.stale += 1
             if state.best is None or score > state.best:
                 state.best, state.stale, state.best_values = score, 0, self._weights().copy()
@@ -173,7 +176,7 @@ class Training:
         """Call back; True if a callback ends the training."""
         try:
             for callback in self.plan.callbacks:
-                callback(self.flow, self.state.history)
+                callback(self.model, self.state.history)
         except StopTraining:
             return True
         return False
@@ -185,22 +188,22 @@ class Training:
             raise self._diverged(f"the validation loss is not finite ({error})") from None
 
     def _score(self, validation: TrainingData) -> float:
-        """The mean log-likelihood under the weights that would be kept now."""
-        values = self.flow.params.values
+        """The mean score under the weights that would be kept now."""
+        values = self.model.params.values
         trained = values.copy()
         values[:] = self._weights()
         try:
-            return float(self.flow.log_prob(validation.x, validation.context).mean(dtype=np.float64))
+            return float(self.model.score(validation.x, validation.context).mean(dtype=np.float64))
         finally:
             values[:] = trained
 
     def _weights(self) -> Array:
         """The weights that would be kept now: the average, where there is one."""
-        return self.flow.params.values if self.state.average is None else self.state.average
+        return self.model.params.values if self.state.average is None else self.state.average
 
     def _keep_best(self) -> None:
         best = self._weights() if self.state.best_values is None else self.state.best_values
-        self.flow.params.values[:] = best
+        self.model.params.values[:] = best
 
     # -- around it ------------------------------------------------------------------------------------------------
 
@@ -217,14 +220,14 @@ class Training:
         nats = state.nats_sum / state.position
         samples = (state.epoch - 1) * len(self.data) + state.position
         speed = samples / max(state.seconds, 1e-9)
-        bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.flow.dim, self.data.bin_width), speed)
+        bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.model.dim, self.bin_width), speed)
 
     def _save(self) -> None:
-        if not np.isfinite(self.flow.params.values).all():
+        if not np.isfinite(self.model.params.values).all():
             raise self._diverged("the weights are not finite")
         with self.team.together():
             if self.plan.checkpoint is not None and self.team.first:
-                save_state(self.plan.checkpoint, self.flow, self.plan.optimizer, self.state, self.settings)
+                save_state(self.plan.checkpoint, self.model, self.plan.optimizer, self.state, self.settings)
         self._tick()
         self.saved_at = self.state.seconds
 

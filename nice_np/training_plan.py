@@ -9,12 +9,11 @@ from typing import Any
 
 from nice_np.checks import as_float, as_int
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
 from nice_np.history import History
 from nice_np.optim import Optimizer, Schedule
 from nice_np.training_state import TrainingState
 
-Callback = Callable[[Flow, History], None]
+Callback = Callable[[Any, History], None]  # the model comes first
 
 
 @dataclass

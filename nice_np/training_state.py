@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.architecture import Arrays, describe
+from nice_np.base_model import Model
 from nice_np.checkpoint import load, save
 from nice_np.checks import Array
 from nice_np.errors import CheckpointError, NiceValueError
-from nice_np.flow import Flow
-from nice_np.history import COLUMNS, History
+from nice_np.history import History, columns
 from nice_np.optim import Optimizer
 
 COUNTERS = (
@@ -30,7 +30,7 @@ class TrainingState:
     Attributes
     ----------
     rng : numpy.random.Generator
-        Shuffles the samples and makes their noise.
+        Shuffles the samples and makes their noise, and that of a VAE.
     validation_seed : int
         Of the noise on the validation data, the same at every epoch.
     epoch, step : int
@@ -42,11 +42,11 @@ class TrainingState:
     seconds : float
         Time spent training, before a stop and after it.
     nats_sum : float
-        Sum of the log-likelihoods of this epoch's samples so far.
+        Sum of the scores of this epoch's samples so far.
     first_nll : float or None
         Loss of the first step.
     best, stale : float or None, int
-        Highest validation log-likelihood, and epochs since.
+        Highest validation score, and epochs since.
     finished : str
         Why the run ended; "" while it goes on.
     best_values, average : ndarray, shape (P,), or None
@@ -70,13 +70,13 @@ class TrainingState:
     average: Array | None = None
 
     @classmethod
-    def start(cls, rng: np.random.Generator) -> TrainingState:
+    def start(cls, rng: np.random.Generator, measure: str = "log_likelihood") -> TrainingState:
         """The state before the first step; `rng`, of whatever kind, seeds the run's own generator."""
         validation_seed, *seeds = rng.integers(2**63, size=5).tolist()
-        return cls(np.random.default_rng(seeds), validation_seed)
+        return cls(np.random.default_rng(seeds), validation_seed, History(measure=measure))
 
 
-def save_state(path: Path, flow: Flow, optimizer: Optimizer, state: TrainingState, settings: dict[str, Any]) -> None:
+def save_state(path: Path, model: Model, optimizer: Optimizer, state: TrainingState, settings: dict[str, Any]) -> None:
     """Write a checkpoint of kind "checkpoint", atomically."""
     metadata = {
         "settings": settings,
@@ -90,11 +90,11 @@ def save_state(path: Path, flow: Flow, optimizer: Optimizer, state: TrainingStat
     # Not in the header, which has a limit of size: a long run has many rows.
     extra["history"] = np.frombuffer(json.dumps(state.history.rows).encode(), np.uint8)
     extra.update({f"optimizer.{name}": vector for name, vector in optimizer.state().items()})
-    save(path, "checkpoint", flow, metadata, extra)
+    save(path, "checkpoint", model, metadata, extra)
 
 
-def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str, Any]) -> TrainingState:
-    """Read a checkpoint into `flow` and `optimizer`.
+def load_state(path: Path, model: Model, optimizer: Optimizer, settings: dict[str, Any]) -> TrainingState:
+    """Read a checkpoint into `model` and `optimizer`.
 
     Raises
     ------
@@ -103,18 +103,18 @@ def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str,
     CheckpointError
         If the file is damaged.
     """
-    # The file may name the user's own layers: those of the flow at hand are known to be fine.
-    saved, metadata, extra = load(path, "checkpoint", [type(module) for _, module in flow.modules()])
-    _compare(path, "dtype", saved.dtype.name, flow.dtype.name)
+    # The file may name the user's own layers: those of the model at hand are known to be fine.
+    saved, metadata, extra = load(path, "checkpoint", [type(module) for _, module in model.modules()])
+    _compare(path, "dtype", saved.dtype.name, model.dtype.name)
     then: Arrays = {}
     now: Arrays = {}
-    _compare(path, "architecture", describe(saved, then, []), describe(flow, now, []))
+    _compare(path, "architecture", describe(saved, then, []), describe(model, now, []))
     try:
         _compare(path, "settings", metadata["settings"], settings)
         _compare_arrays(path, then, now)
         rng = np.random.default_rng()
         rng.bit_generator.state = metadata["rng"]
-        history = History(_rows(extra["history"]), metadata["best_epoch"])
+        history = History(_rows(extra["history"], model.measure), metadata["best_epoch"], measure=model.measure)
         state = TrainingState(rng, history=history, **metadata["counters"])
         state.order = extra["order"]
         state.best_values, state.average = extra.get("best_values"), extra.get("average")
@@ -127,19 +127,21 @@ def load_state(path: Path, flow: Flow, optimizer: Optimizer, settings: dict[str,
         expected = {"order", "history", "best_values", "average", *(f"optimizer.{name}" for name in vectors)}
         if not set(extra) <= expected:
             raise ValueError(f"unexpected arrays {sorted(set(extra) - expected)}")
-        _check_vectors(flow, {name: vector for name, vector in extra.items() if name not in ("order", "history")})
+        _check_vectors(model, {name: vector for name, vector in extra.items() if name not in ("order", "history")})
         optimizer.restore(metadata["optimizer_steps"], vectors)
     except NiceValueError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path}: the training state is incomplete: {error!r}") from None
-    flow.params.values[:] = saved.params.values
+    model.params.values[:] = saved.params.values
     return state
 
 
-def _rows(text: npt.NDArray[Any]) -> list[dict[str, Any]]:
+def _rows(text: npt.NDArray[Any], measure: str) -> list[dict[str, Any]]:
     rows = json.loads(text.tobytes())
-    if not (isinstance(rows, list) and all(isinstance(row, dict) and set(row) == set(COLUMNS) for row in rows)):
+    if not (
+        isinstance(rows, list) and all(isinstance(row, dict) and set(row) == set(columns(measure)) for row in rows)
+    ):
         raise ValueError("the history has other columns")
     return rows
 
@@ -154,10 +156,10 @@ def _check_position(state: TrainingState, n_samples: int) -> None:
         raise ValueError("the order of the samples is not a permutation")
 
 
-def _check_vectors(flow: Flow, vectors: dict[str, Array]) -> None:
+def _check_vectors(model: Model, vectors: dict[str, Array]) -> None:
     for name, vector in vectors.items():
-        if vector.shape != (len(flow.params),) or vector.dtype != flow.dtype or not np.isfinite(vector).all():
-            raise ValueError(f"vector {name} is not a finite ({len(flow.params)},) of {flow.dtype}")
+        if vector.shape != (len(model.params),) or vector.dtype != model.dtype or not np.isfinite(vector).all():
+            raise ValueError(f"vector {name} is not a finite ({len(model.params)},) of {model.dtype}")
 
 
 def _compare_arrays(path: Path, then: Arrays, now: Arrays) -> None:

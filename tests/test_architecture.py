@@ -17,9 +17,11 @@ LAYERS = [
     ["parameters", "gradcheck_report", "mapcheck_report", "jacobian", "fused_kernels"],
     ["activations", "dequantize", "operators", "gradcheck_differences", "gradcheck_objects"],
     ["mlp", "convolution", "priors", "bijectors", "gradcheck", "mapcheck"],
-    ["convnet", "flow", "npz", "vae_likelihoods", "vae_latents"],
-    ["models", "optim", "architecture", "datasets", "conditional", "fused"],
+    ["convnet", "base_model", "binarize", "npz"],
+    ["flow"],
+    ["models", "optim", "datasets", "conditional", "fused"],
     ["parallel", "vae"],
+    ["architecture"],
     ["checkpoint", "ranks", "restoration"],
     ["training_state", "training_data", "presets"],
     ["training_plan"],
@@ -32,8 +34,8 @@ LAYERS = [
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# flow.save and flow.load call checkpoint, which needs Flow: inside the functions.  plotting names types only.
-EXCEPTIONS = {("flow", "checkpoint")}
+# model.save and model.load call checkpoint, which needs Model: inside the functions.  plotting names types only.
+EXCEPTIONS = {("base_model", "checkpoint")}
 
 
 def sources():

@@ -72,7 +72,7 @@ def test_same_seed_same_run(pixels):
 
 def batches_of(pixels, epochs, monkeypatch):
     """The dequantised batches of a training, each with all the pixels."""
-    from nice_np import training_data
+    from nice_np import base_model
 
     flow, seen = small(6), []
     start_from_data(flow, np.arange(0, 240, 20, dtype=np.uint8).reshape(2, 6))  # it looks at the data, too
@@ -81,7 +81,7 @@ def batches_of(pixels, epochs, monkeypatch):
         seen.append(dequantize(x, rng, dtype))
         return seen[-1]
 
-    monkeypatch.setattr(training_data, "dequantize", spy)
+    monkeypatch.setattr(base_model, "dequantize", spy)
     fit(flow, pixels, epochs=epochs, **QUIET)
     return seen
 

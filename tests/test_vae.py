@@ -25,11 +25,20 @@ from nice_np import (
     Partition,
     Permutation,
     StandardNormal,
-    vae,
+    check_gradients,
+    fit,
+    variational_autoencoder,
 )
-from nice_np.vae import NoisyLoss
-from nice_np.vae_latents import FlowPosterior, FlowPrior, GaussianPosterior, PlainPrior
-from nice_np.vae_likelihoods import Bernoulli, Decoder, FixedGaussian, Gaussian
+from nice_np.vae import (
+    Bernoulli,
+    Decoder,
+    FixedGaussian,
+    FlowPosterior,
+    FlowPrior,
+    Gaussian,
+    GaussianPosterior,
+    PlainPrior,
+)
 
 D, L = 5, 3
 FORMS = {
@@ -44,7 +53,7 @@ decoders = pytest.mark.parametrize("decoder", ["bernoulli", "gaussian"])
 
 def build(rng, **settings):
     settings = {"latent": L, "hidden": (6,), "couplings": 3, "flow_hidden": (4,), "dtype": np.float64} | settings
-    return shaken(vae(D, activation="tanh", rng=0, **settings), rng)
+    return shaken(variational_autoencoder(D, activation="tanh", rng=0, **settings), rng)
 
 
 def affine_chain(rng, dim=L, context_dim=0):
@@ -56,7 +65,8 @@ def affine_chain(rng, dim=L, context_dim=0):
 def everything(rng):
     """Affine flows with a context in the posterior, and in the prior."""
     posterior = FlowPosterior(shaken(MLP((D, 2 * L + 2), rng=rng), rng), affine_chain(rng, context_dim=2), 2)
-    decoder = Decoder(shaken(MLP((L, 4, D), "tanh", rng=rng), rng), Gaussian(rng.normal(0, 0.3, D)))
+    decoder = Decoder(shaken(MLP((L, 4, D), "tanh", rng=rng), rng), Gaussian(D))
+    decoder.likelihood.raw[:] = rng.normal(0, 2, D)
     return VAE(posterior, FlowPrior("logistic", affine_chain(rng)), decoder)
 
 
@@ -75,7 +85,8 @@ def check_every_gradient(model, x, eps, h=1e-5):
 
 
 def draw(rng, n=4):
-    return rng.uniform(0.05, 0.95, (n, D)), rng.normal(size=(n, L))
+    """Zeros and ones, which every decoder takes, and noise."""
+    return rng.integers(0, 2, (n, D)).astype(float), rng.normal(size=(n, L))
 
 
 # -- gradients --------------------------------------------------------------------------------------------------------
@@ -93,9 +104,9 @@ def test_every_gradient_with_affine_flows_in_both_places(rng):
 
 def test_every_gradient_with_a_fixed_sigma(rng):
     network = shaken(MLP((L, 4, D), "tanh", rng=rng), rng)
-    decoder = Decoder(network, FixedGaussian(np.linspace(-1, 0.5, D)))
+    decoder = Decoder(network, FixedGaussian(np.exp(np.linspace(-1, 0.5, D))))
     model = VAE(GaussianPosterior(shaken(MLP((D, 2 * L), rng=rng), rng)), PlainPrior(), decoder)
-    assert not any("log_sigma" in slot.path for slot in model.params.slots)
+    assert not any("raw" in slot.path for slot in model.params.slots)
     check_every_gradient(model, *draw(rng))
 
 
@@ -115,7 +126,6 @@ def test_the_gradient_is_fresh_each_time_and_the_loss_is_the_mean(rng):
 @decoders
 def test_elbo_is_the_direct_computation(decoder, rng):
     model, (x, eps) = build(rng, decoder=decoder), draw(rng)
-    x = np.round(x)
     mu, sigma = model.encode(x)
     z = mu + sigma * eps
     theta = model.decoder.network.forward(z)[0]
@@ -172,7 +182,7 @@ def test_iwae_with_one_sample_is_the_elbo_and_grows_with_k(rng):
 def test_chunks_give_the_same_bound(rng, monkeypatch):
     model, (x, eps) = build(rng, decoder="gaussian"), draw(rng, 10)
     whole = model.elbo(x, eps), model.iwae(x, 3, 0)
-    monkeypatch.setattr(sys.modules["nice_np.vae"], "CHUNK", 4)
+    monkeypatch.setattr(sys.modules["nice_np.vae.autoencoder"], "CHUNK", 4)
     np.testing.assert_allclose(model.elbo(x, eps), whole[0], rtol=1e-12)
     np.testing.assert_allclose(model.iwae(x, 3, 0), whole[1], rtol=1e-12)
     x[9] = 1e200
@@ -193,7 +203,7 @@ def linear_gaussian(rng, flow=None):
     encoder.layers[0].b[:L] = -b @ encoder.layers[0].W[:, :L]
     encoder.layers[0].b[L:] = 5 * np.arctanh(-0.5 * np.log(precision) / 5)  # log sigma = 5 tanh(raw / 5)
     posterior = GaussianPosterior(encoder) if flow is None else FlowPosterior(encoder, flow)
-    model = VAE(posterior, PlainPrior(), Decoder(network, FixedGaussian(np.full(D, np.log(sigma)))))
+    model = VAE(posterior, PlainPrior(), Decoder(network, FixedGaussian(np.full(D, sigma))))
     return model, stats.multivariate_normal(b, W.T @ W + sigma**2 * np.eye(D))
 
 
@@ -267,7 +277,7 @@ def test_reconstruction_is_the_mean_without_noise(rng):
 @forms
 @decoders
 def test_adam_lowers_the_loss(form, decoder, rng):
-    model = vae(D, latent=2, hidden=(16,), flow_hidden=(8,), decoder=decoder, rng=0, **form)
+    model = variational_autoencoder(D, latent=2, hidden=(16,), flow_hidden=(8,), decoder=decoder, rng=0, **form)
     x = (rng.random((200, 1)) < 0.5) * np.ones((1, D))  # all on or all off: one bit of latent
     adam, losses = Adam(), []
     for _ in range(150):
@@ -275,14 +285,6 @@ def test_adam_lowers_the_loss(form, decoder, rng):
         adam.step(model.params.values, grads, 0.02)
         losses.append(loss)
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
-
-
-def test_a_training_loop_gets_fresh_noise_for_each_batch(rng):
-    model, x = everything(rng), draw(rng)[0]
-    noisy, generator = NoisyLoss(model, 7), np.random.default_rng(7)
-    losses = [noisy.nll_and_grad(x)[0] for _ in range(2)]
-    assert losses == [model.loss_and_grad(x, model.draw_noise(len(x), generator))[0] for _ in range(2)]
-    assert losses[0] != losses[1]
 
 
 def test_extreme_logits_do_not_overflow():
@@ -303,7 +305,14 @@ def test_copies_are_independent(way, rng):
 
 # -- bad input --------------------------------------------------------------------------------------------------------
 
-X, EPS = np.full((4, D), 0.5), np.zeros((4, L))
+X, EPS = np.ones((4, D)), np.zeros((4, L))
+
+
+def parts(decoder):
+    """The arguments of a VAE, as free modules."""
+    return copy.deepcopy(build(np.random.default_rng(0), decoder=decoder).config())
+
+
 NAN = X.copy()
 NAN[2, 1] = np.nan
 BAD = {
@@ -311,7 +320,7 @@ BAD = {
     "axes": (lambda m: m.elbo(X[0], EPS), NiceValueError, r"use x\[None\]"),
     "nan": (lambda m: m.elbo(NAN, EPS), NiceValueError, "row 2, column 1"),
     "strings": (lambda m: m.encode([["a"] * D]), NiceTypeError, "real numbers"),
-    "not in [0, 1]": (lambda m: m.loss_and_grad(X + 1, EPS), NiceValueError, "not between 0 and 1"),
+    "not binary": (lambda m: m.loss_and_grad(X + 1, EPS), NiceValueError, "2.0 is neither 0 nor 1"),
     "eps features": (lambda m: m.elbo(X, X), NiceValueError, "eps has 5 features, expected 3"),
     "eps rows": (lambda m: m.elbo(X, EPS[:1]), NiceValueError, "eps has 1 rows, expected 4"),
     "eps nan": (lambda m: m.elbo(X, EPS + np.inf), NiceValueError, "eps contains NaN"),
@@ -320,15 +329,28 @@ BAD = {
     "n": (lambda m: m.sample(-1), NiceValueError, "n must be >= 0"),
     "rng": (lambda m: m.sample(1, "x"), NiceError, "rng"),
     "z": (lambda m: m.decode(X), NiceValueError, "z has 5 features"),
-    "kind": (lambda m: vae(D, kind="nicer"), NiceValueError, "unknown kind 'nicer'"),
-    "decoder": (lambda m: vae(D, decoder="poisson"), NiceValueError, "unknown decoder 'poisson'"),
-    "dim": (lambda m: vae(0), NiceValueError, "dim must be >= 1"),
-    "latent": (lambda m: vae(D, latent=1, kind="nice-prior"), NiceValueError, "at least 2"),
-    "context": (lambda m: vae(D, context_dim=2), NiceValueError, "context_dim is for"),
-    "hidden": (lambda m: vae(D, hidden=5), NiceTypeError, "hidden must be a sequence"),
-    "dtype": (lambda m: vae(D, dtype=int), NiceValueError, "float32 or float64"),
-    "noisy": (lambda m: NoisyLoss(m.decoder), NiceTypeError, "expected a VAE"),
-    "noisy context": (lambda m: NoisyLoss(m).nll_and_grad(X, X), NiceValueError, "no context"),
+    "kind": (lambda m: variational_autoencoder(D, kind="nicer"), NiceValueError, "unknown kind 'nicer'"),
+    "decoder": (lambda m: variational_autoencoder(D, decoder="poisson"), NiceValueError, "unknown decoder 'poisson'"),
+    "dim": (lambda m: variational_autoencoder(0), NiceValueError, "dim must be >= 1"),
+    "latent": (lambda m: variational_autoencoder(D, latent=1, kind="nice-prior"), NiceValueError, "at least 2"),
+    "context": (lambda m: variational_autoencoder(D, context_dim=2), NiceValueError, "context_dim is for"),
+    "hidden": (lambda m: variational_autoencoder(D, hidden=5), NiceTypeError, "hidden must be a sequence"),
+    "dtype": (lambda m: variational_autoencoder(D, dtype=int), NiceValueError, "float32 or float64"),
+    "no noise": (lambda m: m.loss_and_grad(X), NiceTypeError, "eps has dtype object"),
+    "fit context": (lambda m: fit(m, X, X, epochs=1), NiceValueError, "a VAE takes no context"),
+    "fit recompute": (lambda m: fit(m, X, epochs=1, recompute=True), NiceValueError, "recompute rebuilds"),
+    "fit greys": (lambda m: fit(m, X / 2, epochs=1), NiceValueError, "fit: x.0, 0. = 0.5 is neither 0 nor 1"),
+    "check greys": (lambda m: check_gradients(m, X / 2), NiceValueError, "neither 0 nor 1"),
+    "preprocess": (lambda m: VAE(**parts("gaussian"), preprocess=1), NiceTypeError, "must be a Bijector"),
+    "preprocess trains": (
+        lambda m: VAE(**parts("gaussian"), preprocess=DiagonalScaling(D)), NiceValueError, "have no parameters"
+    ),
+    "preprocess dim": (lambda m: VAE(**parts("gaussian"), preprocess=Logit(3)), NiceValueError, "map 5 features"),
+    "preprocess binary": (
+        lambda m: VAE(**parts("bernoulli"), preprocess=Logit(D)), NiceValueError, "leave out preprocess"
+    ),
+    "sigma": (lambda m: FixedGaussian([1.0, 0.0]), NiceValueError, "sigma must be > 0, got 0"),
+    "load": (lambda m: VAE.load(1.5), NiceTypeError, "path must be"),
     "posterior": (lambda m: VAE(MLP((D, 4)), PlainPrior(), m.decoder), NiceTypeError, "posterior must be"),
     "prior": (lambda m: VAE(m.posterior, StandardNormal(), m.decoder), NiceTypeError, "prior must be"),
     "sizes": (
@@ -350,7 +372,7 @@ BAD = {
     ),
     "decoder network": (lambda m: Decoder(None, Bernoulli()), NiceTypeError, "must be an MLP"),
     "likelihood": (lambda m: Decoder(MLP((2, D)), "bernoulli"), NiceTypeError, "must be a Likelihood"),
-    "log_sigma": (lambda m: Decoder(MLP((2, D)), Gaussian([0.0])), NiceValueError, "1 features, expected 5"),
+    "log_sigma": (lambda m: Decoder(MLP((2, D)), Gaussian(1)), NiceValueError, "1 features, expected 5"),
 }  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_constants, refuse_outside
+from nice_np.checks import Array, as_constants, as_dtype, as_int
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.mlp import MLP
 from nice_np.parameters import Module
+from nice_np.vae.sigma import LogSigma
 
 
 class Likelihood(Module):
@@ -47,8 +48,8 @@ class Likelihood(Module):
 class Bernoulli(Likelihood):
     """log p(x | l) = sum_d x_d l_d - softplus(l_d),   p(x_d = 1) = sigmoid(l_d)
 
-    A probability where x is 0 or 1.  Of greys between them it is the cross-entropy that is often used in its place,
-    which is no density in x.
+    Of zeros and ones only; `binarize` draws them from pixels.  Of greys between them the same formula is a
+    cross-entropy, whose exp does not integrate to 1, so they are refused.
 
     Examples
     --------
@@ -57,7 +58,8 @@ class Bernoulli(Likelihood):
     """
 
     def log_prob(self, x: Array, theta: Array) -> Array:
-        log_p: Array = (x * theta - np.logaddexp(0, theta)).sum(axis=1)  # log(1 + e^l), without overflow
+        softplus = np.maximum(theta, 0) + np.log1p(np.exp(-np.abs(theta)))  # log(1 + e^l), without overflow
+        log_p: Array = (x * theta - softplus).sum(axis=1)
         return log_p
 
     def backward(self, dlog_p: Array, x: Array, theta: Array) -> Array:
@@ -71,34 +73,60 @@ class Bernoulli(Likelihood):
         return (rng.random(theta.shape) < self.mean(theta)).astype(theta.dtype)
 
     def check(self, x: Array, owner: str) -> None:
-        refuse_outside(x, (x >= 0) & (x <= 1), (0.0, 1.0), owner)
+        binary = (x == 0) | (x == 1)
+        if not binary.all():
+            row, column = np.argwhere(~binary)[0]
+            raise NiceValueError(
+                f"{owner}: x[{row}, {column}] = {x[row, column]!s} is neither 0 nor 1, all that a Bernoulli decoder "
+                "gives a probability; draw them with binarize(pixels, rng), or take a Gaussian decoder"
+            )
 
 
 class Gaussian(Likelihood):
-    """log p(x | m) = sum_d -r_d^2 / 2 - log_sigma_d - log(2 pi) / 2,   r = (x - m) / exp(log_sigma)
+    """log p(x | m) = sum_d -r_d^2 / 2 - log sigma_d - log(2 pi) / 2,   r = (x - m) / sigma
+
+    sigma_d is learned, one for each feature, the same in all rows: log sigma = LogSigma(raw).  See `FixedGaussian` for
+    one that stays.
 
     Parameters
     ----------
-    log_sigma : ndarray, shape (D,)
-        Learned, one for each feature, the same in all rows.  See `FixedGaussian` for one that stays.
+    dim : int
+        D.
+    dtype : {float64, float32}
+
+    Attributes
+    ----------
+    raw : ndarray, shape (D,)
+        Starts at 0, that is sigma = 1.
     """
 
-    param_names: ClassVar[tuple[str, ...]] = ("log_sigma",)
+    param_names: ClassVar[tuple[str, ...]] = ("raw",)
 
-    def __init__(self, log_sigma: npt.ArrayLike) -> None:
-        self.log_sigma: Array = as_constants(log_sigma, 1, type(self).__name__, "log_sigma")
-        self.dlog_sigma = np.zeros_like(self.log_sigma)
+    def __init__(self, dim: int, dtype: Any = np.float64) -> None:
+        self.dim, self.scale = as_int(dim, "Gaussian", "dim", 1), LogSigma()
+        self.raw: Array = np.zeros(self.dim, as_dtype(dtype, "Gaussian"))
+        self.draw = np.zeros_like(self.raw)
+
+    @property
+    def log_sigma(self) -> Array:
+        """(D,)"""
+        return self.scale.forward(self.raw)
 
     def log_prob(self, x: Array, theta: Array) -> Array:
-        r = self._residual(x, theta)  # (N, D)
-        log_p: Array = -(0.5 * r**2 + self.log_sigma + 0.5 * log(2 * pi)).sum(axis=1)
+        log_sigma = self.log_sigma
+        r = (x - theta) * np.exp(-log_sigma)  # (N, D)
+        log_p: Array = -(0.5 * r**2 + log_sigma + 0.5 * log(2 * pi)).sum(axis=1)
         return log_p
 
     def backward(self, dlog_p: Array, x: Array, theta: Array) -> Array:
-        r = self._residual(x, theta)  # (N, D)
-        self.dlog_sigma += dlog_p @ (r**2 - 1)  # dr/dlog_sigma = -r, so d(-r^2/2 - log_sigma)/dlog_sigma = r^2 - 1
-        dm: Array = dlog_p[:, None] * r * np.exp(-self.log_sigma)  # dr/dm = -1/sigma, so d(-r^2/2)/dm = r / sigma
+        log_sigma = self.log_sigma
+        r = (x - theta) * np.exp(-log_sigma)  # (N, D)
+        self._add_gradient(dlog_p @ (r**2 - 1), log_sigma)  # dr/dlog_sigma = -r: d(-r^2/2 - log_sigma) = r^2 - 1
+        dm: Array = dlog_p[:, None] * r * np.exp(-log_sigma)  # dr/dm = -1/sigma, so d(-r^2/2)/dm = r / sigma
         return dm
+
+    def _add_gradient(self, dlog_sigma: Array, log_sigma: Array) -> None:
+        self.draw += self.scale.backward(dlog_sigma, self.raw, log_sigma)
 
     def mean(self, theta: Array) -> Array:
         return theta
@@ -107,18 +135,45 @@ class Gaussian(Likelihood):
         x: Array = theta + np.exp(self.log_sigma) * rng.standard_normal(theta.shape).astype(theta.dtype)
         return x
 
-    def _residual(self, x: Array, theta: Array) -> Array:
-        r: Array = (x - theta) * np.exp(-self.log_sigma)
-        return r
-
     def config(self) -> dict[str, Any]:
-        return {"log_sigma": self.log_sigma}
+        return {"dim": self.dim, "dtype": self.raw.dtype.name}
+
+    @classmethod
+    def count_parameters(cls, config: dict[str, Any]) -> int:
+        """How many numbers ``Gaussian(**config)`` would hold, without making it."""
+        return int(config["dim"])
 
 
 class FixedGaussian(Gaussian):
-    """A Gaussian whose log_sigma is given and not trained."""
+    """A Gaussian whose sigma is given and not trained.
+
+    Parameters
+    ----------
+    sigma : array_like, shape (D,)
+        > 0, in the unit of x.
+    """
 
     param_names = ()
+
+    def __init__(self, sigma: npt.ArrayLike) -> None:
+        self.sigma = as_constants(sigma, 1, "FixedGaussian", "sigma")
+        self.dim = len(self.sigma)
+        if not (self.sigma > 0).all():
+            raise NiceValueError(f"FixedGaussian: sigma must be > 0, got {self.sigma.min()}")
+
+    @property
+    def log_sigma(self) -> Array:
+        return np.log(self.sigma)
+
+    def _add_gradient(self, dlog_sigma: Array, log_sigma: Array) -> None:
+        pass
+
+    def config(self) -> dict[str, Any]:
+        return {"sigma": self.sigma}
+
+    @classmethod
+    def count_parameters(cls, config: dict[str, Any]) -> int:
+        return 0  # sigma lies in the file as an array
 
 
 class DecoderCache(NamedTuple):
@@ -145,8 +200,8 @@ class Decoder(Module):
         if not isinstance(likelihood, Likelihood):
             raise NiceTypeError(f"Decoder: likelihood must be a Likelihood, got {likelihood!r}")
         self.latent, self.dim = network.sizes[0], network.sizes[-1]
-        if isinstance(likelihood, Gaussian) and len(likelihood.log_sigma) != self.dim:
-            raise NiceValueError(f"Decoder: log_sigma has {len(likelihood.log_sigma)} features, expected {self.dim}")
+        if isinstance(likelihood, Gaussian) and likelihood.dim != self.dim:
+            raise NiceValueError(f"Decoder: the Gaussian has {likelihood.dim} features, expected {self.dim}")
         self.network, self.likelihood = network, likelihood
 
     def forward(self, z: Array, x: Array) -> tuple[Array, DecoderCache]:

@@ -14,23 +14,17 @@ variables.
 from __future__ import annotations
 
 from math import inf
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nice_np.bijectors import Bijector
-from nice_np.bijectors.scales import TanhScale
 from nice_np.checks import Array, as_int
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.mlp import MLP
 from nice_np.parameters import Module
 from nice_np.priors import Prior, StandardNormal, get_prior
-
-
-class PosteriorScale(TanhScale):
-    """log sigma = B tanh(r / B), B = 5: sigma stays within (0.007, 148)."""
-
-    bound: ClassVar[float] = 5.0
+from nice_np.vae.sigma import LogSigma
 
 
 class GaussianCache(NamedTuple):
@@ -48,7 +42,7 @@ class GaussianPosterior(Module):
     Parameters
     ----------
     network : MLP
-        The encoder: x (N, D) -> (mu, raw) (N, 2L), log_sigma = PosteriorScale(raw).
+        The encoder: x (N, D) -> (mu, raw) (N, 2L), log_sigma = LogSigma(raw).
     """
 
     def __init__(self, network: MLP) -> None:
@@ -65,7 +59,7 @@ class GaussianPosterior(Module):
                 f"{who}: the network must give 2 L + {context_dim} features, mu and raw and the context; "
                 f"{network!r} gives {network.sizes[-1]}"
             )
-        self.network, self.scale, self.noise = network, PosteriorScale(), StandardNormal()
+        self.network, self.scale, self.noise = network, LogSigma(), StandardNormal()
 
     def moments(self, x: Array) -> tuple[Array, Array]:
         """mu and sigma of the Gaussian: (N, D) -> (N, L), (N, L)."""
@@ -76,6 +70,11 @@ class GaussianPosterior(Module):
         """z, log q(z | x) in nats, cache: x (N, D), eps (N, L) -> (N, L), (N,), cache."""
         z, log_q, _, cache = self._reparameterise(x, eps)
         return z, log_q, cache
+
+    def log_prob(self, x: Array, z: Array) -> Array:
+        """log q(z | x) in nats at any z: x (N, D), z (N, L) -> (N,)."""
+        mu, raw, _ = self._split(self.network.forward(x)[0])
+        return self._gaussian_log_prob(z, mu, self.scale.forward(raw))
 
     def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
         """Add to the parameter gradients, from dL/dz (N, L) and dL/dlog q (N,)."""
@@ -96,6 +95,11 @@ class GaussianPosterior(Module):
         dlog_sigma = dz * cache.noise - dlog_q[:, None]
         draw = self.scale.backward(dlog_sigma, cache.raw, cache.log_sigma)
         self.network.backward_to_parameters(np.concatenate([dz, draw, dcontext], axis=1), cache.network)
+
+    def _gaussian_log_prob(self, z_0: Array, mu: Array, log_sigma: Array) -> Array:
+        """log N(z_0; mu, sigma^2): (N, L) each -> (N,)."""
+        log_q: Array = self.noise.log_prob((z_0 - mu) * np.exp(-log_sigma)) - log_sigma.sum(axis=1)
+        return log_q
 
     def _split(self, theta: Array) -> tuple[Array, Array, Array]:
         """theta (N, 2L + C) -> mu (N, L), raw (N, L), context (N, C)."""
@@ -139,6 +143,11 @@ class FlowPosterior(GaussianPosterior):
         if not np.array_equal(z[:, self.latent :], context, equal_nan=True):
             raise NiceValueError("FlowPosterior: the bijector changed the context; see WithContext")
         return z[:, : self.latent], log_q_0 - log_det, FlowCache(gaussian, cache)
+
+    def log_prob(self, x: Array, z: Array) -> Array:
+        mu, raw, context = self._split(self.network.forward(x)[0])
+        z_0, log_det, _ = self.bijector.inverse(np.concatenate([z, context], axis=1))  # (N, L + C); that of f^-1
+        return self._gaussian_log_prob(z_0[:, : self.latent], mu, self.scale.forward(raw)) + log_det
 
     def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
         # log q = log q_0 - log_det, so dL/dlog_det = -dL/dlog q; nobody but f looks at the context behind z

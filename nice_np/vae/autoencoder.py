@@ -1,0 +1,356 @@
+"""A variational autoencoder: latents z, a decoder p(x | z), and a posterior q(z | x) that bounds log p(x) from below.
+
+    ELBO = E_q[log p(x | z) + log p(z) - log q(z | x)] <= log p(x)      (Kingma and Welling 2013)
+
+The gap is KL(q(z | x) || p(z | x)).  A flow can make it smaller in two places: behind the encoder, so that q is no
+longer a Gaussian, or in the prior p(z).  All gradients are derived by hand, for given noise eps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.base_model import CHUNK, Model
+from nice_np.bijectors import Bijector, Chain
+from nice_np.binarize import binarize
+from nice_np.checks import Array, Rng, as_int, as_rng, as_samples, check_interval
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.kernels import all_finite
+from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior
+from nice_np.vae.likelihoods import Bernoulli, Decoder
+
+
+class Terms(NamedTuple):
+    """What the ELBO adds up, (N,) each, in nats; and the caches of the three parts."""
+
+    log_likelihood: Array
+    log_prior: Array
+    log_posterior: Array
+    caches: tuple[Any, Any, Any]
+
+    @property
+    def elbo(self) -> Array:
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+class Bounds(NamedTuple):
+    """Two bounds on log p(x) from the same draws of z, in nats, (N,) each; the second is never below the first."""
+
+    elbo: Array
+    iwae: Array
+
+
+class VAE(Model):
+    """A variational autoencoder.
+
+    Parameters
+    ----------
+    posterior : GaussianPosterior
+        q(z | x), or a `FlowPosterior`.
+    prior : PlainPrior
+        p(z), or a `FlowPrior`.
+    decoder : Decoder
+        p(y | z).
+    preprocess : Bijector, optional
+        A fixed map y = f(x) next to the data, with no parameters to train; without it y = x.  Its log|det df/dx| counts
+        in the bound, whose unit so stays that of x.  Not for a Bernoulli decoder.
+
+    Attributes
+    ----------
+    dim, latent : int
+        D, the features of x, and L, those of z.
+    dtype : dtype
+        float32 or float64; input is converted to it.
+    params : FlatParameters
+        ``params.values`` and ``params.grads``, both (P,).
+
+    Raises
+    ------
+    NiceTypeError, NiceValueError
+        If a part is of another class, or the parts' dimensions differ.
+
+    Examples
+    --------
+    >>> from nice_np import variational_autoencoder
+    >>> model = variational_autoencoder(6, latent=2, hidden=(5,), rng=0)
+    >>> x = np.ones((3, 6))
+    >>> model.elbo(x, np.zeros((3, 2))).shape
+    (3,)
+    >>> model.sample(4, rng=0).shape
+    (4, 6)
+    """
+
+    measure: ClassVar[str] = "elbo"
+
+    def __init__(
+        self,
+        posterior: GaussianPosterior,
+        prior: PlainPrior,
+        decoder: Decoder,
+        preprocess: Bijector | None = None,
+    ) -> None:
+        for name, part, kind in (
+            ("posterior", posterior, GaussianPosterior),
+            ("prior", prior, PlainPrior),
+            ("decoder", decoder, Decoder),
+        ):
+            if not isinstance(part, kind):
+                raise NiceTypeError(f"VAE: {name} must be a {kind.__name__}, got {part!r}")
+        self.dim, self.latent = posterior.dim, posterior.latent
+        if (decoder.latent, decoder.dim) != (self.latent, self.dim):
+            raise NiceValueError(
+                f"VAE: the decoder must map {self.latent} latents to {self.dim} features, "
+                f"{decoder!r} maps {decoder.latent} to {decoder.dim}"
+            )
+        if isinstance(prior, FlowPrior) and prior.bijector.dim != self.latent:
+            raise NiceValueError(f"VAE: the prior has {prior.bijector.dim} features, expected {self.latent}")
+        self.posterior, self.prior, self.decoder, self.preprocess = posterior, prior, decoder, preprocess
+        self._check_preprocess()
+        self._pack()
+
+    def _check_preprocess(self) -> None:
+        if self.preprocess is None:
+            return
+        if not isinstance(self.preprocess, Bijector):
+            raise NiceTypeError(f"VAE: preprocess must be a Bijector, got {self.preprocess!r}")
+        if isinstance(self.decoder.likelihood, Bernoulli):
+            raise NiceValueError("VAE: a Bernoulli decoder takes zeros and ones as they are; leave out preprocess")
+        if self.preprocess.dim != self.dim or self.preprocess.n_parameters:
+            raise NiceValueError(
+                f"VAE: preprocess must map {self.dim} features and have no parameters, got {self.preprocess!r}"
+            )
+
+    # -- the bound ------------------------------------------------------------------------------------------------
+
+    def elbo(self, x: npt.ArrayLike, eps: npt.ArrayLike) -> Array:
+        """log p(x | z) + log p(z) - log q(z | x) at the z that `eps` gives: an unbiased estimate of each row's ELBO.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+            Zeros and ones for a Bernoulli decoder.
+        eps : array_like, shape (N, L)
+            Standard normal noise, see `draw_noise`.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            In nats.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError
+            If `x` or `eps` is not a finite real array of its shape, or `x` outside of what the decoder knows.
+        NiceOverflowError
+            If the bound does not fit into the dtype; the message names the row.
+        """
+        x = self._checked(x, "elbo")
+        return self._bound(x, self._noise(eps, len(x), "elbo"))
+
+    def loss_and_grad(self, x: npt.ArrayLike, eps: Any = None) -> tuple[float, Array]:
+        """Minus the mean ELBO of a batch and its gradient for the given noise: what training minimises.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D), N >= 1
+        eps : array_like, shape (N, L)
+            Standard normal noise; needed here as in `elbo`.
+
+        Returns
+        -------
+        loss : float
+            -(1/N) sum_n ELBO_n, in nats.
+        grads : ndarray, shape (P,)
+            dloss/dvalues: ``params.grads`` itself, overwritten by the next call.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError, NiceOverflowError
+            As `elbo`; the last also for a gradient that does not fit into the dtype.
+        """
+        x = self._checked(x, "loss_and_grad")
+        eps = self._noise(eps, len(x), "loss_and_grad")
+        if len(x) == 0:
+            raise NiceValueError("VAE.loss_and_grad: 0 samples; the mean needs at least one")
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            terms = self._scored(x, eps)
+            posterior_cache, prior_cache, decoder_cache = terms.caches
+            if not np.isfinite(terms.elbo).all():
+                self._bound(x, eps)  # fails, too, and names the row
+            # loss = -(1/N) sum_n [log p(x_n | z_n) + log p(z_n) - log q(z_n | x_n)]
+            weight = np.full(len(x), -1 / len(x), self.dtype)  # (N,): dloss/dlog p of both p, minus dloss/dlog q
+            with self.params.gradients_from_zero():
+                dz = self.decoder.backward(weight, decoder_cache) + self.prior.backward(weight, prior_cache)
+                self.posterior.backward(dz, -weight, posterior_cache)
+        if not all_finite(self.params.grads):
+            raise NiceOverflowError(f"VAE: a gradient overflows {self.dtype}; check the scale of input and parameters")
+        return -float(terms.elbo.mean(dtype=np.float64)), self.params.grads
+
+    def bounds(self, x: npt.ArrayLike, k: int, rng: Rng = None) -> Bounds:
+        """The ELBO, as a mean over k draws, and the importance-weighted bound of the same draws (Burda et al. 2015):
+
+            log (1/k) sum_i w_i,    log w_i = log p(x | z_i) + log p(z_i) - log q(z_i | x)
+
+        For k = 1 both are the same; the second grows with k, on average, and tends to log p(x).
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+        k : int
+        rng : seed or numpy.random.Generator
+
+        Returns
+        -------
+        Bounds
+            (N,) each, in nats; errors as in `elbo`.
+        """
+        x, k, rng = self._checked(x, "bounds"), as_int(k, "VAE.bounds", "k", 1), as_rng(rng, "VAE.bounds")
+        total, log_total = np.zeros(len(x)), np.full(len(x), -np.inf)  # float64: k numbers are added
+        for _ in range(k):
+            log_w = self._bound(x, self.draw_noise(len(x), rng))  # (N,)
+            total += log_w
+            log_total = np.logaddexp(log_total, log_w)  # log sum_i w_i, without overflow
+        return Bounds((total / k).astype(self.dtype), (log_total - np.log(k)).astype(self.dtype))
+
+    def iwae(self, x: npt.ArrayLike, k: int, rng: Rng = None) -> Array:
+        """The importance-weighted bound alone, (N,) in nats; see `bounds`."""
+        return self.bounds(x, k, rng).iwae
+
+    def draw_noise(self, n: int, rng: Rng = None) -> Array:
+        """eps ~ N(0, I) for `n` samples: (n, L)."""
+        n = as_int(n, "VAE.draw_noise", "n", 0)
+        return as_rng(rng, "VAE.draw_noise").standard_normal((n, self.latent)).astype(self.dtype)
+
+    # -- there and back -------------------------------------------------------------------------------------------
+
+    def encode(self, x: npt.ArrayLike) -> tuple[Array, Array]:
+        """mu and sigma of the Gaussian q(z_0 | x), before a posterior's flow: (N, D) -> (N, L), (N, L)."""
+        x = self._checked(x, "encode")
+        both = self._in_chunks(lambda part: np.hstack(self.posterior.moments(self._inner(part)[0])), x)
+        return both[:, : self.latent], both[:, self.latent :]
+
+    def decode(self, z: npt.ArrayLike) -> Array:
+        """E[x | z]: (N, L) -> (N, D).  Behind a `preprocess` that bends, it is the x of E[y | z]."""
+        z = as_samples(z, self.latent, owner="VAE.decode", name="z", dtype=self.dtype)
+        return self._in_chunks(lambda part: self._outer(self.decoder.mean(part)), z)
+
+    def reconstruct(self, x: npt.ArrayLike) -> Array:
+        """`decode` at the z of x without noise, eps = 0: (N, D) -> (N, D)."""
+        x = self._checked(x, "reconstruct")
+        eps = np.zeros((len(x), self.latent), self.dtype)
+        return self.decode(self._in_chunks(lambda part, e: self.posterior.forward(self._inner(part)[0], e)[0], x, eps))
+
+    def sample_latents(self, n: int, rng: Rng = None) -> Array:
+        """`n` draws of z ~ p(z): (n, L); ``decode`` turns them into means of x."""
+        n, rng = as_int(n, "VAE.sample_latents", "n", 0), as_rng(rng, "VAE.sample_latents")
+        return self.prior.sample(n, self.latent, rng).astype(self.dtype, copy=False)
+
+    def sample(self, n: int, rng: Rng = None) -> Array:
+        """`n` draws from the model, z ~ p(z) and x ~ p(x | z): (n, D)."""
+        rng = as_rng(rng, "VAE.sample")
+        return self._in_chunks(lambda z: self._outer(self.decoder.sample(z, rng)), self.sample_latents(n, rng))
+
+    # -- what training asks ---------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[Bijector, ...]:
+        """The layers of `preprocess`, data side first."""
+        if self.preprocess is None:
+            return ()
+        return self.preprocess.layers if isinstance(self.preprocess, Chain) else (self.preprocess,)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether x is zeros and ones."""
+        return isinstance(self.decoder.likelihood, Bernoulli)
+
+    @property
+    def pixel_width(self) -> float:
+        """1 where pixels are binary: they are integers as they stand."""
+        return 1.0 if self.is_binary else super().pixel_width
+
+    def from_pixels(self, pixels: npt.NDArray[np.uint8], rng: Rng) -> Array:
+        """8-bit pixels (N, D) drawn black or white for a Bernoulli decoder, dequantised for a Gaussian one."""
+        return binarize(pixels, rng, self.dtype) if self.is_binary else super().from_pixels(pixels, rng)
+
+    def check_samples(self, x: Array, owner: str) -> None:
+        if self.preprocess is not None:
+            check_interval(x, self.preprocess.interval, owner)
+        self.decoder.likelihood.check(x, owner)
+
+    def checked_context(self, context: Any, n: int, owner: str) -> Array | None:
+        if context is not None:
+            raise NiceValueError(f"{owner}: a VAE takes no context; its encoder makes one, see context_dim")
+        return None
+
+    def beside(self, context: Array | None, n: int, rng: np.random.Generator) -> Array:
+        """Fresh noise, (n, L)."""
+        return self.draw_noise(n, rng)
+
+    def score(self, x: npt.ArrayLike, eps: Any = None) -> Array:
+        """`elbo`, by the name that every `Model` has for it."""
+        return self.elbo(x, eps)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def config(self) -> dict[str, Any]:
+        parts = {"posterior": self.posterior, "prior": self.prior, "decoder": self.decoder}
+        return parts if self.preprocess is None else {**parts, "preprocess": self.preprocess}
+
+    def __repr__(self) -> str:
+        head = f"VAE(dim={self.dim}, latent={self.latent}, {self.dtype}, {len(self.params):,} parameters)"
+        parts = (*self.layers, self.posterior, self.prior, self.decoder)
+        return "\n".join([head, *(f"  {part!r}" for part in parts)])
+
+    def _inner(self, x: Array) -> tuple[Array, Array | float]:
+        """y = f(x) of `preprocess` and log|det df/dx|: (N, D) -> (N, D), (N,)."""
+        return (x, 0.0) if self.preprocess is None else self.preprocess.forward(x)[:2]
+
+    def _outer(self, y: Array) -> Array:
+        """x = f^-1(y): (N, D) -> (N, D)."""
+        return y if self.preprocess is None else self.preprocess.inverse(y)[0]
+
+    def _in_chunks(self, function: Callable[..., Array], *arrays: Array) -> Array:
+        """What `function` makes of CHUNK rows at a time, so that memory does not grow with the networks times N."""
+        parts = []
+        for start in range(0, max(len(arrays[0]), 1), CHUNK):  # at least one, also of 0 samples: it has the right shape
+            with np.errstate(over="ignore", invalid="ignore"):  # looked for here
+                part = function(*(array[start : start + CHUNK] for array in arrays))
+            bad = ~np.isfinite(part)
+            if bad.any():
+                raise NiceOverflowError(
+                    f"VAE: row {start + np.argwhere(bad)[0][0]} overflows {self.dtype}; "
+                    "check the scale of the input and of the parameters"
+                )
+            parts.append(part)
+        return np.concatenate(parts)
+
+    def _bound(self, x: Array, eps: Array) -> Array:
+        """The ELBO of each row, for the given noise."""
+        return self._in_chunks(lambda part, noise: self._scored(part, noise).elbo, x, eps)
+
+    def _scored(self, x: Array, eps: Array) -> Terms:
+        """All terms of the bound."""
+        y, log_det = self._inner(x)
+        z, log_q, posterior_cache = self.posterior.forward(y, eps)
+        log_p_z, prior_cache = self.prior.forward(z)
+        log_p_y, decoder_cache = self.decoder.forward(z, y)
+        # p(x | z) = p(y | z) |det dy/dx|
+        return Terms(log_p_y + log_det, log_p_z, log_q, (posterior_cache, prior_cache, decoder_cache))
+
+    def _checked(self, x: npt.ArrayLike, method: str) -> Array:
+        owner = f"VAE.{method}"
+        samples = as_samples(x, self.dim, owner=owner, dtype=self.dtype)
+        self.check_samples(samples, owner)
+        return samples
+
+    def _noise(self, eps: npt.ArrayLike, n: int, method: str) -> Array:
+        owner = f"VAE.{method}"
+        noise = as_samples(eps, self.latent, owner=owner, name="eps", dtype=self.dtype)
+        if len(noise) != n:  # a single row would broadcast without a word
+            raise NiceValueError(f"{owner}: eps has {len(noise)} rows, expected {n}, one for each sample")
+        return noise

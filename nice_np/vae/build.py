@@ -1,0 +1,120 @@
+"""The usual variational autoencoders as one plain function."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nice_np.bijectors import Bijector, Chain
+from nice_np.checks import Rng, as_choice, as_dtype, as_int, as_rng, as_sizes
+from nice_np.errors import NiceValueError
+from nice_np.mlp import MLP
+from nice_np.models import nice, preprocessing
+from nice_np.vae.autoencoder import VAE
+from nice_np.vae.latents import FlowPosterior, FlowPrior, GaussianPosterior, PlainPrior
+from nice_np.vae.likelihoods import Bernoulli, Decoder, Gaussian, Likelihood
+
+KINDS = ("plain", "nice-posterior", "nice-prior")
+DECODERS = ("bernoulli", "gaussian")
+
+
+def variational_autoencoder(
+    dim: int,
+    latent: int = 2,
+    hidden: Sequence[int] = (200,),
+    kind: str = "plain",
+    decoder: str = "bernoulli",
+    *,
+    preprocess: Sequence[str | Bijector] = (),
+    couplings: int = 4,
+    flow_hidden: Sequence[int] = (50,),
+    context_dim: int = 0,
+    activation: str = "relu",
+    dtype: Any = np.float32,
+    rng: Rng = None,
+) -> VAE:
+    """A variational autoencoder in one of three forms.
+
+    Parameters
+    ----------
+    dim : int
+        D, the features of x.
+    latent : int
+        L, the features of z; at least 2 where there are couplings.
+    hidden : sequence of int
+        Widths of the hidden layers of the encoder, and in reverse order of the decoder.
+    kind : {"plain", "nice-posterior", "nice-prior"}
+        "plain": q Gaussian, p(z) = N(0, I).  "nice-posterior": additive couplings behind the encoder's Gaussian.
+        "nice-prior": p(z) is a NICE flow with a Gaussian prior of its own.
+    decoder : {"bernoulli", "gaussian"}
+        The law of x given z: "bernoulli" for zeros and ones; the sigma of "gaussian", one a feature, is learned and
+        starts at 1.
+    preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
+        Fixed layers next to the data, for a Gaussian decoder, as in `nice`.  With "standardize" the decoder starts with
+        the data's own mean and deviation, a start worth thousands of nats on images.
+    couplings : int
+        Of the flow, which ends with a diagonal scaling as in `nice`.
+    flow_hidden : sequence of int
+        Widths of the hidden layers of every coupling's conditioner.
+    context_dim : int
+        C > 0, for "nice-posterior": the encoder gives C numbers more, which every conditioner sees.
+    activation : {"relu", "tanh", "softplus"}
+    dtype : {float32, float64}
+    rng : seed or numpy.random.Generator
+
+    Returns
+    -------
+    VAE
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If a name is unknown, a size out of range, or a context asked for where no flow could see it.
+
+    Examples
+    --------
+    >>> variational_autoencoder(784, latent=8, hidden=(500,), rng=0)
+    VAE(dim=784, latent=8, float32, 797,800 parameters)
+      GaussianPosterior(MLP(784-500-16, relu))
+      PlainPrior(StandardNormal())
+      Decoder(MLP(8-500-784, relu), Bernoulli)
+    """
+    dim, latent = (
+        as_int(dim, "variational_autoencoder", "dim", 1),
+        as_int(latent, "variational_autoencoder", "latent", 1),
+    )
+    hidden, context_dim = (
+        as_sizes(hidden, "variational_autoencoder", "hidden"),
+        as_int(context_dim, "variational_autoencoder", "context_dim", 0),
+    )
+    kind, decoder = (
+        as_choice(kind, KINDS, "variational_autoencoder", "kind"),
+        as_choice(decoder, DECODERS, "variational_autoencoder", "decoder"),
+    )
+    if context_dim and kind != "nice-posterior":
+        raise NiceValueError(f'variational_autoencoder: context_dim is for kind "nice-posterior", got {kind!r}')
+    dtype, rng = as_dtype(dtype, "variational_autoencoder"), as_rng(rng, "variational_autoencoder")
+    # Both networks start with small answers, but not so small that they would not hear of each other.
+    settings: dict[str, Any] = {"activation": activation, "output_scale": 0.1, "dtype": dtype, "rng": rng}
+    encoder = MLP((dim, *hidden, 2 * latent + context_dim), **settings)
+    network = MLP((latent, *hidden[::-1], dim), **settings)
+
+    def couple() -> Bijector:
+        """The layers of a NICE flow of z, near the identity at the start."""
+        flow = nice(
+            latent, couplings, flow_hidden, "normal",
+            activation=activation, preprocess=(), context_dim=context_dim, dtype=dtype, rng=rng,
+        )  # fmt: skip
+        return copy.deepcopy(flow.bijector)  # the copy belongs to no flow
+
+    if kind == "nice-posterior":
+        posterior: GaussianPosterior = FlowPosterior(encoder, couple(), context_dim)
+    else:
+        posterior = GaussianPosterior(encoder)
+    prior = FlowPrior("normal", couple()) if kind == "nice-prior" else PlainPrior("normal")
+    likelihood: Likelihood = Bernoulli() if decoder == "bernoulli" else Gaussian(dim, dtype)
+    fixed = preprocessing(preprocess, dim, dtype)
+    return VAE(posterior, prior, Decoder(network, likelihood), Chain(fixed) if fixed else None)
