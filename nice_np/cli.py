@@ -19,9 +19,9 @@ from typing import Any, NoReturn, TextIO
 
 from nice_np import commands, datasets
 from nice_np._version import __version__
-from nice_np.commands import CHECKPOINT_EVERY
+from nice_np.commands import CHECKPOINT_EVERY, DRAWS
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
-from nice_np.presets import PRESETS
+from nice_np.presets import MODELS, PRESETS
 from nice_np.runs import SPLITS, printable, to_json
 from nice_np.signals import StopSignals
 
@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   nice-np train two-moons --epochs 20            a density in the plane
   nice-np evaluate runs/mnist --split test       likelihood of a split
   nice-np sample runs/mnist -n 64 --out new.png  draw from the model
+  nice-np train mnist --model vae-nice-prior     a variational autoencoder with NICE as its prior
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
   nice-np gradcheck                              every hand-derived gradient against finite differences
 """
@@ -156,13 +157,16 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         "--time-limit", type=number(above=0), default=60.0, metavar="S", help="seconds of training (default: 60)"
     )
 
-    train = add("train", "train a flow on a data set", seeded, writes, files, bar, epilog=_train_epilog())
+    train = add("train", "train a flow or a VAE on a data set", seeded, writes, files, bar, epilog=_train_epilog())
     train.add_argument("dataset", type=dataset, metavar="DATASET", help="one of those below")
     train.add_argument(
         "--preset",
         type=one_of(tuple(PRESETS), "preset"),
         metavar="NAME",
         help="one of those below (default: made for the data set)",
+    )
+    train.add_argument(
+        "--model", type=one_of(MODELS, "model"), metavar="NAME", help=f"{MODELS[0]} (default), {', '.join(MODELS[1:])}"
     )
     length = train.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=whole(1), metavar="N", help="passes through the data (default: the preset's)")
@@ -184,14 +188,17 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         help="seconds between checkpoints (default: 60)",
     )
 
-    evaluate = add("evaluate", "compute the likelihood of a data set under a trained flow", trained, files)
+    evaluate = add("evaluate", "compute a flow's likelihood of a data set, or a VAE's bounds on it", trained, files)
     evaluate.add_argument("--data", type=dataset, metavar="NAME", help="default: what the model was trained on")
     evaluate.add_argument(
         "--split", type=one_of(SPLITS, "split"), default="test", metavar="NAME", help=f"{', '.join(SPLITS)} (default)"
     )
-    evaluate.add_argument("--seed", type=seed, default=1, metavar="S", help="of the dequantisation noise (default: 1)")
+    evaluate.add_argument("--seed", type=seed, default=1, metavar="S", help="of the noise on the pixels (default: 1)")
+    evaluate.add_argument(
+        "--k", type=whole(1), metavar="K", help=f"draws of latents for a VAE's tighter bound (default: {DRAWS})"
+    )
 
-    sample = add("sample", "draw from a trained flow", trained, seeded, writes)
+    sample = add("sample", "draw from a trained flow or VAE", trained, seeded, writes)
     sample.add_argument("-n", type=whole(1), default=64, metavar="N", help="how many (default: 64)")
     sample.add_argument(
         "--out",
@@ -211,13 +218,15 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
         help="what a flow trained with labels shall draw (default: all in turn)",
     )
 
+    sample.add_argument("--means", action="store_true", help="of a VAE: the mean image of each draw of latents")
+
     gradcheck = add("gradcheck", "compare hand-derived gradients with finite differences", seeded)
     gradcheck.add_argument(
         "model",
         type=Path,
         nargs="?",
         metavar="MODEL",
-        help="run folder or model.npz (default: small flows of every kind)",
+        help="run folder or model.npz (default: small models of every kind)",
     )
     add("presets", "list the presets of train with their number of parameters and their source")
     report = add(
@@ -234,12 +243,12 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
     report.add_argument(
         "--poster", type=ending_in(".png"), metavar="FILE", help="its picture of data and samples as a file, too (.png)"
     )
-    add("info", "show the architecture and origin of a trained flow", trained)
+    add("info", "show the architecture and origin of a trained model", trained)
     return parser, by_name
 
 
 def _train_epilog() -> str:
-    rows = [f"  {name:<13} {preset.description}" for name, preset in PRESETS.items()]
+    rows = [f"  {name:<18} {preset.description}" for name, preset in PRESETS.items()]
     toys = textwrap.fill(", ".join(datasets.TOYS), 76, initial_indent="  ", subsequent_indent="  ")
     return "\n".join(
         [

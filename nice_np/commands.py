@@ -9,12 +9,11 @@ import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from nice_np import bijectors as b
-from nice_np.bijectors.scales import SCALES
+from nice_np.base_model import Model
 from nice_np.checks import Array
 from nice_np.conditional import one_hot
 from nice_np.datasets import Dataset, load
@@ -24,9 +23,7 @@ from nice_np.finished import read_runs
 from nice_np.flow import Flow
 from nice_np.gradcheck import check_gradients
 from nice_np.history import History
-from nice_np.mlp import MLP
 from nice_np.presets import PRESETS, get_preset
-from nice_np.priors import PRIORS
 from nice_np.report import make_report
 from nice_np.runs import (
     NOISE_SEED,
@@ -34,23 +31,34 @@ from nice_np.runs import (
     check_folder,
     environment,
     label_context,
+    load_any_run,
     load_data,
-    load_run,
     open_folder,
     replacing,
     score,
+    score_bounds,
     write_results,
     write_text,
 )
+from nice_np.small_models import small_models
 from nice_np.training import fit
+from nice_np.vae import VAE
 
 Result = tuple[dict[str, Any], str]
 CHECKPOINT_EVERY = 60.0  # seconds
+DRAWS = 100  # of each sample's latents, for a VAE's tighter bound
 
 
 def demo(arguments: argparse.Namespace) -> Result:
     """Train on the embedded digits for a minute."""
-    settings = {"dataset": "mnist-small", "preset": None, "epochs": None, "batch_size": None, "learning_rate": None}
+    settings = {
+        "dataset": "mnist-small",
+        "preset": None,
+        "model": None,
+        "epochs": None,
+        "batch_size": None,
+        "learning_rate": None,
+    }
     others = {"data_dir": None, "checkpoint_every": CHECKPOINT_EVERY, "resume": False, "threads": 1}
     return train(argparse.Namespace(**vars(arguments), **settings, **others))
 
@@ -71,9 +79,9 @@ def train(arguments: argparse.Namespace) -> Result:
 
 
 def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Result:
-    preset_name, preset = get_preset(arguments.preset, dataset)
+    preset_name, preset = get_preset(arguments.preset, dataset, arguments.model)
     model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(arguments.seed).spawn(2))
-    flow, seen = preset.build(dataset, model_rng), preset.training_set(dataset)
+    model, seen = preset.build(dataset, model_rng), preset.training_set(dataset)
     training = preset.training(arguments.learning_rate, arguments.batch_size)
     length = {
         "epochs": None if arguments.time_limit is not None else arguments.epochs or preset.epochs,
@@ -90,11 +98,11 @@ def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Res
         )
         say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps what was learned)")
     history = fit(
-        flow,
+        model,
         seen.train,
-        label_context(flow, seen, "train"),
+        label_context(model, seen, "train"),
         validation=dataset.validation,
-        validation_context=label_context(flow, dataset, "validation"),
+        validation_context=label_context(model, dataset, "validation"),
         checkpoint=folder / "checkpoint.npz",
         checkpoint_every=arguments.checkpoint_every,
         resume=arguments.resume,
@@ -106,20 +114,32 @@ def _train(arguments: argparse.Namespace, folder: Path, dataset: Dataset) -> Res
     )
     metrics = {
         "command": train_command(arguments),
-        "configuration": {"flow": repr(flow).splitlines(), **settings, **length},
-        "parameters": len(flow.params),
+        "configuration": {_kind(model): repr(model).splitlines(), **settings, **length},
+        "parameters": len(model.params),
     }
-    return _finish(flow, dataset, history, folder, origin, metrics)
+    return _finish(model, dataset, history, folder, origin, metrics)
+
+
+def _kind(model: Model) -> str:
+    """ "flow" or "vae"."""
+    return type(model).__name__.lower()
+
+
+def _score(model: Model, dataset: Dataset, split: str, seed: int, k: int = 1) -> dict[str, float]:
+    """Log-likelihood of a flow, bounds of a VAE."""
+    if isinstance(model, VAE):
+        return score_bounds(model, dataset, split, seed, k)
+    return score(cast(Flow, model), dataset, split, seed)
 
 
 def _finish(
-    flow: Flow, dataset: Dataset, history: History, folder: Path, origin: dict[str, Any], metrics: dict[str, Any]
+    model: Model, dataset: Dataset, history: History, folder: Path, origin: dict[str, Any], metrics: dict[str, Any]
 ) -> Result:
     """Score and draw what was trained, and write it all down."""
-    scores = {split: score(flow, dataset, split, NOISE_SEED) for split in SPLITS}
+    scores = {split: _score(model, dataset, split, NOISE_SEED) for split in SPLITS}
     metadata = {
         **origin,
-        "bin_width": dataset.bin_width,
+        "bin_width": dataset.bin_width if dataset.image_shape is None else model.pixel_width,
         "image_shape": dataset.image_shape,
         "epochs": len(history.rows),
         **{name: {split: scores[split][name] for split in SPLITS} for name in scores["test"] if name != "samples"},
@@ -132,8 +152,8 @@ def _finish(
         "train_seconds": history.rows[-1]["seconds"],
         **environment(),
     }
-    write_results(folder, flow, metrics, history, metadata)
-    figures = draw(flow, dataset, history, folder / "figures", origin["seed"])
+    write_results(folder, model, metrics, history, metadata)
+    figures = draw(model, dataset, history, folder / "figures", origin["seed"])
     result = {**metrics, "out": str(folder), "figures": [str(path) for path in figures]}
     return result, _summary(result)
 
@@ -146,7 +166,7 @@ def _plain(value: Any) -> Any:
 def train_command(arguments: argparse.Namespace, *folders: str) -> str:
     """What to type to train the same once more; where the files are is part of it only for the `folders` named."""
     words = ["nice-np", "train", arguments.dataset]
-    for name in ("preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads", *folders):
+    for name in ("model", "preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads", *folders):
         value = getattr(arguments, name)
         if value is not None and (name, value) not in (("seed", 0), ("threads", 1)):
             words.append(f"--{name.replace('_', '-')}={value}")
@@ -167,13 +187,16 @@ def say(text: str) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> Result:
     """Score one split of a data set."""
-    flow, metadata = load_run(arguments.model)
+    model, metadata = load_any_run(arguments.model)
+    _refuse_if(arguments.k is not None and not isinstance(model, VAE), "--k is for VAEs: a flow's likelihood is exact")
     name = arguments.data or metadata.get("dataset")
     if name is None:
         raise NiceValueError(f"{arguments.model} does not say what it was trained on; name a data set with --data")
-    dataset = load_data(flow, name, arguments.data_dir, metadata.get("seed", 0))
+    dataset = load_data(model, name, arguments.data_dir, metadata.get("seed", 0))
     result = {"model": str(arguments.model), "data": name, "split": arguments.split, "seed": arguments.seed}
-    result.update(score(flow, dataset, arguments.split, arguments.seed))
+    result.update(_score(model, dataset, arguments.split, arguments.seed, arguments.k or DRAWS))
+    if isinstance(model, VAE):
+        return result, _bounds_text(result, model)
     text = (
         f"{name} {arguments.split}: {result['log_likelihood']:.2f} +- {result['standard_error']:.2f} nats, "
         f"{result['bits_per_dim']:.4f} bits/dim over {result['samples']} samples"
@@ -186,21 +209,49 @@ def evaluate(arguments: argparse.Namespace) -> Result:
     return result, text
 
 
+def _bounds_text(result: dict[str, Any], model: VAE) -> str:
+    elbo = f"ELBO {result['elbo']:.2f} +- {result['standard_error']:.2f} nats, {result['bits_per_dim']:.4f} bits/dim"
+    pixels = "binarised" if model.is_binary else "dequantised"
+    lines = [f"{result['data']} {result['split']}: {elbo}, over {result['samples']} samples, {pixels}"]
+    if "iwae" in result:
+        lines += [f"bound of {result['k']} draws: {result['iwae']:.2f} +- {result['iwae_standard_error']:.2f} nats"]
+    return "\n".join(lines)
+
+
+def _refuse_if(wrong: bool, message: str) -> None:
+    if wrong:
+        raise NiceValueError(message)
+
+
+def _draw_samples(model: Model, arguments: argparse.Namespace) -> Array:
+    """What `sample` shall draw: (n, D)."""
+    if isinstance(model, VAE):
+        _refuse_if(arguments.label is not None, "this model was trained without labels: leave out --label")
+        _refuse_if(arguments.temperature != 1, "--temperature is for flows; leave it out")
+        if arguments.means:
+            return model.decode(model.sample_latents(arguments.n, arguments.seed))
+        return model.sample(arguments.n, rng=arguments.seed)
+    flow = cast(Flow, model)
+    _refuse_if(arguments.means, "--means is for VAEs: a flow's decoder adds no noise")
+    context = _labels_to_draw(flow, arguments.label, arguments.n)
+    return flow.sample(arguments.n, rng=arguments.seed, temperature=arguments.temperature, context=context)
+
+
 def sample(arguments: argparse.Namespace) -> Result:
     """Draw from a model into a picture or an array."""
-    flow, metadata = load_run(arguments.model)
+    model, metadata = load_any_run(arguments.model)
     out: Path = arguments.out
     _refuse_to_replace(out, arguments.force)
-    context = _labels_to_draw(flow, arguments.label, arguments.n)
     picture, shape = out.suffix.lower() == ".png", metadata.get("image_shape")
-    if picture and shape is None and flow.dim != 2:
-        raise NiceValueError(f"{flow.dim} features are neither an image nor a point of the plane; use --out FILE.npy")
+    plane = shape is None and isinstance(model, Flow) and model.dim == 2
+    if picture and shape is None and not plane:
+        raise NiceValueError(f"{model.dim} features are neither an image nor a point of the plane; use --out FILE.npy")
     with replacing(out) as temporary:
-        x = flow.sample(arguments.n, rng=arguments.seed, temperature=arguments.temperature, context=context)
+        x = _draw_samples(model, arguments)
         if picture:
             from nice_np import plotting
 
-            drawing = plotting.density(flow, samples=x) if shape is None else plotting.image_grid(x, shape)
+            drawing = plotting.density(cast(Flow, model), samples=x) if shape is None else plotting.image_grid(x, shape)
             plotting.save(drawing, temporary)
         else:
             with open(temporary, "wb") as file:  # np.save would append .npy to a name that ends in .NPY
@@ -227,19 +278,20 @@ def _labels_to_draw(flow: Flow, label: int | None, n: int) -> Array | None:
 
 
 def gradcheck(arguments: argparse.Namespace) -> Result:
-    """Check one model, or small flows of every law and prior."""
+    """Check one model, or small flows of every law and prior and a VAE of every form."""
     if arguments.model is not None:
-        flow, _ = load_run(arguments.model)
-        flows = {str(arguments.model): flow}
+        model, _ = load_any_run(arguments.model)
+        models = {str(arguments.model): model}
     else:
-        flows = dict(small_flows(arguments.seed))
+        models = dict(small_models(arguments.seed))
     reports, texts = {}, []
-    for name, flow in flows.items():
+    for name, model in models.items():
         rng = np.random.default_rng(arguments.seed)
         # At most 200 elements of an array one by one: a large model would keep us waiting for minutes.
-        context = _labels_to_draw(flow, None, 4)
-        x = flow.astype(np.float64).sample(4, rng, context=context)
-        report = check_gradients(flow, x, context=context, rng=rng, max_coordinates=200)
+        exact = model.astype(np.float64)
+        context = _labels_to_draw(model, None, 4) if isinstance(model, Flow) else None
+        x = exact.sample(4, rng, context=context) if isinstance(exact, Flow) else cast(VAE, exact).sample(4, rng)
+        report = check_gradients(model, x, context=context, rng=rng, max_coordinates=200)
         reports[name] = report
         texts.append(f"{name}\n{report}\n")
     passed = all(report.passed for report in reports.values())
@@ -247,47 +299,28 @@ def gradcheck(arguments: argparse.Namespace) -> Result:
     return {"passed": passed, "reports": {name: r.to_dict() for name, r in reports.items()}}, "\n".join(texts)
 
 
-def small_flows(seed: int) -> Any:
-    """Pairs (name, flow) for each law, scale and prior, with random weights."""
-    rng = np.random.default_rng(seed)
-    laws: list[tuple[str, type[b.Coupling], dict[str, Any]]] = [("AdditiveCoupling", b.AdditiveCoupling, {})]
-    for scale in SCALES:
-        laws.append((f"MultiplicativeCoupling, scale {scale}", b.MultiplicativeCoupling, {"scale": scale}))
-        laws.append((f"AffineCoupling, scale {scale}", b.AffineCoupling, {"scale": scale}))
-    for name, law, settings in laws:
-        for prior in PRIORS:
-            part, layers = b.Partition.odd_even(5), []
-            for _ in range(3):
-                sizes = (len(part.idx_a), 8, law.thetas_per_feature * len(part.idx_b))
-                layers.append(law(part, MLP(sizes, rng=rng), **settings))
-                part = part.swapped()
-            flow = Flow(prior, b.Chain([b.Standardize(rng.normal(size=5), np.ones(5)), *layers, b.DiagonalScaling(5)]))
-            flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
-            yield f"{name}, {prior} prior", flow
-
-
 def presets(arguments: argparse.Namespace) -> Result:
     """All presets, with parameter count and source."""
     rows = {name: {"made_for": p.made_for, "parameters": p.parameters, "source": p.source, "epochs": p.epochs,
                    "description": p.description} for name, p in PRESETS.items()}  # fmt: skip
-    lines = [f"{'preset':<17}{'data':<12}{'parameters':>11}  {'source':<19}what"]
+    lines = [f"{'preset':<20}{'data':<12}{'parameters':>11}  {'source':<19}what"]
     for name, row in rows.items():
         size = f"{row['parameters']:>11,}"
-        lines.append(f"{name:<17}{row['made_for']:<12}{size}  {row['source']:<19}{row['description']}")
+        lines.append(f"{name:<20}{row['made_for']:<12}{size}  {row['source']:<19}{row['description']}")
     return {"presets": rows}, "\n".join(lines)
 
 
 def info(arguments: argparse.Namespace) -> Result:
     """Architecture and metadata of a model."""
-    flow, metadata = load_run(arguments.model)
+    model, metadata = load_any_run(arguments.model)
     result = {
         "model": str(arguments.model),
-        "parameters": len(flow.params),
-        "flow": repr(flow).splitlines(),
+        "parameters": len(model.params),
+        _kind(model): repr(model).splitlines(),
         **metadata,
     }
     rows = [f"  {name:<16}{_readable(value)}" for name, value in metadata.items() if value is not None]
-    return result, "\n".join([repr(flow), "trained on", *rows] if rows else [repr(flow)])
+    return result, "\n".join([repr(model), "trained on", *rows] if rows else [repr(model)])
 
 
 def report(arguments: argparse.Namespace) -> Result:
@@ -327,13 +360,15 @@ def _readable(value: Any) -> str:
 
 
 def _summary(result: dict[str, Any]) -> str:
-    nats, bits = result["log_likelihood"], result["bits_per_dim"]
+    measure = "elbo" if "elbo" in result else "log_likelihood"
+    nats, bits = result[measure], result["bits_per_dim"]
     rows = [
         f"{result['dataset']}, preset {result['preset']}: {result['parameters']:,} parameters, "
         f"{result['epochs']} epoch(s), {result['steps']} steps, {result['train_seconds']:.1f} s",
-        "              log-likelihood     bits/dim",
+        f"              {'ELBO' if measure == 'elbo' else 'log-likelihood':<14}     bits/dim",
         *(f"  {split:<12}{nats[split]:>10.2f} nats {bits[split]:>12.4f}" for split in SPLITS),
         *(["test labels found: {:.2%}".format(result["accuracy"]["test"])] if "accuracy" in result else []),
+        *([f"a tighter bound: nice-np evaluate {result['out']}"] if measure == "elbo" else []),
         f"model and figures in {result['out']}:",
         *(f"  {path}" for path in result["figures"]),
     ]

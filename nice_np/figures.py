@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nice_np.base_model import Model
 from nice_np.bijectors import DiagonalScaling
 from nice_np.bijectors.with_context import without_context
 from nice_np.checks import Array
@@ -17,6 +18,7 @@ from nice_np.errors import NiceOverflowError
 from nice_np.flow import Flow
 from nice_np.history import History
 from nice_np.runs import NOISE_SEED, as_density_input, label_context, replacing
+from nice_np.vae import VAE
 
 SAMPLES = 100  # of a flow without labels
 PER_LABEL = 10  # samples of each label
@@ -25,12 +27,12 @@ SCORED = 500  # images of each kind whose likelihood is drawn
 LOOKED_UP = 6  # samples whose neighbours are shown
 
 
-def draw(flow: Flow, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
+def draw(model: Model, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
     """Draw what suits the data and write it into `folder`.
 
     Parameters
     ----------
-    flow : Flow
+    model : Flow or VAE
     dataset : Dataset
     history : History
     folder : path
@@ -46,9 +48,12 @@ def draw(flow: Flow, dataset: Dataset, history: History, folder: Path, seed: int
     from nice_np import plotting
 
     figures: dict[str, Any] = {"training_curve": plotting.training_curve(history)}
-    figures.update(_of_plane(flow, seed) if dataset.image_shape is None else _of_images(flow, dataset, seed))
-    if any(isinstance(layer, DiagonalScaling) for layer in without_context(flow.layers)):
-        figures["spectrum"] = plotting.spectrum(flow)
+    if isinstance(model, VAE):
+        figures.update(_of_autoencoder(model, dataset, seed))
+    elif isinstance(model, Flow):
+        figures.update(_of_plane(model, seed) if dataset.image_shape is None else _of_images(model, dataset, seed))
+        if any(isinstance(layer, DiagonalScaling) for layer in without_context(model.layers)):
+            figures["spectrum"] = plotting.spectrum(model)
     paths = {name: folder / f"{name}.png" for name in figures}
     for name, path in paths.items():
         with replacing(path) as temporary:
@@ -62,6 +67,20 @@ def _of_plane(flow: Flow, seed: int) -> dict[str, Any]:
     return {
         "density": plotting.density(flow, samples=flow.sample(500, rng=seed)),
         "bent_grid": plotting.bent_grid(flow)[0].figure,
+    }
+
+
+def _of_autoencoder(model: VAE, dataset: Dataset, seed: int) -> dict[str, Any]:
+    from nice_np import plotting
+
+    shape = dataset.image_shape
+    means = model.decode(model.sample_latents(SAMPLES, seed))
+    real = model.from_pixels(dataset.test[: min(2 * PAIRS, dataset.n_test)], NOISE_SEED)
+    rebuilt = plotting.reconstructions(real, model.reconstruct(real), shape)
+    rebuilt.set_title("test images and E[x | z] at the encoder's z", fontsize=10)
+    return {
+        "samples": plotting.image_grid(means, shape, title="E[x | z] for z drawn from the prior"),
+        "reconstructions": rebuilt,
     }
 
 

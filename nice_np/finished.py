@@ -72,6 +72,10 @@ def _read_run(folder: Path, name: str) -> FinishedRun:
 def _read(path: Path, parse: Any) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8"))
+    except NiceValueError as error:
+        if path.name != "metrics.json":
+            raise NiceFileError(f"{path} is damaged: {error!s:.300}; train the run again") from None
+        raise NiceValueError(f"leave out {path.parent}: {error}") from None
     except OSError as error:
         raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, OverflowError, RecursionError) as error:
@@ -82,6 +86,8 @@ def _as_metrics(text: str) -> dict[str, Any]:
     metrics = json.loads(text)
     if not isinstance(metrics, dict):
         raise ValueError("expected a JSON object")
+    if "elbo" in metrics:
+        raise NiceValueError("its model is a VAE, whose bounds do not stand beside likelihoods")
     for name in TEXTS:
         if not isinstance(metrics.get(name), str):
             raise ValueError(f"expected {name} to be a text, got {metrics.get(name)!r}")

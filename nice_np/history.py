@@ -98,7 +98,8 @@ class History:
         last, before = self.rows[-1], "ELBO " if self.measure == "elbo" else ""
         return (
             f"History({last['epoch']} epochs, {last['step']} steps, {last['seconds']:.1f} s, "
-            f"train {before}{last[score_columns(self.measure)[0]]:.2f} nats, best epoch {self.best_epoch}, stopped by {self.stopped})"
+            f"train {before}{last[score_columns(self.measure)[0]]:.2f} nats, "
+            f"best epoch {self.best_epoch}, stopped by {self.stopped})"
         )
 
 

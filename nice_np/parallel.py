@@ -75,7 +75,7 @@ class Loss:
 
 
 def by_one_thread(model: Model, batch_size: int, recompute: bool) -> Gradient:
-    """The model's gradient; a flow's in the way that is fastest for such batches, or with `recompute` in least memory."""
+    """The model's gradient; a flow's in the way fastest for such batches, or with `recompute` in least memory."""
     if not isinstance(model, Flow):
         return Loss(model)
     return Rebuilt(model) if recompute else fused(model, batch_size)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nice_np.base_model import Model
 from nice_np.bijectors import PCAWhitening, ZCAWhitening
 from nice_np.checks import Rng, as_choice
 from nice_np.datasets.base import Dataset
@@ -21,6 +22,7 @@ from nice_np.errors import NiceValueError
 from nice_np.flow import Flow
 from nice_np.models import nice, original_nice, real_nvp
 from nice_np.optim import Adam, Constant, Cosine, ExponentialDecay, Optimizer, RMSPropMomentum, Schedule
+from nice_np.vae import VAE, variational_autoencoder
 
 PAPER = "paper, section 5.1"
 CODE = "authors' code"
@@ -41,7 +43,7 @@ class Preset:
     parameters : int
         How many numbers are trained for that data set.  Written down here, since to build the largest takes gigabytes.
     model : callable
-        ``model(dataset, context_dim, rng)`` builds the flow.
+        ``model(dataset, context_dim, rng)`` builds the flow or VAE.
     optimizer : callable
         Makes a new optimiser.
     schedule : callable
@@ -61,7 +63,7 @@ class Preset:
     source: str
     made_for: str
     parameters: int
-    model: Callable[[Dataset, int, Rng], Flow]
+    model: Callable[[Dataset, int, Rng], Model]
     optimizer: Callable[[], Optimizer]
     schedule: Callable[[float], Schedule]
     learning_rate: float
@@ -72,8 +74,8 @@ class Preset:
     labels: bool = False
     shifts: bool = False
 
-    def build(self, dataset: Dataset, rng: Rng = None) -> Flow:
-        """A new flow for the data set.
+    def build(self, dataset: Dataset, rng: Rng = None) -> Model:
+        """A new flow or VAE for the data set.
 
         Raises
         ------
@@ -139,6 +141,23 @@ def _gaussian(dataset: Dataset, context_dim: int, rng: Rng, relative: float) -> 
     return Flow("normal", PCAWhitening.unfitted(dataset.dim, relative=relative, dtype=np.float32))
 
 
+def _autoencoder(
+    dataset: Dataset, context_dim: int, rng: Rng, kind: str, decoder: str, posterior_context: int = 0
+) -> VAE:
+    if dataset.image_shape is None:
+        raise NiceValueError(f"data set {dataset.name} is points, and the presets of VAEs are for images; train a flow")
+    return variational_autoencoder(
+        dataset.dim,
+        latent=16,
+        hidden=(300,),
+        kind=kind,
+        decoder=decoder,
+        preprocess=("standardize",) if decoder == "gaussian" else (),
+        context_dim=posterior_context,
+        rng=rng,
+    )
+
+
 # -- the presets ------------------------------------------------------------------------------------------------------
 
 # The paper does not say how its weights start: as in its authors' code, here.  With "he" a first step of Adam, which
@@ -162,6 +181,15 @@ _code = partial(
     epochs=1500,
 )
 _own = partial(Preset, source=OWN, schedule=Cosine)
+_vae = partial(
+    _own,
+    made_for="mnist",
+    optimizer=Adam,
+    learning_rate=2e-3,
+    batch_size=100,
+    epochs=20,
+    average=500,
+)
 
 PRESETS = {
     "mnist-paper": _paper(
@@ -316,6 +344,26 @@ PRESETS = {
         batch_size=200,
         epochs=1,
     ),
+    "vae": _vae(
+        description="VAE, Gaussian posterior and prior, binarised pixels",
+        parameters=486_216,
+        model=partial(_autoencoder, kind="plain", decoder="bernoulli"),
+    ),
+    "vae-nice-posterior": _vae(
+        description="VAE, NICE behind the encoder, binarised pixels",
+        parameters=0,
+        model=partial(_autoencoder, kind="nice-posterior", decoder="bernoulli"),
+    ),
+    "vae-nice-prior": _vae(
+        description="VAE, NICE as prior, binarised pixels",
+        parameters=0,
+        model=partial(_autoencoder, kind="nice-prior", decoder="bernoulli"),
+    ),
+    "vae-gaussian": _vae(
+        description="VAE, Gaussian decoder of dequantised pixels",
+        parameters=0,
+        model=partial(_autoencoder, kind="plain", decoder="gaussian"),
+    ),
     "toy": _own(
         description="NICE, 8 x (2 x 64), Gaussian prior",
         made_for=POINTS,
@@ -347,8 +395,13 @@ DEFAULTS = {  # of each data set of images, the preset that suits it
 }
 
 
-def get_preset(name: str | None, dataset: Dataset) -> tuple[str, Preset]:
-    """The preset called `name`, or the default one for the data set, with its name."""
+MODELS = ("flow", "vae", "vae-nice-posterior", "vae-nice-prior")  # for a VAE, also the name of its preset
+
+
+def get_preset(name: str | None, dataset: Dataset, model: str | None = None) -> tuple[str, Preset]:
+    """The preset called `name`, or the default one for the data set and the kind of model, with its name."""
+    if name is not None and model is not None:
+        raise NiceValueError("a preset says what model it is of: give --preset or --model, not both")
     if name is None:
-        name = DEFAULTS.get(dataset.name, "toy-affine")
+        name = DEFAULTS.get(dataset.name, "toy-affine") if model in (None, "flow") else model
     return name, PRESETS[as_choice(name, PRESETS, "preset", "preset")]

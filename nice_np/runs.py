@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nice_np.base_model import Model
 from nice_np.checkpoint import load_model
 from nice_np.checks import Array, as_rng
 from nice_np.conditional import log_prob_by_label, marginal_log_prob, one_hot
@@ -26,6 +27,7 @@ from nice_np.errors import NiceFileError, NiceValueError
 from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.history import History
 from nice_np.npz import TEMPORARY
+from nice_np.vae import VAE
 
 FIGURES = (
     "training_curve",
@@ -115,7 +117,21 @@ def _compare(path: Path, settings: dict[str, Any]) -> None:
 
 
 def load_run(path: Path) -> tuple[Flow, dict[str, Any]]:
-    """The model of a run folder, or of a model file, and its metadata."""
+    """The flow of a run folder, or of a model file, and its metadata.
+
+    Raises
+    ------
+    NiceValueError
+        If there is a VAE in it; `load_any_run` reads that, too.
+    """
+    model, metadata = load_any_run(path)
+    if not isinstance(model, Flow):
+        raise NiceValueError(f"{path} holds a {type(model).__name__}, and this works for flows only")
+    return model, metadata
+
+
+def load_any_run(path: Path) -> tuple[Model, dict[str, Any]]:
+    """The flow or VAE of a run folder, or of a model file, and its metadata."""
     return load_model(finished(path, "model.npz") if path.is_dir() else path)
 
 
@@ -126,8 +142,8 @@ def finished(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def load_data(flow: Flow, name: str, data_dir: str | os.PathLike[str] | None, seed: int) -> Dataset:
-    """The data set of that name, with as many features as the flow has."""
+def load_data(flow: Model, name: str, data_dir: str | os.PathLike[str] | None, seed: int) -> Dataset:
+    """The data set of that name, with as many features as the model has."""
     dataset = load(name, data_dir=data_dir, seed=seed)
     if dataset.dim != flow.dim:
         raise NiceValueError(f"data set {name} has {dataset.dim} features, the model expects {flow.dim}")
@@ -137,6 +153,23 @@ def load_data(flow: Flow, name: str, data_dir: str | os.PathLike[str] | None, se
 def as_density_input(x: Any, seed: int, dtype: Any = np.float32) -> Array:
     """Samples as a flow sees them: pixels dequantised with noise from `seed`, points of the plane as they are."""
     return dequantize(x, as_rng(seed, "seed"), dtype) if x.dtype == np.uint8 else x.astype(dtype)
+
+
+def score_bounds(model: VAE, dataset: Dataset, split: str, seed: int, k: int = 1) -> dict[str, float]:
+    """Mean ELBO in nats over `k` draws, its standard error, bits/dim from it, and for k > 1 the bound of k draws.
+
+    Pixels are binarised for a Bernoulli decoder and dequantised for a Gaussian one, with noise from `seed`, which draws
+    the latents as well.  The standard errors are over the samples.
+    """
+    rng = np.random.default_rng(seed)
+    raw = dataset.split(split)
+    bounds = model.bounds(model.from_pixels(raw, rng) if raw.dtype == np.uint8 else raw, k, rng)
+    summary = _summary(bounds.elbo, model.dim, model.pixel_width if raw.dtype == np.uint8 else dataset.bin_width)
+    scores = {"elbo": summary.pop("log_likelihood"), **summary}
+    if k > 1:
+        tighter = _summary(bounds.iwae, model.dim, 1.0)
+        scores |= {"k": k, "iwae": tighter["log_likelihood"], "iwae_standard_error": tighter["standard_error"]}
+    return scores
 
 
 def score(flow: Flow, dataset: Dataset, split: str, seed: int) -> dict[str, float]:
@@ -182,9 +215,9 @@ def true_labels(flow: Flow, dataset: Dataset, split: str) -> Labels:
     return labels
 
 
-def label_context(flow: Flow, dataset: Dataset, split: str) -> Array | None:
-    """The labels of a split as the context of a flow that takes them, (N, C); None for one that does not."""
-    if flow.context_dim == 0:
+def label_context(flow: Model, dataset: Dataset, split: str) -> Array | None:
+    """The labels of a split as the context of a flow that takes them, (N, C); None for any other model."""
+    if not isinstance(flow, Flow) or flow.context_dim == 0:
         return None
     return one_hot(true_labels(flow, dataset, split), flow.context_dim, flow.dtype)
 
@@ -262,10 +295,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_results(
-    folder: Path, flow: Flow, metrics: dict[str, Any], history: History, metadata: dict[str, Any]
+    folder: Path, model: Model, metrics: dict[str, Any], history: History, metadata: dict[str, Any]
 ) -> None:
     """model.npz, metrics.json and history.csv."""
-    flow.save(folder / "model.npz", metadata)
+    model.save(folder / "model.npz", metadata)
     write_text(folder / "metrics.json", to_json(metrics, indent=2) + "\n")
     write_text(folder / "history.csv", history.to_csv())
 

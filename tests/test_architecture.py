@@ -27,7 +27,7 @@ LAYERS = [
     ["training_plan"],
     ["training_loop"],
     ["training", "plotting"],
-    ["runs"],
+    ["runs", "small_models"],
     ["figures", "finished"],
     ["report"],
     ["commands"],

@@ -205,7 +205,7 @@ def test_metadata_must_be_a_dict(metadata, tmp_path):
 
 
 def test_arguments_of_the_wrong_type(path):
-    with pytest.raises(NiceTypeError, match="flow must be a Flow"):
+    with pytest.raises(NiceTypeError, match="model must be a Flow or a VAE, got"):
         save_model(path, DiagonalScaling(3))
     for door in (small().save, Flow.load):
         with pytest.raises(NiceTypeError, match="path must be a string or a Path, got 3"):

@@ -209,8 +209,8 @@ def test_patience_ends_on_all_ranks_alike(pixels):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("the flow is .*", {"flow": lambda: nice(6, couplings=3, hidden=(8,), activation="tanh", rng=0)}),
-        ("the flow is .*", {"flow": lambda: small(partition="halves")}),
+        ("the model is .*", {"flow": lambda: nice(6, couplings=3, hidden=(8,), activation="tanh", rng=0)}),
+        ("the model is .*", {"flow": lambda: small(partition="halves")}),
         ("the vector of parameters is .*", {"flow": lambda: nice(6, couplings=3, hidden=(8,), rng=1)}),
         ("data is .*90 x 6 uint8", {"x": lambda pixels: pixels[::-1]}),
         ("validation is None on rank 0 and 5 x 6", {"validation": np.zeros((5, 6), np.uint8)}),
@@ -236,7 +236,7 @@ def test_ranks_that_differ_are_told_what_differs(name, change, pixels):
     results, _ = on_ranks(2, work)
     for error in results:
         assert isinstance(error, NiceValueError)
-        assert str(error).endswith("give every rank the same flow, data and settings")
+        assert str(error).endswith("give every rank the same model, data and settings")
     assert str(results[0]) == str(results[1])
     with pytest.raises(NiceValueError, match=f"fit: {name}"):
         raise results[0]

@@ -25,7 +25,7 @@ def test_rows_and_noise_keep_the_context_with_its_sample(flow, rng):
     labels = np.arange(10)
     pixels = np.repeat(labels[:, None], 4, axis=1).astype(np.uint8)
     data = TrainingData.checked(flow, pixels, np.stack([labels, -labels], axis=1), "x")
-    batch = data.rows([7, 2]).dequantized(rng, np.float64)
+    batch = data.rows([7, 2]).seen_by(flow, rng)
     np.testing.assert_array_equal(np.floor(256 * batch.x[:, 0]), [7, 2])
     np.testing.assert_array_equal(batch.context, [[7, -7], [2, -2]])
     joined = batch.joined(np.float64)

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from nice_np.bijectors import DiagonalScaling, Standardize
 from nice_np.bijectors.with_context import without_context
 from nice_np.errors import NiceValueError
+from nice_np.history import score_columns
 from nice_np.plotting.style import BLUE, GREEN, VERMILION, annotate, draw_line, line_style, new_axes
 from nice_np.plotting.tiles import escape
 
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from nice_np.flow import Flow
     from nice_np.history import History
 
-KEYS = {"train": "train_log_likelihood", "validation": "validation_log_likelihood"}
+YLABELS = {"log_likelihood": "log-likelihood (nats)", "elbo": "ELBO (nats)"}
 
 
 def training_curve(history: History, ax: Axes | None = None) -> Axes:
-    """Draw the log-likelihood of training and validation data in nats, and mark the best validation.
+    """Draw the log-likelihood of training and validation data in nats, or a VAE's bound, and mark the best validation.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def training_curve(history: History, ax: Axes | None = None) -> Axes:
         One row an epoch; one without a value (say, no validation in that epoch) is left out of that curve.
     ax : Axes, optional
     """
-    points = {name: _points(history, key) for name, key in KEYS.items()}
+    points = dict(zip(("train", "validation"), _both_points(history), strict=True))
     if not any(points.values()):
         raise NiceValueError("training_curve: the history holds no log-likelihood yet; train for an epoch first")
     ax = new_axes(ax, "training_curve")
@@ -42,7 +43,7 @@ def training_curve(history: History, ax: Axes | None = None) -> Axes:
         epoch, best = max(points["validation"], key=lambda point: point[1])
         label = f"best: {best:.2f} nats, epoch {epoch}"
         ax.plot(epoch, best, color=GREEN, marker="*", markersize=13, linestyle="", label=label)
-    _finish(ax, "Training", "log-likelihood (nats)")
+    _finish(ax, "Training", YLABELS[history.measure])
     return ax
 
 
@@ -56,9 +57,9 @@ def training_curves(histories: Mapping[str, History], ax: Axes | None = None, ti
     ax : Axes, optional
     title : str
     """
-    curves = {name: _points(history, KEYS["validation"]) for name, history in histories.items()}
+    curves = {name: _both_points(history)[1] for name, history in histories.items()}
     unvalidated = [name for name, points in curves.items() if not points]
-    curves |= {name: _points(histories[name], KEYS["train"]) for name in unvalidated}
+    curves |= {name: _both_points(histories[name])[0] for name in unvalidated}
     empty = [name for name, points in curves.items() if not points]
     if not curves or empty:
         what = f"the history of {empty[0]!r} holds no log-likelihood" if empty else "expected at least one history"
@@ -67,7 +68,9 @@ def training_curves(histories: Mapping[str, History], ax: Axes | None = None, ti
     for k, (name, points) in enumerate(curves.items()):
         label = escape(name) + (" (training)" if name in unvalidated else "")
         draw_line(ax, *np.array(points, dtype=np.float64).T, label=label, **line_style(k))
-    _finish(ax, escape(title), "log-likelihood (nats)" if unvalidated else "validation log-likelihood (nats)")
+    measures = sorted({history.measure for history in histories.values()}, reverse=True)
+    ylabel = " or ".join(YLABELS[measure] for measure in measures)
+    _finish(ax, escape(title), ylabel if unvalidated else f"validation {ylabel}")
     return ax
 
 
@@ -91,8 +94,12 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _points(history: History, key: str) -> list[tuple[float, float]]:
-    return [(row["epoch"], row[key]) for row in history.rows if row.get(key) is not None]
+def _both_points(history: History) -> list[list[tuple[float, float]]]:
+    """(epoch, score) of the training data, and of the validation data."""
+    return [
+        [(row["epoch"], row[key]) for row in history.rows if row.get(key) is not None]
+        for key in score_columns(history.measure)
+    ]
 
 
 def _finish(ax: Axes, title: str, ylabel: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.bijectors import Bijector
+from nice_np.bijectors import Bijector, Chain
 from nice_np.checks import Array, as_int
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.mlp import MLP
@@ -158,6 +158,10 @@ class FlowPosterior(GaussianPosterior):
     def config(self) -> dict[str, Any]:
         return {"network": self.network, "bijector": self.bijector, "context_dim": self.context_dim}
 
+    def __repr__(self) -> str:
+        context = f", context_dim={self.context_dim}" if self.context_dim else ""
+        return f"FlowPosterior({self.network!r}{context}) and a flow:\n{_layers(self.bijector)}"
+
 
 class PlainPrior(Module):
     """log p(z) = log p_0(z).
@@ -221,6 +225,14 @@ class FlowPrior(PlainPrior):
 
     def config(self) -> dict[str, Any]:
         return {"prior": self.prior, "bijector": self.bijector}
+
+    def __repr__(self) -> str:
+        return f"FlowPrior({self.prior!r}) and a flow:\n{_layers(self.bijector)}"
+
+
+def _layers(bijector: Bijector) -> str:
+    layers = bijector.layers if isinstance(bijector, Chain) else (bijector,)
+    return "\n".join(f"    {layer!r}" for layer in layers)
 
 
 def _as_bijector(bijector: Bijector, dim: int | None, owner: str) -> Bijector:
