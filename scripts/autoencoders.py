@@ -1,0 +1,78 @@
+"""Does a flow help a variational autoencoder?  Three forms, three seeds, the same number of epochs: one table.
+
+Every run is that of `nice-np train mnist --preset NAME --seed S`, and its test digits are scored as by
+`nice-np evaluate --k K`, with the same noise for all.  A validation column tells how the settings were chosen; the last
+rows are the mean over the seeds and its spread (the standard deviation).
+
+    python scripts/autoencoders.py > table.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import numpy as np
+
+from nice_np import fit
+from nice_np.datasets import Dataset, load
+from nice_np.presets import MODELS, PRESETS
+from nice_np.runs import NOISE_SEED, score_bounds
+from nice_np.vae import VAE
+
+Row = tuple[float, ...]
+
+
+def main() -> None:
+    """Print the table in Markdown, a row as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--presets", nargs="+", default=list(MODELS[1:]), help=f"default: {' '.join(MODELS[1:])}")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
+    parser.add_argument("--epochs", type=int, help="of each run (default: the preset's)")
+    parser.add_argument("--k", type=int, default=100, help="draws of latents for each test digit (default: 100)")
+    arguments = parser.parse_args()
+    digits = load("mnist")
+    print(f"| preset | seed | seconds | ELBO, validation | ELBO, test | bound of {arguments.k} draws, test |")
+    print("|---|---|---|---|---|---|", flush=True)
+    means = []
+    for name in arguments.presets:
+        rows = []
+        for seed in range(arguments.seeds):
+            rows.append(run(digits, name, seed, arguments))
+            print(f"| {name} | {seed} | {cells(rows[-1])} |", flush=True)
+        mean, spread = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1) if len(rows) > 1 else np.zeros(4)
+        pairs = [f"{m:.2f} +- {s:.2f}" for m, s in zip(mean[1:], spread[1:], strict=True)]
+        means.append(f"| {name} | mean | {mean[0]:.0f} | {' | '.join(pairs)} |")
+    print(*means, sep="\n")
+
+
+def run(digits: Dataset, name: str, seed: int, arguments: argparse.Namespace) -> Row:
+    """Train and score: seconds; nats of validation and test."""
+    preset = PRESETS[name]
+    model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    model: Any = preset.build(digits, model_rng)
+    if not isinstance(model, VAE):
+        sys.exit(f"{name} is no VAE")
+    history = fit(
+        model,
+        digits.train,
+        validation=digits.validation,
+        epochs=arguments.epochs or preset.epochs,
+        progress=False,
+        rng=fit_rng,
+        **preset.training(),
+    )
+    held_out = score_bounds(model, digits, "validation", NOISE_SEED)
+    test = score_bounds(model, digits, "test", NOISE_SEED, arguments.k)
+    return history.rows[-1]["seconds"], held_out["elbo"], test["elbo"], test.get("iwae", test["elbo"])
+
+
+def cells(row: Row) -> str:
+    """A row's numbers."""
+    seconds, *nats = row
+    return " | ".join([f"{seconds:.0f}", *(f"{value:.2f}" for value in nats)])
+
+
+if __name__ == "__main__":
+    main()
