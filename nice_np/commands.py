@@ -303,10 +303,10 @@ def presets(arguments: argparse.Namespace) -> Result:
     """All presets, with parameter count and source."""
     rows = {name: {"made_for": p.made_for, "parameters": p.parameters, "source": p.source, "epochs": p.epochs,
                    "description": p.description} for name, p in PRESETS.items()}  # fmt: skip
-    lines = [f"{'preset':<20}{'data':<12}{'parameters':>11}  {'source':<19}what"]
+    lines = [f"{'preset':<19}{'data':<12}{'parameters':>11}  {'source':<19}what"]
     for name, row in rows.items():
         size = f"{row['parameters']:>11,}"
-        lines.append(f"{name:<20}{row['made_for']:<12}{size}  {row['source']:<19}{row['description']}")
+        lines.append(f"{name:<19}{row['made_for']:<12}{size}  {row['source']:<19}{row['description']}")
     return {"presets": rows}, "\n".join(lines)
 
 

@@ -2,9 +2,9 @@
 
     z ~ N(0, I),    x = m(z) + 0.2 e,    e ~ N(0, 1)
 
-with m(z) = z_2 + 2 |z_1| (a bend) or m(z) = |z_1| + |z_2| (a ring).  The decoder is given; only the posterior learns, once
-a Gaussian and once a Gaussian with NICE behind it, by maximising the ELBO.  Since log p(x) is a constant here, that
-minimises KL(q(z | x) || p(z | x)), which is then computed on the grid.
+with m(z) = z_2 + 2 |z_1| (a bend) or m(z) = |z_1| + |z_2| (a ring).  The decoder is given; only the posterior learns,
+once a Gaussian and once a Gaussian with NICE behind it, by maximising the ELBO.  Since log p(x) is a constant here,
+that minimises KL(q(z | x) || p(z | x)), which is then computed on the grid.
 
     python scripts/posterior_2d.py docs/images/posterior_2d.png
 """

@@ -29,7 +29,7 @@ def history_of(train, validation=None):
     rows = [{"epoch": i, "step": 10 * i, "train_log_likelihood": value} for i, value in enumerate(train, start=1)]
     for row, value in zip(rows, validation or [], strict=False):
         row["validation_log_likelihood"] = value
-    return SimpleNamespace(rows=rows)
+    return SimpleNamespace(rows=rows, measure="log_likelihood")
 
 
 def stretched_flow():
@@ -79,7 +79,7 @@ def test_training_curve_without_some_values():
 @pytest.mark.parametrize("rows", [[], [{"epoch": 1, "step": 10}]])
 def test_training_curve_of_nothing(rows):
     with pytest.raises(NiceValueError, match="no log-likelihood"):
-        plotting.training_curve(SimpleNamespace(rows=rows))
+        plotting.training_curve(SimpleNamespace(rows=rows, measure="log_likelihood"))
 
 
 # -- training_curves -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from nice_np import (
     AffineCoupling,
     Chain,
     DiagonalScaling,
+    Flow,
     Logit,
     NiceError,
     NiceOverflowError,
@@ -24,6 +25,7 @@ from nice_np import (
     NiceValueError,
     Partition,
     Permutation,
+    Prior,
     StandardNormal,
     check_gradients,
     fit,
@@ -159,6 +161,36 @@ def test_the_reparameterisation_is_an_affine_coupling(rng):
     np.testing.assert_allclose(model.elbo(x, eps), elbo, rtol=1e-12)
 
 
+@decoders
+def test_the_elbo_is_the_log_likelihood_of_a_flow(decoder, rng):
+    # A VAE is a NICE model of (x, eps): one affine coupling that keeps x, (x, eps) -> (x, z), under the prior
+    # p(x, z) = p(z) p(x | z).  Its log p(x, eps) = log p(x, z) + log|det dz/deps| holds the ELBO:
+    # ELBO = log p(x, eps) - log N(eps; 0, I).
+    model, (x, eps) = build(rng, decoder=decoder), draw(rng)
+
+    class Encoder(MLP):
+        def forward(self, x):
+            mu, sigma = model.encode(x)
+            return np.concatenate([np.log(sigma), mu], axis=1), None
+
+    class Joint(Prior):
+        def log_prob(self, xz):
+            x, z = np.split(xz, [D], axis=1)
+            return stats.norm().logpdf(z).sum(axis=1) + model.decoder.forward(z, x)[0]
+
+        def grad_log_prob(self, xz):
+            raise NotImplementedError
+
+        def sample(self, n, dim, rng=None):
+            raise NotImplementedError
+
+    flow = Flow(Joint(), AffineCoupling(Partition(D + L, np.arange(D)), Encoder((D, 2 * L)), scale="exp"))
+    noise = stats.norm().logpdf(eps).sum(axis=1)
+    expected = flow.log_prob(np.concatenate([x, eps], axis=1)) - noise
+    np.testing.assert_allclose(model.elbo(x, eps), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.loss_and_grad(x, eps)[0], -expected.mean(), rtol=1e-12)
+
+
 def test_the_flow_posterior_is_a_density(rng):
     # q(z | x) as the flow's inverse and the Gaussian see it, at the z that came out.
     model, (x, eps) = everything(rng), draw(rng)
@@ -167,6 +199,31 @@ def test_the_flow_posterior_is_a_density(rng):
     z_0, log_det, _ = model.posterior.bijector.inverse(np.concatenate([z, context], axis=1))
     gaussian = stats.norm(*model.encode(x)).logpdf(z_0[:, :L]).sum(axis=1)
     np.testing.assert_allclose(log_q, gaussian + log_det, rtol=1e-9)
+    np.testing.assert_allclose(model.posterior.log_prob(x, z), log_q, rtol=1e-9)
+
+
+def test_the_density_of_the_posterior_at_any_z(rng):
+    model, (x, z) = build(rng), draw(rng)
+    np.testing.assert_allclose(
+        model.posterior.log_prob(x, z), stats.norm(*model.encode(x)).logpdf(z).sum(axis=1), rtol=1e-11
+    )
+
+
+def test_sigma_stays_within_its_bounds(rng):
+    law = Gaussian(3)
+    law.raw[:] = [-1e6, 0, 1e6]
+    np.testing.assert_allclose(law.log_sigma, [-5, 0, 5])
+    law.backward(np.ones(2), np.zeros((2, 3)), np.zeros((2, 3)))
+    np.testing.assert_array_equal(law.draw[[0, 2]], 0)  # saturated
+
+
+def test_bounds_come_from_the_same_draws(rng):
+    model, x = everything(rng), draw(rng)[0]
+    bounds, generator = model.bounds(x, 9, 2), np.random.default_rng(2)
+    log_w = [model.elbo(x, model.draw_noise(len(x), generator)) for _ in range(9)]
+    np.testing.assert_allclose(bounds.elbo, np.mean(log_w, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(bounds.iwae, logsumexp(log_w, axis=0) - np.log(9), rtol=1e-12)
+    assert (bounds.iwae >= bounds.elbo).all()
 
 
 def test_iwae_with_one_sample_is_the_elbo_and_grows_with_k(rng):
