@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
     "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "posterior",
     "training", "parallel", "ranks", "rebuilding",
-    "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae", "jacobian", "mapcheck",
+    "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae", "vae_training", "binarize", "jacobian", "mapcheck",
 )]  # fmt: skip
 
 
@@ -446,7 +446,7 @@ MUTANTS = [
         ("resume forgets the average", "state.best_values, state.average = extra.get(\"best_values\"), extra.get(\"average\")", "state.best_values = extra.get(\"best_values\")"),
     ),
     *several(
-        "vae_latents.py",
+        "vae/latents.py",
         ("log-det of the posterior's flow added", "log_q_0 - log_det, FlowCache", "log_q_0 + log_det, FlowCache"),
         ("entropy gradient missing", "dlog_sigma = dz * cache.noise - dlog_q[:, None]", "dlog_sigma = dz * cache.noise"),
         ("path through sigma eps missing", "dlog_sigma = dz * cache.noise - dlog_q[:, None]", "dlog_sigma = 0 * dz - dlog_q[:, None]"),
@@ -456,21 +456,37 @@ MUTANTS = [
         ("log-det gradient of the prior's flow missing", "self.bijector.backward(du, dlog_p, bijector_cache)", "self.bijector.backward(du, 0 * dlog_p, bijector_cache)"),
         ("the prior samples by forward", "self.bijector.inverse(u.astype", "self.bijector.forward(u.astype"),
         ("a changed context goes unseen", "if not np.array_equal(z[:, self.latent :], context, equal_nan=True):", "if False:"),
+        ("log sigma missing in the posterior at any z", "np.exp(-log_sigma)) - log_sigma.sum(axis=1)", "np.exp(-log_sigma))"),
+        ("log-det of the inverse subtracted", "self.scale.forward(raw)) + log_det", "self.scale.forward(raw)) - log_det"),
     ),
     *several(
-        "vae_likelihoods.py",
-        ("softplus of the wrong sign", "np.logaddexp(0, theta)", "np.logaddexp(0, -theta)"),
-        ("log sigma missing in the density", "0.5 * r**2 + self.log_sigma + 0.5", "0.5 * r**2 + 0.5"),
+        "vae/likelihoods.py",
+        ("softplus of the wrong sign", "softplus = np.maximum(theta, 0)", "softplus = np.maximum(-theta, 0)"),
+        ("half of softplus missing", "softplus = np.maximum(theta, 0) + np.log1p", "softplus = np.maximum(theta, 0) + 0 * np.log1p"),
+        ("greys pass as binary", "        if not binary.all():", "        if False:"),
+        ("log sigma missing in the density", "0.5 * r**2 + log_sigma + 0.5", "0.5 * r**2 + 0.5"),
         ("log sigma's gradient without its own term", "dlog_p @ (r**2 - 1)", "dlog_p @ r**2"),
+        ("bounded sigma without its slope", "self.draw += self.scale.backward(dlog_sigma, self.raw, log_sigma)", "self.draw += dlog_sigma"),
     ),
     *several(
-        "vae.py",
+        "vae/autoencoder.py",
         ("one noise for all k", "self._bound(x, self.draw_noise(len(x), rng))", "self._bound(x, self.draw_noise(len(x), 0))"),
-        ("the noise of the first rows in every chunk", "eps[i : i + CHUNK], i)", "eps[: len(x[i : i + CHUNK])], i)"),
-        ("log k forgotten", "total -= self.dtype.type(np.log(k))", "pass"),
+        ("the noise of the first rows in every chunk", "function(*(array[start : start + CHUNK] for array in arrays))", "function(arrays[0][start : start + CHUNK], *(a[: len(arrays[0][start : start + CHUNK])] for a in arrays[1:]))"),
+        ("log k forgotten", "(log_total - np.log(k))", "log_total"),
+        ("the sum of draws for their mean", "(total / k)", "total"),
         ("posterior's sign in the gradient", "self.posterior.backward(dz, -weight,", "self.posterior.backward(dz, weight,"),
         ("no gradient of the prior", "+ self.prior.backward(weight, prior_cache)", "+ 0 * self.prior.backward(weight, prior_cache)"),
         ("one row of noise for all", "if len(noise) != n:", "if False:"),
+        ("volume of preprocess missing", "Terms(log_p_y + log_det, log_p_z", "Terms(log_p_y, log_p_z"),
+        ("latents decoded into preprocessed x", "return y if self.preprocess is None else self.preprocess.inverse(y)[0]", "return y"),
+        ("the same noise in every batch", "return self.draw_noise(n, rng)", "return self.draw_noise(n, 0)"),
+        ("binary pixels in bins of 1/256", "return 1.0 if self.is_binary else super().pixel_width", "return super().pixel_width"),
+        ("greys for a Bernoulli decoder", "return binarize(pixels, rng, self.dtype) if self.is_binary else", "return"),
+    ),
+    *several(
+        "binarize.py",
+        ("black and white swapped", "np.float32) < greys", "np.float32) > greys"),
+        ("a threshold", "as_rng(rng, \"binarize\").random(pixels.shape, np.float32)", "np.float32(0.5)"),
     ),
     *several(
         "jacobian.py",

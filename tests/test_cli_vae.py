@@ -31,7 +31,7 @@ def test_training_speaks_of_the_elbo(autoencoder):
     assert "likelihood" not in printed
     assert f"a tighter bound: nice-np evaluate {folder}" in printed
     assert metrics["configuration"]["vae"][0].startswith("VAE(dim=784, latent=")
-    rows = list(csv.DictReader((folder / "history.csv").open()))
+    rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
     assert float(rows[-1]["validation_elbo"]) == pytest.approx(metrics["elbo"]["validation"], abs=1)
     names = sorted(path.stem for path in (folder / "figures").iterdir())
     assert names == ["reconstructions", "samples", "training_curve"]
@@ -127,4 +127,5 @@ def moons_model(tmp_path):
 
 
 def test_the_choices_are_in_the_help():
-    assert ", ".join(MODELS[1:]) in " ".join(succeed("train", "--help").split())
+    text = "".join(succeed("train", "--help").split())  # argparse breaks lines at hyphens
+    assert ",".join(MODELS[1:]) in text
