@@ -152,7 +152,7 @@ def _autoencoder(
         hidden=(300,),
         kind=kind,
         decoder=decoder,
-        preprocess=("standardize",) if decoder == "gaussian" else (),
+        preprocess=("logit", "standardize") if decoder == "gaussian" else (),
         context_dim=posterior_context,
         rng=rng,
     )
@@ -360,7 +360,7 @@ PRESETS = {
         model=partial(_autoencoder, kind="nice-prior", decoder="bernoulli"),
     ),
     "vae-gaussian": _vae(
-        description="VAE, Gaussian decoder of dequantised pixels",
+        description="VAE, Gaussian decoder of dequantised pixels behind a logit",
         parameters=0,
         model=partial(_autoencoder, kind="plain", decoder="gaussian"),
     ),

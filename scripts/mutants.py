@@ -386,9 +386,9 @@ MUTANTS = [
         "training_loop.py",
         ("best weights not kept", "            bar.close()\n        self._keep_best()\n", "            bar.close()\n"),
         ("the same order each epoch", "state.order = state.rng.permutation(len(self.data))", "state.order = np.random.default_rng(0).permutation(len(self.data))"),
-        ("divergence not seen", "if nll > state.first_nll + EXPLODED * self.flow.dim:", "if False:"),
+        ("divergence not seen", "if nll > state.first_nll + EXPLODED * self.model.dim:", "if False:"),
         ("last batch dropped", "if self.state.position == len(self.data) or", "if self.state.position > len(self.data) - self.plan.batch_size or"),
-        ("the same noise each time", "self.data.rows(rows).dequantized(state.rng, self.flow.dtype)", "self.data.rows(rows).dequantized(np.random.default_rng(0), self.flow.dtype)"),
+        ("the same noise each time", "self.data.rows(rows).drawn(self.model, state.rng)", "self.data.rows(rows).drawn(self.model, np.random.default_rng(0))"),
         ("validation with the raw weights", "values[:] = self._weights()", "pass"),
     ),
     *several(
@@ -397,8 +397,8 @@ MUTANTS = [
         ("shards weigh alike, whatever their rows", "[share for _, _, share in parts]", "[1 / len(parts) for _ in parts]"),
         ("the first shard is not weighed", "total[block] *= shares[0]", "total[block] *= 1.0"),
         ("the end of the vector is not added", "range(piece.start, piece.stop, BLOCK)", "range(piece.start, piece.stop - BLOCK, BLOCK)"),
-        ("activations stored all the same", "Rebuilt(flow) if recompute else", "Rebuilt(flow) if False else"),
-        ("one gradient for all shards", "*(flow.replica() for _ in range(n - 1))", "*(flow for _ in range(n - 1))"),
+        ("activations stored all the same", "Rebuilt(model) if recompute else", "Rebuilt(model) if False else"),
+        ("one gradient for all shards", "*(model.replica() for _ in range(n - 1))", "*(model for _ in range(n - 1))"),
         ("context of other rows", "context[rows]", "context[: len(part)]"),
         ("the row of the shard in a message", "if any(task.exception() for task in tasks):", "if False:"),
         ("as many BLAS threads as ever", "threadpool_limits(1, user_api=\"blas\")", "threadpool_limits(None)"),
@@ -415,7 +415,7 @@ MUTANTS = [
     ),
     *several(
         "training.py",
-        ("each rank draws its own noise", "team.from_first(lambda: TrainingState.start(generator))", "TrainingState.start(generator)"),
+        ("each rank draws its own noise", "team.from_first(lambda: TrainingState.start(generator, model.measure))", "TrainingState.start(generator, model.measure)"),
     ),
     *several(
         "training_data.py",

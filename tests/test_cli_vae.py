@@ -85,7 +85,7 @@ def test_a_gaussian_decoder_sees_dequantised_pixels(tmp_path, monkeypatch):
     result = as_json(succeed("evaluate", tmp_path / "run", "--k", "2", "--json"))
     assert result["bits_per_dim"] == pytest.approx(8 - result["elbo"] / (784 * np.log(2)))
     assert "dequantised" in succeed("evaluate", tmp_path / "run", "--k", "1")
-    assert VAE.load(tmp_path / "run" / "model.npz").layers[0].fitted
+    assert VAE.load(tmp_path / "run" / "model.npz").layers[1].fitted
 
 
 def test_a_run_is_resumed(tmp_path, monkeypatch):

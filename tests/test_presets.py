@@ -6,11 +6,11 @@ import numpy as np
 import original_program
 import pytest
 
-from nice_np import AdditiveCoupling, NiceValueError, Permutation, fit
+from nice_np import VAE, AdditiveCoupling, NiceValueError, Permutation, fit
 from nice_np.datasets import TOYS, Dataset, load
 from nice_np.optim import Adam, RMSPropMomentum
-from nice_np.presets import DEFAULTS, POINTS, PRESETS, get_preset
-from nice_np.runs import label_context, score
+from nice_np.presets import DEFAULTS, MODELS, POINTS, PRESETS, get_preset
+from nice_np.runs import label_context, score, score_bounds
 from nice_np.training_state import TrainingState
 
 SHAPES = {
@@ -101,7 +101,8 @@ def test_every_preset_is_what_it_says_and_takes_two_steps(name, rng):
     context = label_context(flow, seen, "train")
     history = fit(flow, seen.train, context, epochs=1, progress=False, rng=0, **settings)
     assert history.rows[-1]["step"] == (10 if preset.shifts else 2)
-    assert np.isfinite(score(flow, dataset, "test", 0)["log_likelihood"])
+    scores = score_bounds(flow, dataset, "test", 0, 2) if isinstance(flow, VAE) else score(flow, dataset, "test", 0)
+    assert np.isfinite(list(scores.values())).all()
     assert np.array_equal(flow.params.values[-1000:], before) == (preset.parameters == 0)
 
 
@@ -116,6 +117,14 @@ def test_every_data_set_has_a_preset_of_its_kind(name, rng):
     chosen, preset = get_preset(None, dataset)
     assert PRESETS[chosen] is preset
     assert (SHAPES[preset.made_for] is None) == (dataset.image_shape is None)
+
+
+def test_a_model_names_its_preset(rng):
+    images = dataset_for("mnist", rng)
+    assert [get_preset(None, images, model)[0] for model in MODELS[1:]] == list(MODELS[1:])
+    assert get_preset(None, images, "flow") == get_preset(None, images)
+    with pytest.raises(NiceValueError, match="not both"):
+        get_preset("mnist", images, "vae")
 
 
 def test_what_a_preset_needs(rng):

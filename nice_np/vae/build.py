@@ -54,7 +54,7 @@ def variational_autoencoder(
         starts at 1.
     preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
         Fixed layers next to the data, for a Gaussian decoder, as in `nice`.  With "standardize" the decoder starts with
-        the data's own mean and deviation, a start worth thousands of nats on images.
+        the data's own mean and deviation; for pixels put a "logit" before it, see docs/experiments.md.
     couplings : int
         Of the flow, which ends with a diagonal scaling as in `nice`.
     flow_hidden : sequence of int
