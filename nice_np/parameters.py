@@ -87,11 +87,11 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         Raises
         ------
         NiceValueError
-            If the parameters are packed into a flow's vector: `Flow.astype` makes a flow of another dtype.
+            If the parameters are packed into a model's vector: `Model.astype` makes a model of another dtype.
         """
         dtype = as_dtype(dtype, "cast")
         if any(module.is_bound for _, module in self.modules()):
-            raise NiceValueError("cast: the parameters belong to a flow; use flow.astype(dtype), which returns a copy")
+            raise NiceValueError("cast: the parameters belong to a model; use model.astype(dtype), which returns a copy")
         for _, module in self.modules():
             for name, value in vars(module).items():
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -119,7 +119,7 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         elif isinstance(value, (Module, list, tuple)) and _holds_module(value):
             raise NiceValueError(
                 f"{type(self).__name__}.{name}: the parameters are already packed into a flat vector, so a new module "
-                "would not be trained; build a new flow from the layers you want"
+                "would not be trained; build a new model from the layers you want"
             )
         else:
             object.__setattr__(self, name, value)
@@ -190,7 +190,7 @@ class FlatParameters:
         for path, module in modules:
             if module.is_bound:
                 raise NiceValueError(
-                    f"{path or 'root'} ({type(module).__name__}) already belongs to a flow; "
+                    f"{path or 'root'} ({type(module).__name__}) already belongs to a model; "
                     "copy.deepcopy it to use it in another one"
                 )
         triples = list(root.named_parameters())
@@ -269,7 +269,7 @@ class FlatParameters:
         return len(self._values)
 
     def __reduce__(self) -> Any:
-        raise NiceTypeError("FlatParameters cannot be copied or pickled alone; copy or pickle the flow itself")
+        raise NiceTypeError("FlatParameters cannot be copied or pickled alone; copy or pickle the model itself")
 
     def __repr__(self) -> str:
         rows = [f"FlatParameters({len(self)} x {self._values.dtype})"]

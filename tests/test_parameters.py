@@ -76,7 +76,7 @@ def test_a_packed_module_cannot_get_new_children():
 def test_a_module_belongs_to_one_vector():
     layer = DiagonalScaling(2)
     flow = Flow("normal", layer)
-    with pytest.raises(NiceValueError, match=r"already belongs to a flow; copy.deepcopy"):
+    with pytest.raises(NiceValueError, match=r"already belongs to a model; copy.deepcopy"):
         Flow("logistic", layer)
     other = Flow("logistic", copy.deepcopy(layer))
     other.params.values[:] = 1
@@ -113,7 +113,7 @@ def test_a_copied_layer_is_free(mlp):
 def test_the_vector_alone_cannot_be_copied(mlp):
     params = FlatParameters(mlp)
     for action in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(NiceTypeError, match="copy or pickle the flow itself"):
+        with pytest.raises(NiceTypeError, match="copy or pickle the model itself"):
             action(params)
 
 
@@ -162,7 +162,7 @@ def test_cast(mlp):
     assert {array.dtype for _, array, _ in mlp.named_parameters()} == {np.dtype(np.float32)}
     with pytest.raises(NiceValueError, match="float32 or float64"):
         mlp.cast(int)
-    with pytest.raises(NiceValueError, match=r"use flow.astype"):
+    with pytest.raises(NiceValueError, match=r"use model.astype"):
         Flow("normal", DiagonalScaling(2)).cast(np.float32)
 
 
