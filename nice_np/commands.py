@@ -196,7 +196,8 @@ def evaluate(arguments: argparse.Namespace) -> Result:
     result = {"model": str(arguments.model), "data": name, "split": arguments.split, "seed": arguments.seed}
     result.update(_score(model, dataset, arguments.split, arguments.seed, arguments.k or DRAWS))
     if isinstance(model, VAE):
-        return result, _bounds_text(result, model)
+        seen = "" if dataset.image_shape is None else ", binarised" if model.is_binary else ", dequantised"
+        return result, _bounds_text(result, seen)
     text = (
         f"{name} {arguments.split}: {result['log_likelihood']:.2f} +- {result['standard_error']:.2f} nats, "
         f"{result['bits_per_dim']:.4f} bits/dim over {result['samples']} samples"
@@ -209,10 +210,9 @@ def evaluate(arguments: argparse.Namespace) -> Result:
     return result, text
 
 
-def _bounds_text(result: dict[str, Any], model: VAE) -> str:
+def _bounds_text(result: dict[str, Any], seen: str) -> str:
     elbo = f"ELBO {result['elbo']:.2f} +- {result['standard_error']:.2f} nats, {result['bits_per_dim']:.4f} bits/dim"
-    pixels = "binarised" if model.is_binary else "dequantised"
-    lines = [f"{result['data']} {result['split']}: {elbo}, over {result['samples']} samples, {pixels}"]
+    lines = [f"{result['data']} {result['split']}: {elbo}, over {result['samples']} samples{seen}"]
     if "iwae" in result:
         lines += [f"bound of {result['k']} draws: {result['iwae']:.2f} +- {result['iwae_standard_error']:.2f} nats"]
     return "\n".join(lines)

@@ -91,7 +91,7 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         """
         dtype = as_dtype(dtype, "cast")
         if any(module.is_bound for _, module in self.modules()):
-            raise NiceValueError("cast: the parameters belong to a model; use model.astype(dtype), which returns a copy")
+            raise NiceValueError("cast: the parameters belong to a model; use model.astype(dtype), it copies")
         for _, module in self.modules():
             for name, value in vars(module).items():
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f":
