@@ -1,8 +1,8 @@
 """What `fit` trains and a file holds: a model of x whose parameters lie in one vector.
 
-A `Flow` gives log p(x), a `VAE` a bound on it, the ELBO.  Both take a second number a row beside x: a flow the context
-that the user gives, a VAE the noise that the run draws.  So one training loop, with its threads and its processes,
-serves both.
+A `Flow` gives log p(x), a `VAE` a bound on it, the ELBO.  Both take something beside each row of x: a flow the
+context that the user gives, a VAE the noise that the run draws.  So one training loop, with its threads and its
+processes, serves both.
 """
 
 from __future__ import annotations

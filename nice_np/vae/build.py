@@ -82,21 +82,13 @@ def variational_autoencoder(
       PlainPrior(StandardNormal())
       Decoder(MLP(8-500-784, relu), Bernoulli)
     """
-    dim, latent = (
-        as_int(dim, "variational_autoencoder", "dim", 1),
-        as_int(latent, "variational_autoencoder", "latent", 1),
-    )
-    hidden, context_dim = (
-        as_sizes(hidden, "variational_autoencoder", "hidden"),
-        as_int(context_dim, "variational_autoencoder", "context_dim", 0),
-    )
-    kind, decoder = (
-        as_choice(kind, KINDS, "variational_autoencoder", "kind"),
-        as_choice(decoder, DECODERS, "variational_autoencoder", "decoder"),
-    )
+    owner = "variational_autoencoder"
+    dim, latent = as_int(dim, owner, "dim", 1), as_int(latent, owner, "latent", 1)
+    hidden, context_dim = as_sizes(hidden, owner, "hidden"), as_int(context_dim, owner, "context_dim", 0)
+    kind, decoder = as_choice(kind, KINDS, owner, "kind"), as_choice(decoder, DECODERS, owner, "decoder")
     if context_dim and kind != "nice-posterior":
-        raise NiceValueError(f'variational_autoencoder: context_dim is for kind "nice-posterior", got {kind!r}')
-    dtype, rng = as_dtype(dtype, "variational_autoencoder"), as_rng(rng, "variational_autoencoder")
+        raise NiceValueError(f'{owner}: context_dim is for kind "nice-posterior", got {kind!r}')
+    dtype, rng = as_dtype(dtype, owner), as_rng(rng, owner)
     # Both networks start with small answers, but not so small that they would not hear of each other.
     settings: dict[str, Any] = {"activation": activation, "output_scale": 0.1, "dtype": dtype, "rng": rng}
     encoder = MLP((dim, *hidden, 2 * latent + context_dim), **settings)
