@@ -1,8 +1,9 @@
 """From 8-bit pixels to black and white: each pixel is white with the probability of its grey level, x / 255.
 
 A Bernoulli decoder gives probabilities to zeros and ones alone.  Fed with greys, the same formula is a cross-entropy
-that no longer sums to 1 over the images, so its numbers are no likelihood.  Drawing the pixels keeps their mean, anew at
-each look in training as with dequantisation noise; a threshold would throw the greys away.  Burda, Grosse & Salakhutdinov (2015) score MNIST so.
+that no longer sums to 1 over the images, so its numbers are no likelihood.  Drawing the pixels keeps their mean, anew
+at each look in training as with dequantisation noise; a threshold would throw the greys away.  Burda, Grosse &
+Salakhutdinov (2015) score MNIST so.
 """
 
 from __future__ import annotations
