@@ -366,9 +366,11 @@ MUTANTS = [
         "restoration/hmc.py",
         ("every proposal is taken", "self.rng.random(len(z)) < probability", "self.rng.random(len(z)) < 1"),
         ("the energy without its half", "start = U + (w * w).sum(axis=1) / 2", "start = U + (w * w).sum(axis=1)"),
-        ("a full step of the momentum at the start", "w = w - e / 2 * (dU @ W.T)  #", "w = w - e * (dU @ W.T)  #"),
+        ("a full step of the momentum at the start", "w = w + e / 2 * force\n                z", "w = w + e * force\n                z"),
+        ("the force uphill", "return U, -(dU @ self.whitener.T)", "return U, dU @ self.whitener.T"),
+        ("the force in the wrong metric", "return U, -(dU @ self.whitener.T)", "return U, -(dU @ self.whitener)"),
         ("the metric on one side only", "z = z + e * (w @ W)", "z = z + e * (w @ W.T)"),
-        ("uphill", "np.exp(-np.maximum(change, 0))", "np.exp(-np.maximum(-change, 0))"),
+        ("the wrong way accepted", "np.exp(-np.maximum(change, 0))", "np.exp(-np.maximum(-change, 0))"),
     ),
     *several(
         "restoration/posterior.py",

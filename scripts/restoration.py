@@ -41,7 +41,7 @@ MASKS = ("top", "bottom", "even", "odd", "left", "right", "center-rows", "center
 METHODS = ("simple", "Gaussian", "ascent", "image MAP", "latent MAP", "mode of z", "posterior mean", "one draw")
 INSIDE = (1e-4, 1 - 1e-4)  # a logit cannot start from 0 or 1
 LOOSE = 0.1  # sigma of the chains where pixels are exact; those are pasted afterwards
-PRICKLY = InverseTime(2e-5, half=1000)  # the longest step that the noise at the digits' borders allows the ascent
+PRICKLY = InverseTime(2e-5, half=500)  # the longest step that the noise at the digits' borders allows the ascent
 
 
 class Problem(NamedTuple):
@@ -119,7 +119,7 @@ def methods(problem: Problem, x: Array, models: Models, chains: int) -> dict[str
     search = {"optimizer": "adam", "steps": 300, "clip": (0, 1), "start": gaussian}
     found = {"simple": problem.simple, "Gaussian": gaussian}
     if isinstance(operator, Mask):
-        settings = {"learning_rate": PRICKLY, "steps": 2000, "rng": 3, "clip": (0, 1)}
+        settings = {"learning_rate": PRICKLY, "steps": 1000, "rng": 3, "clip": (0, 1)}
         found["ascent"] = inpaint(models.nice, x, operator, optimizer="annealed", **settings).x
         found["image MAP"] = inpaint(models.nice, x, operator, **search).x
     else:
@@ -128,7 +128,7 @@ def methods(problem: Problem, x: Array, models: Models, chains: int) -> dict[str
     found["mode of z"] = restore(models.affine, y, operator, sigma, space="proxy", **search).x
     began = time.perf_counter()
     drawn = sample_posterior(
-        models.affine, y, operator, sigma, chains=chains, warmup=60, steps=40, clip=(0, 1), rng=4, progress=True
+        models.affine, y, operator, sigma, chains=chains, warmup=50, steps=30, clip=(0, 1), rng=4, progress=True
     )
     seconds = time.perf_counter() - began
     print(f"<!-- {problem.name}: {seconds:.0f} s, acceptance {drawn.acceptance.mean():.2f} -->", flush=True)

@@ -55,20 +55,25 @@ class Chains:
         W = self.whitener
         w = self.rng.standard_normal(self.z.shape).astype(self.z.dtype)
         e = self.step_size * self.z.dtype.type(self.rng.uniform(1 - JITTER, 1 + JITTER))
-        U, dU = in_blocks(potential, self.z)
+        U, force = self._energy(potential, self.z)
         start = U + (w * w).sum(axis=1) / 2
         z = self.z
         with np.errstate(over="ignore", invalid="ignore"):  # a chain that runs away is not moved
             for _ in range(leapfrogs):
-                w = w - e / 2 * (dU @ W.T)  # a row is (R^-1 dU)^T
+                w = w + e / 2 * force
                 z = z + e * (w @ W)  # a row is (R^-T w)^T
-                U, dU = in_blocks(potential, z)
-                w = w - e / 2 * (dU @ W.T)
+                U, force = self._energy(potential, z)
+                w = w + e / 2 * force
             change = U + (w * w).sum(axis=1) / 2 - start
             probability: Array = np.nan_to_num(np.exp(-np.maximum(change, 0)), nan=0.0)  # inf - inf: it has run away
         moves = self.rng.random(len(z)) < probability
         self.z = np.where(moves[:, None], z, self.z)
         return probability
+
+    def _energy(self, potential: Potential, z: Array) -> tuple[Array, Array]:
+        """U (N,) and the force on the white momenta, rows -(R^-1 dU/dz)^T (N, D)."""
+        U, dU = in_blocks(potential, z)
+        return U, -(dU @ self.whitener.T)
 
     def adapt(self, probability: Array, target: float = 0.7, gain: float = 0.2) -> None:
         """Longer steps where moves were likelier than `target`, shorter ones where less.  Only before draws count."""
