@@ -123,6 +123,10 @@ def test_start_clip_context_and_seed(rng):
     assert one.acceptance.shape == (3, 4)
     assert np.abs(one.samples).max() <= 1
     assert np.abs(one.mean).max() <= 1
+    each = np.repeat(x[:, None], 4, axis=1)  # one a chain
+    np.testing.assert_array_equal(
+        sample_posterior(flow, x, Identity(DIM), 0.5, rng=1, **{**settings, "start": each}).samples, one.samples
+    )
     exact = sample_posterior(flow, x, Identity(DIM), 1e-6, rng=0, **{**settings, "clip": None, "warmup": 0})
     np.testing.assert_allclose(exact.samples, np.repeat(x[:, None], 4, axis=1), atol=1e-5)  # as sigma has it
 
@@ -153,7 +157,8 @@ def test_progress(capsys, rng):
         ({"leapfrogs": 1.5}, NiceTypeError, "leapfrogs must be a whole number"),
         ({"operator": np.eye(DIM)}, NiceTypeError, "operator must be an Operator"),
         ({"y": np.full((2, DIM), np.nan)}, NiceValueError, "y contains NaN"),
-        ({"start": np.zeros((1, DIM))}, NiceValueError, "start has 1 rows, expected 2"),
+        ({"start": np.zeros((1, DIM))}, NiceValueError, "start has 8 rows, expected 16"),
+        ({"start": np.zeros((2, 3, DIM))}, NiceValueError, "start: expected 2-D"),
         ({"clip": 1}, NiceTypeError, "clip must be"),
         ({"context": np.zeros((2, 1))}, NiceValueError, "takes no context"),
         ({"rng": "seed"}, NiceTypeError, "rng must be a seed"),
@@ -186,6 +191,18 @@ def test_the_gaussian_baseline_keeps_exact_pixels_and_learns_from_samples(rng):
     np.testing.assert_allclose(model.covariance, C, atol=0.05 * np.abs(C).max())
     x = flow.sample(3, rng)
     np.testing.assert_allclose(mask.forward(model.conditional_mean(mask.forward(x), mask)), mask.forward(x))
+
+
+@pytest.mark.parametrize("kind", ["mask", "projection"])
+def test_draws_of_the_gaussian_baseline(kind, rng):
+    flow, operator = linear_flow(rng), OPERATORS[kind](rng)
+    y = operator.forward(flow.sample(2, rng))
+    mean, covariance = exact_posterior(flow, operator, y)
+    draws = GaussianImages(*moments(flow)).conditional_draws(y, operator, SIGMA, 20_000, rng)
+    assert draws.shape == (2, 20_000, DIM)
+    for n in range(2):
+        np.testing.assert_allclose(draws[n].mean(axis=0), mean[n], atol=0.05)
+        np.testing.assert_allclose(np.cov(draws[n].T), covariance, atol=0.05 * covariance.max())
 
 
 def test_the_gaussian_baseline_refuses(rng):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_constants, as_float, as_samples
+from nice_np.checks import Array, Rng, as_constants, as_float, as_int, as_rng, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.operators import Operator
 
@@ -81,3 +81,20 @@ class GaussianImages:
             raise NiceValueError(f"{owner}: A C A^T + sigma^2 I is singular; give a sigma > 0") from None
         estimate: Array = self.mean + (CA @ weights).T
         return estimate
+
+    def conditional_draws(self, y: npt.ArrayLike, operator: Operator, sigma: float, k: int, rng: Rng = None) -> Array:
+        """`k` draws from x | y for each row: y (N, M) -> (N, k, D), float64; errors as `conditional_mean`.
+
+        A draw x' of N(m, C) that would have been seen as y' = A x' + n', corrected for what was seen instead,
+        x' + E[x | y] - E[x | y'], has the right mean and covariance (Matheron's rule).
+        """
+        owner = "GaussianImages.conditional_draws"
+        k, rng = as_int(k, owner, "k", 1), as_rng(rng, owner)
+        mean = self.conditional_mean(y, operator, sigma)  # (N, D)
+        values, directions = np.linalg.eigh(self.covariance)
+        factor = directions * np.sqrt(np.maximum(values, 0))  # C = factor factor^T
+        x = self.mean + rng.standard_normal((len(mean) * k, self.dim)) @ factor.T  # (N k, D)
+        seen = operator.forward(x) + sigma * rng.standard_normal((len(x), operator.dim_out))
+        draws = (x - self.conditional_mean(seen, operator, sigma)).reshape(len(mean), k, self.dim)
+        found: Array = mean[:, None] + draws
+        return found

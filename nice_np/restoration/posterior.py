@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, Rng, as_int, as_rng
+from nice_np.checks import Array, Rng, as_int, as_real_array, as_rng
 from nice_np.flow import Flow
 from nice_np.operators import Operator
 from nice_np.priors import Prior
@@ -31,7 +31,7 @@ from nice_np.restoration.objectives import LatentPosterior
 
 WIDE = 1.0  # sigma at the start of the warm-up, in the unit of pixels: all images can still be reached
 ANNEALED = 0.7  # the share of the warm-up during which sigma comes down
-METRIC_EVERY = 10  # steps of the warm-up between two estimates of M
+METRIC_EVERY = 5  # steps of the warm-up between two estimates of M
 PROBES = 2000  # draws v for an estimate of M
 PRIOR_DRAWS = 10_000  # for the information in the prior
 FIRST_STEP = 0.1
@@ -64,9 +64,9 @@ def sample_posterior(
     sigma: float,
     *,
     chains: int = 8,
-    warmup: int = 60,
-    steps: int = 20,
-    leapfrogs: int = 5,
+    warmup: int = 20,
+    steps: int = 10,
+    leapfrogs: int = 10,
     start: npt.ArrayLike | None = None,
     clip: tuple[float, float] | None = None,
     context: npt.ArrayLike | None = None,
@@ -93,9 +93,11 @@ def sample_posterior(
     steps : int
         Steps that count.
     leapfrogs : int
-        L of each step; 1 is MALA.
-    start : array_like, shape (N, D), optional
-        Images where all chains of an image start, at `sigma`; by default each starts at a draw from the prior.
+        L of each step; 1 is MALA, whose chains walk at random.  For the same time few steps of many leapfrogs get
+        further than many steps of few.
+    start : array_like, shape (N, D) or (N, K, D), optional
+        Images where the chains start, one for all of an image or one for each, at `sigma`; by default each starts at a
+        draw from the prior.
     clip : (low, high), optional
         Range of the data: images are clipped to it before they are averaged.
     context : array_like, shape (N, C) or (C,)
@@ -132,17 +134,16 @@ def sample_posterior(
     warmup, steps = as_int(warmup, owner, "warmup", 0), as_int(steps, owner, "steps", 1)
     box, rng = as_clip(clip, owner), as_rng(rng, owner)
     n = len(target.y)
-    images = None if start is None else starting_images(target, start, owner)
     target = target.rows(np.repeat(np.arange(n), chains))  # from here on a row is a chain
-    if images is None:
+    if start is None:
         z = flow.prior.sample(n * chains, flow.dim, rng).astype(flow.dtype)
     else:
-        z = target.variables(images.repeat(chains, axis=0))
+        z = target.variables(starting_images(target, _one_a_chain(start, chains), owner))
     run = Run(target, z, leapfrogs, box, rng)
     bar = Progress(progress)
     try:
         for k in range(warmup):
-            run.warm_up(k, warmup, wide=max(WIDE, target.sigma) if images is None else target.sigma)
+            run.warm_up(k, warmup, wide=max(WIDE, target.sigma) if start is None else target.sigma)
             bar.show_state((k + 1) / (warmup + steps), f"warm-up {k + 1}", run.state)
         run.settle()
         for k in range(steps):
@@ -151,6 +152,13 @@ def sample_posterior(
     finally:
         bar.close()
     return run.result(n, chains)
+
+
+def _one_a_chain(start: npt.ArrayLike, chains: int) -> Array:
+    images = as_real_array(start, "sample_posterior", "start")
+    if images.ndim == 3 and images.shape[1] == chains:
+        return images.reshape(-1, images.shape[2])
+    return images.repeat(chains, axis=0) if images.ndim == 2 else images
 
 
 class Run:
