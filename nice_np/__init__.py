@@ -91,6 +91,7 @@ from nice_np.restoration import (
     restore,
     sample_posterior,
 )
+from nice_np.restoration_scores import psnr
 from nice_np.training import fit
 from nice_np.training_loop import StopTraining
 from nice_np.vae import VAE, variational_autoencoder
@@ -178,6 +179,7 @@ __all__ = [
     "nice",
     "numerical_jacobian",
     "one_hot",
+    "psnr",
     "real_nvp",
     "restore",
     "sample_by_label",

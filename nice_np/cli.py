@@ -21,6 +21,7 @@ from nice_np import commands, datasets
 from nice_np._version import __version__
 from nice_np.commands import CHECKPOINT_EVERY, DRAWS
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
+from nice_np.inverse_problems import MASKS, SPACES, TASKS
 from nice_np.presets import MODELS, PRESETS
 from nice_np.runs import SPLITS, printable, to_json
 from nice_np.signals import StopSignals
@@ -32,8 +33,48 @@ EXAMPLES = """examples:
   nice-np evaluate runs/mnist --split test       likelihood of a split
   nice-np sample runs/mnist -n 64 --out new.png  draw from the model
   nice-np train mnist --model vae-nice-prior     a variational autoencoder with NICE as its prior
+  nice-np inpaint runs/mnist --mask left --out a.png   draw what is missing
+  nice-np restore runs/mnist --task denoise --sigma 0.2 --out b.png
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
   nice-np gradcheck                              every hand-derived gradient against finite differences
+"""
+
+FILES = """
+files: FIG shows the originals, what was left of them and what was restored.  Images come as .npy, floats from
+0 (black) to 1 (white) or uint8, of shape (N, D), (N, height, width) or (N, 3, height, width); or one image as
+.png.  Like test images they get the noise below a grey level that the flow was trained with."""
+INPAINT_HELP = f"""spaces:
+  latent   latents move, to the most probable image with some noise (--sigma) on what is seen; the default
+  image    the missing pixels alone move, up the likelihood log p(x)
+  proxy    latent without the log-determinant; the default for flows that see pixels through a logit
+
+The pixels of --images that the mask hides are not looked at, and may be NaN.
+{FILES}
+
+examples:
+  nice-np inpaint runs/mnist --mask left --out left.png
+  nice-np inpaint runs/mnist --mask scratch.png --images digit.png --out whole.png --save whole.npy
+"""
+RESTORE_HELP = f"""y = A x + noise, with A x for each task:
+  denoise     x itself
+  superres    means of F x F pixels
+  deblur      a Gaussian blur
+  compressed  M = round(Q D) random projections of D pixels: nice_np.RandomProjection(D, M, rng=SEED)
+
+Images are degraded first, with noise from the seed.  --measured brings a y of your own instead, and --sigma,
+--factor and the like say how it came about: a file as below, of superres with fewer pixels, of compressed a
+.npy of shape (N, M).
+
+spaces:
+  latent   latents move, to the most probable image; the default
+  image    the same, but pixels move
+  proxy    latent without the log-determinant; the default for flows that see pixels through a logit
+{FILES}
+
+examples:
+  nice-np restore runs/mnist --task denoise --sigma 0.2 --out denoised.png
+  nice-np restore runs/mnist --task superres --factor 2 --sigma 0.05 -n 5 --out larger.png
+  nice-np restore runs/mnist --task deblur --blur 1.5 --sigma 0.02 --measured blurred.npy --out sharp.png
 """
 
 
@@ -70,14 +111,15 @@ def whole(minimum: int, maximum: int = 10**9) -> Callable[[str], int]:
 seed = whole(0, 2**63 - 1)
 
 
-def number(above: float = -inf, minimum: float = -inf) -> Callable[[str], float]:
+def number(above: float = -inf, minimum: float = -inf, maximum: float = inf) -> Callable[[str], float]:
     """An argument type: a finite number within bounds."""
 
     def parse(text: str) -> float:
         with suppress(ValueError):
-            if isfinite(value := float(text)) and value > above and value >= minimum:
+            if isfinite(value := float(text)) and value > above and minimum <= value <= maximum:
                 return value
         bound = f"> {above:g}" if above > -inf else f">= {minimum:g}"
+        bound += f" and <= {maximum:g}" if maximum < inf else ""
         raise argparse.ArgumentTypeError(f"expected a number {bound}, got {text!r}")
 
     return parse
@@ -243,8 +285,84 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
     report.add_argument(
         "--poster", type=ending_in(".png"), metavar="FILE", help="its picture of data and samples as a file, too (.png)"
     )
+    _add_restoring(add, trained, seeded, writes, files, bar)
     add("info", "show the architecture and origin of a trained model", trained)
     return parser, by_name
+
+
+def _add_restoring(add: Callable[..., Parser], *parents: Parser) -> None:
+    """The commands of inverse_problems."""
+    inpaint = add("inpaint", "fill in the missing pixels of images", *parents, epilog=INPAINT_HELP)
+    inpaint.add_argument(
+        "--mask",
+        type=mask,
+        required=True,
+        metavar="M",
+        help=f"what is missing: {', '.join(MASKS)}, or the black pixels of a picture FILE.png of the images' size",
+    )
+    restore = add("restore", "restore noisy, blurred, small or compressed images", *parents, epilog=RESTORE_HELP)
+    restore.add_argument(
+        "--task", type=one_of(tuple(TASKS), "task"), required=True, metavar="NAME", help=", ".join(TASKS)
+    )
+    restore.add_argument(
+        "--sigma", type=number(above=0), required=True, metavar="S", help="of the noise, where white is 1 and black 0"
+    )
+    restore.add_argument(
+        "--factor", type=whole(2, 1000), metavar="F", help="superres: F x F pixels to one (default: 2)"
+    )
+    restore.add_argument("--blur", type=number(above=0), metavar="W", help="deblur: width in pixels (default: 1)")
+    restore.add_argument(
+        "--measurements",
+        type=number(above=0, maximum=1),
+        metavar="Q",
+        help="compressed: random projections for each pixel of the image, up to 1 (default: 0.25)",
+    )
+    inpaint.add_argument(
+        "--sigma", type=number(above=0), metavar="S", help="over latents: noise granted to what is seen (default: 0.01)"
+    )
+    for command, optimizers in ((inpaint, ("adam", "lbfgs", "annealed")), (restore, ("adam", "lbfgs"))):
+        source = command.add_mutually_exclusive_group()
+        image_file = ending_in(".npy", ".png")
+        source.add_argument("--images", type=image_file, metavar="FILE", help="your own, instead of test images")
+        if command is restore:
+            source.add_argument(
+                "--measured", type=image_file, metavar="FILE", help="your own y, to be restored as it is"
+            )
+        command.add_argument(
+            "-n", type=whole(1), metavar="N", help="how many, from the first on (default: 10 test images, all of FILE)"
+        )
+        command.add_argument(
+            "--label", type=whole(0), metavar="K", help="what is shown, for a flow with labels (test images: their own)"
+        )
+        command.add_argument("--out", type=ending_in(".png"), required=True, metavar="FIG", help="figure (.png)")
+        command.add_argument(
+            "--save", type=ending_in(".npy"), metavar="FILE", help="restored images (N, D), or samples (N, K, D) (.npy)"
+        )
+        command.add_argument(
+            "--space",
+            type=one_of(SPACES, "space"),
+            metavar="NAME",
+            help=f"in which to search: {', '.join(SPACES)} (default: see below)",
+        )
+        command.add_argument(
+            "--optimizer",
+            type=one_of(optimizers, "optimizer"),
+            metavar="NAME",
+            help=f"{', '.join(optimizers)} (default: adam for --space image, else lbfgs)",
+        )
+        command.add_argument("--steps", type=whole(1), default=500, metavar="S", help="at most (default: 500)")
+        command.add_argument(
+            "--samples", type=whole(1, 1000), metavar="K", help="then also K random answers for each, and their mean"
+        )
+
+
+def mask(text: str) -> str:
+    """An argument type: the name of a mask, or a picture."""
+    if text in MASKS or Path(text).suffix.lower() == ".png":
+        return text
+    raise argparse.ArgumentTypeError(
+        f"unknown mask {text!r}{did_you_mean(text, MASKS)}; choose one of {', '.join(MASKS)}, or a picture FILE.png"
+    )
 
 
 def _train_epilog() -> str:

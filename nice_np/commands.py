@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from contextlib import suppress
@@ -17,12 +16,14 @@ from nice_np.base_model import Model
 from nice_np.checks import Array
 from nice_np.conditional import one_hot
 from nice_np.datasets import Dataset, load
-from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
+from nice_np.errors import NiceValueError, TrainingInterrupted
 from nice_np.figures import draw
 from nice_np.finished import read_runs
 from nice_np.flow import Flow
 from nice_np.gradcheck import check_gradients
 from nice_np.history import History
+from nice_np.inverse_problems import inpaint as inpaint
+from nice_np.inverse_problems import restore as restore
 from nice_np.presets import PRESETS, get_preset
 from nice_np.report import make_report
 from nice_np.runs import (
@@ -34,6 +35,7 @@ from nice_np.runs import (
     load_any_run,
     load_data,
     open_folder,
+    refuse_to_replace,
     replacing,
     score,
     score_bounds,
@@ -241,7 +243,7 @@ def sample(arguments: argparse.Namespace) -> Result:
     """Draw from a model into a picture or an array."""
     model, metadata = load_any_run(arguments.model)
     out: Path = arguments.out
-    _refuse_to_replace(out, arguments.force)
+    refuse_to_replace(out, arguments.force)
     picture, shape = out.suffix.lower() == ".png", metadata.get("image_shape")
     plane = shape is None and isinstance(model, Flow) and model.dim == 2
     if picture and shape is None and not plane:
@@ -258,11 +260,6 @@ def sample(arguments: argparse.Namespace) -> Result:
                 np.save(file, x)
     result = {"model": str(arguments.model), "n": arguments.n, "out": str(out), "shape": list(x.shape)}
     return result, f"{arguments.n} samples written to {out}"
-
-
-def _refuse_to_replace(path: Path, force: bool) -> None:
-    if os.path.lexists(path) and not force:
-        raise NiceFileError(f"{path} exists; --force replaces it")
 
 
 def _labels_to_draw(flow: Flow, label: int | None, n: int) -> Array | None:
@@ -328,7 +325,7 @@ def report(arguments: argparse.Namespace) -> Result:
     out, poster = arguments.out, arguments.poster
     for path in (out, poster):
         if path is not None:
-            _refuse_to_replace(path, arguments.force)
+            refuse_to_replace(path, arguments.force)
     runs = read_runs(arguments.runs)
     page = make_report(runs, arguments.data_dir)
     left_out = page.poster.left_out

@@ -17,6 +17,9 @@ from nice_np.datasets.base import Dataset, Samples
 from nice_np.errors import NiceOverflowError
 from nice_np.flow import Flow
 from nice_np.history import History
+from nice_np.operators import named_mask
+from nice_np.restoration import inpaint
+from nice_np.restoration_inputs import space_for
 from nice_np.runs import NOISE_SEED, as_density_input, label_context, replacing
 from nice_np.vae import VAE
 
@@ -25,6 +28,7 @@ PER_LABEL = 10  # samples of each label
 PAIRS = 5  # rows of an interpolation
 SCORED = 500  # images of each kind whose likelihood is drawn
 LOOKED_UP = 6  # samples whose neighbours are shown
+SMALL = 1000  # features; of larger images fewer are completed, in fewer steps
 
 
 def draw(model: Model, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
@@ -97,9 +101,26 @@ def _of_images(flow: Flow, dataset: Dataset, seed: int) -> dict[str, Any]:
         "samples": _sheet(flow, samples, shape),
         "reconstructions": plotting.reconstructions(real, flow.decode(flow.encode(real, context), context), shape),
         "interpolation": plotting.interpolation(flow, real, image_shape=shape, context=context),
+        **_inpainting(flow, real, shape, context),
         "likelihoods": plotting.likelihood_histogram(likelihoods(flow, dataset)),
         "nearest_neighbours": _neighbours(samples, dataset),
     }
+
+
+def _inpainting(flow: Flow, real: Array, shape: Any, context: Array | None) -> dict[str, Any]:
+    """Images completed from their upper halves; nothing where that leads the flow out of its floating-point numbers."""
+    from nice_np import plotting
+
+    count, steps = (10, 60) if flow.dim <= SMALL else (5, 30)
+    x, context = real[:count], None if context is None else context[:count]
+    observed = np.broadcast_to(named_mask("bottom", *shape[-2:]), shape)
+    try:
+        found = inpaint(flow, x, observed, space=space_for(flow), steps=steps, clip=(0, 1), context=context)
+    except NiceOverflowError:
+        return {}
+    names, title = ("real", "seen", "completed"), "test images, of which the upper half is seen"
+    drawing = plotting.restorations(x, x, found.x, shape, hidden=~observed, names=names, title=title)
+    return {"inpainting": drawing}
 
 
 def draw_samples(flow: Flow, n: int, per_label: int, seed: int) -> Array:

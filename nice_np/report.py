@@ -40,6 +40,10 @@ KINDS = {  # title and explanation of each kind of figure
     "samples": ("Samples", "Drawn from the model, none of them chosen."),
     "reconstructions": ("Reconstructions", "Test images x, and decode(encode(x)): a flow loses nothing but rounding."),
     "interpolation": ("Interpolation", "From one test image to another through the latent space."),
+    "inpainting": (
+        "Inpainting",
+        "Test images, their lower halves hidden, and filled in by the model: what it finds likely there.",
+    ),
     "likelihoods": ("Likelihoods", "Of test images, and of images that the model should find strange."),
     "nearest_neighbours": ("Nearest training images", "A model that has learned by heart would draw copies of them."),
     "density": ("Density", "p(x) over the plane, with samples from the model."),

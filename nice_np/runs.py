@@ -34,6 +34,7 @@ FIGURES = (
     "samples",
     "reconstructions",
     "interpolation",
+    "inpainting",
     "likelihoods",
     "nearest_neighbours",
     "density",
@@ -252,6 +253,12 @@ def to_json(value: Any, indent: int | None = None) -> str:
 def printable(text: str) -> str:
     """One line that any terminal and any file can hold: a name may have line breaks, or escape sequences, in it."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def refuse_to_replace(path: Path, force: bool) -> None:
+    """NiceFileError for a file that is there, unless it may be replaced."""
+    if os.path.lexists(path) and not force:
+        raise NiceFileError(f"{path} exists; --force replaces it")
 
 
 @contextmanager

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from nice_np import Flow, NiceOverflowError, PCAWhitening, log_prob_by_label, nice, one_hot, plotting
+from nice_np import (
+    Flow,
+    NiceOverflowError,
+    PCAWhitening,
+    figures,
+    inpaint,
+    log_prob_by_label,
+    nice,
+    one_hot,
+    plotting,
+)
 from nice_np.conditional import marginal_log_prob
 from nice_np.datasets import Dataset, load
 from nice_np.figures import draw, draw_samples, likelihoods, strange_images
@@ -46,7 +56,7 @@ def drawn(monkeypatch):
 
         monkeypatch.setattr(plotting, name, call)
 
-    for name in ("label_grid", "image_grid", "reconstructions", "interpolation", "nearest_neighbours"):
+    for name in ("label_grid", "image_grid", "reconstructions", "interpolation", "nearest_neighbours", "restorations"):
         spy(name)
     return calls
 
@@ -140,6 +150,37 @@ def test_a_kind_that_overflows_is_left_out(rng, monkeypatch):
     scores = likelihoods(flow, dataset)
     assert list(scores) == ["test images", "upside down", "inverted", "pixels shuffled"]
     assert all(values.shape == (15,) for values in scores.values())
+
+
+def test_the_lower_half_is_completed(rng, tmp_path, drawn):
+    dataset, flow = labelled(rng, (3, 4, 2), classes=3)
+    draw(flow, dataset, HISTORY, tmp_path, seed=7)
+    (original, seen, completed, shape), settings = drawn["restorations"]
+    x = as_density_input(dataset.test[:10], NOISE_SEED, flow.dtype)
+    np.testing.assert_array_equal(original, x)
+    np.testing.assert_array_equal(seen, x)
+    assert shape == (3, 4, 2)
+    upper = np.broadcast_to(np.arange(4)[:, None] < 2, shape)
+    np.testing.assert_array_equal(settings["hidden"], ~upper)
+    np.testing.assert_array_equal(completed[:, upper.ravel()], x[:, upper.ravel()])
+    context = one_hot(dataset.test_labels[:10], 3)
+    expected = inpaint(flow, x, upper, space="latent", steps=60, clip=(0, 1), context=context).x
+    np.testing.assert_array_equal(completed, expected)
+
+
+def test_of_large_images_fewer_are_completed(rng, tmp_path, drawn, monkeypatch):
+    monkeypatch.setattr(figures, "SMALL", 19)
+    draw(nice(20, hidden=(8,), rng=0), images(rng, (4, 5)), HISTORY, tmp_path, seed=0)
+    assert [len(array) for array in drawn["restorations"][0][:3]] == [5, 5, 5]
+
+
+def test_a_completion_that_overflows_is_left_out(rng, tmp_path, monkeypatch):
+    def overflow(*arguments, **settings):
+        raise NiceOverflowError("row 0 overflows float32 in layer 2")
+
+    monkeypatch.setattr(figures, "inpaint", overflow)
+    paths = draw(nice(20, hidden=(8,), rng=0), images(rng, (4, 5)), HISTORY, tmp_path, seed=0)
+    assert {path.stem for path in paths} == set(FIGURES) - {"density", "bent_grid", "inpainting"}
 
 
 def test_images_in_colour_are_turned_within_each_plane(rng):

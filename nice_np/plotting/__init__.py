@@ -11,6 +11,7 @@ from nice_np.plotting.latents import interpolation
 from nice_np.plotting.likelihood import likelihood_histogram
 from nice_np.plotting.neighbours import nearest, nearest_neighbours
 from nice_np.plotting.plane import bent_grid, density
+from nice_np.plotting.restorations import restorations
 from nice_np.plotting.rows import data_and_samples, sample_rows
 from nice_np.plotting.style import COLOURS, DPI, STYLE, save
 
@@ -30,6 +31,7 @@ __all__ = [
     "nearest",
     "nearest_neighbours",
     "reconstructions",
+    "restorations",
     "sample_rows",
     "save",
     "spectrum",

@@ -1,0 +1,164 @@
+"""Restored images below what was left of them, and below the originals where these are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+from nice_np.checks import Array, as_real_array
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.plotting.rows import GAP, draw_rows, left_edge
+from nice_np.plotting.tiles import as_images, to_colours
+from nice_np.restoration_scores import psnr
+
+HOLE = "#8DB4D8"  # hidden pixels: a blue, since any grey could be a pixel's value
+CAPTION = 0.24  # room for a line of text below an image, in units of its height
+
+
+def restorations(
+    original: npt.ArrayLike | None,
+    degraded: npt.ArrayLike,
+    restored: npt.ArrayLike,
+    image_shape: Sequence[int] | None = None,
+    *,
+    degraded_shape: Sequence[int] | None = None,
+    hidden: npt.ArrayLike | None = None,
+    draws: npt.ArrayLike | None = None,
+    mean: npt.ArrayLike | None = None,
+    names: Sequence[str] = ("original", "degraded", "restored"),
+    decibels: bool = False,
+    ax: Axes | None = None,
+    title: str | None = None,
+    value_range: Sequence[float] = (0, 1),
+) -> Axes:
+    """Draw a column for each image: the original, what was left of it, and what a flow made of that.
+
+    Parameters
+    ----------
+    original : array_like, shape (N, D), (N, H, W) or (N, 3, H, W), or None
+        None where nobody knows it: its row is left out.
+    degraded : array_like, of any number of pixels
+        Drawn as large as the others.  Measurements that are no image, such as random projections y = A x, can be shown
+        as their back-projection A^T y; say so in `names`.
+    restored : array_like, as `original`
+    image_shape : (H, W) for grey or (3, H, W) for colour, optional
+        As for `image_grid`.
+    degraded_shape : (H', W') or (3, H', W'), optional
+        Of `degraded`, where it is not that of the others.
+    hidden : array_like of bool, shape (H, W), (3, H, W) or (D,), optional
+        True where a pixel was not seen: in `degraded` it is drawn in blue.
+    draws : array_like, shape (N, K, D), optional
+        K further answers for each image, such as `Posterior.samples`: a row for each k.
+    mean : array_like, as `original`, optional
+        Their mean, between `restored` and the draws.
+    names : (original, degraded, restored)
+        Of the rows.
+    decibels : bool
+        Write the PSNR below all images that have the size of their originals, save draws and what has holes.
+    ax : Axes, optional
+    title : str, optional
+    value_range : (black, white)
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If the images do not fit together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.full((5, 4, 4), 0.5)
+    >>> ax = restorations(x, x + 0.1, x, decibels=True, title="noise of 0.1")
+    """
+    owner = "restorations"
+    if isinstance(names, str) or len(names) != 3:
+        raise NiceValueError(f"{owner}: expected three names, of original, degraded and restored; got {names!r}")
+    if decibels and original is None:
+        raise NiceValueError(f"{owner}: decibels compare with the originals; give them, or leave out decibels")
+    found = as_images(restored, image_shape, owner, "restored")  # (N, H, W, C)
+    seen = as_images(degraded, degraded_shape or image_shape, owner, "degraded")
+    if len(seen) != len(found):
+        raise NiceValueError(f"{owner}: {len(seen)} degraded images and {len(found)} restored; expected as many")
+    known = None if original is None else _like(found, original, image_shape, "original")
+    rows = [Row(names[1], seen, hidden is None), Row(names[2], found, True)]
+    if known is not None:
+        rows.insert(0, Row(names[0], known, False))
+    if mean is not None:
+        rows.append(Row("mean of draws", _like(found, mean, image_shape, "mean"), True))
+    if draws is not None:
+        rows += _rows_of_draws(found, draws, image_shape)
+    captions = [
+        _decibels(row.images, known, value_range) if decibels and row.compared and known is not None else []
+        for row in rows
+    ]
+    coloured = [to_colours(row.images, value_range, owner) for row in rows]
+    if hidden is not None:
+        at = 0 if known is None else 1
+        coloured[at] = np.where(_as_holes(hidden, seen.shape[1:]), to_rgb(HOLE), coloured[at])
+    room = [CAPTION if texts else GAP for texts in captions]
+    ax = draw_rows(coloured, [row.name for row in rows], [*room[:-1], CAPTION if captions[-1] else 0], ax, title, owner)
+    _write(ax, coloured, captions, room)
+    return ax
+
+
+class Row(NamedTuple):
+    """A row of images (N, H, W, C), with its name, and whether they can be compared with the originals."""
+
+    name: str
+    images: Array
+    compared: bool
+
+
+def _like(found: Array, images: npt.ArrayLike, image_shape: Any, name: str) -> Array:
+    """Images as many and as large as those `found`, (N, H, W, C)."""
+    others = as_images(images, image_shape, "restorations", name)
+    if others.shape != found.shape:
+        raise NiceValueError(
+            f"restorations: {name} is {others.shape}, restored {found.shape} (number, height, width, channels); "
+            "expected equal shapes"
+        )
+    return others
+
+
+def _rows_of_draws(found: Array, draws: npt.ArrayLike, image_shape: Any) -> list[Row]:
+    """K rows: the k-th holds the k-th draw of every image."""
+    raw = as_real_array(draws, "restorations", "draws")
+    if raw.ndim != 3 or raw.shape[1] == 0:
+        raise NiceValueError(f"restorations: draws must have shape (N, K, D), K >= 1; got {raw.shape}")
+    return [
+        Row(f"draw {k + 1}", _like(found, raw[:, k], image_shape, f"draws[:, {k}]"), False) for k in range(raw.shape[1])
+    ]
+
+
+def _as_holes(hidden: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """(H, W, 1), True where nothing of a pixel was seen, in no channel."""
+    holes = as_real_array(hidden, "restorations", "hidden")
+    if holes.dtype != bool:
+        raise NiceTypeError(f"restorations: hidden must be True or False for every pixel, got dtype {holes.dtype}")
+    height, width, channels = shape
+    if holes.size not in (height * width, height * width * channels):
+        raise NiceValueError(f"restorations: hidden has shape {holes.shape}, degraded are images of {height} x {width}")
+    return np.asarray(holes.reshape(-1, height, width).all(axis=0))[:, :, None]
+
+
+def _decibels(images: Array, originals: Array, value_range: Sequence[float]) -> list[str]:
+    """The PSNR of each image in words; nothing where they have another size."""
+    if images.shape != originals.shape:
+        return []
+    black, white = value_range
+    values = psnr(images.reshape(len(images), -1), originals.reshape(len(images), -1), white - black)
+    return ["equal" if np.isinf(value) else f"{value:.1f} dB" for value in values]
+
+
+def _write(ax: Axes, rows: Sequence[Array], captions: Sequence[list[str]], room: Sequence[float]) -> None:
+    """Each caption below the middle of its image."""
+    tops = np.cumsum([0, *np.add(room, 1)])
+    for images, texts, top in zip(rows, captions, tops, strict=False):
+        for k, text in enumerate(texts):
+            middle = (left_edge(images, k) + left_edge(images, k + 1) - GAP) / 2
+            ax.text(middle, top + 1.03, text, fontsize=8, ha="center", va="top")

@@ -1,0 +1,183 @@
+"""What the commands inpaint and restore end with: images, compared, listed, drawn and written."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array
+from nice_np.flow import to_bits_per_dim
+from nice_np.restoration import Posterior
+from nice_np.restoration_inputs import ImageModel, Images
+from nice_np.restoration_scores import psnr
+from nice_np.runs import replacing
+
+Result = tuple[dict[str, Any], str]
+SHOWN = 20  # images in a figure, and rows of a table
+COLUMNS = {  # of the table: heading and format of each score
+    "psnr_before": ("dB before", "{:.2f}"),
+    "psnr": ("dB after", "{:.2f}"),
+    "psnr_of_mean": ("dB mean", "{:.2f}"),
+    "log_likelihood_of_original": ("nats original", "{:.1f}"),
+    "log_likelihood": ("nats restored", "{:.1f}"),
+    "bits_per_dim": ("bits/dim", "{:.3f}"),
+    "acceptance": ("accepted", "{:.2f}"),
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is left of the images, for the figure.
+
+    Attributes
+    ----------
+    images : ndarray, shape (N, D')
+    shape : (height, width) or (3, height, width)
+    name : str
+    hidden : ndarray of bool, shape (D,), or None
+        Holes in it.
+    """
+
+    images: Array
+    shape: tuple[int, ...]
+    name: str
+    hidden: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A simple answer, (N, D), with which the flow's is compared."""
+
+    x: Array
+    name: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model and images; what was asked, and how it is answered.
+
+    Attributes
+    ----------
+    model : ImageModel
+    images : Images
+        The originals, or, where nobody knows these, what was measured.
+    known : bool
+        Whether they are the originals.
+    seen : Seen
+    guess : Guess or None
+    title : str
+    settings : dict
+        For the result.
+    solve : callable
+        The most probable images, (N, D).
+    draw : callable
+        A number K to K draws for each image.
+    """
+
+    model: ImageModel
+    images: Images
+    known: bool
+    seen: Seen
+    guess: Guess | None
+    title: str
+    settings: dict[str, Any]
+    solve: Callable[[], Array]
+    draw: Callable[[int], Posterior]
+
+
+def answer(arguments: argparse.Namespace, problem: Problem) -> Result:
+    """Solve a problem, compare, draw, and write."""
+    paths = {kind: getattr(arguments, kind) for kind in ("out", "save") if getattr(arguments, kind) is not None}
+    with ExitStack() as files:
+        temporary = {kind: files.enter_context(replacing(path)) for kind, path in paths.items()}
+        start = time.perf_counter()
+        x = problem.solve()
+        drawn = None if arguments.samples is None else problem.draw(arguments.samples)
+        seconds = time.perf_counter() - start
+        scores = _scores(problem, x, drawn)
+        _picture(problem, x, drawn, temporary["out"])
+        if "save" in temporary:
+            with open(temporary["save"], "wb") as file:  # np.save would append .npy to a name that ends in .NPY
+                np.save(file, x if drawn is None else drawn.samples)
+    result = {
+        "model": str(arguments.model),
+        "data": problem.images.source,
+        "images": len(x),
+        **problem.settings,
+        "steps": arguments.steps,
+        "samples": arguments.samples,
+        "seed": arguments.seed,
+        "seconds": seconds,
+        "mean": {name: float(values.mean()) for name, values in scores.items()},
+        **{name: values.tolist() for name, values in scores.items()},
+        **{kind: str(path) for kind, path in paths.items()},
+    }
+    return result, _text(result, scores, problem)
+
+
+def _scores(problem: Problem, x: Array, drawn: Posterior | None) -> dict[str, Array]:
+    """PSNR in dB, log-likelihood in nats and bits/dim of each image, as far as they can be known."""
+    flow, images, bin_width = problem.model.flow, problem.images, problem.model.bin_width
+    scores: dict[str, Array] = {}
+    if problem.known:
+        if problem.guess is not None:
+            scores["psnr_before"] = psnr(problem.guess.x, images.x)
+        scores["psnr"] = psnr(x, images.x)
+        if drawn is not None:
+            scores["psnr_of_mean"] = psnr(drawn.mean, images.x)
+        scores["log_likelihood_of_original"] = flow.log_prob(images.x, images.context).astype(np.float64)
+    scores["log_likelihood"] = flow.log_prob(x, images.context).astype(np.float64)
+    scores["bits_per_dim"] = np.array([to_bits_per_dim(v, flow.dim, bin_width) for v in scores["log_likelihood"]])
+    if drawn is not None:
+        scores["acceptance"] = drawn.acceptance.mean(axis=1, dtype=np.float64)
+    return scores
+
+
+def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) -> str:
+    draws = f", then {result['samples']} draws of each" if result["samples"] else ""
+    columns = [COLUMNS[name] for name in scores]
+
+    def row(label: str, values: Any) -> str:
+        cells = [form.format(v).rjust(len(heading)) for (heading, form), v in zip(columns, values, strict=True)]
+        return "  ".join([f"{label:>7}", *cells])
+
+    count = result["images"]
+    lines = [
+        f"{problem.images.source}, {problem.title}",
+        "  ".join(["  image", *(heading for heading, _ in columns)]),
+        *(row(str(k), [values[k] for values in scores.values()]) for k in range(min(count, SHOWN))),
+        *([f"    ... and {count - SHOWN} more: --json has all"] if count > SHOWN else []),
+        row("mean", [values.mean() for values in scores.values()]),
+        *([f"dB: PSNR; before: {problem.guess.name}"] if problem.guess is not None else []),
+        "{space} space, {optimizer}, at most {steps} steps{draws}: {seconds:.1f} s".format(**result, draws=draws),
+        *(f"written to {result[kind]}" for kind in ("out", "save") if kind in result),
+    ]
+    return "\n".join(lines)
+
+
+def _picture(problem: Problem, x: Array, drawn: Posterior | None, path: Path) -> None:
+    from nice_np import plotting
+
+    seen, few = problem.seen, slice(SHOWN)
+    drawing = plotting.restorations(
+        problem.images.x[few] if problem.known else None,
+        seen.images[few],
+        x[few],
+        problem.model.image_shape,
+        degraded_shape=seen.shape,
+        hidden=seen.hidden,
+        draws=None if drawn is None else drawn.samples[few],
+        mean=None if drawn is None else drawn.mean[few],
+        names=("original", seen.name, "restored"),
+        decibels=problem.known,
+        title=problem.title + (f" (the first {SHOWN} of {len(x)})" if len(x) > SHOWN else ""),
+    )
+    plotting.save(drawing, path)

@@ -1,0 +1,50 @@
+"""How near a restored image is to the original: PSNR = 10 log10(R^2 / MSE), in decibels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.checks import Array, as_float, as_samples
+from nice_np.errors import NiceValueError
+
+
+def psnr(x: npt.ArrayLike, reference: npt.ArrayLike, data_range: float = 1.0) -> Array:
+    """The peak signal-to-noise ratio of each image,
+
+        PSNR = 10 log10(R^2 / MSE),  MSE = (1/D) sum_d (x_d - r_d)^2
+
+    Parameters
+    ----------
+    x : array_like, shape (N, D)
+        Images, as rows.
+    reference : array_like, shape (N, D)
+        The originals r.
+    data_range : float
+        R > 0, white minus black: 1 for pixels in [0, 1], 255 for 8-bit levels.
+
+    Returns
+    -------
+    ndarray, shape (N,), float64
+        In dB, the higher the nearer; ten times the squared error costs 10 dB.  Of equal images it is inf.
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If the two are not finite real numbers of the same shape (N, D), D >= 1.
+
+    Examples
+    --------
+    An error of 0.1 in every pixel, and none:
+
+    >>> psnr([[0.1, 0.9], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]])
+    array([20., inf])
+    """
+    r = as_samples(reference, None, owner="psnr", name="reference", dtype=np.float64)
+    images = as_samples(x, r.shape[1], owner="psnr", dtype=np.float64)
+    data_range = as_float(data_range, "psnr", "data_range", above=0)
+    if images.shape != r.shape or r.shape[1] == 0:
+        raise NiceValueError(f"psnr: expected x and reference of one shape (N, D), got {images.shape} and {r.shape}")
+    with np.errstate(divide="ignore"):  # log10(0) = -inf: no error at all
+        decibels: Array = -20 * np.log10(np.sqrt(((images - r) ** 2).mean(axis=1)) / data_range)
+    return decibels
