@@ -318,7 +318,10 @@ def _add_restoring(add: Callable[..., Parser], *parents: Parser) -> None:
         help="compressed: random projections for each pixel of the image, up to 1 (default: 0.25)",
     )
     inpaint.add_argument(
-        "--sigma", type=number(above=0), metavar="S", help="over latents: noise granted to what is seen (default: 0.01)"
+        "--sigma",
+        type=number(above=0),
+        metavar="S",
+        help="over latents: noise granted to what is seen (default: 0.01, of samples 0.05)",
     )
     for command, optimizers in ((inpaint, ("adam", "lbfgs", "annealed")), (restore, ("adam", "lbfgs"))):
         source = command.add_mutually_exclusive_group()

@@ -64,6 +64,7 @@ def inpaint(arguments: argparse.Namespace) -> Result:
         filled[:, mask.hidden] = images.mean[mask.hidden]
         guess = Guess(filled, "the mean training image in the holes")
     space, optimizer = _search(arguments, flow)
+    sigma, sigma_of_draws = arguments.sigma or EXACT, arguments.sigma or EXACT_FOR_DRAWS
     if space == "image" and arguments.sigma is not None and arguments.samples is None:
         raise NiceValueError("--sigma is for latents: in image space the pixels that are seen stay exactly as they are")
     common: dict[str, Any] = {"clip": PIXELS, "context": images.context, "progress": not arguments.quiet}
@@ -72,18 +73,20 @@ def inpaint(arguments: argparse.Namespace) -> Result:
     def solve() -> Array:
         return fill_in(
             flow, images.x, mask, space=space, optimizer=optimizer, steps=arguments.steps,
-            sigma=arguments.sigma or EXACT, rng=arguments.seed, **common,
+            sigma=sigma, rng=arguments.seed, **common,
         ).x  # fmt: skip
 
     def draw(count: int) -> Posterior:
-        y, sigma = images.x[:, mask.observed], arguments.sigma or EXACT_FOR_DRAWS
-        drawn = sample_posterior(flow, y, mask, sigma, chains=count, rng=arguments.seed, **common)
+        y = images.x[:, mask.observed]
+        drawn = sample_posterior(flow, y, mask, sigma_of_draws, chains=count, rng=arguments.seed, **common)
         drawn.samples[..., mask.observed] = y[:, None]  # these are known exactly
         drawn.mean[:, mask.observed] = y
         return drawn
 
     title = f"{_in_words(arguments.mask)} missing"
-    settings = {"mask": arguments.mask, "sigma": arguments.sigma, "space": space, "optimizer": optimizer}
+    settings = {"mask": arguments.mask, "space": space, "optimizer": optimizer}
+    settings["sigma"] = None if space == "image" else sigma
+    settings["sigma_of_draws"] = None if arguments.samples is None else sigma_of_draws
     seen = Seen(images.x, shape, "seen", hidden)
     return answer(arguments, Problem(model, images, known, seen, guess, title, settings, solve, draw))
 
@@ -122,7 +125,6 @@ def restore(arguments: argparse.Namespace) -> Result:
         images = own_measurements(model, arguments.measured, shape, arguments.n, arguments.label)
         y = images.x
     space, optimizer = _search(arguments, model.flow)
-
     common: dict[str, Any] = {"clip": PIXELS, "context": images.context, "progress": not arguments.quiet}
 
     def solve() -> Array:
