@@ -91,7 +91,7 @@ from nice_np.restoration import (
     restore,
     sample_posterior,
 )
-from nice_np.restoration_scores import psnr
+from nice_np.restoration.scores import psnr
 from nice_np.training import fit
 from nice_np.training_loop import StopTraining
 from nice_np.vae import VAE, variational_autoencoder

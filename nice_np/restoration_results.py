@@ -16,8 +16,8 @@ import numpy.typing as npt
 from nice_np.checks import Array
 from nice_np.flow import to_bits_per_dim
 from nice_np.restoration import Posterior
+from nice_np.restoration.scores import psnr
 from nice_np.restoration_inputs import ImageModel, Images
-from nice_np.restoration_scores import psnr
 from nice_np.runs import replacing
 
 Result = tuple[dict[str, Any], str]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "restoration_scores", "posterior",
+    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "posterior",
     "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae", "vae_training", "binarize", "jacobian", "mapcheck",
 )]  # fmt: skip
@@ -343,7 +343,7 @@ MUTANTS = [
         ("measurements of other images", "some.y = self.y[images]", "some.y = self.y[: len(images)]"),
     ),
     *several(
-        "restoration_scores.py",
+        "restoration/scores.py",
         ("PSNR of the amplitude, not of its square", "-20 * np.log10", "-10 * np.log10"),
         ("PSNR without the range of the data", ".mean(axis=1)) / data_range", ".mean(axis=1))"),
         ("PSNR of the sum of squares", "** 2).mean(axis=1)", "** 2).sum(axis=1)"),

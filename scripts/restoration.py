@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from nice_np.restoration.scores import psnr
 
 from nice_np import (
     Blur,
@@ -36,6 +35,7 @@ from nice_np import (
 )
 from nice_np.checks import Array
 from nice_np.datasets import load
+from nice_np.restoration.scores import psnr
 
 MASKS = ("top", "bottom", "even", "odd", "left", "right", "center-rows", "center-columns", "random75", "random90")
 METHODS = ("simple", "Gaussian", "ascent", "image MAP", "latent MAP", "mode of z", "posterior mean", "one draw")

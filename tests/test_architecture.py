@@ -19,7 +19,7 @@ LAYERS = [
     ["mlp", "convolution", "priors", "bijectors", "gradcheck", "mapcheck"],
     ["convnet", "base_model", "binarize", "npz"],
     ["flow"],
-    ["models", "optim", "datasets", "conditional", "fused", "restoration_scores"],
+    ["models", "optim", "datasets", "conditional", "fused"],
     ["parallel", "vae"],
     ["architecture"],
     ["checkpoint", "ranks", "restoration"],

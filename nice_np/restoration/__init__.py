@@ -29,6 +29,7 @@ from nice_np.restoration.objectives import (
     ProxyObjective,
 )
 from nice_np.restoration.posterior import Posterior, sample_posterior
+from nice_np.restoration.scores import psnr
 
 __all__ = [
     "GaussianImages",
@@ -41,6 +42,7 @@ __all__ = [
     "ProxyObjective",
     "Restoration",
     "inpaint",
+    "psnr",
     "restore",
     "sample_posterior",
 ]

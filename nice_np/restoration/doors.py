@@ -80,7 +80,8 @@ def restore(
     sigma : float
         Standard deviation of the noise in y, > 0.
     space : {"latent", "image", "proxy"}
-        Which objective: LatentObjective, ImageObjective or ProxyObjective.
+        Which objective: LatentObjective, ImageObjective or ProxyObjective.  For a flow behind a `Logit` take the proxy:
+        the density of x grows without bound towards black and white, and the most probable image is one of those.
     optimizer : {"lbfgs", "adam"}
     steps : int
         At most; "lbfgs" stops when nothing is left to gain.
