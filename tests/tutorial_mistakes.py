@@ -65,4 +65,21 @@ MISTAKES = {
             ("overflow far out", "-np.tanh(z / 2)", "-1 + 2 * np.exp(-z) / (1 + np.exp(-z))"),
         ],
     },
+    "08_nice_and_the_vae": {
+        1: [
+            ("sigma for its square", "np.exp(2 * log_sigma)", "np.exp(log_sigma)"),
+            ("sign of log sigma", "- 1) - log_sigma", "- 1) + log_sigma"),
+            ("mean for sum", "per_latent.sum(axis=1)", "per_latent.mean(axis=1)"),
+        ],
+        2: [
+            ("path through log q forgotten", " - dlog_q[:, None]", ""),
+            ("its sign", "- dlog_q[:, None]", "+ dlog_q[:, None]"),
+            ("derivative by sigma, not by log sigma", "dz * np.exp(log_sigma) * self.eps", "dz * self.eps"),
+        ],
+        3: [
+            ("sum for mean", "np.mean(", "np.sum("),
+            ("nothing taken out: underflow", "largest = log_w.max(axis=0)", "largest = np.zeros(log_w.shape[1])"),
+            ("the largest never added again", "return largest + np.log", "return np.log"),
+        ],
+    },
 }
