@@ -80,6 +80,25 @@ MISTAKES = {
             ("sum for mean", "np.mean(", "np.sum("),
             ("nothing taken out: underflow", "largest = log_w.max(axis=0)", "largest = np.zeros(log_w.shape[1])"),
             ("the largest never added again", "return largest + np.log", "return np.log"),
+    "09_why_it_is_fast": {
+        1: [
+            ("gradient of the input counted", "2 * forward - first", "2 * forward"),
+            ("rows of the batch forgotten", "n_rows * n_in * n_out", "n_in * n_out"),
+            ("one product a layer in the backward pass", "2 * forward - first", "forward"),
+        ],
+        2: [
+            ("a temporary", "np.multiply(grads, grads, out=scratch)", "scratch[:] = grads * grads"),
+            (
+                "eps under the root",
+                "np.sqrt(scratch, out=scratch)\n    scratch += eps",
+                "scratch += eps\n    np.sqrt(scratch, out=scratch)",
+            ),
+            ("bias correction of v missing", "np.divide(v, 1 - beta2**step, out=scratch)", "scratch[:] = v"),
+        ],
+        3: [
+            ("the inverse adds", "y_b - t", "y_b + t"),
+            ("x_a counted once", "dy_a + coupling.conditioner", "coupling.conditioner"),
+            ("m asked twice", "y_b - t", "y_b - coupling.conditioner.forward(y_a)[0]"),
         ],
     },
 }

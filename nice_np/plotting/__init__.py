@@ -12,6 +12,7 @@ from nice_np.plotting.likelihood import likelihood_histogram
 from nice_np.plotting.neighbours import nearest, nearest_neighbours
 from nice_np.plotting.plane import bent_grid, density
 from nice_np.plotting.restorations import restorations
+from nice_np.plotting.roofline import roofline
 from nice_np.plotting.rows import data_and_samples, sample_rows
 from nice_np.plotting.style import COLOURS, DPI, STYLE, save
 
@@ -32,6 +33,7 @@ __all__ = [
     "nearest_neighbours",
     "reconstructions",
     "restorations",
+    "roofline",
     "sample_rows",
     "save",
     "spectrum",
