@@ -80,6 +80,8 @@ MISTAKES = {
             ("sum for mean", "np.mean(", "np.sum("),
             ("nothing taken out: underflow", "largest = log_w.max(axis=0)", "largest = np.zeros(log_w.shape[1])"),
             ("the largest never added again", "return largest + np.log", "return np.log"),
+        ],
+    },
     "09_why_it_is_fast": {
         1: [
             ("gradient of the input counted", "2 * forward - first", "2 * forward"),
