@@ -101,6 +101,26 @@ MISTAKES = {
             ("the inverse adds", "y_b - t", "y_b + t"),
             ("x_a counted once", "dy_a + coupling.conditioner", "coupling.conditioner"),
             ("m asked twice", "y_b - t", "y_b - coupling.conditioner.forward(y_a)[0]"),
+    "05_densities_in_the_plane": {
+        1: [
+            ("a side for an area", "* (top - bottom) / resolution**2", "/ resolution"),
+            ("logarithms added up", "np.exp(log_p).sum()", "log_p.sum()"),
+            ("corners of the cells, not middles", "(np.arange(resolution) + 0.5) / resolution", "np.arange(resolution) / resolution"),
+        ],
+        2: [
+            ("every layer sees the data", "h, log_det, _ = layer.forward(h)", "_, log_det, _ = layer.forward(h)"),
+            ("the last layer alone", "total = total + log_det", "total = log_det"),
+            ("sign", "total = total + log_det", "total = total - log_det"),
+        ],
+        3: [
+            ("no copy", "self.flows.append(flow.copy())", "self.flows.append(flow)"),
+            ("epochs counted from 0", "if len(history.rows) in", "if len(history.rows) - 1 in"),
+            ("the first row, not the last", "history.rows[-1]", "history.rows[0]"),
+        ],
+        4: [
+            ("a straight line in the data plane", "path = flow.decode((1 - t) * z_start + t * z_end)", "path = (1 - t) * start + t * end"),
+            ("log p of the latents", "flow.log_prob(path)", "flow.prior.log_prob(flow.encode(path))"),
+            ("from the end to the start", "(1 - t) * z_start + t * z_end", "t * z_start + (1 - t) * z_end"),
         ],
     },
 }

@@ -1,11 +1,13 @@
-"""Pictures of data and flows with Matplotlib: images, curves, likelihoods, densities, bent grids and checks.
+"""Pictures of data and flows with Matplotlib: images, curves, likelihoods, densities, bent grids, checks, animations.
 
 Each function draws on the Axes it is given, or on those of a new Figure (made without ``pyplot``: no display is needed,
 nothing stays open), and returns the Axes.  Wrong arguments raise NiceValueError or NiceTypeError.
+`density_evolution` returns an animation, and `gif` the bytes of one.
 """
 
 from nice_np.plotting.checks import gradient_check, jacobian_image
 from nice_np.plotting.curves import spectrum, training_curve, training_curves
+from nice_np.plotting.evolution import density_evolution, gif
 from nice_np.plotting.grids import image_grid, label_grid, reconstructions
 from nice_np.plotting.latents import interpolation
 from nice_np.plotting.likelihood import likelihood_histogram
@@ -23,6 +25,8 @@ __all__ = [
     "bent_grid",
     "data_and_samples",
     "density",
+    "density_evolution",
+    "gif",
     "gradient_check",
     "image_grid",
     "interpolation",

@@ -40,15 +40,11 @@ def density(
     resolution : int
         Pixels along each side; each shows the density at its middle.
     """
-    left, right, bottom, top = _as_extent(flow, extent, "density")
-    middles = np.arange(0.5, as_int(resolution, "density", "resolution", 2)) / resolution  # in units of the whole side
-    grid = np.stack(np.meshgrid(left + (right - left) * middles, bottom + (top - bottom) * middles), axis=-1)
-    log_prob = flow.log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2]).astype(np.float64)  # [i, j] at (x1_j, x2_i)
-    if log_prob.max() > np.log(np.finfo(np.float64).max):
-        raise NiceOverflowError(f"density: log p(x) reaches {log_prob.max():g}, and its exp does not fit into float64")
+    left, right, bottom, top = as_extent(flow, extent, "density")
+    values = density_on_grid(flow, extent, resolution, "density")
     points = None if samples is None else as_samples(samples, 2, owner="density", name="samples")
     ax = new_axes(ax, "density")
-    image = ax.imshow(np.exp(log_prob), origin="lower", extent=(left, right, bottom, top), cmap="viridis", vmin=0)
+    image = ax.imshow(values, origin="lower", extent=(left, right, bottom, top), cmap="viridis", vmin=0)
     bar = ax.figure.colorbar(image, ax=ax, label="density $p(x)$")
     bar.ax.tick_params(labelsize=8)
     annotate(ax, "Density", "$x_1$", "$x_2$")
@@ -57,6 +53,18 @@ def density(
         ax.legend(fontsize=9, loc="upper right", markerscale=2)
     ax.set(xlim=(left, right), ylim=(bottom, top))
     return ax
+
+
+def density_on_grid(flow: Flow, extent: Sequence[float], resolution: int, owner: str) -> npt.NDArray[np.float64]:
+    """p(x) at the middles of resolution x resolution equal cells of the plane; [i, j] is the point (x1_j, x2_i)."""
+    left, right, bottom, top = as_extent(flow, extent, owner)
+    middles = np.arange(0.5, as_int(resolution, owner, "resolution", 2)) / resolution  # in units of the whole side
+    grid = np.stack(np.meshgrid(left + (right - left) * middles, bottom + (top - bottom) * middles), axis=-1)
+    log_prob = flow.log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2]).astype(np.float64)
+    if log_prob.max() > np.log(np.finfo(np.float64).max):
+        raise NiceOverflowError(f"{owner}: log p(x) reaches {log_prob.max():g}, and its exp does not fit into float64")
+    values: npt.NDArray[np.float64] = np.exp(log_prob)
+    return values
 
 
 def bent_grid(
@@ -83,7 +91,7 @@ def bent_grid(
     lines : int
         Grid lines in each direction.
     """
-    left, right, bottom, top = _as_extent(flow, extent, "bent_grid")
+    left, right, bottom, top = as_extent(flow, extent, "bent_grid")
     at = np.linspace(0, 1, as_int(lines, "bent_grid", "lines", 2))
     upright = np.stack(np.meshgrid(at, np.linspace(0, 1, 101), indexing="ij"), axis=-1)  # (lines, P, 2): P points each
     unit = np.concatenate([upright, upright[..., ::-1]])  # (L, P, 2): the level lines are the upright ones mirrored
@@ -130,7 +138,8 @@ def _draw_points(ax: Axes, points: Array) -> None:
     ax.scatter(points[:, 0], points[:, 1], s=7, color=VERMILION, edgecolors="white", linewidths=0.3, label="samples")
 
 
-def _as_extent(flow: Flow, extent: Any, owner: str) -> tuple[float, float, float, float]:
+def as_extent(flow: Flow, extent: Any, owner: str) -> tuple[float, float, float, float]:
+    """(left, right, bottom, top), checked together with the flow's dimension."""
     if flow.dim != 2:
         raise NiceValueError(f"{owner}: expected a flow of dimension 2, got dimension {flow.dim}")
     values = as_real_array(extent, owner, "extent")
