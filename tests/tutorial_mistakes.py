@@ -105,7 +105,11 @@ MISTAKES = {
         1: [
             ("a side for an area", "* (top - bottom) / resolution**2", "/ resolution"),
             ("logarithms added up", "np.exp(log_p).sum()", "log_p.sum()"),
-            ("corners of the cells, not middles", "(np.arange(resolution) + 0.5) / resolution", "np.arange(resolution) / resolution"),
+            (
+                "corners of the cells, not middles",
+                "(np.arange(resolution) + 0.5) / resolution",
+                "np.arange(resolution) / resolution",
+            ),
         ],
         2: [
             ("every layer sees the data", "h, log_det, _ = layer.forward(h)", "_, log_det, _ = layer.forward(h)"),
@@ -118,7 +122,11 @@ MISTAKES = {
             ("the first row, not the last", "history.rows[-1]", "history.rows[0]"),
         ],
         4: [
-            ("a straight line in the data plane", "path = flow.decode((1 - t) * z_start + t * z_end)", "path = (1 - t) * start + t * end"),
+            (
+                "a straight line in the data plane",
+                "path = flow.decode((1 - t) * z_start + t * z_end)",
+                "path = (1 - t) * start + t * end",
+            ),
             ("log p of the latents", "flow.log_prob(path)", "flow.prior.log_prob(flow.encode(path))"),
             ("from the end to the start", "(1 - t) * z_start + t * z_end", "t * z_start + (1 - t) * z_end"),
         ],
