@@ -101,6 +101,8 @@ MISTAKES = {
             ("the inverse adds", "y_b - t", "y_b + t"),
             ("x_a counted once", "dy_a + coupling.conditioner", "coupling.conditioner"),
             ("m asked twice", "y_b - t", "y_b - coupling.conditioner.forward(y_a)[0]"),
+        ],
+    },
     "05_densities_in_the_plane": {
         1: [
             ("a side for an area", "* (top - bottom) / resolution**2", "/ resolution"),
