@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from nice_np import NiceValueError, StandardNormal, check_gradients, plotting
+from nice_np import NiceTypeError, NiceValueError, StandardNormal, check_gradients, plotting
 from nice_np.gradcheck import GradientReport
 from nice_np.plotting.style import BLUE, VERMILION
 
@@ -64,6 +64,47 @@ def test_a_gradient_that_cannot_be_compared_is_drawn_as_wrong(rng):
 
     ax = plotting.gradient_check(check_gradients(Shapeless(), rng.normal(size=(3, 2))))
     assert ax.lines[0].get_xdata()[0] == 1
+
+
+def test_check_matrix_shows_what_is_caught_and_what_is_marked():
+    caught, marked = np.zeros((2, 3), bool), np.zeros((2, 3), bool)
+    caught[0, 2] = caught[1, 0] = marked[1, 0] = True
+    ax = plotting.check_matrix(caught, ["a sign", "_$_"], ["one", "two", "three"], marked, title="Seen")
+    np.testing.assert_array_equal(ax.images[0].get_array(), caught)
+    crosses, frames = ax.lines[:2]
+    np.testing.assert_array_equal(crosses.get_xydata(), [(2, 0), (0, 1)])  # column, row
+    np.testing.assert_array_equal(frames.get_xydata(), [(0, 1)])
+    colours = [to_hex(ax.images[0].cmap(ax.images[0].norm(value))).upper() for value in (0, 1)]
+    assert colours == ["#F4F4F4", VERMILION]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["one", "two", "three"]
+    assert ax.get_yticklabels()[0].get_text() == "a sign"
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first mistake on top
+    assert ax.get_title() == "Seen"
+
+
+def test_check_matrix_without_marks_or_catches():
+    ax = plotting.check_matrix([[False]], ["a"], ["b"])
+    assert not len(ax.lines[0].get_xdata())
+    assert not len(ax.lines[1].get_xdata())
+
+
+@pytest.mark.parametrize(
+    ("caught", "marked", "error", "message"),
+    [
+        ([[1, 0]], None, NiceTypeError, "caught must be an array of True and False"),
+        ([[True]], None, NiceValueError, r"caught has shape \(1, 1\), expected a cell for each of 1 rows and 2"),
+        ([True, False], None, NiceValueError, "caught has shape"),
+        ([[True, False]], [[True]], NiceValueError, "marked has shape"),
+    ],
+)
+def test_check_matrix_of_something_else(caught, marked, error, message):
+    with pytest.raises(error, match=message):
+        plotting.check_matrix(caught, ["a sign"], ["one", "two"], marked)
+
+
+def test_check_matrix_of_nothing():
+    with pytest.raises(NiceValueError, match="caught has shape"):
+        plotting.check_matrix(np.zeros((0, 0), bool), [], [])
 
 
 def test_the_style_is_one_that_matplotlib_takes():

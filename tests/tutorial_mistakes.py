@@ -131,6 +131,30 @@ MISTAKES = {
             ),
             ("log p of the latents", "flow.log_prob(path)", "flow.prior.log_prob(flow.encode(path))"),
             ("from the end to the start", "(1 - t) * z_start + t * z_end", "t * z_start + (1 - t) * z_end"),
+    "10_bug_museum": {
+        1: [
+            ("the curve is trusted", '6: "log_det"', '6: "curve"'),
+            ("right, but dear", '6: "log_det"', '6: "integral"'),
+            ("a check that is not there", '7: "covariance"', '7: "check_whitening"'),
+        ],
+        2: [
+            ("power -1", "np.sqrt(variances)", "variances"),
+            ("not centred", "centred = x - mean", "centred = x"),
+            ("not divided by N", " / len(x))", ")"),
+        ],
+        3: [
+            (
+                "skips the batch",
+                'raise DivergenceError(f"step {len(losses) + 1}: loss {nll}, learning rate {learning_rate}")',
+                "continue",
+            ),
+            ("infinity overlooked", "np.isfinite(nll) and", "not np.isnan(nll) and"),
+            ("gradient not looked at", " and np.isfinite(gradient).all()", ""),
+        ],
+        4: [
+            ("negative derivatives do not count", "np.abs(J)", "J"),
+            ("one dependence is enough", ".all()", ".any()"),
+            ("at every sample, not at one", ".max(axis=0)", ".min(axis=0)"),
         ],
     },
 }

@@ -5,7 +5,7 @@ nothing stays open), and returns the Axes.  Wrong arguments raise NiceValueError
 `density_evolution` returns an animation, and `gif` the bytes of one.
 """
 
-from nice_np.plotting.checks import gradient_check, jacobian_image
+from nice_np.plotting.checks import check_matrix, gradient_check, jacobian_image
 from nice_np.plotting.curves import spectrum, training_curve, training_curves
 from nice_np.plotting.evolution import density_evolution, gif
 from nice_np.plotting.grids import image_grid, label_grid, reconstructions
@@ -23,6 +23,7 @@ __all__ = [
     "DPI",
     "STYLE",
     "bent_grid",
+    "check_matrix",
     "data_and_samples",
     "density",
     "density_evolution",

@@ -1,17 +1,18 @@
-"""What checks measure: the numerical Jacobian as an image, and the errors of a gradient check."""
+"""What checks measure: a Jacobian as an image, the errors of a gradient check, and which check sees which mistake."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, SymLogNorm
+from matplotlib.colors import ListedColormap, Normalize, SymLogNorm
 from matplotlib.ticker import MaxNLocator
 
 from nice_np.checks import as_float, as_real_array
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.plotting.style import BLUE, VERMILION, annotate, new_axes
 from nice_np.plotting.tiles import escape
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nice_np.gradcheck import GradientReport
 
 ZERO = "#D9D9D9"  # grey: in none of the colours of the map
+PALE = "#F4F4F4"  # a cell in which a check saw nothing
 SMALLEST = 1e-13  # errors below are drawn here; the logarithm of 0 has no place
 
 
@@ -90,3 +92,64 @@ def gradient_check(report: GradientReport, ax: Axes | None = None) -> Axes:
     )
     ax.legend(fontsize=8, loc="lower right")
     return ax
+
+
+def check_matrix(
+    caught: npt.ArrayLike,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    marked: npt.ArrayLike | None = None,
+    ax: Axes | None = None,
+    title: str = "Which check sees which mistake",
+) -> Axes:
+    """Draw which check (a column) sees which planted mistake (a row), as a cross in a coloured cell.
+
+    Parameters
+    ----------
+    caught : array_like of bool, shape (R, C)
+        True where the check fails with this mistake planted.
+    rows, columns : sequence of str
+        Names of the R mistakes and the C checks.
+    marked : array_like of bool, shape (R, C), optional
+        Cells to frame, such as the check that is meant to see a mistake.
+    ax : Axes, optional
+    title : str
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If an array is not of booleans, or does not fit the names.
+    """
+    cells = _as_cells(caught, "caught", len(rows), len(columns))
+    frames = np.zeros_like(cells) if marked is None else _as_cells(marked, "marked", len(rows), len(columns))
+    ax = new_axes(ax, "check_matrix", 2.0 + 0.42 * len(columns), 1.6 + 0.3 * len(rows))
+    ax.imshow(cells, cmap=ListedColormap([PALE, VERMILION]), vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    where = np.argwhere(cells)  # (K, 2), row and column
+    ax.plot(where[:, 1], where[:, 0], "x", color="white", markersize=6, markeredgewidth=1.8, linestyle="")
+    framed = np.argwhere(frames)
+    ax.plot(
+        framed[:, 1], framed[:, 0], "s", fillstyle="none", color="black", markersize=15, markeredgewidth=1.5,
+        linestyle="",
+    )  # fmt: skip
+    for k in range(1, len(rows)):
+        ax.axhline(k - 0.5, color="white", linewidth=2)
+    for k in range(1, len(columns)):
+        ax.axvline(k - 0.5, color="white", linewidth=2)
+    annotate(ax, escape(title), "", "")
+    ax.set_yticks(range(len(rows)), [escape(name) for name in rows])
+    ax.set_xticks(range(len(columns)), [escape(name) for name in columns], rotation=40, ha="right")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def _as_cells(values: npt.ArrayLike, name: str, n_rows: int, n_columns: int) -> npt.NDArray[np.bool_]:
+    cells = np.asarray(values)
+    if cells.dtype != np.bool_:
+        raise NiceTypeError(f"check_matrix: {name} must be an array of True and False, got dtype {cells.dtype}")
+    if cells.shape != (n_rows, n_columns) or not cells.size:
+        raise NiceValueError(
+            f"check_matrix: {name} has shape {cells.shape}, expected a cell for each of {n_rows} rows and "
+            f"{n_columns} columns"
+        )
+    return cells
