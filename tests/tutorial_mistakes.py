@@ -131,6 +131,8 @@ MISTAKES = {
             ),
             ("log p of the latents", "flow.log_prob(path)", "flow.prior.log_prob(flow.encode(path))"),
             ("from the end to the start", "(1 - t) * z_start + t * z_end", "t * z_start + (1 - t) * z_end"),
+        ],
+    },
     "10_bug_museum": {
         1: [
             ("the curve is trusted", '6: "log_det"', '6: "curve"'),
