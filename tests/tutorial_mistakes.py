@@ -159,4 +159,30 @@ MISTAKES = {
             ("at every sample, not at one", ".max(axis=0)", ".min(axis=0)"),
         ],
     },
+    "06_mnist_on_a_laptop": {
+        1: [
+            ("256 levels in 255 bins", "(pixels + u) / 256", "(pixels + u) / 255"),
+            ("one number for all pixels of an image", "rng.random(pixels.shape)", "rng.random(len(pixels))[:, None]"),
+            ("noise around the level, not above it", "pixels + u", "pixels + u - 0.5"),
+        ],
+        2: [
+            ("sign of the bin width", "- dim * np.log(bin_width)", "+ dim * np.log(bin_width)"),
+            ("sign of the likelihood", "(-nats", "(nats"),
+            ("nats, not bits", "(dim * np.log(2))", "dim"),
+        ],
+        3: [
+            ("log-determinant missing", " - np.log(std).sum()", ""),
+            ("its sign", "- np.log(std).sum()", "+ np.log(std).sum()"),
+            ("mean for sum", "np.log(std).sum()", "np.log(std).mean()"),
+        ],
+        4: [
+            (
+                "the image scaled, not the latents",
+                "return flow.decode(z)",
+                "return temperature * flow.decode(z / temperature)",
+            ),
+            ("root of the temperature", "= temperature *", "= np.sqrt(temperature) *"),
+            ("latents returned", "return flow.decode(z)", "return z"),
+        ],
+    },
 }
