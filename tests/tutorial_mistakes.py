@@ -65,6 +65,32 @@ MISTAKES = {
             ("overflow far out", "-np.tanh(z / 2)", "-1 + 2 * np.exp(-z) / (1 + np.exp(-z))"),
         ],
     },
+    "04_training_loop": {
+        1: [
+            ("always the same order", "rng.permutation(len(x))", "np.arange(len(x))"),
+            ("the last, smaller batch left out", "len(x), batch_size", "len(x) - batch_size + 1, batch_size"),
+            ("a copy is trained", "flow.params.values,", "flow.params.values.copy(),"),
+        ],
+        2: [
+            ("second moment not corrected", "v / (1 - beta2**t)", "v"),
+            ("eps inside the root", "(np.sqrt(v_hat) + eps)", "np.sqrt(v_hat + eps)"),
+            ("correction of the first step for ever", "1 - beta1**t", "1 - beta1"),
+        ],
+        3: [
+            ("short gradients are lengthened", "min(1.0, max_norm / norm)", "max_norm / norm"),
+            ("root missing", "np.sqrt(sum((g**2).sum() for g in gradients))", "sum((g**2).sum() for g in gradients)"),
+            (
+                "each array clipped by its own norm",
+                "factor * g for g",
+                "min(1.0, max_norm / (np.linalg.norm(g) + 1e-12)) * g for g",
+            ),
+        ],
+        4: [
+            ("one epoch too late", ">= patience", "> patience"),
+            ("equal counts as better", "score > best", "score >= best"),
+            ("the last epoch is kept, not the best", "return best_epoch, epoch", "return epoch, epoch"),
+        ],
+    },
     "08_nice_and_the_vae": {
         1: [
             ("sigma for its square", "np.exp(2 * log_sigma)", "np.exp(log_sigma)"),
