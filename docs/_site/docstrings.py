@@ -1,0 +1,44 @@
+"""Docstrings are written to be read as they are; here they become reStructuredText without losing their formulas.
+
+Bars and stars are mathematics, not markup; an indented block is a formula with its line breaks, not a quotation.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+FIELDS = ("Parameters", "Attributes", "Returns", "Raises", "Yields", "Warns", "Other Parameters")
+CODE = re.compile(r"(``.+?``|`[^`]+`)")
+
+
+def keep_formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Escape what reStructuredText would take for markup, and keep the lines of formulas; in place."""
+    lines[:] = _with_literal_blocks(lines)
+
+
+def _with_literal_blocks(lines: list[str]) -> list[str]:
+    result: list[str] = []
+    section, in_formula = "", False
+    for k, line in enumerate(lines):
+        following = lines[k + 1] if k + 1 < len(lines) else ""
+        if re.fullmatch(r"-{3,}", following.strip()):
+            section = line.strip()
+        indented = line.startswith("    ")
+        if in_formula and line.strip() and not indented:
+            in_formula = False
+        starts = indented and not in_formula and section not in FIELDS and not (result and result[-1].strip())
+        if starts:
+            result += ["::", ""]
+            in_formula = True
+        result.append(line if in_formula else _escaped(line))
+    return result
+
+
+def _escaped(line: str) -> str:
+    if line.lstrip().startswith(">>>") or re.fullmatch(r"\s*-{3,}\s*", line):
+        return line
+    parts = CODE.split(line)
+    parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", part) for part in parts[::2]]
+    return "".join(parts)

@@ -1,0 +1,110 @@
+"""Pages made from files outside of docs/: results, solved notebooks, source code.
+
+They are copied, not linked, so that a clone on Windows builds them too, and their text stays where it is.  The copies
+are byte for byte the originals; links are turned as Sphinx reads a page.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path, PurePosixPath
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+COPIED = {"results": ("*.md", "*.png", "*.html"), "tutorials": ("*.md", "*.ipynb", "exercises/*.ipynb")}
+CODE = ("nice_np/**/*.py", "tests/*.py", "tutorials/*.py", "scripts/*.py", "benchmarks/*.py")
+LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")  # the target in [text](target#anchor)
+LOGGER = logging.getLogger(__name__)
+
+
+def make_pages(docs: Path) -> None:
+    """Copy results/ and tutorials/ into docs/, and write a page for every file of code into docs/source/."""
+    root, made = docs.parent, set()
+    for folder, patterns in COPIED.items():
+        for original in (path for pattern in patterns for path in sorted((root / folder).glob(pattern))):
+            made.add(_copy(original, docs / original.relative_to(root)))
+    for original in (path for pattern in CODE for path in sorted(root.glob(pattern))):
+        made.add(_source_page(original.relative_to(root), docs / "source"))
+    made.add(_write(docs / "source" / "index.md", SOURCE_INDEX))
+    for folder in (*COPIED, "source"):
+        for old in (path for path in (docs / folder).rglob("*") if path.is_file() and path not in made):
+            old.unlink()  # its original is gone
+
+
+SOURCE_INDEX = """# Source code
+
+Every file, as the other pages link to it. Where to begin: [find your way](../find_your_way.md).
+
+```{toctree}
+:glob:
+:maxdepth: 1
+
+nice_np/*
+nice_np/*/*
+tests/*
+tutorials/*
+scripts/*
+benchmarks/*
+```
+"""
+
+
+def _source_page(relative: Path, folder: Path) -> Path:
+    name = relative.as_posix()
+    page = folder / f"{name}.md"
+    original = os.path.relpath(folder.parents[1] / relative, page.parent).replace(os.sep, "/")
+    text = f"# {name}\n\n```{{literalinclude}} {original}\n:language: python\n:linenos:\n```\n"
+    return _write(page, f"---\norphan: true\n---\n\n{text}")
+
+
+def _write(page: Path, text: str) -> Path:
+    page.parent.mkdir(parents=True, exist_ok=True)
+    if not page.exists() or page.read_text(encoding="utf-8") != text:  # Sphinx reads again what is newer
+        page.write_text(text, encoding="utf-8", newline="\n")
+    return page
+
+
+def _copy(original: Path, copy: Path) -> Path:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if not copy.exists() or copy.read_bytes() != original.read_bytes():
+        shutil.copyfile(original, copy)
+    return copy
+
+
+def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
+    """Turn the links of a page, which are right in the repository, into links that are right on the site."""
+    root, page = Path(app.srcdir).parent, PurePosixPath(docname)
+    made = page.parts[0] in COPIED
+    if page.parts[0] in ("source", "api"):
+        return
+    in_repository = page if made else PurePosixPath("docs") / page
+
+    def turned(match: re.Match[str]) -> str:
+        target, anchor = match.group(1), match.group(2) or ""
+        path = PurePosixPath(os.path.normpath(in_repository.parent / target).replace(os.sep, "/"))
+        found = _on_the_site(path)
+        if not made and (Path(app.srcdir) / page.parent / target).exists() and path.parts[0] == "docs":
+            return target + anchor
+        if found is None or not ((root / path).exists() or (Path(app.srcdir) / path).exists()):
+            if not (Path(app.srcdir) / page.parent / target).exists():
+                LOGGER.warning("%s: no page for the link %s", docname, target)
+            return target + anchor
+        return f"/{found}{anchor}"
+
+    text[0] = LINK.sub(turned, text[0])
+
+
+def _on_the_site(path: PurePosixPath) -> str | None:
+    """Where a file of the repository is on the site, from docs/."""
+    if path.parts[0] == "docs":
+        return str(PurePosixPath(*path.parts[1:]))
+    if path.suffix == ".py":
+        return f"source/{path}.md"
+    if path.parts[0] in COPIED and path.suffix:
+        return str(path)
+    if path == PurePosixPath("tutorials/exercises"):
+        return "teaching.md"  # which has them as downloads
+    return None

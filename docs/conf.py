@@ -1,0 +1,60 @@
+"""How Sphinx builds the documentation site: python -m sphinx -W -b html docs build/html
+
+Text that lives elsewhere (results/, the tutorials, the code itself) becomes pages by `_site/sources.py`, which copies it
+into folders that git ignores; `_site/docstrings.py` keeps the formulas of the docstrings readable, `_site/mathml.py`
+sets those of the notebooks without a script from the network.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS / "_site"), str(DOCS.parent)]
+os.environ.setdefault("PYTHONPATH", str(DOCS.parent))
+
+import docstrings  # noqa: E402
+import mathml  # noqa: E402
+import sources  # noqa: E402
+
+from nice_np import __version__  # noqa: E402
+
+project = "nice_np"
+author = "the nice_np developers"
+project_copyright = "2026, the nice_np developers"
+release = version = __version__
+
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+exclude_patterns = ["_site", "tutorials/exercises"]
+html_theme = "furo"
+html_title = f"nice_np {__version__}"
+html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+pygments_style = "friendly"
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+nb_execution_mode = "off"  # rendered as committed
+nb_merge_streams = True
+
+default_role = "py:obj"  # `Flow` in a docstring is a link
+add_module_names = False
+python_use_unqualified_type_names = True
+autodoc_typehints = "none"  # numpydoc's sections say the types, with their shapes
+autodoc_member_order = "bysource"
+autosummary_generate = True
+autosummary_imported_members = False
+numpydoc_show_class_members = False  # the template lists them
+templates_path = ["_templates"]
+
+
+def setup(app: Sphinx) -> None:
+    """Copies before Sphinx looks for pages; then links and docstrings, each as it is read."""
+    sources.make_pages(DOCS)
+    app.connect("source-read", sources.link_within_the_site)
+    app.connect("autodoc-process-docstring", docstrings.keep_formulas, priority=100)  # before numpydoc
+    app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))
