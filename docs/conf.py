@@ -1,7 +1,7 @@
 """How Sphinx builds the documentation site: python -m sphinx -W -b html docs build/html
 
-Text that lives elsewhere (results/, the tutorials, the code itself) becomes pages by `_site/sources.py`, which copies it
-into folders that git ignores; `_site/docstrings.py` keeps the formulas of the docstrings readable, `_site/mathml.py`
+Text that lives elsewhere (results/, the tutorials, the code itself) becomes pages by `_site/sources.py`, which copies
+it into folders that git ignores; `_site/docstrings.py` keeps the formulas of the docstrings readable, `_site/mathml.py`
 sets those of the notebooks without a script from the network.
 """
 

@@ -26,12 +26,32 @@ MAX_HEADER = 4 * 2**20  # bytes of JSON: thousands of layers, or of epochs in th
 
 
 def save_model(path: str | PathLike[str], model: Model, metadata: dict[str, Any] | None = None) -> None:
-    """Write a flow or a VAE, and anything that JSON can hold, to an .npz file; see `Model.save`."""
+    """Write a flow or a VAE, and anything that JSON can hold, to an .npz file; see `Model.save`.
+
+    Parameters
+    ----------
+    path : path
+    model : Flow or VAE
+    metadata : dict, optional
+    """
     save(path, "model", model, {} if metadata is None else metadata, {})
 
 
 def load_model(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> tuple[Model, dict[str, Any]]:
-    """Read what `save_model` wrote: the model and its metadata; see `Model.load`."""
+    """Read what `save_model` wrote: the model and its metadata; see `Model.load`.
+
+    Parameters
+    ----------
+    path : path
+    classes : iterable of types
+        Your own layers, conditioners and priors that the model has; those of nice_np are known.
+
+    Returns
+    -------
+    model : Flow or VAE
+    metadata : dict
+        As it was given to `save_model`.
+    """
     model, metadata, _ = load(path, "model", classes)
     return model, metadata
 

@@ -19,6 +19,16 @@ from nice_np.flow import Flow
 def one_hot(labels: npt.ArrayLike, classes: int, dtype: npt.DTypeLike = np.float32) -> Array:
     """Labels 0 .. classes-1 as rows with a single 1: (N,) -> (N, classes).
 
+    Parameters
+    ----------
+    labels : array_like of int, shape (N,)
+    classes : int
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray, shape (N, classes)
+
     Raises
     ------
     NiceValueError, NiceTypeError
@@ -51,6 +61,11 @@ def log_prob_by_label(flow: Flow, x: npt.ArrayLike) -> Array:
         With ``context_dim`` C > 0, trained with one-hot labels as its context.
     x : array_like, shape (N, D)
 
+    Returns
+    -------
+    ndarray, shape (N, C)
+        A column for each label.
+
     Raises
     ------
     NiceValueError, NiceTypeError
@@ -60,7 +75,24 @@ def log_prob_by_label(flow: Flow, x: npt.ArrayLike) -> Array:
 
 
 def classify(flow: Flow, x: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """The most probable label of each row, all labels being equally frequent: (N, D) -> (N,); raises as above."""
+    """The most probable label of each row, all labels being equally frequent: (N, D) -> (N,).
+
+    Parameters
+    ----------
+    flow : Flow
+        With ``context_dim`` C > 0, trained with one-hot labels as its context.
+    x : array_like, shape (N, D)
+
+    Returns
+    -------
+    ndarray of int, shape (N,)
+        argmax_k log p(x | k).
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        As `log_prob_by_label` does.
+    """
     labels: npt.NDArray[np.intp] = log_prob_by_label(flow, x).argmax(axis=1)
     return labels
 
@@ -97,6 +129,10 @@ def sample_by_label(flow: Flow, n: int, rng: Rng = None) -> dict[int, Array]:
         With ``context_dim`` C > 0, trained with one-hot labels as its context.
     n : int
     rng : seed or numpy.random.Generator
+
+    Returns
+    -------
+    dict of int to ndarray, shape (n, D)
 
     Raises
     ------

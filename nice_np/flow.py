@@ -390,6 +390,11 @@ def to_bits_per_dim(log_likelihood: float, dim: int, bin_width: float) -> float:
     bin_width : float
         See `Flow.bits_per_dim`.
 
+    Returns
+    -------
+    float
+        (-log_likelihood - D log bin_width) / (D log 2).
+
     Examples
     --------
     >>> round(to_bits_per_dim(1980.50, dim=784, bin_width=1 / 256), 2)  # the NICE paper's MNIST

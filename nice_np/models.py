@@ -146,8 +146,20 @@ def real_nvp(
 ) -> Flow:
     """RealNVP: affine couplings with alternating roles (Dinh et al. 2016).
 
-    The parameters are those of `nice`, and `scale`, which bounds the multipliers (see `AffineCoupling`).  With
-    affine layers the volume changes from point to point, so there is no scaling layer on top.
+    With affine layers the volume changes from point to point, so there is no scaling layer on top.
+
+    Parameters
+    ----------
+    dim, couplings, hidden, prior, activation, conditioner, partition, image_shape
+        As for `nice`.
+    preprocess, init, context_dim, dtype, rng
+        As for `nice`.
+    scale : {"tanh", "exp", "sigmoid", "softplus"}
+        What bounds the multipliers, see `AffineCoupling`.
+
+    Returns
+    -------
+    Flow
     """
     prior, dtype = get_prior(prior), as_dtype(dtype, "real_nvp")
     part = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)

@@ -174,7 +174,13 @@ class RMSPropMomentum(Optimizer):
 
 
 class SGD(Optimizer):
-    """Gradient descent with momentum: m <- mu m - lr g,  values <- values + m."""
+    """Gradient descent with momentum: m <- mu m - lr g,  values <- values + m.
+
+    Parameters
+    ----------
+    momentum : float
+        mu, in [0, 1); 0 is plain gradient descent.
+    """
 
     vectors = ("m",)
 
@@ -211,7 +217,12 @@ class Schedule(ABC):
 
 
 class Constant(Schedule):
-    """The same learning rate throughout."""
+    """The same learning rate throughout.
+
+    Parameters
+    ----------
+    rate : float
+    """
 
     def __init__(self, rate: float) -> None:
         self.rate = as_float(rate, "Constant", "rate", above=0)
@@ -221,7 +232,16 @@ class Constant(Schedule):
 
 
 class ExponentialDecay(Schedule):
-    """lr_t = max(rate / factor^t, minimum), t counted in steps: the schedule of the NICE paper's own code."""
+    """lr_t = max(rate / factor^t, minimum), t counted in steps: the schedule of the NICE paper's own code.
+
+    Parameters
+    ----------
+    rate : float
+        At step 0.
+    factor : float
+        By which the rate is divided at each step.
+    minimum : float
+    """
 
     def __init__(self, rate: float, factor: float = 1.0005, minimum: float = 1e-4) -> None:
         self.rate = as_float(rate, "ExponentialDecay", "rate", above=0)
@@ -236,6 +256,13 @@ class ExponentialDecay(Schedule):
 
 class InverseTime(Schedule):
     """lr_t = rate / (1 + t / half), t counted in steps: half of `rate` after `half` steps, then on like 1/t.
+
+    Parameters
+    ----------
+    rate : float
+        At step 0.
+    half : int
+        Steps.
 
     Examples
     --------
@@ -256,6 +283,13 @@ class InverseTime(Schedule):
 
 class Cosine(Schedule):
     """Down from `rate` to 0 along half a cosine over the run, after a linear rise during the first `warmup` steps.
+
+    Parameters
+    ----------
+    rate : float
+        The highest learning rate.
+    warmup : int
+        Steps.
 
     Examples
     --------

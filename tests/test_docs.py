@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from tutorial_mistakes import MISTAKES
 
 from nice_np import fit, nice
 from nice_np.datasets import cifar10, faces, mnist, names, svhn, tfd, two_moons
+from nice_np.errors import NiceError
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the documents are only in the checkout")
@@ -24,10 +26,30 @@ def test_the_readme_example_prints_what_it_says(capsys):
     assert printed == promised
 
 
-def test_the_layer_of_the_design_document_is_right(capsys):
-    (code,) = [block for block in blocks("docs/design.md") if "class Sinh" in block]
-    exec(compile(code, "docs/design.md", "exec"), {})
+def test_the_layers_of_the_document_on_own_layers_are_right(capsys):
+    whole, law, registry_line = blocks("docs/own_layer.md")
+    exec(compile(whole, "docs/own_layer.md", "exec"), {})
     assert "PASSED" in capsys.readouterr().out
+    exec(compile(law, "docs/own_layer.md", "exec"), {})  # raises where a check fails
+    assert "SinhCoupling" in registry_line
+
+
+def test_a_wrong_sign_in_the_law_of_that_document_is_seen():
+    law = blocks("docs/own_layer.md")[1]
+    for right, wrong in [("dv - dlog_det", "dv + dlog_det"), ("return dy_b, -dminus", "return dy_b, dminus")]:
+        assert law.count(right) == 1
+        with pytest.raises(NiceError):
+            exec(compile(law.replace(right, wrong), "docs/own_layer.md", "exec"), {})
+
+
+def test_the_course_plan_names_every_mistake_that_is_planted():
+    text = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    sections = {part.splitlines()[0].replace(" ", "_"): part for part in text.split("\n### ")[1:]}
+    assert len(sections) >= 3
+    for notebook, section in sections.items():
+        for exercise, mistakes in MISTAKES[notebook].items():
+            for what, _, _ in mistakes:
+                assert f"| {exercise} | {what} | " in section, (notebook, what)
 
 
 def test_the_loss_of_the_design_document_is_right(rng):

@@ -15,7 +15,14 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 COPIED = {"results": ("*.md", "*.png", "*.html"), "tutorials": ("*.md", "*.ipynb", "exercises/*.ipynb")}
-CODE = ("nice_np/**/*.py", "tests/*.py", "tutorials/*.py", "scripts/*.py", "benchmarks/*.py")
+CODE = [  # the package, and what else pages link to
+    "nice_np/**/*.py",
+    "scripts/mutants.py",
+    "tests/registry.py",
+    "tests/test_contract.py",
+    "tests/thread_ranks.py",
+    "tests/tutorial_mistakes.py",
+]
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")  # the target in [text](target#anchor)
 LOGGER = logging.getLogger(__name__)
 
@@ -26,30 +33,12 @@ def make_pages(docs: Path) -> None:
     for folder, patterns in COPIED.items():
         for original in (path for pattern in patterns for path in sorted((root / folder).glob(pattern))):
             made.add(_copy(original, docs / original.relative_to(root)))
-    for original in (path for pattern in CODE for path in sorted(root.glob(pattern))):
-        made.add(_source_page(original.relative_to(root), docs / "source"))
-    made.add(_write(docs / "source" / "index.md", SOURCE_INDEX))
+    code = [path.relative_to(root) for pattern in CODE for path in sorted(root.glob(pattern))]
+    made |= {_source_page(path, docs / "source") for path in code}
+    made.add(_write(docs / "source" / "index.md", _source_index(code)))
     for folder in (*COPIED, "source"):
         for old in (path for path in (docs / folder).rglob("*") if path.is_file() and path not in made):
             old.unlink()  # its original is gone
-
-
-SOURCE_INDEX = """# Source code
-
-Every file, as the other pages link to it. Where to begin: [find your way](../find_your_way.md).
-
-```{toctree}
-:glob:
-:maxdepth: 1
-
-nice_np/*
-nice_np/*/*
-tests/*
-tutorials/*
-scripts/*
-benchmarks/*
-```
-"""
 
 
 def _source_page(relative: Path, folder: Path) -> Path:
@@ -58,6 +47,11 @@ def _source_page(relative: Path, folder: Path) -> Path:
     original = os.path.relpath(folder.parents[1] / relative, page.parent).replace(os.sep, "/")
     text = f"# {name}\n\n```{{literalinclude}} {original}\n:language: python\n:linenos:\n```\n"
     return _write(page, f"---\norphan: true\n---\n\n{text}")
+
+
+def _source_index(code: list[Path]) -> str:
+    lines = [f"- [{path.as_posix()}]({path.as_posix()}.md)" for path in code]
+    return "\n".join(["# Source code", "", "Where to begin: [find your way](../find_your_way.md).", "", *lines, ""])
 
 
 def _write(page: Path, text: str) -> Path:

@@ -92,6 +92,10 @@ class Bijector(Module):
 class Inverse(Bijector):
     """The inverse of a bijector as a bijector: the two pairs of passes swap.
 
+    Parameters
+    ----------
+    bijector : Bijector
+
     Examples
     --------
     >>> from nice_np import DiagonalScaling

@@ -124,7 +124,20 @@ class Partition:
 
 
 def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, ...] | None = None) -> Partition:
-    """The partition called "odd-even", "halves" or "checkerboard" (needs `image_shape`), or a Partition as it is."""
+    """The partition called "odd-even", "halves" or "checkerboard" (needs `image_shape`), or a Partition as it is.
+
+    Parameters
+    ----------
+    partition : {"odd-even", "halves", "checkerboard"} or Partition
+    dim : int
+        D, the number of features.
+    image_shape : tuple of int, optional
+        (H, W) or (channels, H, W), for a checkerboard.
+
+    Returns
+    -------
+    Partition
+    """
     if isinstance(partition, Partition):
         if partition.dim != dim:
             raise NiceValueError(f"partition: has {partition.dim} features, expected {dim}")

@@ -40,6 +40,10 @@ def jacobian_image(
         Entries up to this size count as zero: differences leave rounding errors of some 1e-11.
     log : bool
         Whether colours grow with the logarithm of an entry, which shows small ones beside large ones.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     matrix = as_real_array(jacobian, "jacobian_image", "jacobian").astype(np.float64)
     zero = as_float(zero, "jacobian_image", "zero", minimum=0.0)
@@ -70,6 +74,10 @@ def gradient_check(report: GradientReport, ax: Axes | None = None) -> Axes:
         What `check_gradients` returned.
     ax : Axes, optional
         A right gradient is off by rounding alone, some 1e-10; a wrong one by 1e-4 to 1.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     rows = report.rows
     if not rows:

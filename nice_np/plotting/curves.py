@@ -31,6 +31,10 @@ def training_curve(history: History, ax: Axes | None = None) -> Axes:
     history : History
         One row an epoch; one without a value (say, no validation in that epoch) is left out of that curve.
     ax : Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     points = dict(zip(("train", "validation"), _both_points(history), strict=True))
     if not any(points.values()):
@@ -56,6 +60,10 @@ def training_curves(histories: Mapping[str, History], ax: Axes | None = None, ti
         At least one; the names are the legend.
     ax : Axes, optional
     title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     curves = {name: _both_points(history)[1] for name, history in histories.items()}
     unvalidated = [name for name, points in curves.items() if not points]
@@ -78,6 +86,16 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
     """Draw sigma_d = exp(-s_d) of the flow's last DiagonalScaling in descending order (Dinh et al. 2014).
 
     A small sigma_d marks a direction that the model treats as unused.
+
+    Parameters
+    ----------
+    flow : Flow
+        With a DiagonalScaling.
+    ax : Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     layers = without_context(flow.layers)
     scalings = [layer for layer in layers if isinstance(layer, DiagonalScaling)]

@@ -39,6 +39,10 @@ def image_grid(
     title : str, optional
     value_range : (black, white)
         Values outside are drawn as black or white, in colour those of each plane by itself.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     tiles = as_images(images, image_shape, "image_grid", "images")  # (N, H, W, C)
     columns = math.ceil(math.sqrt(len(tiles))) if columns is None else as_int(columns, "image_grid", "columns", 1)
@@ -60,6 +64,10 @@ def reconstructions(
         Equal in shape; the difference is taken before values are clipped to `value_range`.
     image_shape, ax, value_range
         As for `image_grid`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     above = as_images(real, image_shape, "reconstructions", "real")  # (N, H, W, C)
     below = as_images(rebuilt, image_shape, "reconstructions", "rebuilt")
@@ -89,6 +97,10 @@ def label_grid(
         Each as in `image_grid`, with the same number of images of the same shape for every label.
     image_shape, ax, title, value_range
         As for `image_grid`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     rows = [
         as_images(images, image_shape, "label_grid", f"images of {label!r}")  # (N, H, W, C)

@@ -46,6 +46,10 @@ def interpolation(
         See `latent_path`.
     context : array_like, shape (2 P, C) or (C,)
         Of the real images, for a flow with a context; between two of them it goes along the straight line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     z = flow.encode(x, context)  # (2 P, D)
     if len(z) == 0 or len(z) % 2:

@@ -34,6 +34,10 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
     ax : Axes, optional
     unit : {"nats", "bits/dim"}
         What the numbers are, for the labels.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     owner = "likelihood_histogram"
     label, digits = UNITS[as_choice(unit, UNITS, owner, "unit")]

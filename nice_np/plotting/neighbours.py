@@ -44,6 +44,10 @@ def nearest_neighbours(
     k : int
         1 to N.
     title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     index, distance = nearest(samples, train, k)  # (n, k) each
     chosen = np.asarray(train)[index.ravel()]  # (n k, D)

@@ -39,6 +39,10 @@ def density(
         The part of the plane to show.
     resolution : int
         Pixels along each side; each shows the density at its middle.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     left, right, bottom, top = as_extent(flow, extent, "density")
     values = density_on_grid(flow, extent, resolution, "density")
@@ -83,13 +87,18 @@ def bent_grid(
     flow : Flow
         Of dimension 2.
     axes : sequence of Axes, optional
-        One a stage: one more than the flow has layers.  They are returned, latent plane first.
+        One a stage: one more than the flow has layers.
     samples : array_like, shape (M, 2), optional
         Data points, drawn as they are in the last panel and encoded layer by layer towards the first.
     extent : (left, right, bottom, top)
         The part of the latent plane that the grid covers.
     lines : int
         Grid lines in each direction.
+
+    Returns
+    -------
+    tuple of matplotlib.axes.Axes
+        Latent plane first.
     """
     left, right, bottom, top = as_extent(flow, extent, "bent_grid")
     at = np.linspace(0, 1, as_int(lines, "bent_grid", "lines", 2))

@@ -64,6 +64,10 @@ def restorations(
     title : str, optional
     value_range : (black, white)
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+
     Raises
     ------
     NiceValueError, NiceTypeError

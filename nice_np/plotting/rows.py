@@ -36,6 +36,10 @@ def sample_rows(
     title : str, optional
     value_range : (black, white)
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+
     Examples
     --------
     >>> import numpy as np
@@ -60,6 +64,10 @@ def data_and_samples(
     ----------
     data, samples : mapping of a data set's name to images
         Of the same names, in the order of `data`; images, `ax`, `title` and `value_range` as for `sample_rows`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
 
     Examples
     --------

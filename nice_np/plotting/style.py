@@ -62,6 +62,13 @@ def save(drawing: Axes | Figure, path: str | os.PathLike[str], dpi: int = DPI) -
     """Write a figure, or the figure of an Axes, to a file; the ending chooses the format (.png, .pdf, .svg, ...).
 
     A path that cannot be written raises NiceFileError, an unknown ending NiceValueError.
+
+    Parameters
+    ----------
+    drawing : Axes or Figure
+    path : path
+    dpi : int
+        Dots per inch.
     """
     figure = drawing if isinstance(drawing, Figure) else drawing.figure.figure  # of a SubFigure: the whole figure
     try:

@@ -119,7 +119,14 @@ class _Noisy(Objective):
 
 
 class ImageObjective(_Noisy):
-    """F(x) = |A x - y|^2 / (2 sigma^2) - log p(x), with u = x (N, D); also takes ``sigma`` > 0.
+    """F(x) = |A x - y|^2 / (2 sigma^2) - log p(x), with u = x (N, D).
+
+    Parameters
+    ----------
+    flow, operator, y, context
+        As for `Objective`.
+    sigma : float
+        > 0, the standard deviation of the noise.
 
     Examples
     --------
@@ -157,7 +164,15 @@ class _OverLatents(_Noisy):
 
 
 class LatentObjective(_OverLatents):
-    """F(g(z)) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + log|det dg/dz|, with u = z; also takes ``sigma`` > 0."""
+    """F(g(z)) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + log|det dg/dz|, with u = z.
+
+    Parameters
+    ----------
+    flow, operator, y, context
+        As for `Objective`.
+    sigma : float
+        > 0, the standard deviation of the noise.
+    """
 
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
         x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
@@ -169,9 +184,18 @@ class LatentObjective(_OverLatents):
 
 @dataclass(kw_only=True)
 class ProxyObjective(_OverLatents):
-    """|A g(z) - y|^2 / (2 sigma^2) + gamma |z|^2 / (2 sigma^2), with u = z; also takes ``sigma`` and ``gamma``.
+    """|A g(z) - y|^2 / (2 sigma^2) + gamma |z|^2 / (2 sigma^2), with u = z.
 
     This is |A g(z) - y|^2 + gamma |z|^2 of Asim et al. in nats; without a ``gamma`` it is sigma^2.
+
+    Parameters
+    ----------
+    flow, operator, y, context
+        As for `Objective`.
+    sigma : float
+        > 0, the standard deviation of the noise.
+    gamma : float, optional
+        >= 0.
     """
 
     gamma: Any = None
@@ -190,10 +214,17 @@ class ProxyObjective(_OverLatents):
 
 
 class LatentPosterior(_OverLatents):
-    """-log p(z | y) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + const, with u = z; also takes ``sigma`` > 0.
+    """-log p(z | y) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + const, with u = z.
 
     A density of z, not of x: no determinant.  What is most probable changes with the coordinates, a LatentObjective at
     its minimum is not this one at its own.  Draws do not: g(z) of a draw z ~ p(z | y) is a draw x ~ p(x | y).
+
+    Parameters
+    ----------
+    flow, operator, y, context
+        As for `Objective`.
+    sigma : float
+        > 0, the standard deviation of the noise.
     """
 
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
@@ -213,6 +244,12 @@ class HiddenPixels(Objective):
     """-log p(x) as a function of the hidden pixels, u = x_H (N, H); the observed ones are y and stay as they are.
 
     The limit of F as sigma goes to 0.  The operator must be a Mask.
+
+    Parameters
+    ----------
+    flow, y, context
+        As for `Objective`.
+    operator : Mask
     """
 
     operator: Mask

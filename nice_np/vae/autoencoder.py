@@ -38,7 +38,13 @@ class Terms(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Two bounds on log p(x) from the same draws of z, in nats, (N,) each; the second is never below the first."""
+    """Two bounds on log p(x) from the same draws of z, in nats, (N,) each; the second is never below the first.
+
+    Attributes
+    ----------
+    elbo : ndarray, shape (N,)
+    iwae : ndarray, shape (N,)
+    """
 
     elbo: Array
     iwae: Array
