@@ -45,6 +45,7 @@ default_role = "py:obj"  # `Flow` in a docstring is a link
 add_module_names = False
 python_use_unqualified_type_names = True
 autodoc_typehints = "none"  # numpydoc's sections say the types, with their shapes
+autodoc_docstring_signature = False  # z = exp(s) * y is a formula, not how to call exp
 autodoc_member_order = "bysource"
 autosummary_generate = True
 autosummary_imported_members = False

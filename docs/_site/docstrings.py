@@ -9,12 +9,19 @@ import re
 from typing import Any
 
 FIELDS = ("Parameters", "Attributes", "Returns", "Raises", "Yields", "Warns", "Other Parameters")
+CONSTANTS = {  # have no docstring of their own
+    "nice_np.__version__": "The version, a string.",
+    "nice_np.datasets.TOYS": "The densities in the plane: name -> function of a number of points and a generator.",
+    "nice_np.plotting.COLOURS": "Seven colours that stay apart for colour-blind eyes, as #rrggbb (Okabe and Ito).",
+    "nice_np.plotting.DPI": "Dots per inch of all figures.",
+    "nice_np.plotting.STYLE": "Settings for a notebook's own figures: ``plt.rcParams.update(plotting.STYLE)``.",
+}
 CODE = re.compile(r"(``.+?``|`[^`]+`)")
 
 
 def keep_formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Escape what reStructuredText would take for markup, and keep the lines of formulas; in place."""
-    lines[:] = _with_literal_blocks(lines)
+    lines[:] = [CONSTANTS[name], ""] if name in CONSTANTS else _with_literal_blocks(lines)
 
 
 def _with_literal_blocks(lines: list[str]) -> list[str]:
@@ -39,6 +46,6 @@ def _escaped(line: str) -> str:
     if line.lstrip().startswith(">>>") or re.fullmatch(r"\s*-{3,}\s*", line):
         return line
     parts = CODE.split(line)
-    parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in parts[::2]]
     parts[::2] = [re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", part) for part in parts[::2]]
     return "".join(parts)

@@ -24,6 +24,7 @@ CODE = [  # the package, and what else pages link to
     "tests/tutorial_mistakes.py",
 ]
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")  # the target in [text](target#anchor)
+TWIN = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(tutorials/exercises/[^)]+)\)")  # a notebook to download, not a page
 LOGGER = logging.getLogger(__name__)
 
 
@@ -46,7 +47,7 @@ def _source_page(relative: Path, folder: Path) -> Path:
     page = folder / f"{name}.md"
     original = os.path.relpath(folder.parents[1] / relative, page.parent).replace(os.sep, "/")
     text = f"# {name}\n\n```{{literalinclude}} {original}\n:language: python\n:linenos:\n```\n"
-    return _write(page, f"---\norphan: true\n---\n\n{text}")
+    return _write(page, f"---\norphan: true\nnosearch: true\n---\n\n{text}")
 
 
 def _source_index(code: list[Path]) -> str:
@@ -70,25 +71,21 @@ def _copy(original: Path, copy: Path) -> Path:
 
 def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
     """Turn the links of a page, which are right in the repository, into links that are right on the site."""
-    root, page = Path(app.srcdir).parent, PurePosixPath(docname)
-    made = page.parts[0] in COPIED
+    page = PurePosixPath(docname)
     if page.parts[0] in ("source", "api"):
-        return
-    in_repository = page if made else PurePosixPath("docs") / page
+        return  # made for the site
+    docs, in_repository = Path(app.srcdir), page if page.parts[0] in COPIED else "docs" / page
 
     def turned(match: re.Match[str]) -> str:
         target, anchor = match.group(1), match.group(2) or ""
         path = PurePosixPath(os.path.normpath(in_repository.parent / target).replace(os.sep, "/"))
         found = _on_the_site(path)
-        if not made and (Path(app.srcdir) / page.parent / target).exists() and path.parts[0] == "docs":
-            return target + anchor
-        if found is None or not ((root / path).exists() or (Path(app.srcdir) / path).exists()):
-            if not (Path(app.srcdir) / page.parent / target).exists():
-                LOGGER.warning("%s: no page for the link %s", docname, target)
-            return target + anchor
+        if found is None or not (docs / found).exists():
+            LOGGER.warning("%s: nothing on the site for the link %s", docname, target)
+            return match.group()
         return f"/{found}{anchor}"
 
-    text[0] = LINK.sub(turned, text[0])
+    text[0] = LINK.sub(turned, TWIN.sub(r"{download}`\1 </\2>`", text[0]))
 
 
 def _on_the_site(path: PurePosixPath) -> str | None:
