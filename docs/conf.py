@@ -5,7 +5,6 @@ it into folders that git ignores; `_site/docstrings.py` keeps the formulas of th
 sets those of the notebooks without a script from the network.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "_site"), str(DOCS.parent)]
-os.environ.setdefault("PYTHONPATH", str(DOCS.parent))
 
 import docstrings  # noqa: E402
 import mathml  # noqa: E402

@@ -20,7 +20,7 @@ Indices = npt.NDArray[np.intp]
 
 
 class Partition:
-    """Two disjoint index sets that together hold 0 .. dim-1, and perhaps a context behind them.
+    """Two disjoint index sets that together hold 0 to dim-1, and perhaps a context behind them.
 
     Parameters
     ----------
