@@ -164,8 +164,9 @@ def test_pages_and_search_work_in_a_browser(site, tmp_path):
             dom, errors = opened(f"{address}/{page}", tmp_path)
             assert expected in dom, page
             assert errors == [], page
-        _, errors = opened(f"{address}/no-such-page.html", tmp_path)
-        assert errors, "an error in the console must be seen"
+        (site / "broken.html").write_text('<script src="missing.js"></script><script>no_such_name()</script>')
+        _, errors = opened(f"{address}/broken.html", tmp_path)
+        assert ["404" in line or "no_such_name" in line for line in errors] == [True, True], errors
     finally:
         server.shutdown()
         server.server_close()
