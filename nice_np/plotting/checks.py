@@ -123,6 +123,10 @@ def check_matrix(
     ax : Axes, optional
     title : str
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+
     Raises
     ------
     NiceValueError, NiceTypeError

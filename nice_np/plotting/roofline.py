@@ -37,6 +37,10 @@ def roofline(
         Intensity in FLOP per byte moved, rate in FLOP/s; both above 0.
     ax : Axes, optional
     title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
     """
     peak = as_float(peak, "roofline", "peak", above=0)
     bandwidth = as_float(bandwidth, "roofline", "bandwidth", above=0)
