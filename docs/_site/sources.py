@@ -6,6 +6,7 @@ are byte for byte the originals; links are turned as Sphinx reads a page.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -85,7 +86,17 @@ def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
             return match.group()
         return f"/{found}{anchor}"
 
-    text[0] = LINK.sub(turned, TWIN.sub(r"{download}`\1 </\2>`", text[0]))
+    def with_links(prose: str) -> str:
+        return LINK.sub(turned, TWIN.sub(r"{download}`\1 </\2>`", prose))
+
+    if Path(app.env.doc2path(docname)).suffix != ".ipynb":
+        text[0] = with_links(text[0])
+        return
+    notebook = json.loads(text[0])
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":  # f[k](x) in code is no link
+            cell["source"] = with_links("".join(cell["source"]))
+    text[0] = json.dumps(notebook)
 
 
 def _on_the_site(path: PurePosixPath) -> str | None:
