@@ -43,7 +43,6 @@ default_role = "py:obj"  # `Flow` in a docstring is a link
 add_module_names = False
 python_use_unqualified_type_names = True
 autodoc_typehints = "none"  # numpydoc's sections say the types, with their shapes
-autodoc_docstring_signature = False  # z = exp(s) * y is a formula, not how to call exp
 autodoc_member_order = "bysource"
 autosummary_generate = True
 autosummary_imported_members = False
@@ -56,4 +55,5 @@ def setup(app: Sphinx) -> None:
     sources.make_pages(DOCS)
     app.connect("source-read", sources.link_within_the_site)
     app.connect("autodoc-process-docstring", docstrings.keep_formulas, priority=100)  # before numpydoc
+    app.connect("autodoc-process-signature", docstrings.keep_signature, priority=100)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))

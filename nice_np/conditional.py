@@ -17,7 +17,7 @@ from nice_np.flow import Flow
 
 
 def one_hot(labels: npt.ArrayLike, classes: int, dtype: npt.DTypeLike = np.float32) -> Array:
-    """Labels 0 .. classes-1 as rows with a single 1: (N,) -> (N, classes).
+    """Labels 0 to classes-1 as rows with a single 1: (N,) -> (N, classes).
 
     Parameters
     ----------

@@ -132,6 +132,7 @@ def test_docstrings_keep_their_formulas_and_sections(site):
     reference = (site / "reference.html").read_text(encoding="utf-8")
     text = re.sub(r"<[^>]+>", "", reference)
     assert "y = A x + n,  n ~ N(0, sigma^2 I)" in text  # with its two spaces: a line of its own, not a paragraph
+    assert "DiagonalScaling(dim" in text, "z = exp(s) * y is a formula, not a signature"
 
 
 @pytest.mark.slow

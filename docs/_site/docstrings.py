@@ -24,6 +24,12 @@ def keep_formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines:
     lines[:] = [CONSTANTS[name], ""] if name in CONSTANTS else _with_literal_blocks(lines)
 
 
+def keep_signature(*args: Any) -> tuple[str | None, str | None]:
+    """The signature as Python has it: numpydoc would take z = exp(s) * y, (...) in a first line for one."""
+    signature, returns = args[-2:]
+    return signature, returns
+
+
 def _with_literal_blocks(lines: list[str]) -> list[str]:
     result: list[str] = []
     section, in_formula = "", False
@@ -36,7 +42,7 @@ def _with_literal_blocks(lines: list[str]) -> list[str]:
             in_formula = False
         starts = indented and not in_formula and section not in FIELDS and not (result and result[-1].strip())
         if starts:
-            result += ["::", ""]
+            result += [".. code-block:: text", ""]
             in_formula = True
         result.append(line if in_formula else _escaped(line))
     return result
