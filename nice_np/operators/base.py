@@ -62,6 +62,7 @@ class Composition(Operator):
     --------
     A blurred image of which every other column is seen:
 
+    >>> from nice_np import Blur, Mask, named_mask
     >>> Mask(named_mask("even", 4, 4)) @ Blur((4, 4), sigma=1.0)
     Mask(dim_in=16, dim_out=8) @ Blur(image_shape=(4, 4), sigma=1)
     """
