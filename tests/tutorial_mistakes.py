@@ -91,6 +91,28 @@ MISTAKES = {
             ("the last epoch is kept, not the best", "return best_epoch, epoch", "return epoch, epoch"),
         ],
     },
+    "07_inverse_problems": {
+        1: [
+            ("sum for mean", "blocks.mean(", "blocks.sum("),
+            ("an adjoint that undoes forward", "self.width // 2) / 4", "self.width // 2)"),
+            ("shares along one axis only", ".repeat(2, axis=1).repeat(2, axis=2)", ".repeat(4, axis=2)"),
+        ],
+        2: [
+            ("sign of the prior's gradient", "- dlog_prob", "+ dlog_prob"),
+            ("noise missing in the gradient", "operator.adjoint(residual) / sigma**2", "operator.adjoint(residual)"),
+            ("factor 1/2 missing", "/ (2 * sigma**2)", "/ sigma**2"),
+        ],
+        3: [
+            ("log-determinant missing in the gradient", "np.ones(len(z))", "np.zeros(len(z))"),
+            ("log-determinant of the wrong direction", "+ log_det", "- log_det"),
+            ("sign of the prior's gradient", "- flow.prior.grad_log_prob(z)", "+ flow.prior.grad_log_prob(z)"),
+        ],
+        4: [
+            ("half a step missing", "p = p - step_size / 2 * gradient(z)  # half a step", "pass"),
+            ("sign of the difference", "< H_start - H_end", "< H_end - H_start"),
+            ("kinetic energy missing", "potential(z) + (p**2).sum(axis=1) / 2", "potential(z)"),
+        ],
+    },
     "08_nice_and_the_vae": {
         1: [
             ("sigma for its square", "np.exp(2 * log_sigma)", "np.exp(log_sigma)"),
