@@ -109,7 +109,9 @@ def sample_posterior(
     Returns
     -------
     Posterior
-        Exact in the limit of many steps only: compare two seeds, or chains with each other.
+        Exact in the limit of many steps only: compare two seeds, or chains with each other.  Where p(x | y) has several
+        modes, a chain mostly stays in the one that its warm-up found: their shares may be off, and `acceptance` does
+        not show it.
 
     Raises
     ------
