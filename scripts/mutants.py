@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "posterior",
+    "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "posterior", "scores",
     "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae", "vae_training", "binarize", "jacobian", "mapcheck",
 )]  # fmt: skip
