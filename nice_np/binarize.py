@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, Rng, as_dtype, as_real_array, as_rng
-from nice_np.dequantize import refuse_greys_outside
-from nice_np.errors import NiceTypeError
+from nice_np.checks import Array, Rng, as_dtype, as_rng
+from nice_np.dequantize import as_pixels
 
 
 def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
@@ -47,13 +46,7 @@ def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
     >>> x.mean(axis=1).round(1)
     array([0. , 0.2, 1. ])
     """
-    pixels, dtype = as_real_array(pixels, "binarize", "pixels"), as_dtype(dtype, "binarize")
-    if pixels.dtype.kind == "f":
-        refuse_greys_outside(pixels, "binarize")
-        greys = pixels
-    elif pixels.dtype == np.uint8:
-        greys = pixels / np.float32(255)
-    else:
-        raise NiceTypeError(f"binarize: pixels must be uint8 (0 .. 255) or floats in [0, 1], got {pixels.dtype}")
+    pixels, dtype = as_pixels(pixels, "binarize"), as_dtype(dtype, "binarize")
+    greys = pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
     white: Array = (as_rng(rng, "binarize").random(pixels.shape, np.float32) < greys).astype(dtype)
     return white

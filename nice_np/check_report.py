@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ class CheckError(NiceError, AssertionError):
     """A check failed, or could not decide; the message is the report."""
 
 
-class Report:
+class Report(ABC):
     """Rows and a verdict; true when all is right, and printed as a table.
 
     A subclass is a dataclass with `title`, `rows` (each a dataclass with a `status`) and `notes`, and writes its lines.
@@ -63,8 +64,8 @@ class Report:
     def __repr__(self) -> str:
         return str(self)
 
-    def _lines(self) -> Iterator[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _lines(self) -> Iterator[str]: ...
 
 
 def _json_value(value: Any) -> Any:

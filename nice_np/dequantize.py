@@ -47,25 +47,25 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
     >>> bool(x.min() >= 255 / 256), bool(x.max() <= 1)
     (True, True)
     """
-    pixels, dtype = as_real_array(pixels, "dequantize", "pixels"), as_dtype(dtype, "dequantize")
-    if pixels.dtype.kind == "f":
-        refuse_greys_outside(pixels, "dequantize")
-        levels = pixels.astype(dtype) * 255
-    elif pixels.dtype == np.uint8:
-        levels = pixels
-    else:
-        raise NiceTypeError(f"dequantize: pixels must be uint8 (0 .. 255) or floats in [0, 1], got {pixels.dtype}")
+    pixels, dtype = as_pixels(pixels, "dequantize"), as_dtype(dtype, "dequantize")
+    levels = pixels if pixels.dtype == np.uint8 else pixels.astype(dtype) * 255
     x: Array = as_rng(rng, "dequantize").random(pixels.shape, dtype)
     x += levels
     x *= BIN_WIDTH
     return x
 
 
-def refuse_greys_outside(pixels: npt.NDArray[Any], owner: str) -> None:
-    """Raise NiceValueError, with the place and the value, unless all greys are in [0, 1]."""
-    bad = ~((pixels >= 0) & (pixels <= 1))
+def as_pixels(pixels: npt.ArrayLike, owner: str) -> npt.NDArray[Any]:
+    """8-bit levels as they are, or floats, all of them in [0, 1]; else an error with the place and the value."""
+    found = as_real_array(pixels, owner, "pixels")
+    if found.dtype == np.uint8:
+        return found
+    if found.dtype.kind != "f":
+        raise NiceTypeError(f"{owner}: pixels must be uint8 (0 .. 255) or floats in [0, 1], got {found.dtype}")
+    bad = ~((found >= 0) & (found <= 1))
     if bad.any():
         where = np.argwhere(bad)[0].tolist()
         raise NiceValueError(
-            f"{owner}: pixels{where} = {pixels[tuple(where)]!s} is not in [0, 1]; give level / 255, or uint8"
+            f"{owner}: pixels{where} = {found[tuple(where)]!s} is not in [0, 1]; give level / 255, or uint8"
         )
+    return found

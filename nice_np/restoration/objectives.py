@@ -230,6 +230,7 @@ class LatentPosterior(_OverLatents):
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
         x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
         fit, dfit = misfit(self.operator, x, self.y, self.sigma)
+        # dU/dz = J^T A^T (A x - y) / sigma^2 - d log p_Z/dz:  no log_det in U, so dU/dlog_det = 0
         gradient = pullback(dfit, np.zeros_like(log_det)) - self.flow.prior.grad_log_prob(u)
         return fit - self.flow.prior.log_prob(u), gradient
 
