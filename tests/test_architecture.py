@@ -27,7 +27,7 @@ LAYERS = [
     ["training_plan"],
     ["training_loop"],
     ["training", "plotting"],
-    ["runs", "small_models"],
+    ["runs", "small_models", "sklearn"],
     ["image_files", "finished"],
     ["restoration_inputs"],
     ["figures", "restoration_results"],

@@ -1,0 +1,252 @@
+"""A flow as a scikit-learn estimator: density estimation and a map to latents, for pipelines and searches.
+
+Needs scikit-learn, ``pip install "nice-np[sklearn]"``, and is therefore not imported by ``import nice_np``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.bijectors import Bijector
+from nice_np.checks import Array, as_choice, as_dtype, as_float, as_int, as_rng
+from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
+from nice_np.flow import Flow
+from nice_np.models import nice, real_nvp
+from nice_np.priors import Prior
+from nice_np.training import fit
+
+try:
+    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+    from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+except ImportError as error:
+    raise NiceImportError('nice_np.sklearn needs scikit-learn 1.6 or newer: pip install "nice-np[sklearn]"') from error
+
+ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice, "real_nvp": real_nvp}
+RandomState = int | np.random.Generator | np.random.RandomState | None
+
+
+class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator):
+    """Density estimation with a normalizing flow (NICE, Dinh et al. 2014; RealNVP, Dinh et al. 2016).
+
+    As a density it has `score_samples`, `score` and `sample`; as a transformer, `transform` takes data to latents that
+    are nearly independent and distributed like the prior, and `inverse_transform` takes them back.
+
+    Parameters
+    ----------
+    architecture : {"nice", "real_nvp"} or callable
+        Additive or affine couplings.  A callable is given what `nice_np.nice` takes, ``architecture(dim, couplings=...,
+        hidden=..., prior=..., partition=..., preprocess=..., dtype=..., rng=...)``, and returns a `Flow`.  For a search
+        in several processes it must be a function of a module.
+    couplings : int
+    hidden : sequence of int
+        Widths of the hidden layers in each coupling.
+    prior : {"normal", "logistic"} or Prior
+    partition : {"odd-even", "halves"} or Partition
+    preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
+        Fixed layers next to the data that count in the likelihood; see `nice_np.nice`.
+    epochs : int
+        At most; see `patience`.
+    batch_size : int
+    learning_rate : float or Schedule
+    clip_norm : float, optional
+        Gradients longer than this are shortened to it.
+    validation_fraction : float
+        The share of the samples, in [0, 1), that is held out and measured after each epoch: the weights of the best
+        epoch are kept.  0 holds nothing out and keeps the last ones.
+    patience : int, optional
+        Stop after so many epochs without a better validation score; needs a `validation_fraction`.
+    dtype : {"float64", "float32"}
+        Of the weights.  "float32" is faster and enough for large data.
+    random_state : int, Generator, RandomState or None
+        Of the first weights, the held-out samples and the order of the batches.  NumPy's global generator is never
+        used: None gives other numbers at each call of `fit`.
+    verbose : bool
+        Show a progress bar.
+
+    Attributes
+    ----------
+    flow_ : Flow
+    history_ : History
+        What happened, epoch by epoch.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where `X` had column names.
+
+    Notes
+    -----
+    All numbers are nats of `X` as it is given.  Integers are taken as real numbers: counts and pixels have no density
+    until they are spread out, see `nice_np.dequantize`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from nice_np.sklearn import NICEDensity
+    >>> X = load_iris().data
+    >>> density = NICEDensity(epochs=50, random_state=0).fit(X)
+    >>> density.score_samples(X).shape, density.transform(X).shape
+    ((150,), (150, 4))
+    >>> bool(np.allclose(density.inverse_transform(density.transform(X)), X))
+    True
+    """
+
+    def __init__(
+        self,
+        architecture: str | Callable[..., Flow] = "nice",
+        couplings: int = 4,
+        hidden: Sequence[int] = (64, 64),
+        prior: str | Prior = "normal",
+        partition: Any = "odd-even",
+        preprocess: Sequence[str | Bijector] = ("standardize",),
+        epochs: int = 100,
+        batch_size: int = 200,
+        learning_rate: Any = 1e-3,
+        clip_norm: float | None = None,
+        validation_fraction: float = 0.0,
+        patience: int | None = None,
+        dtype: str = "float64",
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
+        # Arguments are stored as they came and checked by fit: scikit-learn clones estimators through them.
+        self.architecture = architecture
+        self.couplings = couplings
+        self.hidden = hidden
+        self.prior = prior
+        self.partition = partition
+        self.preprocess = preprocess
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.clip_norm = clip_norm
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: npt.ArrayLike, y: Any = None) -> NICEDensity:
+        """Build a new flow and train it by maximum likelihood.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, n_features)
+            At least two features, and two samples.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError
+            Wrong settings.
+        ValueError
+            From scikit-learn: `X` is not a finite, dense, real array.
+        DivergenceError
+            The training diverged; a smaller learning rate, or `clip_norm`, may help.
+        """
+        samples = validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_min_features=2)
+        rng = as_generator(self.random_state)
+        flow = self._new_flow(samples.shape[1], rng)
+        training, held_out = self._split(samples, rng)
+        self.history_ = fit(
+            flow,
+            training,
+            validation=held_out,
+            epochs=as_int(self.epochs, "NICEDensity", "epochs", 1),
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            clip_norm=self.clip_norm,
+            patience=self.patience,
+            progress=bool(self.verbose),
+            rng=rng,
+        )
+        self.flow_ = flow
+        return self
+
+    def score_samples(self, X: npt.ArrayLike) -> Array:
+        """log p(x) of each sample in nats: (n_samples, n_features) -> (n_samples,)."""
+        log_prob = self._flow().log_prob(self._checked(X))
+        return log_prob.astype(np.float64, copy=False)
+
+    def score(self, X: npt.ArrayLike, y: Any = None) -> float:
+        """Mean log p(x) in nats per sample; higher is better.  `y` is ignored."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Array:
+        """New samples from the density, (n_samples, n_features)."""
+        n_samples = as_int(n_samples, "NICEDensity.sample", "n_samples", 1)
+        drawn = self._flow().sample(n_samples, as_generator(random_state))
+        return drawn.astype(np.float64, copy=False)
+
+    def transform(self, X: npt.ArrayLike) -> Array:
+        """Latents z = f(x): (n_samples, n_features) -> (n_samples, n_features)."""
+        z = self._flow().encode(self._checked(X))
+        return z.astype(np.float64, copy=False)
+
+    def inverse_transform(self, X: npt.ArrayLike) -> Array:
+        """Data x = f^-1(z) of latents: (n_samples, n_features) -> (n_samples, n_features)."""
+        flow = self._flow()
+        x = flow.decode(check_array(X, dtype=np.float64))
+        return x.astype(np.float64, copy=False)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _new_flow(self, dim: int, rng: np.random.Generator) -> Flow:
+        build = self.architecture
+        if not callable(build):
+            build = ARCHITECTURES[as_choice(build, ARCHITECTURES, "NICEDensity", "architecture")]
+        flow = build(
+            dim,
+            couplings=self.couplings,
+            hidden=self.hidden,
+            prior=self.prior,
+            partition=self.partition,
+            preprocess=deepcopy(self.preprocess),  # a bijector belongs to one flow, and would change with it
+            dtype=as_dtype(self.dtype, "NICEDensity"),
+            rng=rng,
+        )
+        if not isinstance(flow, Flow):
+            raise NiceTypeError(f"NICEDensity: architecture must return a Flow, got {type(flow).__name__}")
+        return flow
+
+    def _split(self, samples: Array, rng: np.random.Generator) -> tuple[Array, Array | None]:
+        """Samples to train on, and those held out, if any."""
+        fraction = as_float(self.validation_fraction, "NICEDensity", "validation_fraction", minimum=0, below=1)
+        if fraction == 0:
+            return samples, None
+        order = rng.permutation(len(samples))
+        n_held_out = max(1, round(fraction * len(samples)))
+        if n_held_out == len(samples):
+            raise NiceValueError(
+                f"NICEDensity: validation_fraction = {fraction} of {len(samples)} samples leaves none to train on"
+            )
+        return samples[order[n_held_out:]], samples[order[:n_held_out]]
+
+    def _flow(self) -> Flow:
+        check_is_fitted(self)
+        flow: Flow = self.flow_
+        return flow
+
+    def _checked(self, X: npt.ArrayLike) -> Array:
+        samples: Array = validate_data(self, X, dtype=np.float64, reset=False)
+        return samples
+
+    @property
+    def _n_features_out(self) -> int:
+        """How many latents there are; scikit-learn names the columns of `transform` by it."""
+        return self._flow().dim
+
+
+def as_generator(random_state: RandomState) -> np.random.Generator:
+    """A NumPy generator from what scikit-learn calls a random state."""
+    if isinstance(random_state, np.random.RandomState):
+        # Drawn from it, so that two fits in a row with one RandomState differ, as elsewhere in scikit-learn.
+        return np.random.default_rng(random_state.randint(np.iinfo(np.int32).max, size=4))
+    return as_rng(random_state, "NICEDensity")

@@ -1,0 +1,206 @@
+"""The scikit-learn estimator: scikit-learn's own checks, and what they do not look at."""
+
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import nice_np
+from nice_np import MLP, Chain, Flow, MultiplicativeCoupling, NiceTypeError, NiceValueError, Partition, Standardize
+from nice_np.models import preprocessing
+from nice_np.sklearn import NICEDensity
+
+
+def small(**settings):
+    return NICEDensity(**{"hidden": (8,), "epochs": 3, "random_state": 0, **settings})
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal([5.0, -2.0, 0.0], [0.1, 2.0, 1.0], (150, 3))
+
+
+def same_parameters(a, b):
+    return np.array_equal(a.flow_.params.values, b.flow_.params.values)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.parametrize("architecture", ["nice", "real_nvp"])
+def test_passes_the_checks_of_scikit_learn(architecture):
+    results = check_estimator(small(architecture=architecture, random_state=None), on_fail="raise")
+    statuses = {result["check_name"]: result["status"] for result in results}
+    # Arrays of other libraries are opt-in, by an environment variable; ours are NumPy's.
+    assert statuses.pop("check_array_api_input", "skipped") == "skipped"
+    assert len(statuses) > 40
+    assert set(statuses.values()) == {"passed"}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_the_checks_can_fail():
+    class Forgetful(NICEDensity):
+        def fit(self, X, y=None):
+            self.epochs = 1  # changes its own settings
+            return super().fit(X, y)
+
+    with pytest.raises(AssertionError, match="should not change or mutate"):
+        check_estimator(Forgetful(hidden=(4,), epochs=2))
+
+
+def test_the_numbers_are_those_of_the_flow(x):
+    density = small().fit(x)
+    flow = density.flow_
+    np.testing.assert_array_equal(density.score_samples(x), flow.log_prob(x))
+    np.testing.assert_array_equal(density.transform(x), flow.encode(x))
+    np.testing.assert_array_equal(density.inverse_transform(x), flow.decode(x))
+    np.testing.assert_array_equal(density.sample(4, random_state=7), flow.sample(4, rng=7))
+    assert density.score(x) == pytest.approx(flow.log_prob(x).mean(), rel=1e-12)
+    np.testing.assert_allclose(density.inverse_transform(density.transform(x)), x, rtol=0, atol=1e-11)
+
+
+def test_learns_a_gaussian(rng):
+    x = rng.normal([5.0, -2.0], [0.1, 2.0], (2000, 2))
+    density = NICEDensity(hidden=(16,), epochs=20, random_state=0).fit(x[:1500])
+    truth = -np.log(2 * np.pi * 0.1 * 2.0) - 1  # -entropy
+    assert density.score(x[1500:]) == pytest.approx(truth, abs=0.1)
+    drawn = density.sample(1000, random_state=1)
+    np.testing.assert_allclose(drawn.std(axis=0), [0.1, 2.0], rtol=0.15)
+    np.testing.assert_allclose(density.transform(x).std(axis=0), 1, rtol=0.15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_answers_in_float64_whatever_the_weights_are(x, dtype):
+    density = small(dtype=dtype).fit(x)
+    assert density.flow_.dtype == dtype
+    answers = [density.score_samples(x), density.transform(x), density.inverse_transform(x), density.sample(2)]
+    assert {answer.dtype for answer in answers} == {np.dtype(np.float64)}
+
+
+def test_a_callable_builds_any_flow(x):
+    def multiplicative(dim, *, couplings, hidden, prior, partition, preprocess, dtype, rng):
+        part = Partition.halves(dim)
+        parts = [part, part.swapped()] * couplings
+        layers = [
+            MultiplicativeCoupling(p, MLP((len(p.idx_a), *hidden, len(p.idx_b)), dtype=dtype, rng=rng))
+            for p in parts[:couplings]
+        ]
+        return Flow(prior, Chain([*preprocessing(preprocess, dim, dtype), *layers]))
+
+    density = small(architecture=multiplicative, couplings=3).fit(x)
+    assert sum(isinstance(layer, MultiplicativeCoupling) for layer in density.flow_.layers) == 3
+    with pytest.raises(NiceTypeError, match="architecture must return a Flow, got NoneType"):
+        small(architecture=lambda dim, **settings: None).fit(x)
+
+
+def test_seeds(x):
+    assert same_parameters(small().fit(x), small().fit(x))
+    assert not same_parameters(small().fit(x), small(random_state=1).fit(x))
+    state = np.random.RandomState(3)
+    first, second = small(random_state=state).fit(x), small(random_state=state).fit(x)
+    assert not same_parameters(first, second)
+    assert same_parameters(first, small(random_state=np.random.RandomState(3)).fit(x))
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 (that it stays as it is)
+    assert not same_parameters(small(random_state=None).fit(x), small(random_state=None).fit(x))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_bijectors_among_the_settings_stay_as_they_are(x):
+    layer = Standardize.unfitted(3, np.float64)
+    density = small(preprocess=(layer,))
+    assert same_parameters(density.fit(x), clone(density).fit(x))
+    assert not layer.fitted
+
+
+def test_validation_keeps_the_best_epoch(x):
+    density = small(validation_fraction=0.2, patience=2, epochs=500, learning_rate=0.05).fit(x)
+    assert density.history_.stopped == "patience"
+    scores = density.history_.column("validation_log_likelihood")
+    assert density.history_.best_epoch == 1 + int(np.argmax(scores))
+    assert density.history_.column("step")[0] == 1  # 120 samples to train on, one batch
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"architecture": "glow"}, NiceValueError, "unknown architecture 'glow'; choose one of nice, real_nvp"),
+        ({"epochs": 0}, NiceValueError, "epochs"),
+        ({"validation_fraction": 1.0}, NiceValueError, "validation_fraction must be finite, >= 0 and < 1"),
+        ({"validation_fraction": 0.999}, NiceValueError, "leaves none to train on"),
+        ({"patience": 3}, NiceValueError, "patience needs validation"),
+        ({"dtype": "float16"}, NiceValueError, "float32 or float64"),
+        ({"random_state": "x"}, NiceTypeError, "rng must be a seed"),
+    ],
+)
+def test_wrong_settings(x, settings, error, message):
+    with pytest.raises(error, match=message):
+        small(**settings).fit(x)
+
+
+def test_latents_of_the_wrong_width(x):
+    with pytest.raises(NiceValueError, match="z has 2 features, expected 3"):
+        small().fit(x).inverse_transform(x[:, :2])
+
+
+def test_in_a_pipeline(x):
+    pipeline = make_pipeline(StandardScaler(), small()).fit(x)
+    assert np.isfinite(pipeline.score(x))
+    assert pipeline.transform(x).shape == x.shape
+    np.testing.assert_allclose(pipeline.inverse_transform(pipeline.transform(x)), x, rtol=0, atol=1e-11)
+    assert list(pipeline.get_feature_names_out()) == ["nicedensity0", "nicedensity1", "nicedensity2"]
+    assert cross_val_score(pipeline, x, cv=3).shape == (3,)
+
+
+def search(n_jobs=None):
+    return GridSearchCV(small(), {"prior": ["normal", "logistic"], "couplings": [3, 4]}, cv=2, n_jobs=n_jobs)
+
+
+def test_grid_search(x):
+    found = search().fit(x)
+    assert set(found.best_params_) == {"prior", "couplings"}
+    assert np.isfinite(found.cv_results_["mean_test_score"]).all()
+    assert found.score(x) == found.best_estimator_.score(x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_a_search_in_threads_or_processes_finds_the_same(x, backend):
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        there = search().fit(x)
+    np.testing.assert_allclose(
+        there.cv_results_["mean_test_score"], search().fit(x).cv_results_["mean_test_score"], rtol=1e-9
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Dask itself
+def test_a_search_on_a_dask_cluster_finds_the_same(x):
+    distributed = pytest.importorskip("distributed", reason="needs Dask: pip install distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        there = search().fit(x)
+    np.testing.assert_allclose(
+        there.cv_results_["mean_test_score"], search().fit(x).cv_results_["mean_test_score"], rtol=1e-9
+    )
+
+
+def test_without_scikit_learn_it_says_what_to_install():
+    code = "import sys; sys.modules['sklearn'] = None; import nice_np; import nice_np.sklearn"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("nice_np.errors.NiceImportError: nice_np.sklearn needs scikit-learn")
+
+
+def test_import_nice_np_leaves_scikit_learn_alone():
+    code = "import sys, nice_np; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert "NICEDensity" not in nice_np.__all__
