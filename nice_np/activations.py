@@ -35,6 +35,18 @@ def _relu_backward(dh: Array, h: Array) -> Array:
     return dh
 
 
+SLOPE = 0.2  # of the leaky ReLU below 0
+
+
+def _leaky_relu(a: Array, b: Array) -> Array:
+    a += b
+    return np.maximum(a, SLOPE * a, out=a)  # a where a > 0, and SLOPE a, which has the sign of a, elsewhere
+
+
+def _leaky_relu_backward(dh: Array, h: Array) -> Array:
+    return np.where(h > 0, dh, SLOPE * dh)  # f' = 1 where h > 0, and SLOPE elsewhere
+
+
 def _tanh(a: Array, b: Array) -> Array:
     a += b
     return np.tanh(a, out=a)
@@ -57,6 +69,7 @@ ACTIVATIONS = {
     activation.name: activation
     for activation in (
         Activation("relu", _relu, _relu_backward),
+        Activation("leaky_relu", _leaky_relu, _leaky_relu_backward),
         Activation("tanh", _tanh, _tanh_backward),
         Activation("softplus", _softplus, _softplus_backward),
     )
@@ -64,7 +77,7 @@ ACTIVATIONS = {
 
 
 def get_activation(name: str) -> Activation:
-    """The activation called "relu", "tanh" or "softplus".
+    """The activation called "relu", "leaky_relu" (slope 0.2 below 0), "tanh" or "softplus".
 
     Examples
     --------

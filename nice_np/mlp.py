@@ -81,7 +81,7 @@ class MLP(Module):
     ----------
     sizes : sequence of int
         Widths from input to output: (392, 1000, 392) has one hidden layer, (392, 392) none (a linear map).
-    activation : {"relu", "tanh", "softplus"}
+    activation : {"relu", "leaky_relu", "tanh", "softplus"}
     init : {"he", "uniform"}
         "he": W ~ N(0, 2 / n_in) in the hidden layers (He et al. 2015).  "uniform": W ~ U(-0.01, 0.01) in every
         layer, as in the code of the NICE paper.

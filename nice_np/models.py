@@ -77,7 +77,7 @@ def nice(
     hidden : sequence of int
         Widths of the hidden layers of every conditioner, or its hidden channels; () makes them linear.
     prior : {"logistic", "normal"} or Prior
-    activation : {"relu", "tanh", "softplus"}
+    activation : {"relu", "leaky_relu", "tanh", "softplus"}
     conditioner : {"mlp", "conv"}
         "conv" needs `image_shape` and a checkerboard, see `ConvNet`.
     partition : {"odd-even", "halves", "checkerboard"} or Partition

@@ -206,6 +206,8 @@ MUTANTS = [
     *several(
         "activations.py",
         ("tanh gradient", "dh * (1 - h * h)", "dh * (1 - h)"),
+        ("leaky ReLU gradient the wrong way round", "np.where(h > 0, dh, SLOPE * dh)", "np.where(h < 0, dh, SLOPE * dh)"),
+        ("leaky ReLU gradient of the plain one", "np.where(h > 0, dh, SLOPE * dh)", "np.where(h > 0, dh, 0 * dh)"),
         ("softplus gradient", "dh * -np.expm1(-h)", "dh * np.expm1(-h)"),
         ("naive softplus", "np.logaddexp(0, a, out=a)", "np.log1p(np.exp(a))"),
     ),

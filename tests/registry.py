@@ -79,6 +79,7 @@ COUPLINGS = {
     f"{law.__name__}-{name}": lambda rng, law=law, kw=settings: coupling(law, Partition.odd_even(5), rng, **kw)
     for law, name, settings in [
         (AdditiveCoupling, "relu", {}),
+        (AdditiveCoupling, "leaky_relu", {"activation": "leaky_relu"}),
         (AdditiveCoupling, "tanh", {"activation": "tanh"}),
         (AdditiveCoupling, "softplus", {"activation": "softplus"}),
         (AdditiveCoupling, "linear", {"hidden": ()}),
@@ -121,13 +122,13 @@ BIJECTORS = {
 
 CONDITIONERS = {
     f"MLP-{activation}-{len(hidden)}": lambda rng, a=activation, h=hidden: mlp((3, *h, 4), rng, a)
-    for activation in ("relu", "tanh", "softplus")
+    for activation in ("relu", "leaky_relu", "tanh", "softplus")
     for hidden in ((), (5,), (5, 4), (5, 4, 6))
 } | {
     f"ConvNet-{activation}-{len(channels)}": lambda rng, a=activation, c=channels: convnet(
         (4, 6), Partition.odd_even(24), rng, c, thetas_per_feature=2, context_dim=2, activation=a
     )
-    for activation in ("relu", "tanh", "softplus")
+    for activation in ("relu", "leaky_relu", "tanh", "softplus")
     for channels in ((), (3,), (3, 2))
 }
 

@@ -26,7 +26,12 @@ def test_no_hidden_layer_is_a_linear_map(rng):
 
 @pytest.mark.parametrize(
     ("name", "function"),
-    [("relu", lambda a: np.maximum(a, 0)), ("tanh", np.tanh), ("softplus", lambda a: np.logaddexp(0, a))],
+    [
+        ("relu", lambda a: np.maximum(a, 0)),
+        ("leaky_relu", lambda a: np.where(a > 0, a, 0.2 * a)),
+        ("tanh", np.tanh),
+        ("softplus", lambda a: np.logaddexp(0, a)),
+    ],
 )
 def test_activations(name, function):
     activation = get_activation(name)
@@ -89,7 +94,7 @@ def test_repr_and_count():
         ({"sizes": None}, NiceTypeError, "sequence of whole numbers"),
         ({"sizes": (3, 0)}, NiceValueError, "sizes must be >= 1"),
         ({"sizes": (3, 2.0)}, NiceTypeError, "whole number"),
-        ({"sizes": (3, 2), "activation": "ReLU"}, NiceValueError, "relu, tanh, softplus"),
+        ({"sizes": (3, 2), "activation": "ReLU"}, NiceValueError, "relu, leaky_relu, tanh, softplus"),
         ({"sizes": (3, 2), "init": "zeros"}, NiceValueError, "he, uniform"),
         ({"sizes": (3, 2), "output_scale": np.inf}, NiceValueError, "output_scale"),
         ({"sizes": (3, 2), "dtype": int}, NiceValueError, "float32 or float64"),
@@ -110,4 +115,4 @@ def test_wrong_input():
 
 
 def test_all_activations_are_tested():
-    assert set(ACTIVATIONS) == {"relu", "tanh", "softplus"}
+    assert set(ACTIVATIONS) == {"relu", "leaky_relu", "tanh", "softplus"}

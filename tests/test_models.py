@@ -112,7 +112,7 @@ def test_same_seed_same_model():
         ({"dim": 4, "prior": StandardNormal}, NiceTypeError, r"write StandardNormal\(\)"),
         ({"dim": 4, "hidden": (1.5,)}, NiceTypeError, "whole number"),
         ({"dim": 4, "prior": "cauchy"}, NiceValueError, "choose one of normal, logistic"),
-        ({"dim": 4, "activation": "gelu"}, NiceValueError, "choose one of relu, tanh, softplus"),
+        ({"dim": 4, "activation": "gelu"}, NiceValueError, "choose one of relu, leaky_relu, tanh, softplus"),
         ({"dim": 4, "partition": "thirds"}, NiceValueError, "odd-even, halves, checkerboard"),
         ({"dim": 4, "partition": "checkerboard"}, NiceValueError, "needs image_shape"),
         ({"dim": 4, "partition": Partition.halves(5)}, NiceValueError, "has 5 features, expected 4"),

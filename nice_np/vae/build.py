@@ -61,7 +61,7 @@ def variational_autoencoder(
         Widths of the hidden layers of every coupling's conditioner.
     context_dim : int
         C > 0, for "nice-posterior": the encoder gives C numbers more, which every conditioner sees.
-    activation : {"relu", "tanh", "softplus"}
+    activation : {"relu", "leaky_relu", "tanh", "softplus"}
     dtype : {float32, float64}
     rng : seed or numpy.random.Generator
 
