@@ -40,7 +40,8 @@ SLOPE = 0.2  # of the leaky ReLU below 0
 
 def _leaky_relu(a: Array, b: Array) -> Array:
     a += b
-    return np.maximum(a, SLOPE * a, out=a)  # a where a > 0, and SLOPE a, which has the sign of a, elsewhere
+    np.maximum(a, SLOPE * a, out=a)  # a where a > 0; below, SLOPE a is the larger one
+    return a
 
 
 def _leaky_relu_backward(dh: Array, h: Array) -> Array:

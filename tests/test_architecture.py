@@ -28,7 +28,7 @@ LAYERS = [
     ["training_loop"],
     ["training", "plotting"],
     ["runs", "small_models", "sklearn"],
-    ["image_files", "finished"],
+    ["image_files", "finished", "interop"],
     ["restoration_inputs"],
     ["figures", "restoration_results"],
     ["inverse_problems"],

@@ -1,0 +1,99 @@
+"""A flow of standardised data as one of the raw data: the same density, with the first layer worked into the others.
+
+Many programs have no layer for mean and standard deviation.  NICE needs none: standardising moves and stretches every
+feature, and so can the couplings and the scaling.  With x' = (x - mean) / std, all layers are looked at in units of x:
+
+    y_b' = x_b' + m(x_a')     is     y_b = x_b + std_b m((x_a - mean_a) / std_a)
+    z = exp(s) y'             is     z = exp(s) (y - mean) / std
+
+A network of linear layers takes a factor and a shift of its input into its first layer, and those of its output into
+its last.  What is left is the shift -mean on top, which a scaling does not have: the first coupling that transforms a
+feature takes it, as a part of its bias, and the feature is centred from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy as np
+
+from nice_np.bijectors import AdditiveCoupling, Bijector, Chain, DiagonalScaling, Standardize
+from nice_np.checks import Array
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.flow import Flow
+from nice_np.mlp import MLP
+
+
+def fold_standardize(flow: Flow) -> Flow:
+    """The same density without its first layer, Standardize; a flow that has none is copied as it is.
+
+    Parameters
+    ----------
+    flow : Flow
+        Standardize, additive couplings with MLPs that together transform every feature, DiagonalScaling; what
+        `nice_np.nice` builds, trained or not.
+
+    Returns
+    -------
+    Flow
+        Couplings and scaling only; in exact arithmetic it gives the same latents and likelihoods.
+
+    Raises
+    ------
+    NiceTypeError
+        For anything else than a flow.
+    NiceValueError
+        For other layers, or where some feature is never transformed.
+
+    Examples
+    --------
+    >>> from nice_np import fit, nice
+    >>> x = np.random.default_rng(0).normal([3.0, -1.0], [0.1, 2.0], (500, 2))
+    >>> flow = nice(2, hidden=(8,), dtype=np.float64, rng=0)
+    >>> history = fit(flow, x, epochs=2, progress=False, rng=0)
+    >>> folded = fold_standardize(flow)
+    >>> bool(np.allclose(folded.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-9))
+    True
+    """
+    if not isinstance(flow, Flow):
+        raise NiceTypeError(f"fold_standardize: expected a Flow, got {type(flow).__name__}")
+    if not isinstance(flow.layers[0], Standardize):
+        return flow.copy()
+    prior, layers = deepcopy((flow.prior, flow.layers))  # copies belong to no flow yet
+    first, couplings, scaling = layers[0], additive_couplings(layers[1:-1], "fold_standardize"), layers[-1]
+    if not isinstance(first, Standardize) or not isinstance(scaling, DiagonalScaling):
+        raise NiceValueError(f"fold_standardize: expected DiagonalScaling as the last layer, got {scaling!r}")
+    shift, std = first.mean.copy(), first.std  # (D,): y = std y' + shift; shift is what is still to be taken away
+    for coupling in couplings:
+        _fold_into(coupling, shift, std)
+    if shift.any():
+        raise NiceValueError(
+            f"fold_standardize: feature {np.flatnonzero(shift)[0]} is never transformed, so no coupling can take its "
+            "mean; a flow needs two couplings or more with the roles exchanged"
+        )
+    scaling.log_scale -= np.log(std)  # z = exp(s) y / std
+    return Flow(prior, Chain([*couplings, scaling]))
+
+
+def additive_couplings(layers: Sequence[Bijector], owner: str) -> list[AdditiveCoupling]:
+    """The layers, when each is an additive coupling with an MLP and without a context; else NiceValueError."""
+    couplings = []
+    for layer in layers:
+        if type(layer) is not AdditiveCoupling or type(layer.conditioner) is not MLP or layer.partition.context_dim:
+            raise NiceValueError(f"{owner}: expected additive couplings with MLPs and no context, got {layer!r}")
+        couplings.append(layer)
+    return couplings
+
+
+def _fold_into(coupling: AdditiveCoupling, shift: Array, std: Array) -> None:
+    """Let a coupling work in units of x; `shift` (D,) loses what it takes away."""
+    a, b = coupling.partition.idx_a, coupling.partition.idx_b
+    assert isinstance(coupling.conditioner, MLP)  # for the type checker
+    first, last = coupling.conditioner.layers[0], coupling.conditioner.layers[-1]
+    first.W /= std[a][:, None]  # ((x_a - shift_a) / std_a) W + b = x_a (W / std_a) + b - shift_a (W / std_a)
+    first.b -= shift[a] @ first.W
+    last.W *= std[b]  # std_b (h W + b)
+    last.b *= std[b]
+    last.b -= shift[b]  # and y_b centred
+    shift[b] = 0

@@ -1,0 +1,172 @@
+"""Flows as ONNX graphs, run by onnxruntime: the same numbers as in Python."""
+
+import sys
+
+import numpy as np
+import pytest
+import registry
+
+from nice_np import (
+    MLP,
+    AdditiveCoupling,
+    AffineCoupling,
+    Chain,
+    DiagonalScaling,
+    Flow,
+    NiceImportError,
+    NiceTypeError,
+    NiceValueError,
+    Partition,
+    StandardNormal,
+    nice,
+    real_nvp,
+)
+from nice_np.interop import onnx_models, save_onnx, to_onnx
+
+
+@pytest.fixture
+def run():
+    """run(flow, method, x=...): what onnxruntime makes of the graph."""
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+
+    def run(flow, method, **arrays):
+        session = onnxruntime.InferenceSession(to_onnx(flow, method).SerializeToString())
+        (result,) = session.run(None, arrays)
+        return result
+
+    return run
+
+
+def assert_same(flow, run, x, **context):
+    tolerance = 1e-5 if flow.dtype == np.float32 else 1e-11
+    z = flow.encode(x, **context)
+    for method, given in (("encode", {"x": x}), ("log_prob", {"x": x}), ("decode", {"z": z})):
+        here, there = getattr(flow, method)(*given.values(), **context), run(flow, method, **given, **context)
+        assert there.shape == here.shape
+        assert there.dtype == flow.dtype
+        np.testing.assert_allclose(there, here, rtol=tolerance, atol=tolerance, err_msg=method)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", registry.BIJECTORS)
+def test_every_bijector(name, dtype, run, rng):
+    layer = registry.BIJECTORS[name](rng)
+    # A scaling beside it, so that the flow has parameters, and a dtype.
+    flow = Flow("logistic", Chain([layer, registry.shaken(DiagonalScaling(layer.dim), rng)])).astype(dtype)
+    assert_same(flow, run, registry.draw(layer, rng, (5, flow.dim)).astype(dtype))
+
+
+@pytest.mark.parametrize("name", registry.CONDITIONERS)
+def test_every_conditioner(name, run, rng):
+    conditioner = registry.CONDITIONERS[name](rng)
+    if name.startswith("MLP"):
+        layer = AdditiveCoupling(Partition(7, [0, 1, 2]), conditioner)
+    else:
+        layer = AffineCoupling(Partition.odd_even(24).with_context(2), conditioner)
+    assert_same(Flow("normal", layer), run, rng.normal(size=(5, layer.dim)))
+
+
+@pytest.mark.parametrize("prior", ["normal", "logistic"])
+@pytest.mark.parametrize("build", [nice, real_nvp])
+def test_flows(build, prior, run, rng):
+    flow = registry.shaken(build(6, hidden=(8, 8), prior=prior, rng=rng), rng)
+    x = rng.normal(size=(7, 6)).astype(np.float32)
+    assert_same(flow, run, x)
+    assert run(flow, "log_prob", x=x[:1]).shape == (1,)  # N is free
+    assert run(flow, "decode", z=x[:0]).shape == (0, 6)
+
+
+def test_a_flow_with_a_context(run, rng):
+    flow = registry.shaken(real_nvp(6, hidden=(8,), context_dim=3, rng=rng), rng)
+    x, context = rng.normal(size=(7, 6)).astype(np.float32), np.eye(3, dtype=np.float32)[rng.integers(3, size=7)]
+    assert_same(flow, run, x, context=context)
+
+
+@pytest.mark.slow
+def test_at_the_size_of_mnist(run, rng):
+    flow = registry.shaken(nice(784, hidden=(200,) * 3, rng=rng), rng, size=0.02)
+    assert_same(flow, run, rng.random((20, 784), np.float32))
+
+
+def test_far_out_nothing_overflows(run):
+    flow = Flow("logistic", DiagonalScaling(2, dtype=np.float32))
+    x = np.array([[1e6, -1e6], [0, 100]], np.float32)
+    np.testing.assert_allclose(run(flow, "log_prob", x=x), flow.log_prob(x), rtol=1e-6)
+
+
+def test_outside_a_logit_is_nan(run):
+    flow = Flow("logistic", Chain([registry.BIJECTORS["Logit"](None)]))
+    assert np.isnan(run(flow, "log_prob", x=np.full((1, 5), 2.0)))
+
+
+def test_encode_does_not_carry_the_log_det():
+    onnx = pytest.importorskip("onnx")
+    flow = real_nvp(4, hidden=(3,), rng=0)
+    operators = [node.op_type for node in to_onnx(flow, "encode").graph.node]
+    assert "ReduceSum" not in operators
+    assert "ReduceSum" in [node.op_type for node in to_onnx(flow, "log_prob").graph.node]
+    assert isinstance(to_onnx(flow), onnx.ModelProto)
+
+
+def test_save(tmp_path, run, rng):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    flow = nice(4, hidden=(3,), rng=rng)
+    path = tmp_path / "flow.onnx"
+    save_onnx(flow, path, "decode")
+    z = rng.normal(size=(3, 4)).astype(np.float32)
+    (x,) = onnxruntime.InferenceSession(path).run(["x"], {"z": z})
+    np.testing.assert_allclose(x, flow.decode(z), rtol=1e-5, atol=1e-5)
+    assert [file.name for file in tmp_path.iterdir()] == ["flow.onnx"]
+
+
+def test_what_is_refused(monkeypatch):
+    flow = nice(4, hidden=(3,), rng=0)
+    with pytest.raises(NiceTypeError, match="expected a Flow, got NoneType"):
+        to_onnx(None)
+    with pytest.raises(NiceValueError, match="unknown method 'sample'; choose one of encode, log_prob, decode"):
+        to_onnx(flow, "sample")
+    monkeypatch.setattr(onnx_models, "LARGEST", 100)
+    with pytest.raises(NiceValueError, match="bytes of weights; an ONNX file holds 2 GiB"):
+        to_onnx(flow)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(NiceImportError, match=r'pip install "nice-np\[onnx\]"'):
+        to_onnx(flow)
+
+
+class OwnPrior(StandardNormal):
+    def log_prob(self, z):
+        return 2 * super().log_prob(z)
+
+
+class OwnNetwork(MLP):
+    def forward(self, x):
+        y, cache = super().forward(x)
+        return y + 1, cache
+
+
+class OwnLaw(AdditiveCoupling):
+    def _couple(self, x_b, theta):
+        return super()._couple(x_b, 2 * theta)
+
+
+class OwnLayer(DiagonalScaling):
+    def forward(self, x):
+        z, log_det, cache = super().forward(x)
+        return z + 1, log_det, cache
+
+
+@pytest.mark.parametrize(
+    ("flow", "part"),
+    [
+        (lambda: Flow(OwnPrior(), DiagonalScaling(2)), "OwnPrior"),
+        (lambda: Flow("normal", OwnLayer(2)), "OwnLayer"),
+        (lambda: Flow("normal", OwnLaw(Partition.odd_even(2), MLP((1, 1)))), "OwnLaw"),
+        (lambda: Flow("normal", AdditiveCoupling(Partition.odd_even(2), OwnNetwork((1, 1)))), "conditioner"),
+    ],
+)
+def test_parts_of_your_own_are_refused_even_if_they_derive_from_ours(flow, part):
+    pytest.importorskip("onnx")
+    with pytest.raises(NiceTypeError, match=f"only the library's own parts have a graph, .*{part}"):
+        to_onnx(flow())
