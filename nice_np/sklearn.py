@@ -26,6 +26,7 @@ try:
 except ImportError as error:
     raise NiceImportError('nice_np.sklearn needs scikit-learn 1.6 or newer: pip install "nice-np[sklearn]"') from error
 
+__all__ = ["NICEDensity"]
 ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice, "real_nvp": real_nvp}
 RandomState = int | np.random.Generator | np.random.RandomState | None
 

@@ -81,3 +81,17 @@ def test_the_data_document_names_every_data_set_and_file():
     files += [svhn.TRAIN_FILE, svhn.TEST_FILE, faces.FILE]
     for word in (*(f"`{name}`" for name in names()), *(file.name for file in files), tfd.FILE, "NICE_NP_DATA"):
         assert word in text, word
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Dask itself
+def test_the_blocks_of_the_document_on_other_tools_run(tmp_path, monkeypatch, capsys):
+    for package in ("onnx", "onnxruntime", "distributed"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    variables = {}
+    for code in blocks("docs/ecosystem.md"):
+        exec(compile(code, "docs/ecosystem.md", "exec"), variables)
+    assert "nicedensity__architecture" in capsys.readouterr().out
+    assert variables["x"].shape == (10, 784)
+    assert (variables["same"].params.values == variables["flow"].params.values).all()

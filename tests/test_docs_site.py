@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-SUBPACKAGES = ("bijectors", "datasets", "operators", "plotting", "restoration", "vae")
+SUBPACKAGES = ("bijectors", "datasets", "interop", "operators", "plotting", "restoration", "sklearn", "vae")
 PACKAGES = ("nice_np", *(f"nice_np.{name}" for name in SUBPACKAGES))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="docs/ is in the checkout: run python -m pytest there")

@@ -5,6 +5,6 @@ Nothing here needs PyTorch; `to_onnx` and `save_onnx` need the package onnx, ``p
 
 from nice_np.interop.folding import fold_standardize
 from nice_np.interop.onnx_models import save_onnx, to_onnx
-from nice_np.interop.state_dicts import LAYOUTS, from_state_dict, to_state_dict
+from nice_np.interop.state_dicts import from_state_dict, to_state_dict
 
-__all__ = ["LAYOUTS", "fold_standardize", "from_state_dict", "save_onnx", "to_onnx", "to_state_dict"]
+__all__ = ["fold_standardize", "from_state_dict", "save_onnx", "to_onnx", "to_state_dict"]

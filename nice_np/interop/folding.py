@@ -18,7 +18,7 @@ from copy import deepcopy
 
 import numpy as np
 
-from nice_np.bijectors import AdditiveCoupling, Bijector, Chain, DiagonalScaling, Standardize
+from nice_np.bijectors import AdditiveCoupling, Bijector, Chain, DiagonalScaling, Partition, Standardize
 from nice_np.checks import Array
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
@@ -61,12 +61,12 @@ def fold_standardize(flow: Flow) -> Flow:
     if not isinstance(flow.layers[0], Standardize):
         return flow.copy()
     prior, layers = deepcopy((flow.prior, flow.layers))  # copies belong to no flow yet
-    first, couplings, scaling = layers[0], additive_couplings(layers[1:-1], "fold_standardize"), layers[-1]
+    first, couplings, scaling = layers[0], layers[1:-1], layers[-1]
     if not isinstance(first, Standardize) or not isinstance(scaling, DiagonalScaling):
         raise NiceValueError(f"fold_standardize: expected DiagonalScaling as the last layer, got {scaling!r}")
     shift, std = first.mean.copy(), first.std  # (D,): y = std y' + shift; shift is what is still to be taken away
-    for coupling in couplings:
-        _fold_into(coupling, shift, std)
+    for part, mlp in partitions_and_networks(couplings, "fold_standardize"):
+        _fold_into(part, mlp, shift, std)
     if shift.any():
         raise NiceValueError(
             f"fold_standardize: feature {np.flatnonzero(shift)[0]} is never transformed, so no coupling can take its "
@@ -76,21 +76,24 @@ def fold_standardize(flow: Flow) -> Flow:
     return Flow(prior, Chain([*couplings, scaling]))
 
 
-def additive_couplings(layers: Sequence[Bijector], owner: str) -> list[AdditiveCoupling]:
-    """The layers, when each is an additive coupling with an MLP and without a context; else NiceValueError."""
-    couplings = []
-    for layer in layers:
-        if type(layer) is not AdditiveCoupling or type(layer.conditioner) is not MLP or layer.partition.context_dim:
+def partitions_and_networks(couplings: Sequence[Bijector], owner: str) -> list[tuple[Partition, MLP]]:
+    """The two parts of each additive coupling; NiceValueError for other layers, networks, or with a context."""
+    parts = []
+    for layer in couplings:
+        if (
+            type(layer) is not AdditiveCoupling
+            or not isinstance(layer.conditioner, MLP)
+            or layer.partition.context_dim > 0
+        ):
             raise NiceValueError(f"{owner}: expected additive couplings with MLPs and no context, got {layer!r}")
-        couplings.append(layer)
-    return couplings
+        parts.append((layer.partition, layer.conditioner))
+    return parts
 
 
-def _fold_into(coupling: AdditiveCoupling, shift: Array, std: Array) -> None:
+def _fold_into(part: Partition, mlp: MLP, shift: Array, std: Array) -> None:
     """Let a coupling work in units of x; `shift` (D,) loses what it takes away."""
-    a, b = coupling.partition.idx_a, coupling.partition.idx_b
-    assert isinstance(coupling.conditioner, MLP)  # for the type checker
-    first, last = coupling.conditioner.layers[0], coupling.conditioner.layers[-1]
+    a, b = part.idx_a, part.idx_b
+    first, last = mlp.layers[0], mlp.layers[-1]
     first.W /= std[a][:, None]  # ((x_a - shift_a) / std_a) W + b = x_a (W / std_a) + b - shift_a (W / std_a)
     first.b -= shift[a] @ first.W
     last.W *= std[b]  # std_b (h W + b)

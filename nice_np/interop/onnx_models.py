@@ -61,7 +61,7 @@ def to_onnx(flow: Flow, method: str = "log_prob") -> onnx.ModelProto:
         # By its own class, not by one that it derives from: an overridden method would not be in the graph.
         if not type(module).__module__.startswith("nice_np."):
             raise NiceTypeError(
-                f"to_onnx: no graph is known for {path}, {module!r}; only the library's own parts have one"
+                f"to_onnx: {path} is of class {type(module).__name__}; only the library's own classes have a graph"
             )
     if flow.params.values.nbytes >= LARGEST:
         raise NiceValueError(f"to_onnx: {flow.params.values.nbytes:,} bytes of weights; an ONNX file holds 2 GiB")

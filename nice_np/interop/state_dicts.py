@@ -24,7 +24,7 @@ from nice_np.bijectors.partition import Indices
 from nice_np.checks import Array, as_choice, as_constants, as_dtype
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
-from nice_np.interop.folding import additive_couplings, fold_standardize
+from nice_np.interop.folding import fold_standardize, partitions_and_networks
 from nice_np.mlp import MLP
 from nice_np.priors import Prior
 
@@ -144,16 +144,16 @@ def to_state_dict(flow: Flow, layout: str = "blocks") -> dict[str, Array]:
     """
     chosen = LAYOUTS[as_choice(layout, LAYOUTS, "to_state_dict", "layout")]
     *first, scaling = fold_standardize(flow).layers
-    couplings = additive_couplings(first, "to_state_dict")
+    couplings = partitions_and_networks(first, "to_state_dict")
     if not couplings or not isinstance(scaling, DiagonalScaling):
         raise NiceValueError(f"to_state_dict: expected couplings and a DiagonalScaling on top, got {scaling!r}")
     state = {}
-    part = _first_partition(couplings[0], chosen)
-    for i, coupling in enumerate(couplings):
-        if not np.array_equal(coupling.partition.idx_a, part.idx_a):
-            raise NiceValueError(f"to_state_dict: coupling {i} must keep {part!r}, got {coupling.partition!r}")
-        state.update(_named_weights(coupling, i, chosen))
-        part = part.swapped()
+    expected = _first_partition(couplings[0][0], chosen)
+    for i, (part, mlp) in enumerate(couplings):
+        if not np.array_equal(part.idx_a, expected.idx_a):
+            raise NiceValueError(f"to_state_dict: coupling {i} must keep {expected!r}, got {part!r}")
+        state.update(_named_weights(part, mlp, i, chosen))
+        expected = expected.swapped()
     state[chosen.scaling] = scaling.log_scale[None].copy()  # (1, D)
     return state
 
@@ -214,9 +214,9 @@ def _taken(left: dict[str, Any], name: str, ndim: int) -> Array:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _first_partition(coupling: AdditiveCoupling, layout: Layout) -> Partition:
-    """The partition by parity with which the couplings must begin."""
-    dim, kept = coupling.partition.dim, coupling.partition.idx_a[0]
+def _first_partition(part: Partition, layout: Layout) -> Partition:
+    """The partition by parity with which the couplings must begin, where `part` is what they begin with."""
+    dim, kept = part.dim, part.idx_a[0]
     if dim % 2:
         raise NiceValueError(f"to_state_dict: PyTorch's NICE takes an even number of features, the flow has {dim}")
     if layout.full_width and kept == 0:
@@ -227,10 +227,8 @@ def _first_partition(coupling: AdditiveCoupling, layout: Layout) -> Partition:
     return Partition.odd_even(dim) if kept == 0 else Partition.odd_even(dim).swapped()
 
 
-def _named_weights(coupling: AdditiveCoupling, i: int, layout: Layout) -> dict[str, Array]:
+def _named_weights(part: Partition, mlp: MLP, i: int, layout: Layout) -> dict[str, Array]:
     """The arrays of coupling i by name, in PyTorch's shapes."""
-    mlp, part = coupling.conditioner, coupling.partition
-    assert isinstance(mlp, MLP)  # for the type checker; see additive_couplings
     if mlp.activation.name != layout.activation or len(mlp.layers) < 2:
         raise NiceValueError(
             f'to_state_dict: coupling {i} must have hidden layers with activation="{layout.activation}", got {mlp!r}'
