@@ -19,7 +19,7 @@ from nice_np.flow import Flow
 from nice_np.history import History
 from nice_np.operators import named_mask
 from nice_np.restoration import inpaint
-from nice_np.restoration_inputs import space_for
+from nice_np.restoration.arguments import space_for
 from nice_np.runs import NOISE_SEED, as_density_input, label_context, replacing
 from nice_np.vae import VAE
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pytest
 
@@ -35,3 +36,43 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr("nice_np.datasets.download.PAUSE", 0.0)
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.setattr(requests.Session, "send", no_network)
+
+
+@pytest.fixture(scope="session")
+def moons(tmp_path_factory):
+    """A finished run on two moons; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "moons"
+    command_line.succeed("train", "two-moons", *command_line.QUICK, "--seed", "3", "--out", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """The folder and the result of the demo, cut short."""
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    return folder, command_line.as_json(
+        command_line.succeed("demo", "--time-limit", "0.3", "--quiet", "--json", "--out", folder)
+    )
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory):
+    """The folder and the result of a run with labels, cut short and without figures."""
+    folder = tmp_path_factory.mktemp("runs") / "labelled"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
+        words = ("train", "mnist-small", "--preset", "mnist-labels", "--epochs", "2", "--quiet", "--out", folder)
+        return folder, command_line.succeed(*words)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Drawing takes longer than these trainings."""
+    monkeypatch.setattr("nice_np.commands.train.draw", lambda *arguments: [])

@@ -159,7 +159,8 @@ def test_a_signal_during_training_leaves_a_checkpoint_to_go_on_from(start, signu
 # Each stops the child at a known place by a signal to itself, so that nothing depends on the clock.
 SIGNAL_AT = """
 import os, signal
-from nice_np import {module} as module
+import importlib
+module = importlib.import_module("{module}")
 real = module.{function}
 def signalling(*arguments, **settings):
     result = real(*arguments, **settings)
@@ -172,7 +173,12 @@ module.{function} = signalling
 @pytest.mark.parametrize(("signum", "code"), BOTH)
 @pytest.mark.parametrize(
     ("module", "function"),
-    [("commands", "load"), ("commands", "score"), ("commands", "write_results"), ("plotting", "save")],
+    [
+        ("nice_np.commands.train", "load"),
+        ("nice_np.commands.shared", "score"),
+        ("nice_np.commands.train", "write_results"),
+        ("nice_np.plotting", "save"),
+    ],
 )
 def test_a_signal_before_or_after_training(start, module, function, signum, code, tmp_path):
     out = tmp_path / "run"

@@ -1,14 +1,15 @@
-"""Arguments of the doors of restoration: images to start from, and the range of the data."""
+"""Arguments of the doors of restoration: images to start from, the range of the data, and where to search."""
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 
 from nice_np.checks import Array, as_float, as_samples, check_interval
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.flow import Flow
 from nice_np.restoration.objectives import Objective
 
 Box = tuple[float, float]
@@ -41,3 +42,12 @@ def within(box: Box, interval: Box) -> Box:
     low, high = interval
     margin = (high - low) * 1e-6 if np.isfinite(high - low) else 0.0
     return max(box[0], low + margin), min(box[1], high - margin)
+
+
+def space_for(flow: Flow) -> str:
+    """Where to search: in latent space, of a flow that sees pixels through a logit by the proxy.
+
+    Through a logit the density of x is highest far out, where pixels are blacker and whiter than the flow has ever seen
+    them (docs/mathematics.md): its maximum is no image.
+    """
+    return "proxy" if isfinite(flow.bijector.interval[0]) else "latent"

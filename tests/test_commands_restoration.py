@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from command_line import as_json, fail, image_size, run, succeed
 from PIL import Image
-from test_cli import as_json, fail, image_size, run, succeed
 
 from nice_np import (
     Blur,
     Downsample,
     Flow,
+    Identity,
     Logit,
     Mask,
     NiceOverflowError,
@@ -24,11 +25,12 @@ from nice_np import (
     restore,
     save_model,
 )
-from nice_np import inverse_problems as problems
+from nice_np.commands.inpaint import MASKS
+from nice_np.commands.restore import TASKS
+from nice_np.commands.restoring import SPACES
 from nice_np.datasets import load
 from nice_np.dequantize import dequantize
-from nice_np.inverse_problems import MASKS, SPACES, TASKS
-from nice_np.restoration_inputs import space_for
+from nice_np.restoration.arguments import space_for
 from nice_np.runs import NOISE_SEED
 
 SHAPE = (4, 6)
@@ -250,7 +252,7 @@ def test_restore_degrades_and_restores(task, model, here, drawn):
 def test_a_users_own_measurements_are_restored_as_they_are(task, model, here, drawn):
     option, operator, shape = OPERATORS[task]
     x = seen_by_the_flow("x.npy").astype(np.float64)
-    operator = operator or problems.Identity(24)
+    operator = operator or Identity(24)
     y = operator.forward(x)
     np.save("y.npy", y if task == "compressed" else y.reshape(3, *shape))
     words = ("restore", model, "--task", task, "--sigma", "0.1", *QUICK, "--seed", "5", *option)
@@ -445,7 +447,7 @@ def test_what_cannot_be_done_ends_with_1_and_writes_nothing(words, says, model, 
 
 
 def test_files_in_the_way_are_found_first(model, here, monkeypatch):
-    monkeypatch.setattr(problems, "open_model", lambda path: pytest.fail("too late"))
+    monkeypatch.setattr("nice_np.commands.restoring.open_model", lambda path: pytest.fail("too late"))
     for name in ("a.png", "a.npy"):
         (here / name).write_text("mine")
         words = ("inpaint", model, "--mask", "top", "--out", "a.png", "--save", "a.npy")
@@ -455,7 +457,7 @@ def test_files_in_the_way_are_found_first(model, here, monkeypatch):
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(model, here, monkeypatch):
-    monkeypatch.setattr(problems, "fill_in", lambda *arguments, **settings: pytest.fail("too late"))
+    monkeypatch.setattr("nice_np.commands.inpaint.fill_in", lambda *arguments, **settings: pytest.fail("too late"))
     words = ("inpaint", model, "--mask", "top", "--images", "x.npy")
     assert "cannot write no/a.png" in fail(*words, "--out", "no/a.png", code=1)
     assert "cannot write no/a.npy" in fail(*words, "--out", "a.png", "--save", "no/a.npy", code=1)
@@ -466,7 +468,7 @@ def test_overflow_is_one_line(model, here, monkeypatch):
     def overflow(*arguments, **settings):
         raise NiceOverflowError("Flow: row 0 overflows float32 in layer 3")
 
-    monkeypatch.setattr(problems, "most_probable", overflow)
+    monkeypatch.setattr("nice_np.commands.restore.most_probable", overflow)
     words = ("restore", model, "--task", "denoise", "--sigma", "0.1", "--images", "x.npy", "--out", "a.png")
     assert "overflows float32 in layer 3" in fail(*words, code=1)
     assert not (here / "a.png").exists()
@@ -479,15 +481,6 @@ def test_help_explains_files_spaces_and_tasks(command):
         assert word in out
     assert out.isascii()
     assert max(map(len, out.splitlines())) <= 110
-
-
-def test_help_examples_can_be_parsed():
-    from nice_np import cli
-
-    examples = [line.split() for line in (cli.INPAINT_HELP + cli.RESTORE_HELP).splitlines() if "  nice-np " in line]
-    assert len(examples) >= 5
-    for example in examples:
-        cli.parse(example[1:])
 
 
 def test_json_is_json(model, here):

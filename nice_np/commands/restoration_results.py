@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.checks import Array
+from nice_np.commands.parsing import Arguments
+from nice_np.commands.restoration_inputs import ImageModel, Images
+from nice_np.commands.shared import Result
 from nice_np.flow import to_bits_per_dim
 from nice_np.restoration import Posterior
 from nice_np.restoration.scores import psnr
-from nice_np.restoration_inputs import ImageModel, Images
 from nice_np.runs import replacing
 
-Result = tuple[dict[str, Any], str]
 SHOWN = 20  # images in a figure, and rows of a table
 COLUMNS = {  # of the table: heading and format of each score
     "psnr_before": ("dB before", "{:.2f}"),
@@ -93,7 +93,7 @@ class Problem:
     draw: Callable[[int], Posterior]
 
 
-def answer(arguments: argparse.Namespace, problem: Problem) -> Result:
+def answer(arguments: Arguments, problem: Problem) -> Result:
     """Solve a problem, compare, draw, and write."""
     paths = {kind: getattr(arguments, kind) for kind in ("out", "save") if getattr(arguments, kind) is not None}
     with ExitStack() as files:

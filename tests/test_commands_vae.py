@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from test_cli import as_json, fail, image_size, succeed
+from command_line import as_json, fail, image_size, succeed
 
 from nice_np import VAE, binarize, load_model
 from nice_np.datasets import load
@@ -78,9 +78,7 @@ def test_info_and_gradcheck_know_a_vae(autoencoder):
 
 
 def test_a_gaussian_decoder_sees_dequantised_pixels(tmp_path, monkeypatch):
-    from nice_np import commands
-
-    monkeypatch.setattr(commands, "draw", lambda *arguments: [])
+    monkeypatch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
     succeed("train", "mnist-small", "--preset", "vae-gaussian", *QUICK, "--out", tmp_path / "run")
     result = as_json(succeed("evaluate", tmp_path / "run", "--k", "2", "--json"))
     assert result["bits_per_dim"] == pytest.approx(8 - result["elbo"] / (784 * np.log(2)))
@@ -89,9 +87,7 @@ def test_a_gaussian_decoder_sees_dequantised_pixels(tmp_path, monkeypatch):
 
 
 def test_a_run_is_resumed(tmp_path, monkeypatch):
-    from nice_np import commands
-
-    monkeypatch.setattr(commands, "draw", lambda *arguments: [])
+    monkeypatch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
     words = ("train", "mnist-small", "--model", "vae", "--batch-size", "2000", "--quiet")
     succeed(*words, "--epochs", "1", "--out", tmp_path / "run")
     succeed(*words, "--epochs", "2", "--out", tmp_path / "run", "--resume")

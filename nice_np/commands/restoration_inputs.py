@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +110,6 @@ def own_measurements(model: ImageModel, path: Path, shape: tuple[int, ...], n: i
     limit = np.sqrt(np.finfo(model.flow.dtype).max)  # its square is a number still
     _refuse(y, np.abs(y) < limit, path, "a number within reason")
     return Images(y.astype(model.flow.dtype), one_label(model.flow, label, len(y)), str(path))
-
-
-def space_for(flow: Flow) -> str:
-    """Where to search: in latent space, of a flow that sees pixels through a logit by the proxy.
-
-    Through a logit the density of x is highest far out, where pixels are blacker and whiter than the flow has ever seen
-    them (docs/mathematics.md): its maximum is no image.
-    """
-    return "proxy" if isfinite(flow.bijector.interval[0]) else "latent"
 
 
 def one_label(flow: Flow, label: int | None, n: int) -> Array | None:

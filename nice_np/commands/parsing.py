@@ -1,0 +1,90 @@
+"""What the arguments of commands are made of: a parser whose errors are a line, and types with bounds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any, NoReturn
+
+Arguments = argparse.Namespace
+
+
+class UsageError(Exception):
+    """The command line cannot be understood."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one line and whose flags cannot be abbreviated."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None or sys.stderr is not None:  # Python 3.10 would write to None where both are closed
+            super()._print_message(message, file)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def whole(minimum: int, maximum: int = 10**9) -> Callable[[str], int]:
+    """An argument type: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        with suppress(ValueError):
+            if minimum <= (value := int(text)) <= maximum:
+                return value
+        raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} to {maximum:,}, got {text!r}")
+
+    return parse
+
+
+def number(above: float = -inf, minimum: float = -inf, maximum: float = inf) -> Callable[[str], float]:
+    """An argument type: a finite number within bounds."""
+
+    def parse(text: str) -> float:
+        with suppress(ValueError):
+            if isfinite(value := float(text)) and value > above and minimum <= value <= maximum:
+                return value
+        bound = f"> {above:g}" if above > -inf else f">= {minimum:g}"
+        bound += f" and <= {maximum:g}" if maximum < inf else ""
+        raise argparse.ArgumentTypeError(f"expected a number {bound}, got {text!r}")
+
+    return parse
+
+
+def one_of(names: Sequence[str], what: str) -> Callable[[str], str]:
+    """An argument type: one of some names; unlike argparse's `choices` it guesses what was meant."""
+
+    def parse(text: str) -> str:
+        if text in names:
+            return text
+        raise argparse.ArgumentTypeError(
+            f"unknown {what} {text!r}{did_you_mean(text, names)}; choose one of {', '.join(names)}"
+        )
+
+    return parse
+
+
+def ending_in(*suffixes: str) -> Callable[[str], Path]:
+    """An argument type: a path with one of some endings, such as ".png"."""
+
+    def parse(text: str) -> Path:
+        if Path(text).suffix.lower() in suffixes:
+            return Path(text)
+        raise argparse.ArgumentTypeError(f"expected a file that ends in {' or '.join(suffixes)}, got {text!r}")
+
+    return parse
+
+
+def did_you_mean(text: str, names: Iterable[str]) -> str:
+    """A question about the name nearest to the text, or nothing."""
+    import difflib  # only those who mistype wait for it
+
+    near = difflib.get_close_matches(text.lower().replace("_", "-"), list(names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,206 @@
+"""nice-np train: train a model on a data set, score it, draw it, and keep all of that in a run folder."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nice_np import datasets
+from nice_np.base_model import Model
+from nice_np.commands.options import add_data_dir, add_force, add_quiet, add_seed, new_command
+from nice_np.commands.parsing import Arguments, Parser, number, one_of, whole
+from nice_np.commands.shared import Result, kind_of, say, score_model
+from nice_np.datasets import Dataset, load
+from nice_np.errors import TrainingInterrupted
+from nice_np.figures import draw
+from nice_np.history import History
+from nice_np.presets import MODELS, PRESETS, get_preset
+from nice_np.runs import NOISE_SEED, SPLITS, check_folder, environment, label_context, open_folder, write_results
+from nice_np.training import fit
+
+DEFAULTS: dict[str, Any] = {
+    "preset": None,
+    "model": None,
+    "epochs": None,
+    "time_limit": None,
+    "batch_size": None,
+    "learning_rate": None,
+    "threads": 1,
+    "out": None,
+    "data_dir": None,
+    "resume": False,
+    "checkpoint_every": 60.0,  # seconds
+}
+
+EXAMPLES = """examples:
+  nice-np train two-moons --epochs 20
+  nice-np train mnist --model vae-nice-prior
+  nice-np train mnist --time-limit 300 --data-dir ~/mnist --out runs/first
+  nice-np train mnist --time-limit 300 --data-dir ~/mnist --out runs/first --resume
+"""
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Describe the command and its arguments."""
+    parser = new_command(subparsers, "train", "train a flow or a VAE on a data set", _choices() + EXAMPLES)
+    dataset = one_of(datasets.names(), "data set")
+    parser.add_argument("dataset", type=dataset, metavar="DATASET", help="one of those below")
+    parser.add_argument(
+        "--preset",
+        type=one_of(tuple(PRESETS), "preset"),
+        metavar="NAME",
+        help="one of those below (default: made for the data set)",
+    )
+    parser.add_argument(
+        "--model", type=one_of(MODELS, "model"), metavar="NAME", help=f"{MODELS[0]} (default), {', '.join(MODELS[1:])}"
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=whole(1), metavar="N", help="passes through the data (default: the preset's)")
+    length.add_argument(
+        "--time-limit", type=number(above=0), metavar="S", help="seconds of training, instead of epochs"
+    )
+    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="samples a step (default: the preset's)")
+    parser.add_argument("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
+    parser.add_argument("--threads", type=whole(1, 1000), metavar="N", help="to share the rows of a batch (default: 1)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
+    parser.add_argument(
+        "--checkpoint-every", type=number(above=0), metavar="S", help="seconds between checkpoints (default: 60)"
+    )
+    add_seed(parser)
+    add_data_dir(parser)
+    add_force(parser)
+    add_quiet(parser)
+    parser.set_defaults(**DEFAULTS)
+    return parser
+
+
+def _choices() -> str:
+    """The data sets and presets, for the help."""
+    toys = textwrap.fill(", ".join(datasets.TOYS), 76, initial_indent="  ", subsequent_indent="  ")
+    rows = [f"  {name:<18} {preset.description}" for name, preset in PRESETS.items()]
+    images = f"  {', '.join(datasets.IMAGES)}, and densities in the plane:"
+    return "\n".join(["data sets:", images, toys, "", "presets:", *rows, "", ""])
+
+
+def run(arguments: Arguments) -> Result:
+    """Train, score all splits, draw figures, fill the run folder."""
+    if arguments.out is None:
+        arguments.out = Path("runs") / arguments.dataset
+    folder: Path = arguments.out
+    check_folder(folder, resume=arguments.resume, force=arguments.force)
+    dataset = load(arguments.dataset, data_dir=arguments.data_dir, seed=arguments.seed, progress=not arguments.quiet)
+    try:
+        return _train(arguments, folder, dataset)
+    except TrainingInterrupted as stop:
+        if not (folder / "checkpoint.npz").exists():
+            raise
+        raise TrainingInterrupted(f"{stop}; go on with: {resume_command(arguments)}", stop.signum) from None
+
+
+def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
+    preset_name, preset = get_preset(arguments.preset, dataset, arguments.model)
+    model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(arguments.seed).spawn(2))
+    model, seen = preset.build(dataset, model_rng), preset.training_set(dataset)
+    training = preset.training(arguments.learning_rate, arguments.batch_size)
+    length = {
+        "epochs": None if arguments.time_limit is not None else arguments.epochs or preset.epochs,
+        "time_limit": arguments.time_limit,
+    }
+    origin = {"dataset": dataset.name, "preset": preset_name, "seed": arguments.seed}
+    settings = {**origin, **{name: _plain(value) for name, value in training.items()}}
+    open_folder(folder, settings, resume=arguments.resume)
+    if not arguments.quiet:
+        span = (
+            f"{arguments.time_limit:g} s (the clock steers the learning rate)"
+            if length["epochs"] is None
+            else f"{length['epochs']} epoch(s)"
+        )
+        say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps what was learned)")
+    history = fit(
+        model,
+        seen.train,
+        label_context(model, seen, "train"),
+        validation=dataset.validation,
+        validation_context=label_context(model, dataset, "validation"),
+        checkpoint=folder / "checkpoint.npz",
+        checkpoint_every=arguments.checkpoint_every,
+        resume=arguments.resume,
+        progress=not arguments.quiet,
+        rng=fit_rng,
+        threads=arguments.threads,
+        **length,
+        **training,
+    )
+    metrics = {
+        "command": train_command(arguments),
+        "configuration": {kind_of(model): repr(model).splitlines(), **settings, **length},
+        "parameters": len(model.params),
+    }
+    return _finish(model, dataset, history, folder, origin, metrics)
+
+
+def _finish(
+    model: Model, dataset: Dataset, history: History, folder: Path, origin: dict[str, Any], metrics: dict[str, Any]
+) -> Result:
+    """Score and draw what was trained, and write it all down."""
+    scores = {split: score_model(model, dataset, split, NOISE_SEED) for split in SPLITS}
+    metadata = {
+        **origin,
+        "bin_width": dataset.bin_width if dataset.image_shape is None else model.pixel_width,
+        "image_shape": dataset.image_shape,
+        "epochs": len(history.rows),
+        **{name: {split: scores[split][name] for split in SPLITS} for name in scores["test"] if name != "samples"},
+    }
+    metrics = {
+        **metadata,
+        **metrics,
+        "steps": history.rows[-1]["step"],
+        "best_epoch": history.best_epoch,
+        "train_seconds": history.rows[-1]["seconds"],
+        **environment(),
+    }
+    write_results(folder, model, metrics, history, metadata)
+    figures = draw(model, dataset, history, folder / "figures", origin["seed"])
+    result = {**metrics, "out": str(folder), "figures": [str(path) for path in figures]}
+    return result, _summary(result)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as they are, a schedule or an optimiser as text."""
+    return value if value is None or isinstance(value, (int, float)) else repr(value)
+
+
+def train_command(arguments: Arguments, *folders: str) -> str:
+    """What to type to train the same once more; where the files are is part of it only for the `folders` named."""
+    words = ["nice-np", "train", arguments.dataset]
+    for name in ("model", "preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads", *folders):
+        value = getattr(arguments, name)
+        if value is not None and (name, value) not in (("seed", 0), ("threads", 1)):
+            words.append(f"--{name.replace('_', '-')}={value}")
+    return shlex.join(words)
+
+
+def resume_command(arguments: Arguments) -> str:
+    """What to type to go on with a training that was stopped."""
+    return f"{train_command(arguments, 'data_dir', 'out')} --resume"
+
+
+def _summary(result: dict[str, Any]) -> str:
+    measure = "elbo" if "elbo" in result else "log_likelihood"
+    nats, bits = result[measure], result["bits_per_dim"]
+    rows = [
+        f"{result['dataset']}, preset {result['preset']}: {result['parameters']:,} parameters, "
+        f"{result['epochs']} epoch(s), {result['steps']} steps, {result['train_seconds']:.1f} s",
+        f"              {'ELBO' if measure == 'elbo' else 'log-likelihood':<14}     bits/dim",
+        *(f"  {split:<12}{nats[split]:>10.2f} nats {bits[split]:>12.4f}" for split in SPLITS),
+        *(["test labels found: {:.2%}".format(result["accuracy"]["test"])] if "accuracy" in result else []),
+        *([f"a tighter bound: nice-np evaluate {result['out']}"] if measure == "elbo" else []),
+        f"model and figures in {result['out']}:",
+        *(f"  {path}" for path in result["figures"]),
+    ]
+    return "\n".join(rows)
