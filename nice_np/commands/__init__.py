@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from nice_np.commands import demo, evaluate, gradcheck, info, inpaint, presets, report, restore, sample, train
+from nice_np.commands import demo, evaluate, export, gradcheck, info, inpaint, presets, report, restore, sample, train
 from nice_np.commands.parsing import Arguments, Parser
 from nice_np.commands.shared import Result
 
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "train": train,
     "evaluate": evaluate,
     "sample": sample,
+    "export": export,
     "gradcheck": gradcheck,
     "presets": presets,
     "report": report,

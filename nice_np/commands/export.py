@@ -1,0 +1,54 @@
+"""nice-np export: a trained flow for other programs, as an ONNX graph or as the weights of PyTorch's NICE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nice_np.commands.options import add_force, add_model, new_command
+from nice_np.commands.parsing import Arguments, Parser, one_of
+from nice_np.commands.shared import Result
+from nice_np.runs import load_run, refuse_to_replace, replacing
+
+EXAMPLES = """examples:
+  nice-np export runs/mnist --to log_prob --out log_prob.onnx
+  nice-np export runs/mnist --to decode --out decode.onnx      latents to images, in a browser
+  nice-np export runs/mnist --to blocks --out weights.npz      for PyTorch, see docs/ecosystem.md
+"""
+FORMATS = {
+    "encode": "an ONNX graph of x -> z",
+    "log_prob": "an ONNX graph of x -> log p(x), nats",
+    "decode": "an ONNX graph of z -> x",
+    "blocks": "arrays named as in PyTorch's NICE with in_block, mid_block, out_block",
+    "masked": "arrays named as in PyTorch's NICE with masked layers",
+}
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Describe the command and its arguments."""
+    parser = new_command(subparsers, "export", "write a trained flow for other programs", EXAMPLES)
+    add_model(parser)
+    formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
+    parser.add_argument("--to", type=one_of(tuple(FORMATS), "format"), required=True, metavar="FORMAT", help=formats)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write it")
+    add_force(parser)
+    return parser
+
+
+def run(arguments: Arguments) -> Result:
+    """Write one file."""
+    from nice_np.interop import save_onnx, to_state_dict
+    from nice_np.interop.onnx_models import METHODS
+
+    flow, _ = load_run(arguments.model)
+    refuse_to_replace(arguments.out, arguments.force)
+    if arguments.to in METHODS:
+        save_onnx(flow, arguments.out, arguments.to)
+    else:
+        arrays: dict[str, Any] = to_state_dict(flow, arguments.to)
+        with replacing(arguments.out) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+    result = {"model": str(arguments.model), "to": arguments.to, "out": str(arguments.out)}
+    return result, f"{FORMATS[arguments.to]}, written to {arguments.out}"
