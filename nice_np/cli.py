@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   nice-np inpaint runs/mnist --mask left --out a.png   draw what is missing
   nice-np restore runs/mnist --task denoise --sigma 0.2 --out b.png
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
+  nice-np play                                   sliders for a small flow of the plane, for lectures
   nice-np gradcheck                              every hand-derived gradient against finite differences
 """
 

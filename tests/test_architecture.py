@@ -19,7 +19,7 @@ LAYERS = [
     ["mlp", "convolution", "priors", "bijectors", "gradcheck", "mapcheck"],
     ["convnet", "base_model", "binarize", "npz"],
     ["flow"],
-    ["models", "optim", "datasets", "conditional", "fused"],
+    ["models", "optim", "datasets", "conditional", "fused", "play"],
     ["parallel", "vae"],
     ["architecture"],
     ["checkpoint", "ranks", "restoration"],

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from nice_np.commands import demo, evaluate, export, gradcheck, info, inpaint, presets, report, restore, sample, train
+from nice_np.commands import (
+    demo,
+    evaluate,
+    export,
+    gradcheck,
+    info,
+    inpaint,
+    play,
+    presets,
+    report,
+    restore,
+    sample,
+    train,
+)
 from nice_np.commands.parsing import Arguments, Parser
 from nice_np.commands.shared import Result
 
@@ -33,5 +46,6 @@ COMMANDS: dict[str, Command] = {
     "report": report,
     "inpaint": inpaint,
     "restore": restore,
+    "play": play,
     "info": info,
 }

@@ -61,14 +61,30 @@ def density(
 
 def density_on_grid(flow: Flow, extent: Sequence[float], resolution: int, owner: str) -> npt.NDArray[np.float64]:
     """p(x) at the middles of resolution x resolution equal cells of the plane; [i, j] is the point (x1_j, x2_i)."""
-    left, right, bottom, top = as_extent(flow, extent, owner)
-    middles = np.arange(0.5, as_int(resolution, owner, "resolution", 2)) / resolution  # in units of the whole side
-    grid = np.stack(np.meshgrid(left + (right - left) * middles, bottom + (top - bottom) * middles), axis=-1)
-    log_prob = flow.log_prob(grid.reshape(-1, 2)).reshape(grid.shape[:2]).astype(np.float64)
+    points = cell_middles(as_extent(flow, extent, owner), as_int(resolution, owner, "resolution", 2))
+    log_prob = flow.log_prob(points).reshape(resolution, resolution).astype(np.float64)
     if log_prob.max() > np.log(np.finfo(np.float64).max):
         raise NiceOverflowError(f"{owner}: log p(x) reaches {log_prob.max():g}, and its exp does not fit into float64")
     values: npt.NDArray[np.float64] = np.exp(log_prob)
     return values
+
+
+def cell_middles(extent: tuple[float, float, float, float], resolution: int) -> npt.NDArray[np.float64]:
+    """The middles of resolution x resolution equal cells of the plane, (resolution^2, 2), row after row from below."""
+    left, right, bottom, top = extent
+    middles = np.arange(0.5, resolution) / resolution  # in units of the whole side
+    grid = np.stack(np.meshgrid(left + (right - left) * middles, bottom + (top - bottom) * middles), axis=-1)
+    return grid.reshape(-1, 2)
+
+
+def grid_lines(extent: tuple[float, float, float, float], lines: int, points: int = 101) -> npt.NDArray[np.float64]:
+    """A regular grid of lines as points along each: (2 lines, points, 2), first the upright ones, then the level."""
+    left, right, bottom, top = extent
+    at = np.linspace(0, 1, lines)
+    upright = np.stack(np.meshgrid(at, np.linspace(0, 1, points), indexing="ij"), axis=-1)  # (lines, points, 2)
+    unit = np.concatenate([upright, upright[..., ::-1]])  # the level lines are the upright ones mirrored
+    grid: npt.NDArray[np.float64] = unit * [right - left, top - bottom] + [left, bottom]
+    return grid
 
 
 def bent_grid(
@@ -100,16 +116,12 @@ def bent_grid(
     tuple of matplotlib.axes.Axes
         Latent plane first.
     """
-    left, right, bottom, top = as_extent(flow, extent, "bent_grid")
-    at = np.linspace(0, 1, as_int(lines, "bent_grid", "lines", 2))
-    upright = np.stack(np.meshgrid(at, np.linspace(0, 1, 101), indexing="ij"), axis=-1)  # (lines, P, 2): P points each
-    unit = np.concatenate([upright, upright[..., ::-1]])  # (L, P, 2): the level lines are the upright ones mirrored
-    grid = unit * [right - left, top - bottom] + [left, bottom]
+    grid = grid_lines(as_extent(flow, extent, "bent_grid"), as_int(lines, "bent_grid", "lines", 2))  # (L, P, 2)
     layers = flow.layers
     names = [f"{k}. {type(layer).__name__}$^{{-1}}$" for k, layer in enumerate(layers, start=1)]
     titles = ["latent $z$", *names[:0:-1], f"{names[0]}: data $x$"]
     symbols = ["z"] + ["h"] * (len(layers) - 1) + ["x"]
-    stages = [grid.reshape(-1, 2)]  # (L P, 2) each, latent first
+    stages: list[Array] = [grid.reshape(-1, 2)]  # (L P, 2) each, latent first
     for layer in reversed(layers):
         stages.append(layer.inverse(stages[-1])[0])
     clouds = [np.empty((0, 2)) if samples is None else as_samples(samples, 2, owner="bent_grid", name="samples")]

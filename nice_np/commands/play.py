@@ -1,0 +1,113 @@
+"""nice-np play: sliders for the parameters of a flow of the plane, in a window or, with --save, as one picture."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from contextlib import suppress
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from nice_np.commands.options import add_force, new_command
+from nice_np.commands.parsing import Arguments, Parser, ending_in, one_of, whole
+from nice_np.commands.shared import Result, refuse_if
+from nice_np.play import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
+from nice_np.priors import PRIORS
+from nice_np.runs import load_run, refuse_to_replace, replacing
+
+DEFAULTS: dict[str, Any] = {"law": "additive", "couplings": 2, "prior": "normal"}
+HELP = """the tiny flow: coupling k keeps one feature u and changes the other, v; a scaling comes last
+  h = tanh(w_k u + b_k)
+  additive        v <- v + a_k h
+  multiplicative  v <- v exp(r_k h)
+  affine          v <- v exp(r_k h) + a_k h
+  scaling         z_d = exp(s_d) x_d
+
+MODEL, a trained flow of the plane, has a slider lK for each layer K with parameters, from 0, the identity, to 1.
+Drag in a picture to move the point that the numbers above are about.
+
+examples:
+  nice-np play
+  nice-np play --law affine --couplings 3 --seed 1
+  nice-np play runs/two-moons
+  nice-np play --couplings 1 --set a1=2 --set w1=1.5 --save shear.png
+"""
+
+
+def add_parser(subparsers: Any) -> Parser:
+    """Describe the command and its arguments."""
+    parser = new_command(subparsers, "play", "turn the parameters of a flow of the plane and see its density", HELP)
+    parser.add_argument(
+        "model", type=Path, nargs="?", metavar="MODEL", help="run folder or model.npz (default: a tiny flow)"
+    )
+    for name, choices in (("law", LAWS), ("prior", PRIORS)):
+        helped = f"of a tiny flow: {', '.join(choices)} (default: {DEFAULTS[name]})"
+        parser.add_argument(f"--{name}", type=one_of(tuple(choices), name), metavar="NAME", help=helped)
+    parser.add_argument(
+        "--couplings", type=whole(1, MOST_COUPLINGS), metavar="K", help="of a tiny flow: 1, 2 (default) or 3"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0), metavar="S", help="start a tiny flow at random parameters (default: the identity)"
+    )
+    parser.add_argument(
+        "--set", type=setting, action="append", default=[], metavar="NAME=X", help="put one slider there first: a1=2"
+    )
+    parser.add_argument(
+        "--save", type=ending_in(".png", ".pdf", ".svg"), metavar="FILE", help="draw one picture instead of a window"
+    )
+    add_force(parser)
+    return parser
+
+
+def setting(text: str) -> tuple[str, float]:
+    """An argument type: NAME=X."""
+    name, equals, value = text.partition("=")
+    with suppress(ValueError):
+        if name and equals and isfinite(float(value)):
+            return name, float(value)
+    raise argparse.ArgumentTypeError(f"expected NAME=NUMBER such as a1=2, got {text!r}")
+
+
+def run(arguments: Arguments) -> Result:
+    """Open the window, or draw one picture."""
+    out: Path | None = arguments.save
+    if out is not None:
+        refuse_to_replace(out, arguments.force)
+    ground = _ground(arguments)
+    for name, value in arguments.set:
+        ground.turn(name, value)
+    # Matplotlib takes a moment to import: only those who draw wait for it.
+    from nice_np.plotting import play as figure
+    from nice_np.plotting import save
+
+    if out is None:
+        ground = figure.show(ground, arguments.seed)
+        return _result(ground, None), "again: nice-np play " + _words(ground, arguments.model)
+    with replacing(out) as temporary:
+        save(figure.PlayFigure(ground).figure, temporary)
+    return _result(ground, out), f"picture in {out}"
+
+
+def _result(ground: Playground, out: Path | None) -> dict[str, Any]:
+    choice = None if ground.choice is None else ground.choice._asdict()
+    return {"out": None if out is None else str(out), "flow": choice, "positions": ground.positions}
+
+
+def _words(ground: Playground, model: Path | None) -> str:
+    """The arguments that start with this flow."""
+    choice = {} if ground.choice is None else ground.choice._asdict()
+    start = [shlex.quote(str(model))] if model is not None else [f"--{name} {value}" for name, value in choice.items()]
+    return " ".join([*start, *(f"--set {name}={value:.4g}" for name, value in ground.positions.items())])
+
+
+def _ground(arguments: Arguments) -> Playground:
+    if arguments.model is not None:
+        unfit = [f"--{name}" for name in (*DEFAULTS, "seed") if getattr(arguments, name) is not None]
+        refuse_if(bool(unfit), f"only the tiny flow takes {' and '.join(unfit)}: leave that out, or {arguments.model}")
+        return trained_flow(load_run(arguments.model)[0])
+    given = {name: value for name in DEFAULTS if (value := getattr(arguments, name)) is not None}
+    ground = tiny_flow(**(DEFAULTS | given))
+    if arguments.seed is not None:
+        ground.randomize(arguments.seed)
+    return ground
