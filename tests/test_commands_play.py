@@ -1,28 +1,12 @@
 """nice-np play on the command line: pictures without a window, a model of one's own, and errors in one line."""
 
-import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import pytest
+from command_line import fail, run
 
-from nice_np import cli, load_model, nice, save_model
-
-
-def run(*words):
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = cli.main([str(word) for word in words])
-    return code, out.getvalue(), err.getvalue()
-
-
-def fail(*words, code):
-    found, out, err = run(*words)
-    assert (found, out) == (code, "")
-    assert err.startswith("nice-np: error: ")
-    assert err.count("\n") == 1
-    return err
+from nice_np import load_model, nice, save_model
 
 
 def test_it_saves_a_picture_and_says_where_the_sliders_are(tmp_path):
@@ -41,21 +25,23 @@ def test_it_saves_a_picture_and_says_where_the_sliders_are(tmp_path):
 
 
 def test_a_seed_starts_at_random_and_repeats(tmp_path):
-    results = [json.loads(run("play", "--seed", seed, "--save", tmp_path / f"{k}.svg", "--json")[1]) for k, seed in enumerate((1, 1, 2))]  # fmt: skip
-    assert results[0]["positions"] == results[1]["positions"] != results[2]["positions"]
+    def positions(seed, name):
+        return json.loads(run("play", "--seed", seed, "--save", tmp_path / name, "--json")[1])["positions"]
+
+    assert positions(1, "a.svg") == positions(1, "b.svg") != positions(2, "c.svg")
 
 
 def test_a_trained_flow_from_a_file(tmp_path, rng):
     flow = nice(2, couplings=3, hidden=(4,), rng=0)
     flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
-    save_model(flow, tmp_path / "model.npz")
+    save_model(tmp_path / "model.npz", flow)
     code, out, err = run("play", tmp_path / "model.npz", "--set", "l2=0.5", "--save", tmp_path / "a.png", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["positions"] == {"l2": 0.5, "l3": 1, "l4": 1, "l5": 1}
     np.testing.assert_array_equal(load_model(tmp_path / "model.npz")[0].params.values, flow.params.values)
     assert "only the tiny flow takes --law" in fail("play", tmp_path / "model.npz", "--law", "affine", code=1)
     assert "only the tiny flow takes --seed" in fail("play", tmp_path / "model.npz", "--seed", 0, code=1)
-    save_model(nice(3, couplings=3, hidden=(4,), rng=0), tmp_path / "three.npz")
+    save_model(tmp_path / "three.npz", nice(3, couplings=3, hidden=(4,), rng=0))
     assert "dimension 2 without a context, got dimension 3" in fail("play", tmp_path / "three.npz", code=1)
     assert "nowhere" in fail("play", tmp_path / "nowhere.npz", code=1)
 

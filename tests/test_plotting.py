@@ -82,6 +82,21 @@ def test_training_curve_of_nothing(rows):
         plotting.training_curve(SimpleNamespace(rows=rows, measure="log_likelihood"))
 
 
+def below_the_legend(ax):
+    """Whether the highest point drawn lies below the legend."""
+    ax.figure.draw_without_rendering()
+    bottom = ax.get_legend().get_window_extent().y0
+    highest = max(line.get_ydata().max() for line in ax.lines)
+    return ax.transData.transform((0, highest))[1] < bottom
+
+
+@pytest.mark.parametrize("names", [1, 2, 5])
+def test_no_legend_covers_a_curve(names):
+    falling = history_of([5.0, 1.0, 0.0], [6.0, 1.0, 0.0])  # highest where the legend is
+    assert below_the_legend(plotting.training_curve(falling))
+    assert below_the_legend(plotting.training_curves({f"run {k}": falling for k in range(names)}))
+
+
 # -- training_curves -------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +169,15 @@ def test_density_image_is_exp_log_prob_the_right_way_up(rng):
         assert (pixels[len(pixels) - 1 - int(row), int(column), 1] > 200) == brighter
 
 
+def test_densities_can_share_their_colours():
+    for flow in (stretched_flow(), scaled_flow(1.0, 1.0)):
+        ax = plotting.density(flow, resolution=5, top=0.3)
+        assert ax.images[0].get_clim() == (0, 0.3)
+        assert ax.get_ylim() == (-4, 4)
+    image = plotting.density(stretched_flow(), resolution=5).images[0]
+    assert image.get_clim() == (0, image.get_array().max())
+
+
 def test_density_puts_samples_on_top():
     points = [[0.0, -2.0], [3.0, -2.5], [90.0, 0.0]]
     ax = plotting.density(stretched_flow(), samples=points, resolution=5)
@@ -176,6 +200,8 @@ def test_density_has_a_labelled_colour_bar():
         {"extent": (0, 1, 2)},
         {"extent": (0, 1, 0, np.inf)},
         {"resolution": 1},
+        {"top": 0},
+        {"top": np.nan},
         {"samples": np.zeros((3, 3))},
         {"samples": [[np.nan, 0.0]]},
     ],

@@ -17,6 +17,7 @@ from nice_np.plotting.restorations import restorations
 from nice_np.plotting.roofline import roofline
 from nice_np.plotting.rows import data_and_samples, sample_rows
 from nice_np.plotting.style import COLOURS, DPI, STYLE, save
+from nice_np.plotting.whitening import whitening
 
 __all__ = [
     "COLOURS",
@@ -44,4 +45,5 @@ __all__ = [
     "spectrum",
     "training_curve",
     "training_curves",
+    "whitening",
 ]

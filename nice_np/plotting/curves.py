@@ -13,7 +13,7 @@ from nice_np.bijectors import DiagonalScaling, Standardize
 from nice_np.bijectors.with_context import without_context
 from nice_np.errors import NiceValueError
 from nice_np.history import score_columns
-from nice_np.plotting.style import BLUE, GREEN, VERMILION, annotate, draw_line, line_style, new_axes
+from nice_np.plotting.style import BLUE, GREEN, VERMILION, annotate, draw_line, legend_above, line_style, new_axes
 from nice_np.plotting.tiles import escape
 
 if TYPE_CHECKING:
@@ -123,4 +123,4 @@ def _both_points(history: History) -> list[list[tuple[float, float]]]:
 def _finish(ax: Axes, title: str, ylabel: str) -> None:
     annotate(ax, title, "epoch", ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.legend(fontsize=9)
+    legend_above(ax, fontsize=9)

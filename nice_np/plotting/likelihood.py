@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from nice_np.checks import Array, as_choice, as_samples
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import annotate, line_style, new_axes
+from nice_np.plotting.style import annotate, legend_above, line_style, new_axes
 from nice_np.plotting.tiles import escape
 
 UNITS = {"nats": (r"log-likelihood $\log p(x)$ (nats)", 1), "bits/dim": ("bits/dim", 3)}  # label, decimals
@@ -56,9 +56,9 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
             ax.stairs(heights, edges, fill=True, alpha=0.25, color=line_style(k)["color"])
         ax.stairs(heights, edges, linewidth=1.5, label=text, **line_style(k))
     annotate(ax, "Likelihood of the model's own kind of data, and of others", label, "frequency (highest bin = 1)")
-    ax.set(ylim=(0, 1.05))
+    ax.set(ylim=(0, 1.05), yticks=np.linspace(0, 1, 6))
     ax.margins(x=0.02)
-    ax.legend(fontsize=8, loc="upper left")
+    legend_above(ax)
     return ax
 
 

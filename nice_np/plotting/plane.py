@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from nice_np.checks import Array, as_int, as_real_array, as_samples
+from nice_np.checks import Array, as_float, as_int, as_real_array, as_samples
 from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.plotting.style import DPI, VERMILION, annotate, new_axes
 
@@ -26,6 +26,7 @@ def density(
     samples: npt.ArrayLike | None = None,
     extent: Sequence[float] = (-4, 4, -4, 4),
     resolution: int = 200,
+    top: float | None = None,
 ) -> Axes:
     """Draw the density p(x) of a flow over the plane, with a colour bar, and points on top.
 
@@ -39,23 +40,28 @@ def density(
         The part of the plane to show.
     resolution : int
         Pixels along each side; each shows the density at its middle.
+    top : float, optional
+        The density of the brightest colour, in 1 / area, such as one that several panels share; by default the
+        highest.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    left, right, bottom, top = as_extent(flow, extent, "density")
+    left, right, bottom, upper = as_extent(flow, extent, "density")
     values = density_on_grid(flow, extent, resolution, "density")
     points = None if samples is None else as_samples(samples, 2, owner="density", name="samples")
+    brightest = None if top is None else as_float(top, "density", "top", above=0)
     ax = new_axes(ax, "density")
-    image = ax.imshow(values, origin="lower", extent=(left, right, bottom, top), cmap="viridis", vmin=0)
+    extents = (left, right, bottom, upper)
+    image = ax.imshow(values, origin="lower", extent=extents, cmap="viridis", vmin=0, vmax=brightest)
     bar = ax.figure.colorbar(image, ax=ax, label="density $p(x)$")
     bar.ax.tick_params(labelsize=8)
     annotate(ax, "Density", "$x_1$", "$x_2$")
     if points is not None:
         _draw_points(ax, points)
         ax.legend(fontsize=9, loc="upper right", markerscale=2)
-    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.set(xlim=(left, right), ylim=(bottom, upper))
     return ax
 
 

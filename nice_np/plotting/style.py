@@ -58,6 +58,14 @@ def draw_line(ax: Axes, x: npt.NDArray[Any], y: Array, **style: Any) -> None:
     ax.grid(alpha=0.3)
 
 
+def legend_above(ax: Axes, fontsize: float = 8) -> None:
+    """A legend in the upper left corner, and the upper limit of y raised until what is drawn ends below it."""
+    legend = ax.legend(fontsize=fontsize, loc="upper left")
+    share = 1.05 * legend.get_window_extent().height / ax.get_window_extent().height  # of the Axes' height
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, bottom + (top - bottom) / (1 - min(share, 0.7)))
+
+
 def save(drawing: Axes | Figure, path: str | os.PathLike[str], dpi: int = DPI) -> None:
     """Write a figure, or the figure of an Axes, to a file; the ending chooses the format (.png, .pdf, .svg, ...).
 
