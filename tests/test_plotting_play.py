@@ -203,10 +203,13 @@ def test_a_trained_flow_between_identity_and_itself(rng):
 
 def test_nothing_overlaps(affine):
     """Titles, labels and numbers of all Axes keep clear of each other."""
+    for k, slider in enumerate(affine.sliders.values()):  # handles at either end
+        slider.set_val(slider.valmax if k % 2 else slider.valmin)
     affine.figure.canvas.draw()
     renderer = affine.figure.canvas.get_renderer()
     texts = [ax.title for ax in affine.figure.axes if ax.title.get_text()]
     texts += [text for slider in affine.sliders.values() for text in (slider.label, slider.valtext)]
+    texts += [line for slider in affine.sliders.values() for line in slider.ax.lines[-1:]]  # the handles
     texts += [legend for ax in affine.figure.axes if (legend := ax.get_legend()) is not None]
     texts += [affine.panels.numbers]
     boxes = [text.get_window_extent(renderer) for text in texts]

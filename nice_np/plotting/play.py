@@ -156,7 +156,8 @@ class PlayFigure:
                 slider = QuietSlider(
                     ax, knob.symbol, knob.low, knob.high, valinit=start, valfmt="%.2f", color=BLUE, initcolor="none"
                 )
-                slider.valtext.set_x(1.06)  # clear of the handle
+                slider.label.set_x(-0.06)  # both clear of the handle at either end
+                slider.valtext.set_x(1.06)
                 slider.on_changed(self._turner(knob.name))
                 self.sliders[knob.name] = slider
         parts = [part for slider in self.sliders.values() for part in (slider.poly, *slider.ax.lines, slider.valtext)]

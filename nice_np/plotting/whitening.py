@@ -129,8 +129,8 @@ def _flat(images: Array) -> Array:
 
 def _panels(axes: Sequence[Axes] | None, count: int) -> tuple[Axes, ...]:
     if axes is None:
-        figure = Figure(figsize=(8.4, 3.9 if count == 2 else 6.2), dpi=DPI, layout="constrained")
-        heights = [1] if count == 2 else [1, 1.7]
+        figure = Figure(figsize=(8.4, 3.9 if count == 2 else 5.3), dpi=DPI, layout="constrained")
+        heights = [1] if count == 2 else [1, 2.6]
         return tuple(np.ravel(np.asarray(figure.subplots(count // 2, 2, height_ratios=heights))))
     given: Any = np.ravel(np.asarray(axes, dtype=object))
     if len(given) != count:
