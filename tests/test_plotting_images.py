@@ -107,6 +107,13 @@ def test_likelihood_histogram_counts_each_group_and_names_its_median(rng):
     assert "nats" in ax.get_xlabel()
 
 
+def test_likelihood_histogram_keeps_its_legend_clear_of_the_bars(rng):
+    ax = plotting.likelihood_histogram({f"group {k}": rng.normal(k, 1, 50) for k in range(4)})
+    ax.figure.draw_without_rendering()
+    assert ax.transData.transform((0, 1))[1] < ax.get_legend().get_window_extent().y0  # the highest bin is 1
+    assert ax.get_yticks().max() == 1
+
+
 def test_likelihood_histogram_says_nothing_of_outside_when_all_is_inside():
     ax = plotting.likelihood_histogram({"$a": [1.0, 2.0, 3.0, 4.0]}, unit="bits/dim")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [r"\$a: median 2.500 bits/dim"]
