@@ -17,14 +17,15 @@ from nice_np.priors import PRIORS
 from nice_np.runs import load_run, refuse_to_replace, replacing
 
 DEFAULTS: dict[str, Any] = {"law": "additive", "couplings": 2, "prior": "normal"}
-HELP = """the tiny flow: coupling k keeps one feature u and changes the other, v; a scaling comes last
+HELP = """the tiny flow: coupling k keeps a feature u and changes the other, v; scaling is last
   h = tanh(w_k u + b_k)
   additive        v <- v + a_k h
   multiplicative  v <- v exp(r_k h)
   affine          v <- v exp(r_k h) + a_k h
   scaling         z_d = exp(s_d) x_d
 
-MODEL, a trained flow of the plane, has a slider lK for each layer K with parameters, from 0, the identity, to 1.
+MODEL, a trained flow of the plane, has a slider lK for each layer K with
+parameters, from 0, the identity, to 1, what was learned.
 Drag in a picture to move the point that the numbers above are about.
 
 examples:
