@@ -4,6 +4,8 @@
 Each message names the argument or the file, what was found, and what is allowed.
 """
 
+from typing import Any
+
 
 class NiceError(Exception):
     """Base class of every error that nice_np raises on purpose."""
@@ -26,7 +28,30 @@ class NiceFileError(NiceError, OSError):
 
 
 class DivergenceError(NiceError, ArithmeticError):
-    """Training left the finite numbers; the message names step, loss and learning rate."""
+    """Training left the finite numbers; the message names step, loss and learning rate.
+
+    Attributes
+    ----------
+    history : History or None
+        What `fit` would have returned: the epochs that were finished before, with `stopped` "divergence".  None where
+        another program raised the error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nice_np import DivergenceError, fit, nice
+    >>> x = np.random.default_rng(0).normal(size=(400, 2))
+    >>> try:
+    ...     history = fit(nice(2, rng=0), x, epochs=3, learning_rate=1e6, progress=False, rng=0)
+    ... except DivergenceError as error:
+    ...     history = error.history
+    >>> history.stopped
+    'divergence'
+    """
+
+    def __init__(self, message: str, history: Any = None) -> None:
+        super().__init__(message)
+        self.history = history
 
 
 class DriftError(NiceError, ArithmeticError):

@@ -40,7 +40,8 @@ class History:
     best_epoch : int or None
         Epoch with the highest validation score, whose weights the model has at the end.
     stopped : str
-        Why training ended: "epochs", "time limit", "patience" or "callback".
+        Why training ended: "epochs", "time limit", "patience" or "callback"; "divergence" in the history that a
+        `DivergenceError` brings.
     measure : {"log_likelihood", "elbo"}
         What the scores are.
     """

@@ -102,7 +102,9 @@ class Adam(Optimizer):
         way, as 1 - beta2.
     eps : float
     weight_decay : float
-        Each step also shrinks every parameter by the factor 1 - learning_rate * weight_decay.
+        Each step also shrinks every parameter by the factor 1 - learning_rate * weight_decay: weights, biases, and
+        the log-scales of a `DiagonalScaling`, which are pulled towards 0, that is towards a scale of 1.  The
+        NICE paper names no weight decay; 0 is the default.
 
     Examples
     --------

@@ -83,6 +83,7 @@ def fit(
         The last batch of an epoch may be smaller.
     learning_rate : float or Schedule
     optimizer : {"adam", "rmsprop-momentum", "sgd"} or Optimizer
+        ``Adam(weight_decay=...)`` shrinks all parameters, the log-scales of a `DiagonalScaling` too, see `Adam`.
     clip_norm : float, optional
         Scale the gradient down to this Euclidean norm where it is longer.
     average : int, optional
@@ -121,7 +122,9 @@ def fit(
     NiceFileError
         `checkpoint` cannot be written, or exists and `resume` is False; checked before the first step.
     DivergenceError
-        The loss became NaN, infinite or absurd; names step, loss and learning rate.
+        The loss became NaN, infinite or absurd; names step, loss and learning rate.  Its attribute `history` has the
+        epochs before.  The model is left with the weights of the best epoch so far; without validation with the last
+        ones, or their average, which may be those that diverged.
     DriftError
         With `recompute`: rebuilt inputs have drifted too far from the true ones.
     TrainingInterrupted

@@ -135,9 +135,11 @@ class Training:
 
     def _diverged(self, what: str) -> DivergenceError:
         self._keep_best()
+        self.state.history.stopped = "divergence"
         return DivergenceError(
             f"training diverged at step {self.state.step + 1}: {what}, learning rate = {self.learning_rate:.6g}; "
-            "try a smaller learning rate, or clip_norm"
+            "try a smaller learning rate, or clip_norm",
+            self.state.history,
         )
 
     # -- one epoch ------------------------------------------------------------------------------------------------

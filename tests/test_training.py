@@ -1,5 +1,6 @@
 """fit: reproducible, resumable to the bit, honest about divergence, and it learns."""
 
+import pickle
 import signal
 import threading
 
@@ -398,10 +399,26 @@ def test_divergence_leaves_the_best_weights(points):
             return 1e-3 if step < 8 else 1e6
 
     flow, kept = small(), []
-    with pytest.raises(DivergenceError):
+    with pytest.raises(DivergenceError) as caught:
         fit(flow, points, validation=points, epochs=9, learning_rate=Explode(1),
             callbacks=[lambda flow, history: kept.append(flow.params.values.copy())], **QUIET)  # fmt: skip
     assert any(np.array_equal(flow.params.values, values) for values in kept)
+    history = caught.value.history
+    assert history.stopped == "divergence"
+    assert len(history.rows) == len(kept) > 0
+    assert np.array_equal(flow.params.values, kept[history.best_epoch - 1])
+    again = small()
+    assert fit(again, points, validation=points, epochs=len(kept), learning_rate=1e-3, **QUIET) == history
+
+
+def test_a_divergence_keeps_its_history_in_a_pickle(points):
+    with pytest.raises(DivergenceError) as caught:
+        fit(small(), points, epochs=2, learning_rate=1e30, **QUIET)
+    assert caught.value.history.rows == []
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert str(sent) == str(caught.value)
+    assert sent.history == caught.value.history
+    assert DivergenceError("a loop of one's own").history is None
 
 
 # -- bad input ------------------------------------------------------------------------------------------------------

@@ -215,6 +215,17 @@ def test_a_solution_becomes_an_error_that_says_what_to_return():
     assert two.count("TODO: return x * x") == two.count("TODO: return y") == 1
 
 
+@pytest.mark.parametrize("todo", ['return "yes" or "no"', 'it\'s "x"', "a \\ b", "return it's mean"])
+def test_a_todo_may_hold_quotes(todo):
+    solved = small(SETUP, FIRST.replace("return x * x\n", f"{todo}\n", 1), CHECK_1)
+    assert list(cells.problems(solved)) == []
+    scope = {}
+    exec(cells.twin(solved).cells[3].source, scope)
+    with pytest.raises(NotImplementedError) as caught:
+        scope["square"](3)
+    assert str(caught.value) == f"TODO: {todo}"
+
+
 def test_metadata_name_exercises_and_checks_for_nbgrader():
     tidied = cells.tidy(small(SETUP, FIRST, CHECK_1), "small")
     _, setup, exercise, check = (cell.metadata for cell in tidied.cells)
@@ -348,9 +359,59 @@ def test_what_is_no_notebook_is_refused_in_one_line(content, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_that_cannot_be_graded_does_not_keep_the_others_from_it(tmp_path, monkeypatch, capsys):
+    wrong, right = tmp_path / "homework.ipynb", tmp_path / "01_change_of_variables-miller.ipynb"
+    cells.write(small(SETUP), wrong)
+    cells.write(submitted(), right)
+    monkeypatch.setattr(grade, "reference_of", lambda notebook, path: nowhere(path) if path == wrong else solved)
+    solved = tmp_path / "solved.ipynb"
+    cells.write(REFERENCE, solved)
+
+    def nowhere(path):
+        raise grade.NotGraded(f"{path}: belongs to none")
+
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(wrong), str(tmp_path / "typo.ipynb"), str(right)])
+    assert grade.main() == 1
+    out, err = capsys.readouterr()
+    assert "2 of 2 exercises passed" in out
+    assert "homework.ipynb: belongs to none" in err
+    assert "typo.ipynb: No such file or directory" in err
+
+
+def test_a_foreign_reference_is_mentioned(tmp_path, monkeypatch, capsys):
+    mine = submitted()
+    mine.metadata["tutorial"] = "02_coupling_layers"
+    cells.write(mine, tmp_path / "mine.ipynb")
+    cells.write(REFERENCE, tmp_path / "01_small.ipynb")
+    monkeypatch.setattr(
+        sys, "argv", ["grade.py", str(tmp_path / "mine.ipynb"), "--reference", str(tmp_path / "01_small.ipynb")]
+    )
+    assert grade.main() == 0
+    assert "note: made from 02_coupling_layers, graded by 01_small" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "soon"])
+def test_a_cell_needs_some_time(timeout, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["grade.py", "a.ipynb", "--timeout", timeout])
+    with pytest.raises(SystemExit) as caught:
+        grade.main()
+    assert caught.value.code == 2
+    assert "--timeout" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_one_word(tmp_path, monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grade, "report", interrupted)
+    monkeypatch.setattr(sys, "argv", ["grade.py", "a.ipynb"])
+    assert grade.main() == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
 def test_a_notebook_of_nowhere_is_refused(tmp_path):
     cells.write(small(SETUP), tmp_path / "other.ipynb")
-    with pytest.raises(SystemExit, match="belongs to none of 01_change_of_variables"):
+    with pytest.raises(grade.NotGraded, match="belongs to none of 01_change_of_variables"):
         grade.reference_of(cells.read(tmp_path / "other.ipynb"), tmp_path / "other.ipynb")
     by_name = grade.reference_of(small(SETUP), Path("01_change_of_variables-miller.ipynb"))
     assert by_name.name == "01_change_of_variables.ipynb"

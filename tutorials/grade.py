@@ -1,13 +1,15 @@
 """Grade a reader's notebook: python tutorials/grade.py NOTEBOOK [NOTEBOOK ...]
 
 The cells of the solved notebook run in a fresh kernel, with the reader's exercise cells in the place of the solutions
-(and the cells that the reader has added before them), so that the checks are always the original ones.  The exit code
-is 0 if every exercise of every notebook passed.
+(and the cells that the reader has added before them), so that the checks are always the original ones.  A file that
+cannot be graded is named, and the others are graded all the same.  The exit code is 0 if every exercise of every
+notebook passed.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +17,10 @@ from typing import NamedTuple
 from nbformat import NotebookNode
 from tutorial_cells import CHECK, EXERCISE, FOLDER, USES, code_cells, number, numbered, read, solved_notebooks, unsolved
 from tutorial_kernel import Outcome, Session
+
+
+class NotGraded(Exception):
+    """A file that is no notebook, or belongs to no tutorial; the message says so in one line."""
 
 
 class Score(NamedTuple):
@@ -43,7 +49,7 @@ def reference_of(submitted: NotebookNode, path: Path) -> Path:
     name = submitted.metadata.get("tutorial")
     found = by_name.get(name) or next((by_name[stem] for stem in by_name if path.name.startswith(stem)), None)
     if found is None:
-        raise SystemExit(f"{path}: belongs to none of {', '.join(by_name)}; begin the file's name with one of them")
+        raise NotGraded(f"{path}: belongs to none of {', '.join(by_name)}; begin the file's name with one of them")
     return found
 
 
@@ -115,28 +121,59 @@ def _changed_checks(submitted: NotebookNode, reference: NotebookNode) -> list[st
     return notes
 
 
+def report(path: Path, reference: Path | None, timeout: float) -> bool:
+    """Grade one file and print its scores, or why it has none; True if every exercise passed."""
+    try:
+        submitted = opened(path)
+        solved = reference or reference_of(submitted, path)
+        result = grade(submitted, opened(solved), timeout)
+    except NotGraded as error:
+        print(error, file=sys.stderr)
+        return False
+    made_from = submitted.metadata.get("tutorial", solved.stem)
+    if made_from != solved.stem:
+        result.notes.append(f"made from {made_from}, graded by {solved.stem}")
+    print(path)
+    for score in result.scores:
+        print(f"  exercise {score.exercise}  {score.status:<8}  {score.title}")
+        print(f"              {score.why}\n" if score.why else "", end="")
+    print("".join(f"  note: {note}\n" for note in result.notes), end="")
+    right = sum(score.status == "passed" for score in result.scores)
+    print(f"  {right} of {len(result.scores)} exercises passed", flush=True)
+    return result.passed
+
+
+def opened(path: Path) -> NotebookNode:
+    """The notebook in a file."""
+    try:
+        return read(path)
+    except OSError as error:
+        raise NotGraded(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # nbformat raises many kinds
+        raise NotGraded(f"{path}: cannot be read as a notebook: {str(error).splitlines()[0]}") from None
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds."""
+    number_of = float(text)
+    if not 0 < number_of < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0, got {text}")
+    return number_of
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
-    parser.add_argument("--timeout", type=float, default=60, help="seconds for each cell (default %(default)s)")
+    parser.add_argument("--timeout", type=seconds, default=60, help="seconds for each cell (default %(default)s)")
     parser.add_argument("--reference", type=Path, help=f"the solved notebook, by default the one in {FOLDER.name}/")
     args = parser.parse_args()
-    everything = True
-    for path in args.notebooks:
-        try:
-            submitted = read(path)
-        except Exception as error:  # nbformat raises many kinds
-            raise SystemExit(f"{path}: cannot be read as a notebook: {str(error).splitlines()[0]}") from None
-        result = grade(submitted, read(args.reference or reference_of(submitted, path)), args.timeout)
-        print(path)
-        for score in result.scores:
-            print(f"  exercise {score.exercise}  {score.status:<8}  {score.title}")
-            print(f"              {score.why}\n" if score.why else "", end="")
-        print("".join(f"  note: {note}\n" for note in result.notes), end="")
-        right = sum(score.status == "passed" for score in result.scores)
-        print(f"  {right} of {len(result.scores)} exercises passed")
-        everything = everything and result.passed
-    return 0 if everything else 1
+    try:
+        passed = [report(path, args.reference, args.timeout) for path in args.notebooks]
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell that the kernel died, at length
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

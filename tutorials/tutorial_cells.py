@@ -100,7 +100,14 @@ def _nbgrader(cell: NotebookNode) -> dict[str, object]:
 
 def unsolved(source: str) -> str:
     """An exercise's source with every solution replaced by an error that says what is to be done."""
-    return SOLUTION.sub(lambda m: f'{m["indent"]}raise NotImplementedError("TODO: {m["todo"].strip()}")', source)
+    return SOLUTION.sub(
+        lambda m: f"{m['indent']}raise NotImplementedError({_quoted('TODO: ' + m['todo'].strip())})", source
+    )
+
+
+def _quoted(text: str) -> str:
+    """A string of Python, in double quotes where that needs no backslash."""
+    return f'"{text}"' if not set(text) & set('"\\') else repr(text)
 
 
 def twin(solved: NotebookNode) -> NotebookNode:
