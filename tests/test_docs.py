@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tutorial_mistakes import MISTAKES
 
-from nice_np import fit, nice
+from nice_np import __version__, fit, nice
 from nice_np.datasets import cifar10, faces, mnist, names, svhn, tfd, two_moons
 from nice_np.errors import NiceError
 
@@ -44,12 +44,19 @@ def test_a_wrong_sign_in_the_law_of_that_document_is_seen():
 
 def test_the_course_plan_names_every_mistake_that_is_planted():
     text = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
-    sections = {part.splitlines()[0].replace(" ", "_"): part for part in text.split("\n### ")[1:]}
-    assert len(sections) >= 3
+    sections = {part.splitlines()[0].lower().replace(" ", "_"): part for part in text.split("\n### ")[1:]}
+    assert sorted(sections) == sorted(MISTAKES)
     for notebook, section in sections.items():
-        for exercise, mistakes in MISTAKES[notebook].items():
-            for what, _, _ in mistakes:
-                assert f"| {exercise} | {what} | " in section, (notebook, what)
+        planted = [(str(k), what) for k in sorted(MISTAKES[notebook]) for what, _, _ in MISTAKES[notebook][k]]
+        rows = [tuple(line.strip("| ").split(" | ")) for line in section.splitlines() if line.startswith("| ")][1:]
+        assert [row[:2] for row in rows] == planted, notebook
+        assert all(len(row) == 4 and row[3].endswith(("?", ".")) for row in rows), notebook
+
+
+def test_the_citation_file_is_of_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in text
+    assert f"version = {{{__version__}}}" in (ROOT / "docs" / "citing.md").read_text(encoding="utf-8")
 
 
 def test_the_loss_of_the_design_document_is_right(rng):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -128,8 +129,22 @@ def test_the_checks_see_what_readers_get_wrong(path, k):
         cell.source = cell.source.replace(right, mistake)
     result = grade.grade(wrong, solved)
     assert [score.status for score in result.scores] == ["failed"] * len(result.scores), result
-    assert all(score.why for score in result.scores)
     assert not result.notes
+    promised = promises(path.stem)
+    for score in result.scores:
+        what, _, _ = MISTAKES[path.stem][score.exercise][k]
+        in_order = ".*".join(map(re.escape, promised[score.exercise, what].split(" ... ")))
+        assert re.search(in_order, score.why), (what, promised[score.exercise, what], score.why)
+
+
+def promises(name):
+    """{(exercise, mistake): what the check says} of the course plan for one tutorial."""
+    plan = (TUTORIALS.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
+    title = f"\n### {name.replace('_', ' ')}\n"
+    section = plan[plan.lower().index(title) + len(title) :].split("\n### ")[0]
+    return {
+        (int(k), what): said for k, what, said in re.findall(r"^\| (\d) \| (.+?) \| `(.+?)` \|", section, re.MULTILINE)
+    }
 
 
 @pytest.mark.slow

@@ -226,8 +226,8 @@ MISTAKES = {
         4: [
             (
                 "the image scaled, not the latents",
-                "return flow.decode(z)",
-                "return temperature * flow.decode(z / temperature)",
+                "z = temperature * flow.prior.sample(n, flow.dim, rng)\n    return flow.decode(z)",
+                "return temperature * flow.decode(flow.prior.sample(n, flow.dim, rng))",
             ),
             ("root of the temperature", "= temperature *", "= np.sqrt(temperature) *"),
             ("latents returned", "return flow.decode(z)", "return z"),
