@@ -51,6 +51,21 @@ def test_markers_checks_outputs_and_size(path):
 
 
 @each
+def test_it_has_one_title_and_every_lesson_with_code_asserts_something(path):
+    titles, lesson, asserts = [], "", {}
+    for cell in cells.read(path).cells:
+        if cell.cell_type == "markdown":
+            titles += re.findall(r"^# .+", cell.source, re.MULTILINE)
+            lesson = (re.findall(r"^## .+", cell.source, re.MULTILINE) or [lesson])[-1]
+        elif lesson:  # not the imports
+            found = len(re.findall(r"^ *assert |raise_if_failed", cell.source, re.MULTILINE))
+            asserts[lesson] = asserts.get(lesson, 0) + found
+    assert len(titles) == 1
+    assert len(asserts) >= 4
+    assert [lesson for lesson, found in asserts.items() if not found] == []
+
+
+@each
 def test_its_twin_is_up_to_date(path):
     stored = (cells.EXERCISES / path.name).read_text(encoding="utf-8")
     assert stored == nbformat.writes(cells.twin(cells.read(path))) + "\n", "python tutorials/build.py exercises"
@@ -249,6 +264,16 @@ def test_metadata_name_exercises_and_checks_for_nbgrader():
     assert (check.nbgrader.solution, check.nbgrader.grade, check.nbgrader.locked) == (False, True, True)
     assert check.nbgrader.points == 1
     assert len({cell.id for cell in tidied.cells}) == len(tidied.cells)
+
+
+def test_pieces_of_printed_text_are_joined():
+    notebook = small("print(1)")
+    pieces = [("stdout", "1\n"), ("stdout", "2\n"), ("stderr", "3\n"), ("stdout", "4\n")]
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in pieces]
+    notebook.cells[1].outputs.append(nbformat.v4.new_output("display_data", {"text/plain": "5"}))
+    outputs = cells.tidy(notebook, "small").cells[1].outputs
+    assert [output.get("text") for output in outputs] == ["1\n2\n", "3\n", "4\n", None]
+    assert len(notebook.cells[1].outputs) == 5, "the notebook that was given is left alone"
 
 
 def test_a_stale_twin_is_found_and_made(tmp_path, monkeypatch, capsys):

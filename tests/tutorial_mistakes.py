@@ -1,7 +1,8 @@
 """What readers get wrong in the exercises of the tutorials: name -> exercise -> (what, right, wrong), three of each.
 
 test_tutorials.py plants the k-th mistake in every exercise of a solved notebook, and sees that each check fails.
-`right` must occur exactly once in the exercise's cell.
+`right` must occur exactly once in the exercise's cell.  docs/teaching.md tells teachers what the checks say of each; the
+same test compares.
 """
 
 MISTAKES = {

@@ -83,7 +83,21 @@ def tidy(notebook: NotebookNode, name: str) -> NotebookNode:
     for k, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{k:02d}"
         cell.metadata = nbformat.from_dict(_nbgrader(cell))
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
     return notebook
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs with adjacent pieces of printed text as one: where a kernel cuts it is chance."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if output.get("name") and output.get("name") == before.get("name"):
+            before["text"] += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _nbgrader(cell: NotebookNode) -> dict[str, object]:
