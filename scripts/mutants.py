@@ -397,6 +397,7 @@ MUTANTS = [
         ("best weights not kept", "            bar.close()\n        self._keep_best()\n", "            bar.close()\n"),
         ("the same order each epoch", "state.order = state.rng.permutation(len(self.data))", "state.order = np.random.default_rng(0).permutation(len(self.data))"),
         ("divergence not seen", "if nll > state.first_nll + EXPLODED * self.model.dim:", "if False:"),
+        ("divergence without its name in the history", 'self.state.history.stopped = "divergence"', "pass"),
         ("last batch dropped", "if self.state.position == len(self.data) or", "if self.state.position > len(self.data) - self.plan.batch_size or"),
         ("the same noise each time", "self.data.rows(rows).drawn(self.model, state.rng)", "self.data.rows(rows).drawn(self.model, np.random.default_rng(0))"),
         ("validation with the raw weights", "values[:] = self._weights()", "pass"),
