@@ -5,6 +5,8 @@ Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' 
 ``check_log_det`` do the same for the inverse and the log-determinant.
 """
 
+import logging
+
 from nice_np import _blas  # noqa: F401 (before NumPy)
 from nice_np._version import __version__
 from nice_np.base_model import Model
@@ -92,9 +94,12 @@ from nice_np.restoration import (
     sample_posterior,
 )
 from nice_np.restoration.scores import psnr
+from nice_np.tensorboard import TensorBoard
 from nice_np.training import fit
 from nice_np.training_loop import StopTraining
 from nice_np.vae import VAE, variational_autoencoder
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until a program asks for more
 
 __all__ = [
     "MLP",
@@ -160,6 +165,7 @@ __all__ = [
     "StandardNormal",
     "Standardize",
     "StopTraining",
+    "TensorBoard",
     "TrainingInterrupted",
     "Whitening",
     "WithContext",

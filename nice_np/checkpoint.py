@@ -7,6 +7,7 @@ A file holds ``header`` (UTF-8 JSON as bytes: format, version, kind, architectur
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any, NoReturn
@@ -20,6 +21,8 @@ from nice_np.checks import as_path
 from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
 from nice_np.npz import read_npz, write_npz
 from nice_np.parameters import Module
+
+log = logging.getLogger(__name__)
 
 FORMAT, VERSION = "nice_np", 1
 MAX_HEADER = 4 * 2**20  # bytes of JSON: thousands of layers, or of epochs in the metadata
@@ -100,6 +103,7 @@ def save(
             what = "a parameter" if name == "values" else name
             raise NiceValueError(f"save: {what} is NaN or inf; {path} was not written")
     write_npz(path, {"header": np.frombuffer(text, np.uint8), **arrays})
+    log.info("wrote the %s %s, %d parameters", kind, path, len(model.params))
 
 
 def load(
@@ -131,6 +135,7 @@ def load(
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: {error!s:.1000}") from None
     model.params.values[:] = values
+    log.info("read the %s %s, %d parameters", kind, path, len(model.params))
     return model, header["metadata"], extra
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from nice_np._version import __version__
-from nice_np.commands import COMMANDS
+from nice_np.commands import COMMANDS, messages
 from nice_np.commands.parsing import Arguments, Parser, UsageError, did_you_mean
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
 from nice_np.runs import printable, to_json
@@ -57,7 +57,7 @@ def parse(argv: Sequence[str]) -> Arguments:
         parser.error(f"expected a command: {', '.join(by_name)}")
     command = by_name[arguments.command]
     if unknown:
-        flags = re.findall(r"--[a-z-]+", command.format_help())
+        flags = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", command.format_help())
         flag = unknown[0].split("=")[0]
         hint = f"; write it after {arguments.command}" if flag in flags else did_you_mean(flag, flags)
         command.error(f"unknown argument {unknown[0]!r}{hint}")
@@ -95,7 +95,8 @@ def _run(words: Sequence[str]) -> int:
         except SystemExit:  # --help and --version have been answered
             _print("")
             return 0
-        result, text = COMMANDS[arguments.command].run(arguments)
+        with messages.shown(arguments.verbose, arguments.quiet):
+            result, text = COMMANDS[arguments.command].run(arguments)
         _print((to_json(result) if arguments.json else text) + "\n")
         return 0 if result.get("passed", True) else 1
     except UsageError as error:

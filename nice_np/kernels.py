@@ -6,6 +6,7 @@ missing or NUMBA_DISABLE_JIT=1 is set, the mode in which to step through the cod
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+log = logging.getLogger(__name__)
 
 V = npt.NDArray[np.floating[Any]]  # a vector, such as that of all parameters (P,)
 A = npt.NDArray[np.floating[Any]]  # an array of any shape
@@ -35,7 +38,9 @@ class Kernel:
 
     def choose(self) -> Callable[..., None]:
         """The compiled loop where there is Numba, the twin elsewhere; once and for all."""
-        self._chosen = self._chosen or compile_loop(self.loop) or self.twin
+        if self._chosen is None:
+            self._chosen = compile_loop(self.loop) or self.twin
+            log.debug("%s: %s", self.loop.__name__, "NumPy" if self._chosen is self.twin else "compiled by Numba")
         return self._chosen
 
     @property
@@ -70,6 +75,7 @@ def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
     try:
         compiled = numba.njit(cache=True, **options)(loop)
     except RuntimeError:  # nowhere to keep the compiled code: compile again in each process
+        log.debug("%s: there is no folder to keep the compiled code in", loop.__name__)
         compiled = numba.njit(**options)(loop)
     return compiled
 

@@ -9,6 +9,7 @@ where L_i is the mean over shard i: the ordinary loss of a smaller batch.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
@@ -20,6 +21,8 @@ from nice_np.base_model import Model
 from nice_np.checks import Array
 from nice_np.flow import Flow
 from nice_np.fused import Fused, fused
+
+log = logging.getLogger(__name__)
 
 BLOCK = 30_000  # numbers that are added at a time, few enough to stay in a core's cache from one shard to the next
 
@@ -143,5 +146,7 @@ def in_threads(model: Model, n: int, batch_size: int, recompute: bool = False) -
         source: Gradient = by_one_thread(model, batch_size, recompute)
         if n > 1:
             source = Threads(model, n, batch_size, recompute, pool)
-        with threadpool_limits(1, user_api="blas") if isinstance(source, (Threads, Fused)) else nullcontext():
+        one_blas_thread = isinstance(source, (Threads, Fused))
+        log.info("gradients by %d thread(s)%s", n, ", each with one of BLAS" if one_blas_thread else "")
+        with threadpool_limits(1, user_api="blas") if one_blas_thread else nullcontext():
             yield source

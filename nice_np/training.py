@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -30,6 +31,8 @@ from nice_np.training_data import TrainingData, fingerprint
 from nice_np.training_loop import Training
 from nice_np.training_plan import Callback, Plan
 from nice_np.training_state import TrainingState, load_state
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -180,6 +183,8 @@ def fit(
                     "fit: the optimizer has been used before and remembers; make a new one for a new run"
                 )
         generator = as_rng(rng, "fit")
+        if rng is None and not resume:
+            log.info("rng is None: a seed from the operating system, with which no run can be repeated")
         start_from_data(model, data.x, data.context)
     team.compare(lambda: _facts(model, plan, settings, resume))
     if resume:
@@ -254,6 +259,7 @@ def _resumed(model: Model, plan: Plan, n_samples: int, settings: dict[str, Any])
     if not plan.checkpoint.exists():
         raise NiceFileError(f"fit: nothing to resume, {plan.checkpoint} does not exist")
     state = load_state(plan.checkpoint, model, plan.optimizer, settings)
+    log.info("going on from %s: epoch %d, step %d, %.1f s", plan.checkpoint, state.epoch, state.step, state.seconds)
     if state.finished in ("epochs", "time limit") and plan.done(state, n_samples) < 1:
         state.finished = ""  # it had reached its end, and is now given more
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import AbstractContextManager
 from signal import Signals
@@ -14,7 +15,7 @@ from nice_np.checks import Array
 from nice_np.errors import DivergenceError, DriftError, NiceOverflowError, TrainingInterrupted
 from nice_np.flow import to_bits_per_dim
 from nice_np.history import History, score_columns
-from nice_np.kernels import average_step
+from nice_np.kernels import average_kernel, average_step
 from nice_np.optim import clip_by_norm
 from nice_np.parallel import Gradient, in_threads
 from nice_np.progress import Progress
@@ -23,6 +24,8 @@ from nice_np.signals import StopSignals
 from nice_np.training_data import TrainingData
 from nice_np.training_plan import Plan
 from nice_np.training_state import TrainingState, save_state
+
+log = logging.getLogger(__name__)
 
 EXPLODED = 1e4  # nats per dimension above the first loss: no model comes back from there
 
@@ -69,6 +72,8 @@ class Training:
     def run(self, progress: bool) -> History:
         """Train until the plan, the validation or a callback says stop; the model then has the weights to keep."""
         bar = Progress(progress and self.team.first, self._done(), "ELBO " if self.model.measure == "elbo" else "")
+        if not average_kernel.is_compiled:
+            log.info("loops run in NumPy: Numba is not installed, or switched off")
         if self.state.position > 0:  # resumed in the middle of an epoch
             self.plan.optimizer.start_epoch(self.state.epoch)
         try:
@@ -89,6 +94,7 @@ class Training:
             bar.close()
         self._keep_best()
         self.state.history.stopped = self.state.finished
+        log.info("training is over (%s): %r", self.state.finished, self.state.history)
         return self.state.history
 
     def _source(self) -> AbstractContextManager[Gradient]:
@@ -165,6 +171,7 @@ class Training:
                 state.history.best_epoch = state.epoch
         self._tick()
         state.history.rows.append({**row, "seconds": state.seconds})
+        log.debug("epoch %(epoch)d: %(row)s", {"epoch": state.epoch, "row": state.history.rows[-1]})
         state.epoch += 1
         state.position = 0
         if done >= 1:

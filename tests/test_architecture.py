@@ -24,7 +24,7 @@ LAYERS = [
     ["architecture"],
     ["checkpoint", "ranks", "restoration"],
     ["training_state", "training_data", "presets"],
-    ["training_plan"],
+    ["training_plan", "tensorboard"],
     ["training_loop"],
     ["training", "plotting"],
     ["runs", "small_models", "sklearn"],

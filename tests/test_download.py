@@ -291,3 +291,20 @@ def test_bad_options(tmp_path):
         fetch(remote("https://example.org"), tmp_path, deadline=0)
     with pytest.raises(NiceValueError, match="attempts"):
         fetch(remote("https://example.org"), tmp_path, attempts=0)
+
+
+def test_the_log_says_where_from_and_how_often(server, tmp_path, caplog, capfd):
+    caplog.set_level("INFO", "nice_np")
+    server.answers = [send(status=503), send()]
+    bad = server.url.replace("file", "none")
+    fetch(remote("ftp://nowhere/file.gz", server.url), tmp_path, allow_http=True)
+    fetch(remote(bad, server.url), tmp_path, allow_http=True)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "ftp://nowhere/file.gz: refused, the address is not https; trying the next mirror"),
+        ("INFO", f"downloading {server.url} (attempt 1)"),
+        ("WARNING", f"{server.url}: the server answered 503 Service Unavailable; trying again in 0.01 s"),
+        ("INFO", f"downloading {server.url} (attempt 2)"),
+        ("INFO", f"file.gz is in {tmp_path}, and its SHA-256 is right"),
+        ("INFO", f"file.gz is in {tmp_path}, and its SHA-256 is right"),
+    ]
+    assert capfd.readouterr().err == ""  # nor does pooch write there

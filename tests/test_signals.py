@@ -153,7 +153,8 @@ def test_a_signal_during_training_leaves_a_checkpoint_to_go_on_from(start, signu
     assert f"saved {out}/checkpoint.npz" in last
     assert last.endswith(f"go on with: nice-np train two-moons --epochs=100000 '--out={out}' --resume")
     assert "Traceback" not in stderr
-    assert sorted(path.name for path in out.iterdir()) == ["checkpoint.npz", "figures", "settings.json"]
+    left = {path.name for path in out.iterdir()} - {"history.csv"}  # there once an epoch has come to its end
+    assert left == {"checkpoint.npz", "figures", "settings.json"}
 
 
 # Each stops the child at a known place by a signal to itself, so that nothing depends on the clock.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nice_np.commands import train
-from nice_np.commands.options import add_force, add_quiet, add_seed, new_command
+from nice_np.commands.options import add_force, add_seed, new_command
 from nice_np.commands.parsing import Arguments, Parser, number
 from nice_np.commands.shared import Result
 
@@ -25,7 +25,6 @@ def add_parser(subparsers: Any) -> Parser:
     )
     add_seed(parser)
     add_force(parser)
-    add_quiet(parser)
     return parser
 
 

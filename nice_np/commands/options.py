@@ -10,11 +10,16 @@ from nice_np.commands.parsing import Parser, whole
 
 def new_command(subparsers: Any, name: str, summary: str, epilog: str | None = None) -> Parser:
     """The parser of a command, with what all commands take."""
-    parser: Parser = subparsers.add_parser(
-        name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog, add_help=True
-    )
+    parser: Parser = subparsers.add_parser(name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog)
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-v", "--verbose", action="count", default=0, help="say what is read, written and chosen; -vv: more of it"
+    )
+    loudness.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress bar, and nothing but errors on standard error"
+    )
     return parser
 
 
@@ -43,8 +48,3 @@ def add_data_dir(parser: Parser) -> None:
         metavar="DIR",
         help="where the files of the data set are (default: $NICE_NP_DATA, else downloaded)",
     )
-
-
-def add_quiet(parser: Parser) -> None:
-    """--quiet, for commands that take a while."""
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")

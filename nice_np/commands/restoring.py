@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nice_np.commands.options import add_data_dir, add_force, add_quiet, add_seed
+from nice_np.commands.options import add_data_dir, add_force, add_seed
 from nice_np.commands.parsing import Arguments, Parser, ending_in, one_of, whole
 from nice_np.commands.restoration_inputs import ImageModel, Images, images_of_test_set, open_model, own_images
 from nice_np.flow import Flow
@@ -58,7 +58,6 @@ def add_options(parser: Parser, optimizers: Sequence[str], measured: bool) -> No
     add_seed(parser)
     add_data_dir(parser)
     add_force(parser)
-    add_quiet(parser)
 
 
 def open_undisturbed(arguments: Arguments) -> ImageModel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -48,10 +46,3 @@ def refuse_if(wrong: bool, message: str) -> None:
     """NiceValueError with the message, if so."""
     if wrong:
         raise NiceValueError(message)
-
-
-def say(text: str) -> None:
-    """A line on standard error, where somebody may look, for the time being."""
-    with suppress(OSError):
-        if sys.stderr is not None:
-            sys.stderr.write(f"{text}\n")

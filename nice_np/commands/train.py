@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,30 @@ import numpy as np
 
 from nice_np import datasets
 from nice_np.base_model import Model
-from nice_np.commands.options import add_data_dir, add_force, add_quiet, add_seed, new_command
+from nice_np.commands.messages import say
+from nice_np.commands.options import add_data_dir, add_force, add_seed, new_command
 from nice_np.commands.parsing import Arguments, Parser, number, one_of, whole
-from nice_np.commands.shared import Result, kind_of, say, score_model
+from nice_np.commands.shared import Result, kind_of, score_model
 from nice_np.datasets import Dataset, load
-from nice_np.errors import TrainingInterrupted
+from nice_np.errors import NiceFileError, TrainingInterrupted
 from nice_np.figures import draw
 from nice_np.history import History
 from nice_np.presets import MODELS, PRESETS, get_preset
-from nice_np.runs import NOISE_SEED, SPLITS, check_folder, environment, label_context, open_folder, write_results
+from nice_np.runs import (
+    NOISE_SEED,
+    SPLITS,
+    check_folder,
+    environment,
+    label_context,
+    open_folder,
+    write_results,
+    write_text,
+)
+from nice_np.tensorboard import TensorBoard
 from nice_np.training import fit
+from nice_np.training_plan import Callback
+
+log = logging.getLogger(__name__)
 
 DEFAULTS: dict[str, Any] = {
     "preset": None,
@@ -31,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "learning_rate": None,
     "threads": 1,
     "out": None,
+    "tensorboard": None,
     "data_dir": None,
     "resume": False,
     "checkpoint_every": 60.0,  # seconds
@@ -39,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
 EXAMPLES = """examples:
   nice-np train two-moons --epochs 20
   nice-np train mnist --model vae-nice-prior
+  nice-np train mnist -v --tensorboard runs/mnist/events
   nice-np train mnist --time-limit 300 --data-dir ~/mnist --out runs/first
   nice-np train mnist --time-limit 300 --data-dir ~/mnist --out runs/first --resume
 """
@@ -67,6 +85,9 @@ def add_parser(subparsers: Any) -> Parser:
     parser.add_argument("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
     parser.add_argument("--threads", type=whole(1, 1000), metavar="N", help="to share the rows of a batch (default: 1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
+    parser.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="folder for event files, which TensorBoard draws (extra)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
     parser.add_argument(
         "--checkpoint-every", type=number(above=0), metavar="S", help="seconds between checkpoints (default: 60)"
@@ -74,7 +95,6 @@ def add_parser(subparsers: Any) -> Parser:
     add_seed(parser)
     add_data_dir(parser)
     add_force(parser)
-    add_quiet(parser)
     parser.set_defaults(**DEFAULTS)
     return parser
 
@@ -114,6 +134,9 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     origin = {"dataset": dataset.name, "preset": preset_name, "seed": arguments.seed}
     settings = {**origin, **{name: _plain(value) for name, value in training.items()}}
     open_folder(folder, settings, resume=arguments.resume)
+    callbacks: list[Callback] = [partial(_write_history, folder / "history.csv")]
+    if arguments.tensorboard is not None:
+        callbacks.append(TensorBoard(arguments.tensorboard))
     if not arguments.quiet:
         span = (
             f"{arguments.time_limit:g} s (the clock steers the learning rate)"
@@ -127,6 +150,7 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
         label_context(model, seen, "train"),
         validation=dataset.validation,
         validation_context=label_context(model, dataset, "validation"),
+        callbacks=callbacks,
         checkpoint=folder / "checkpoint.npz",
         checkpoint_every=arguments.checkpoint_every,
         resume=arguments.resume,
@@ -142,6 +166,14 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
         "parameters": len(model.params),
     }
     return _finish(model, dataset, history, folder, origin, metrics)
+
+
+def _write_history(path: Path, model: Model, history: History) -> None:
+    """After each epoch: whoever waits for a long run can look."""
+    try:
+        write_text(path, history.to_csv())
+    except NiceFileError as error:  # it is written once more at the end, where it counts
+        log.warning("%s", error)
 
 
 def _finish(
@@ -187,7 +219,7 @@ def train_command(arguments: Arguments, *folders: str) -> str:
 
 def resume_command(arguments: Arguments) -> str:
     """What to type to go on with a training that was stopped."""
-    return f"{train_command(arguments, 'data_dir', 'out')} --resume"
+    return f"{train_command(arguments, 'data_dir', 'out', 'tensorboard')} --resume"
 
 
 def _summary(result: dict[str, Any]) -> str:

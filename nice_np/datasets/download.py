@@ -7,9 +7,10 @@ deadline for everything, a limit of size, and the refusal to go from https to ht
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from nice_np.errors import DatasetError
 
 if TYPE_CHECKING:
     import requests
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16  # bytes
 TIMEOUT = 10.0  # seconds of silence from a server, at most
@@ -109,20 +112,22 @@ def fetch(
     for url in remote.urls:
         for attempt in range(1, attempts + 1):
             try:
-                return Path(
-                    pooch.retrieve(
+                with _silence(pooch.get_logger()):  # it would write to stderr unasked
+                    path = pooch.retrieve(
                         url,
                         known_hash=f"sha256:{remote.sha256}",
                         fname=remote.name,
                         path=folder,
-                        downloader=_downloader(remote, give_up_at, progress, allow_http),
+                        downloader=_downloader(remote, give_up_at, progress, allow_http, attempt),
                     )
-                )
+                log.info("%s is in %s, and its SHA-256 is right", remote.name, folder)
+                return Path(path)
             except _TryAgain as error:
                 pause = PAUSE * 2 ** (attempt - 1)
                 if attempt == attempts or time.monotonic() + pause > give_up_at:
                     failures.append(f"{url}: {error} (tried {attempt} times)" if attempt > 1 else f"{url}: {error}")
                     break
+                log.warning("%s: %s; trying again in %g s", url, error, pause)
                 time.sleep(pause)
             except _Unavailable as error:
                 failures.append(f"{url}: {error}")
@@ -132,14 +137,26 @@ def fetch(
                 break
             except OSError as error:  # the disk's; the network's have become one of the two above
                 raise DatasetError(f"cannot store {remote.name} in {folder}: {error.strerror or error}") from None
+        if url != remote.urls[-1]:
+            log.warning("%s; trying the next mirror", failures[-1])
     raise DatasetError(
         f"cannot download {remote.name} into {folder}: {'; '.join(failures)}; check the network, or put the "
         "original file there by hand"
     )
 
 
+@contextlib.contextmanager
+def _silence(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _downloader(
-    remote: RemoteFile, give_up_at: float, progress: bool, allow_http: bool
+    remote: RemoteFile, give_up_at: float, progress: bool, allow_http: bool, attempt: int
 ) -> Callable[[str, str, object], None]:
     """What pooch calls to bring `url` into `output_file`."""
     import requests
@@ -152,6 +169,7 @@ def _downloader(
             raise _Unavailable("refused, the address is not https")
         if time.monotonic() > give_up_at:
             raise _Unavailable("out of time")
+        log.info("downloading %s (attempt %d)", url, attempt)
         try:
             with requests.get(
                 url,

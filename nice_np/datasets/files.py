@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import logging
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,8 @@ from typing import IO
 from nice_np.checks import as_path
 from nice_np.datasets.download import RemoteFile, fetch
 from nice_np.errors import DatasetError
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE = "NICE_NP_DATA"
 TO_DOWNLOAD = f"give no data_dir and unset {ENVIRONMENT_VARIABLE} to download them"
@@ -28,7 +31,10 @@ def given_folder(data_dir: str | os.PathLike[str] | None, owner: str) -> Path | 
     """
     if data_dir is None:
         from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
-        return Path(from_environment) if from_environment else None
+        if not from_environment:
+            return None
+        log.info("%s names the folder of the data, %s", ENVIRONMENT_VARIABLE, from_environment)
+        return Path(from_environment)
     return as_path(data_dir, owner, "data_dir")
 
 
@@ -94,6 +100,7 @@ def open_file(path: Path, kind: str) -> Iterator[IO[bytes]]:
         if not path.is_file():  # opening a pipe or a device could wait for ever
             raise DatasetError(f"{path}: expected {kind}, found {'a folder' if path.is_dir() else 'a special file'}")
         with path.open("rb") as file:
+            log.info("reading %s", path)
             yield file
     except EOFError:
         raise DatasetError(f"{path}: the gzip stream is truncated; fetch the file again") from None

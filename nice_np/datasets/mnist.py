@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import logging
 import os
 import zipfile
 import zlib
@@ -23,6 +24,8 @@ from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder
 from nice_np.datasets.idx import read_idx, to_idx_bytes
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import DatasetError
+
+log = logging.getLogger(__name__)
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 IMAGE_SHAPE = (28, 28)
@@ -142,6 +145,7 @@ def load_digits() -> Dataset:
             }
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(f"{resource}: the embedded digits are damaged ({error}); install nice_np again") from None
+    log.info("read the digits that come with the package")
     return Dataset(name="mnist-small", image_shape=IMAGE_SHAPE, bin_width=BIN_WIDTH, source=SOURCE, **arrays)
 
 

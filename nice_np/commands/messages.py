@@ -1,0 +1,70 @@
+"""What nice-np says on standard error while it works: the log of nice_np, and Python's warnings, a line each."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from nice_np.runs import printable
+
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # of no -v, of -v, of -vv
+
+
+class Lines(logging.Handler):
+    """Writes each record as a line on standard error, above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it; a full disk under standard error is no reason to stop."""
+        with suppress(OSError, ValueError):
+            write(f"{record.levelname.lower()}: {record.name}: {printable(record.getMessage())}")
+
+
+def write(line: str) -> None:
+    """A line on standard error, above a progress bar."""
+    if sys.stderr is None:  # it was closed before Python started
+        return
+    if "tqdm" in sys.modules:  # else there is no bar
+        from tqdm import tqdm
+
+        tqdm.write(line, file=sys.stderr)
+    else:
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    """A line for whoever is looking, for the time being."""
+    with suppress(OSError, ValueError):
+        write(text)
+
+
+@contextmanager
+def shown(verbose: int = 0, quiet: bool = False) -> Iterator[None]:
+    """Show the log of nice_np on standard error while the block lasts, and warnings as part of it.
+
+    Parameters
+    ----------
+    verbose : int
+        0 shows warnings, 1 also what is read, written and chosen, 2 everything.
+    quiet : bool
+        Errors only.
+    """
+    log, handler = logging.getLogger("nice_np"), Lines()
+    level_before, show_before = log.level, warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        log.warning("%s", message)
+
+    log.addHandler(handler)
+    log.setLevel(logging.ERROR if quiet else LEVELS[min(verbose, 2)])
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = show_before
+        log.setLevel(level_before)
+        log.removeHandler(handler)
