@@ -13,36 +13,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-from nice_np._version import __version__
-from nice_np.commands import COMMANDS, messages
-from nice_np.commands.parsing import Arguments, Parser, UsageError, did_you_mean
+from nice_np.commands import COMMANDS, build_parser, messages
+from nice_np.commands.parsing import Arguments, UsageError, did_you_mean
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
 from nice_np.runs import printable, to_json
 from nice_np.signals import StopSignals
-
-EXAMPLES = """examples:
-  nice-np demo                                   train on the digits that come with the package, draw pictures
-  nice-np train mnist --time-limit 300           all of MNIST, five minutes
-  nice-np train two-moons --epochs 20            a density in the plane
-  nice-np evaluate runs/mnist --split test       likelihood of a split
-  nice-np sample runs/mnist -n 64 --out new.png  draw from the model
-  nice-np train mnist --model vae-nice-prior     a variational autoencoder with NICE as its prior
-  nice-np inpaint runs/mnist --mask left --out a.png   draw what is missing
-  nice-np restore runs/mnist --task denoise --sigma 0.2 --out b.png
-  nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
-  nice-np play                                   sliders for a small flow of the plane, for lectures
-  nice-np gradcheck                              every hand-derived gradient against finite differences
-"""
-
-
-def build_parser() -> tuple[Parser, dict[str, Parser]]:
-    """The parser of the whole command line, and those of the commands."""
-    description = "Normalizing flows in NumPy with hand-written gradients."
-    parser = Parser(prog="nice-np", description=description, epilog=EXAMPLES)
-    parser.add_argument("--version", action="version", version=f"nice-np {__version__}")
-    # required=False: what argparse says about a missing command helps nobody.
-    subparsers = parser.add_subparsers(dest="command", required=False, metavar="COMMAND")
-    return parser, {name: command.add_parser(subparsers) for name, command in COMMANDS.items()}
 
 
 def parse(argv: Sequence[str]) -> Arguments:

@@ -6,7 +6,7 @@ from typing import Any
 
 from nice_np import datasets
 from nice_np.commands.options import add_data_dir, add_model, add_seed, new_command
-from nice_np.commands.parsing import Arguments, Parser, one_of, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, whole
 from nice_np.commands.shared import Result, refuse_if, score_model
 from nice_np.errors import NiceValueError
 from nice_np.runs import SPLITS, load_any_run, load_data
@@ -27,10 +27,10 @@ def add_parser(subparsers: Any) -> Parser:
     parser = new_command(subparsers, "evaluate", summary, EXAMPLES)
     add_model(parser)
     parser.add_argument(
-        "--data", type=one_of(datasets.names(), "data set"), metavar="NAME", help="default: what it was trained on"
+        "--data", type=OneOf(datasets.names(), "data set"), metavar="NAME", help="default: what it was trained on"
     )
     parser.add_argument(
-        "--split", type=one_of(SPLITS, "split"), default="test", metavar="NAME", help=f"{', '.join(SPLITS)} (default)"
+        "--split", type=OneOf(SPLITS, "split"), default="test", metavar="NAME", help=f"{', '.join(SPLITS)} (default)"
     )
     parser.add_argument(
         "--k", type=whole(1), metavar="K", help=f"draws of latents for a VAE's tighter bound (default: {DRAWS})"

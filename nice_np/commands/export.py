@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.commands.options import add_force, add_model, new_command
-from nice_np.commands.parsing import Arguments, Parser, one_of
+from nice_np.commands.parsing import Arguments, Parser, OneOf
 from nice_np.commands.shared import Result
 from nice_np.runs import load_run, refuse_to_replace, replacing
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> Parser:
     parser = new_command(subparsers, "export", "write a trained flow for other programs", EXAMPLES)
     add_model(parser)
     formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
-    parser.add_argument("--to", type=one_of(tuple(FORMATS), "format"), required=True, metavar="FORMAT", help=formats)
+    parser.add_argument("--to", type=OneOf(tuple(FORMATS), "format"), required=True, metavar="FORMAT", help=formats)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write it")
     add_force(parser)
     return parser

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from nice_np.checks import Array
 from nice_np.commands.options import add_model, new_command
-from nice_np.commands.parsing import Arguments, Parser, did_you_mean, number
+from nice_np.commands.parsing import Arguments, OneOf, Parser, number
 from nice_np.commands.restoration_results import Guess, Problem, Seen, answer
 from nice_np.commands.restoring import FILES, PIXELS, add_options, open_undisturbed, the_images, where_and_how
 from nice_np.commands.shared import Result
@@ -48,7 +47,7 @@ def add_parser(subparsers: Any) -> Parser:
     add_model(parser)
     parser.add_argument(
         "--mask",
-        type=mask,
+        type=OneOf(MASKS, "mask", or_picture=True),
         required=True,
         metavar="M",
         help=f"what is missing: {', '.join(MASKS)}, or the black pixels of a picture FILE.png of the images' size",
@@ -61,15 +60,6 @@ def add_parser(subparsers: Any) -> Parser:
     )
     add_options(parser, ("adam", "lbfgs", "annealed"), measured=False)
     return parser
-
-
-def mask(text: str) -> str:
-    """An argument type: the name of a mask, or a picture."""
-    if text in MASKS or Path(text).suffix.lower() == ".png":
-        return text
-    raise argparse.ArgumentTypeError(
-        f"unknown mask {text!r}{did_you_mean(text, MASKS)}; choose one of {', '.join(MASKS)}, or a picture FILE.png"
-    )
 
 
 def run(arguments: Arguments) -> Result:

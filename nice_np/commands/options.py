@@ -10,7 +10,9 @@ from nice_np.commands.parsing import Parser, whole
 
 def new_command(subparsers: Any, name: str, summary: str, epilog: str | None = None) -> Parser:
     """The parser of a command, with what all commands take."""
-    parser: Parser = subparsers.add_parser(name, help=summary, description=f"{summary.capitalize()}.", epilog=epilog)
+    parser: Parser = subparsers.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=epilog
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     loudness = parser.add_mutually_exclusive_group()

@@ -58,17 +58,28 @@ def number(above: float = -inf, minimum: float = -inf, maximum: float = inf) -> 
     return parse
 
 
-def one_of(names: Sequence[str], what: str) -> Callable[[str], str]:
-    """An argument type: one of some names; unlike argparse's `choices` it guesses what was meant."""
+class OneOf:
+    """An argument type: one of some names; unlike argparse's `choices` it guesses what was meant.
 
-    def parse(text: str) -> str:
-        if text in names:
+    Parameters
+    ----------
+    names : sequence of str
+    what : str
+        What they are names of.
+    or_picture : bool
+        A file FILE.png is fine, too.
+    """
+
+    def __init__(self, names: Sequence[str], what: str, or_picture: bool = False) -> None:
+        self.names, self.what, self.or_picture = tuple(names), what, or_picture
+
+    def __call__(self, text: str) -> str:
+        if text in self.names or (self.or_picture and Path(text).suffix.lower() == ".png"):
             return text
         raise argparse.ArgumentTypeError(
-            f"unknown {what} {text!r}{did_you_mean(text, names)}; choose one of {', '.join(names)}"
+            f"unknown {self.what} {text!r}{did_you_mean(text, self.names)}; choose one of {', '.join(self.names)}"
+            + (", or a picture FILE.png" if self.or_picture else "")
         )
-
-    return parse
 
 
 def ending_in(*suffixes: str) -> Callable[[str], Path]:

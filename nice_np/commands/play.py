@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nice_np.commands.options import add_force, new_command
-from nice_np.commands.parsing import Arguments, Parser, ending_in, one_of, whole
+from nice_np.commands.parsing import Arguments, Parser, ending_in, OneOf, whole
 from nice_np.commands.shared import Result, refuse_if
 from nice_np.play import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
 from nice_np.priors import PRIORS
@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> Parser:
     )
     for name, choices in (("law", LAWS), ("prior", PRIORS)):
         helped = f"of a tiny flow: {', '.join(choices)} (default: {DEFAULTS[name]})"
-        parser.add_argument(f"--{name}", type=one_of(tuple(choices), name), metavar="NAME", help=helped)
+        parser.add_argument(f"--{name}", type=OneOf(tuple(choices), name), metavar="NAME", help=helped)
     parser.add_argument(
         "--couplings", type=whole(1, MOST_COUPLINGS), metavar="K", help="of a tiny flow: 1, 2 (default) or 3"
     )

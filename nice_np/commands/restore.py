@@ -9,7 +9,7 @@ import numpy as np
 
 from nice_np.checks import Array
 from nice_np.commands.options import add_model, new_command
-from nice_np.commands.parsing import Arguments, Parser, number, one_of, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, number, whole
 from nice_np.commands.restoration_inputs import own_measurements
 from nice_np.commands.restoration_results import Guess, Problem, Seen, answer
 from nice_np.commands.restoring import FILES, PIXELS, add_options, open_undisturbed, the_images, where_and_how
@@ -55,7 +55,7 @@ def add_parser(subparsers: Any) -> Parser:
     parser = new_command(subparsers, "restore", "restore noisy, blurred, small or compressed images", EPILOG)
     add_model(parser)
     parser.add_argument(
-        "--task", type=one_of(tuple(TASKS), "task"), required=True, metavar="NAME", help=", ".join(TASKS)
+        "--task", type=OneOf(tuple(TASKS), "task"), required=True, metavar="NAME", help=", ".join(TASKS)
     )
     parser.add_argument(
         "--sigma", type=number(above=0), required=True, metavar="S", help="of the noise, where white is 1 and black 0"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nice_np.commands.options import add_data_dir, add_force, add_seed
-from nice_np.commands.parsing import Arguments, Parser, ending_in, one_of, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
 from nice_np.commands.restoration_inputs import ImageModel, Images, images_of_test_set, open_model, own_images
 from nice_np.flow import Flow
 from nice_np.restoration.arguments import space_for
@@ -41,13 +41,13 @@ def add_options(parser: Parser, optimizers: Sequence[str], measured: bool) -> No
     )
     parser.add_argument(
         "--space",
-        type=one_of(SPACES, "space"),
+        type=OneOf(SPACES, "space"),
         metavar="NAME",
         help=f"in which to search: {', '.join(SPACES)} (default: see below)",
     )
     parser.add_argument(
         "--optimizer",
-        type=one_of(optimizers, "optimizer"),
+        type=OneOf(optimizers, "optimizer"),
         metavar="NAME",
         help=f"{', '.join(optimizers)} (default: adam for --space image, else lbfgs)",
     )

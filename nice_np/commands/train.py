@@ -15,7 +15,7 @@ from nice_np import datasets
 from nice_np.base_model import Model
 from nice_np.commands.messages import say
 from nice_np.commands.options import add_data_dir, add_force, add_seed, new_command
-from nice_np.commands.parsing import Arguments, Parser, number, one_of, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, number, whole
 from nice_np.commands.shared import Result, kind_of, score_model
 from nice_np.datasets import Dataset, load
 from nice_np.errors import NiceFileError, TrainingInterrupted
@@ -65,16 +65,16 @@ EXAMPLES = """examples:
 def add_parser(subparsers: Any) -> Parser:
     """Describe the command and its arguments."""
     parser = new_command(subparsers, "train", "train a flow or a VAE on a data set", _choices() + EXAMPLES)
-    dataset = one_of(datasets.names(), "data set")
+    dataset = OneOf(datasets.names(), "data set")
     parser.add_argument("dataset", type=dataset, metavar="DATASET", help="one of those below")
     parser.add_argument(
         "--preset",
-        type=one_of(tuple(PRESETS), "preset"),
+        type=OneOf(tuple(PRESETS), "preset"),
         metavar="NAME",
         help="one of those below (default: made for the data set)",
     )
     parser.add_argument(
-        "--model", type=one_of(MODELS, "model"), metavar="NAME", help=f"{MODELS[0]} (default), {', '.join(MODELS[1:])}"
+        "--model", type=OneOf(MODELS, "model"), metavar="NAME", help=f"{MODELS[0]} (default), {', '.join(MODELS[1:])}"
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=whole(1), metavar="N", help="passes through the data (default: the preset's)")
