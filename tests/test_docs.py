@@ -11,7 +11,7 @@ from nice_np.datasets import cifar10, faces, mnist, names, svhn, tfd, two_moons
 from nice_np.errors import NiceError
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the documents are only in the checkout")
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the documents are only in the checkout")
 
 
 def blocks(name):
@@ -80,6 +80,15 @@ def test_the_blocks_of_the_data_document_run(capsys):
     assert capsys.readouterr().out.startswith("no olivettifaces.mat in a-folder-without-faces or ")
     exec(compile(own, "docs/data.md", "exec"), {})
     assert 8 < float(capsys.readouterr().out) < 9
+
+
+def test_the_blocks_of_the_document_on_running_run(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX", reason='pip install -e ".[tensorboard]"')
+    board, log = blocks("docs/running.md")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(board, "docs/running.md", "exec"), {})
+    assert len(list((tmp_path / "events").iterdir())) == 1
+    assert "basicConfig" in log
 
 
 def test_the_data_document_names_every_data_set_and_file():
