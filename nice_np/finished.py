@@ -15,7 +15,7 @@ from nice_np.runs import FIGURES, SPLITS, finished, printable
 
 TEXTS = ("dataset", "preset")
 NUMBERS = ("seed", "parameters", "epochs", "steps", "train_seconds")
-SCORES = ("log_likelihood", "bits_per_dim", "standard_error")  # a number for each split
+SCORES = ("bits_per_dim", "standard_error")  # a number for each split, beside one of history.MEASURES
 LABEL_SCORES = ("log_likelihood_given_label", "accuracy")  # the same, where the flow takes labels
 
 
@@ -65,6 +65,8 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
 def _read_run(folder: Path, name: str) -> FinishedRun:
     metrics = _read(finished(folder, "metrics.json"), _as_metrics)
     history = _read(folder / "history.csv", History.from_csv)
+    if history.measure not in metrics:
+        raise NiceFileError(f"{folder / 'history.csv'} is damaged: it is of another model; train the run again")
     paths = {kind: folder / "figures" / f"{kind}.png" for kind in FIGURES}
     return FinishedRun(name, folder, metrics, history, {kind: path for kind, path in paths.items() if path.exists()})
 
@@ -72,10 +74,6 @@ def _read_run(folder: Path, name: str) -> FinishedRun:
 def _read(path: Path, parse: Any) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8"))
-    except NiceValueError as error:
-        if path.name != "metrics.json":
-            raise NiceFileError(f"{path} is damaged: {error!s:.300}; train the run again") from None
-        raise NiceValueError(f"leave out {path.parent}: {error}") from None
     except OSError as error:
         raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, OverflowError, RecursionError) as error:
@@ -86,14 +84,13 @@ def _as_metrics(text: str) -> dict[str, Any]:
     metrics = json.loads(text)
     if not isinstance(metrics, dict):
         raise ValueError("expected a JSON object")
-    if "elbo" in metrics:
-        raise NiceValueError("its model is a VAE, whose bounds do not stand beside likelihoods")
     for name in TEXTS:
         if not isinstance(metrics.get(name), str):
             raise ValueError(f"expected {name} to be a text, got {metrics.get(name)!r}")
     for name in NUMBERS:
         _check_number(metrics.get(name), name)
-    for name in (*SCORES, *(name for name in LABEL_SCORES if name in metrics)):
+    measure = "elbo" if "elbo" in metrics else "log_likelihood"
+    for name in (measure, *SCORES, *(name for name in LABEL_SCORES if name in metrics)):
         scores = metrics.get(name)
         if not isinstance(scores, dict):
             raise ValueError(f"expected {name} to have a number for each split, got {scores!r}")

@@ -10,13 +10,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nice_np._version import __version__
+from nice_np.base_model import Model
+from nice_np.checks import Array
 from nice_np.errors import DatasetError, NiceFileError, NiceImportError
 from nice_np.figures import draw_samples
 from nice_np.finished import FinishedRun
-from nice_np.runs import FIGURES, SPLITS, load_data, load_run
+from nice_np.flow import Flow
+from nice_np.history import History
+from nice_np.runs import FIGURES, SPLITS, load_any_run, load_data
+from nice_np.vae import VAE
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,6 +31,10 @@ PAPER_BITS = {"mnist": 4.36, "cifar10": 4.48}  # from its nats, in [0, 1] and in
 PAPER_NOTE = (
     "NICE paper: Dinh, Krueger & Bengio (2014), section 5.1. Log-likelihoods with a star are of data that the paper "
     "rescaled or whitened in its own way, another unit: they do not compare. bits/dim do."
+)
+VAE_NOTE = (
+    "The likelihood of a VAE is not known; ELBO is a bound from below on it, and its bits/dim are one from above. A "
+    "VAE with a Bernoulli decoder sees binarised images, and its scores compare with those of the same kind only."
 )
 SCORE_NOTE = (
     "Test scores are given with their standard error. Log-likelihoods are of the data as the flow sees them, images "
@@ -37,8 +46,11 @@ KINDS = {  # title and explanation of each kind of figure
         "Training of each run",
         "Log-likelihood of training and validation data; the best epoch is kept.",
     ),
-    "samples": ("Samples", "Drawn from the model, none of them chosen."),
-    "reconstructions": ("Reconstructions", "Test images x, and decode(encode(x)): a flow loses nothing but rounding."),
+    "samples": ("Samples", "Drawn from the model, none of them chosen; of a VAE their means, E[x | z]."),
+    "reconstructions": (
+        "Reconstructions",
+        "Test images x, and decode(encode(x)): a flow loses nothing but rounding, a VAE what its latents do not hold.",
+    ),
     "interpolation": ("Interpolation", "From one test image to another through the latent space."),
     "inpainting": (
         "Inpainting",
@@ -116,7 +128,11 @@ def make_report(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | 
     """
     template = _template()
     poster = make_poster(runs, data_dir)
-    notes = [SCORE_NOTE, *([PAPER_NOTE] if any(run.metrics["dataset"] in PAPER for run in runs) else [])]
+    notes = [
+        SCORE_NOTE,
+        *([VAE_NOTE] if any(_measure(run) == "elbo" for run in runs) else []),
+        *([PAPER_NOTE] if any(_paper(run.metrics) for run in runs) else []),
+    ]
     html = template.render(
         title=f"{len(runs)} runs side by side" if len(runs) > 1 else "A run",
         names=[run.name for run in runs],
@@ -186,6 +202,14 @@ def table(runs: Sequence[FinishedRun]) -> list[tuple[str, Rows]]:
             ],
         ),
         (
+            "ELBO (nats)",
+            [
+                ("train", _score("elbo", "train")),
+                ("validation", _score("elbo", "validation")),
+                ("test", _test_bound),
+            ],
+        ),
+        (
             "bits/dim",
             [
                 *[(split, _score("bits_per_dim", split, "{:.4f}")) for split in SPLITS],
@@ -207,19 +231,27 @@ def _score(name: str, split: str, form: str = "{:,.2f}") -> Cell:
     return lambda metrics: form.format(metrics[name][split]) if name in metrics else None
 
 
-def _test_score(metrics: dict[str, Any]) -> str:
-    score, error = (metrics[name]["test"] for name in ("log_likelihood", "standard_error"))
+def _test_score(metrics: dict[str, Any], name: str = "log_likelihood") -> str | None:
+    if name not in metrics:
+        return None
+    score, error = metrics[name]["test"], metrics["standard_error"]["test"]
     return f"{score:,.2f} \N{PLUS-MINUS SIGN} {error:,.2f}"
+
+
+def _test_bound(metrics: dict[str, Any]) -> str | None:
+    return _test_score(metrics, "elbo")
 
 
 def _paper(metrics: dict[str, Any]) -> str | None:
     name = metrics["dataset"]
+    if "log_likelihood" not in metrics:  # the paper's figures are of flows
+        return None
     return f"{PAPER[name]:,.2f}{'' if name == 'mnist' else ' *'}" if name in PAPER else None
 
 
 def _paper_bits(metrics: dict[str, Any]) -> str | None:
     name = metrics["dataset"]
-    return f"{PAPER_BITS[name]:.2f}" if name in PAPER_BITS else None
+    return f"{PAPER_BITS[name]:.2f}" if name in PAPER_BITS and "log_likelihood" in metrics else None
 
 
 def _processor(metrics: dict[str, Any]) -> str | None:
@@ -232,7 +264,7 @@ def _processor(metrics: dict[str, Any]) -> str | None:
 
 def _layers(metrics: dict[str, Any]) -> str:
     configuration = metrics.get("configuration")
-    lines = configuration.get("flow") if isinstance(configuration, dict) else None
+    lines = configuration.get("flow", configuration.get("vae")) if isinstance(configuration, dict) else None
     return "\n".join(map(str, lines)) if isinstance(lines, list) else "not known"
 
 
@@ -282,17 +314,23 @@ def _of_file(path: Path) -> Picture:
         raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _curves(runs: Sequence[FinishedRun]) -> list[tuple[str, Picture]]:
-    """The training curves of all runs on a data set in one figure, for each data set."""
+def _curves(runs: Sequence[FinishedRun]) -> list[tuple[str, str, Picture]]:
+    """The training curves of all runs on a data set in one figure, for each data set; bounds in one of their own."""
     from nice_np import plotting
 
-    names = dict.fromkeys(run.metrics["dataset"] for run in runs)  # in the order of the runs
+    groups: dict[tuple[str, str], dict[str, History]] = {}
+    for run in runs:  # in the order of the runs
+        groups.setdefault((run.metrics["dataset"], _measure(run)), {})[run.name] = run.history
     curves = []
-    for name in names:
-        histories = {run.name: run.history for run in runs if run.metrics["dataset"] == name}
+    for (name, measure), histories in groups.items():
         drawing = plotting.training_curves(histories, title=f"Training on {name}")
-        curves.append((name, embed(_rendered(drawing), "training curves")))
+        what = "ELBO" if measure == "elbo" else "Log-likelihood"
+        curves.append((name, what, embed(_rendered(drawing), "training curves")))
     return curves
+
+
+def _measure(run: FinishedRun) -> str:
+    return run.history.measure
 
 
 def make_poster(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | None = None) -> Poster:
@@ -302,17 +340,24 @@ def make_poster(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | 
     data, samples, models, left_out = {}, {}, {}, {}
     for run in _first_of_images(runs):
         name, seed = run.metrics["dataset"], run.metrics["seed"]
-        flow, _ = load_run(run.folder)
+        model, _ = load_any_run(run.folder)
         try:
-            dataset = load_data(flow, name, data_dir, seed)
+            dataset = load_data(model, name, data_dir, seed)
         except DatasetError as error:
             left_out[name] = str(error)
             continue
         shape = dataset.image_shape or (dataset.dim,)
         data[name] = dataset.test[:IN_A_ROW].reshape(-1, *shape)
-        samples[name] = draw_samples(flow, IN_A_ROW, 1, seed).reshape(-1, *shape)
+        samples[name] = _samples(model, seed).reshape(-1, *shape)
         models[name] = run.name
     return Poster(_rendered(plotting.data_and_samples(data, samples)) if data else None, models, left_out)
+
+
+def _samples(model: Model, seed: int) -> Array:
+    """A row of samples, (IN_A_ROW, D), of a flow with labels one of each; of a VAE the means E[x | z]."""
+    if isinstance(model, VAE):
+        return model.decode(model.sample_latents(IN_A_ROW, seed))
+    return draw_samples(cast(Flow, model), IN_A_ROW, 1, seed)
 
 
 def _first_of_images(runs: Sequence[FinishedRun]) -> list[FinishedRun]:

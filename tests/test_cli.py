@@ -97,16 +97,37 @@ def test_version():
     assert succeed("--version") == f"nice-np {__version__}\n"
 
 
+HEAVY = (
+    "numba",
+    "matplotlib",
+    "scipy",
+    "pooch",
+    "requests",
+    "tqdm",
+    "PIL",
+    "jinja2",
+    "tensorboardX",
+    "google",
+    "shtab",
+)
+
+
 def test_help_imports_nothing_heavy():
-    code = """
+    code = f"""
 import sys
 from nice_np.cli import main
-for words in (["--help"], ["train", "--help"], ["demo", "--help"], ["trian"], ["--version"], ["info", "/nowhere"]):
+from nice_np.commands import COMMANDS
+for words in (*([name, "--help"] for name in COMMANDS), ["--help"], ["trian"], ["--version"], ["info", "/nowhere"]):
     main(words)
-print(sorted({"numba", "matplotlib", "scipy", "pooch", "tqdm"} & set(sys.modules)))
+print(sorted(set({HEAVY}) & set(sys.modules)))
 """
     found = child(code=code, text=True)
     assert found.stdout.splitlines()[-1] == "[]", found.stderr
+
+
+def test_the_package_alone_imports_nothing_heavy():
+    found = child(code=f"import sys, nice_np; print(sorted(set({HEAVY}) & set(sys.modules)))", text=True)
+    assert (found.stdout, found.stderr) == ("[]\n", "")
 
 
 def test_out_that_cannot_be_written(moons, here):

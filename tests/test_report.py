@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nice_np import NiceFileError, NiceImportError, NiceValueError, cli, load_model, nice, plotting
+from nice_np import (
+    NiceFileError,
+    NiceImportError,
+    NiceValueError,
+    cli,
+    load_model,
+    nice,
+    plotting,
+    variational_autoencoder,
+)
 from nice_np.datasets import load
 from nice_np.finished import read_runs
 from nice_np.history import History
@@ -245,6 +254,61 @@ def test_a_run_with_labels(labelled, digits):
     groups = dict(table(read_runs([labelled, digits])))
     assert groups["Labels found"] == [(split, ["75.00%", "–"]) for split in SPLITS]
     assert ("test, given the label", ["1,234.50", "–"]) in groups["Log-likelihood (nats)"]
+
+
+@pytest.fixture
+def autoencoder(tmp_path):
+    """A run of a VAE on the same digits."""
+    model = variational_autoencoder(784, latent=2, hidden=(3,), rng=0)
+    row = {"epoch": 1, "step": 5, "learning_rate": 0.1, "train_elbo": -150.0, "validation_elbo": -160.0,
+           "validation_bits_per_dim": 0.3, "seconds": 0.25}  # fmt: skip
+    folder = write_run(tmp_path / "autoencoder", model, figures=("samples", "reconstructions"))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["elbo"] = dict.fromkeys(SPLITS, -160.25)
+    metrics["configuration"] = {"vae": repr(model).splitlines()}
+    del metrics["log_likelihood"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "history.csv").write_text(History([row], measure="elbo").to_csv())
+    return folder
+
+
+def test_a_vae_stands_beside_a_flow_and_its_bound_does_not_pass_for_a_likelihood(autoencoder, digits):
+    runs = read_runs([autoencoder, digits])
+    groups = dict(table(runs))
+    assert groups["ELBO (nats)"] == [
+        ("train", ["-160.25", "–"]), ("validation", ["-160.25", "–"]), ("test", ["-160.25 ± 1.50", "–"])
+    ]  # fmt: skip
+    assert [row[1][0] for row in groups["Log-likelihood (nats)"]] == ["–", "–", "–"]
+    html = make_report(runs).html
+    page = Page(html)
+    assert "ELBO after each epoch of all runs on mnist-small" in page.images
+    assert "Log-likelihood after each epoch of all runs on mnist-small" in page.images
+    assert "The likelihood of a VAE is not known" in html
+    assert "VAE(dim=784" in html
+    alone = make_report(read_runs([digits])).html
+    assert "The likelihood of a VAE" not in alone
+    assert "ELBO (nats)" not in alone
+
+
+def test_the_paper_is_not_a_row_of_a_vae(autoencoder):
+    metrics = json.loads((autoencoder / "metrics.json").read_text())
+    (autoencoder / "metrics.json").write_text(json.dumps({**metrics, "dataset": "mnist"}))
+    groups = dict(table(read_runs([autoencoder])))
+    assert "Log-likelihood (nats)" not in groups
+    assert "test, NICE paper" not in dict(groups["bits/dim"])
+
+
+def test_on_the_poster_a_vae_shows_its_means(autoencoder, rows):
+    make_poster(read_runs([autoencoder]))
+    model, _ = load_model(autoencoder / "model.npz")
+    expected = model.decode(model.sample_latents(10, 3)).reshape(-1, 28, 28)
+    np.testing.assert_array_equal(rows[1]["mnist-small"], expected)
+
+
+def test_a_history_of_another_model(autoencoder, digits):
+    shutil.copy(digits / "history.csv", autoencoder / "history.csv")
+    with pytest.raises(NiceFileError, match=r"history.csv is damaged: it is of another model"):
+        read_runs([autoencoder])
 
 
 def test_numbers_of_the_paper(tmp_path):
