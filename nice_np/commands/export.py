@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.commands.options import add_force, add_model, new_command
-from nice_np.commands.parsing import Arguments, Parser, OneOf
+from nice_np.commands.parsing import Arguments, OneOf, Parser
 from nice_np.commands.shared import Result
 from nice_np.runs import load_run, refuse_to_replace, replacing
 

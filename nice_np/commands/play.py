@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nice_np.commands.options import add_force, new_command
-from nice_np.commands.parsing import Arguments, Parser, ending_in, OneOf, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
 from nice_np.commands.shared import Result, refuse_if
 from nice_np.play import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
 from nice_np.priors import PRIORS
