@@ -7,7 +7,8 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -323,7 +324,8 @@ def _curves(runs: Sequence[FinishedRun]) -> list[tuple[str, str, Picture]]:
         groups.setdefault((run.metrics["dataset"], _measure(run)), {})[run.name] = run.history
     curves = []
     for (name, measure), histories in groups.items():
-        drawing = plotting.training_curves(histories, title=f"Training on {name}")
+        with _any_letters():  # Matplotlib 3.7 lays the figure out, and warns, before it is saved
+            drawing = plotting.training_curves(histories, title=f"Training on {name}")
         what = "ELBO" if measure == "elbo" else "Log-likelihood"
         curves.append((name, what, embed(_rendered(drawing), "training curves")))
     return curves
@@ -373,8 +375,15 @@ def _rendered(drawing: Any) -> bytes:
     """A drawing as PNG."""
     from nice_np import plotting
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a run may be named in letters that Matplotlib's font lacks
+    with tempfile.TemporaryDirectory() as folder, _any_letters():
         path = Path(folder, "drawing.png")
         plotting.save(drawing, path)
         return path.read_bytes()
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """A run may be named in letters that Matplotlib's font lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        yield
