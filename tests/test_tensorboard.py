@@ -132,6 +132,14 @@ def test_a_new_run_in_the_folder_takes_the_place_of_the_old_one(train, tmp_path)
     agrees(tmp_path / "events", train(2))
 
 
+def test_what_a_new_run_has_replaced_is_not_taken_for_its_own(train, tmp_path):
+    train(5)
+    (tmp_path / "checkpoint.npz").unlink()
+    train(1)
+    train(3, folder="elsewhere")
+    agrees(tmp_path / "events", train(4))
+
+
 def test_one_callback_for_two_runs(rng, tmp_path):
     x, board = rng.normal(size=(20, 2)), TensorBoard(tmp_path)
     for epochs in (3, 2):
