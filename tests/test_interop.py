@@ -238,9 +238,9 @@ def test_folding_needs_couplings_for_every_feature(rng):
     [
         (
             lambda: Flow("normal", Standardize([1.0, 1.0], [1.0, 1.0])),
-            "DiagonalScaling as the last layer, got Standard",
+            "couplings and a DiagonalScaling on top, got Standard",
         ),
-        (lambda: real_nvp(4, hidden=(3,)), "DiagonalScaling as the last layer, got AffineCoupling"),
+        (lambda: real_nvp(4, hidden=(3,)), "couplings and a DiagonalScaling on top, got AffineC"),
         (lambda: nice(4, hidden=(3,), preprocess=("standardize", "logit")), "MLPs and no context, got Logit"),
     ],
 )
@@ -310,7 +310,7 @@ def test_a_checkpoint_that_holds_more_than_weights(rng):
         (lambda: nice(6, hidden=(3,), activation="leaky_relu"), "masked", r"partition=Partition.odd_even\(6\).swapped"),
         (lambda: original_nice(6, width=3), "blocks", "MLPs and no context, got Permutation"),
         (lambda: real_nvp(6, hidden=(3,), preprocess=()), "blocks", "AffineCoupling"),
-        (lambda: Flow("normal", DiagonalScaling(2)), "blocks", "expected couplings and a DiagonalScaling on top"),
+        (lambda: Flow("normal", DiagonalScaling(2)), "blocks", "expected additive couplings and a DiagonalScaling on top"),
         (lambda: nice(6, hidden=(3,)), "pytorch", "unknown layout 'pytorch'; choose one of blocks, masked"),
     ],
 )  # fmt: skip

@@ -56,20 +56,25 @@ def fold_standardize(flow: Flow) -> Flow:
     >>> bool(np.allclose(folded.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-9))
     True
     """
+    return folded(flow, "fold_standardize")
+
+
+def folded(flow: Flow, owner: str) -> Flow:
+    """`fold_standardize`, with errors in the name of who asks."""
     if not isinstance(flow, Flow):
-        raise NiceTypeError(f"fold_standardize: expected a Flow, got {type(flow).__name__}")
+        raise NiceTypeError(f"{owner}: expected a Flow, got {type(flow).__name__}")
     if not isinstance(flow.layers[0], Standardize):
         return flow.copy()
     prior, layers = deepcopy((flow.prior, flow.layers))  # copies belong to no flow yet
     first, couplings, scaling = layers[0], layers[1:-1], layers[-1]
     if not isinstance(first, Standardize) or not isinstance(scaling, DiagonalScaling):
-        raise NiceValueError(f"fold_standardize: expected DiagonalScaling as the last layer, got {scaling!r}")
+        raise NiceValueError(f"{owner}: expected additive couplings and a DiagonalScaling on top, got {scaling!r}")
     shift, std = first.mean.copy(), first.std  # (D,): y = std y' + shift; shift is what is still to be taken away
-    for part, mlp in partitions_and_networks(couplings, "fold_standardize"):
+    for part, mlp in partitions_and_networks(couplings, owner):
         _fold_into(part, mlp, shift, std)
     if shift.any():
         raise NiceValueError(
-            f"fold_standardize: feature {np.flatnonzero(shift)[0]} is never transformed, so no coupling can take its "
+            f"{owner}: feature {np.flatnonzero(shift)[0]} is never transformed, so no coupling can take its "
             "mean; a flow needs two couplings or more with the roles exchanged"
         )
     scaling.log_scale -= np.log(std)  # z = exp(s) y / std

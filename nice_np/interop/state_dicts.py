@@ -24,7 +24,7 @@ from nice_np.bijectors.partition import Indices
 from nice_np.checks import Array, as_choice, as_constants, as_dtype
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
-from nice_np.interop.folding import fold_standardize, partitions_and_networks
+from nice_np.interop.folding import folded, partitions_and_networks
 from nice_np.mlp import MLP
 from nice_np.priors import Prior
 
@@ -143,10 +143,12 @@ def to_state_dict(flow: Flow, layout: str = "blocks") -> dict[str, Array]:
         If the flow is another one; the message names the layer.
     """
     chosen = LAYOUTS[as_choice(layout, LAYOUTS, "to_state_dict", "layout")]
-    *first, scaling = fold_standardize(flow).layers
+    *first, scaling = folded(flow, "to_state_dict").layers
     couplings = partitions_and_networks(first, "to_state_dict")
     if not couplings or not isinstance(scaling, DiagonalScaling):
-        raise NiceValueError(f"to_state_dict: expected couplings and a DiagonalScaling on top, got {scaling!r}")
+        raise NiceValueError(
+            f"to_state_dict: expected additive couplings and a DiagonalScaling on top, got {scaling!r}"
+        )
     state = {}
     expected = _first_partition(couplings[0][0], chosen)
     for i, (part, mlp) in enumerate(couplings):
