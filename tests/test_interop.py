@@ -310,7 +310,7 @@ def test_a_checkpoint_that_holds_more_than_weights(rng):
         (lambda: nice(6, hidden=(3,), activation="leaky_relu"), "masked", r"partition=Partition.odd_even\(6\).swapped"),
         (lambda: original_nice(6, width=3), "blocks", "MLPs and no context, got Permutation"),
         (lambda: real_nvp(6, hidden=(3,), preprocess=()), "blocks", "AffineCoupling"),
-        (lambda: Flow("normal", DiagonalScaling(2)), "blocks", "expected additive couplings and a DiagonalScaling on top"),
+        (lambda: Flow("normal", DiagonalScaling(2)), "blocks", "additive couplings and a DiagonalScaling on top"),
         (lambda: nice(6, hidden=(3,)), "pytorch", "unknown layout 'pytorch'; choose one of blocks, masked"),
     ],
 )  # fmt: skip
