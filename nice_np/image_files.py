@@ -75,8 +75,9 @@ def _content(path: Path) -> BytesIO:
 def _read_npy(path: Path) -> Pixels:
     try:
         array: Pixels = np.lib.format.read_array(_content(path), allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:  # MemoryError: sizes in the header that are not in the file
-        raise NiceFileError(f"{path} is no whole .npy file of numbers: {str(error).splitlines()[0]:.200}") from None
+    except Exception as error:  # of many kinds: NumPy reads the header with Python's own tokenizer and parser
+        reason = f"{str(error) or type(error).__name__}".splitlines()[0]
+        raise NiceFileError(f"{path} is no whole .npy file of numbers: {reason:.200}") from None
     return array
 
 
@@ -111,7 +112,7 @@ def _read_png(path: Path, height: int, width: int) -> Pixels:
             pixels: Pixels = np.asarray(image.convert("L" if grey else "RGB"))
     except NiceValueError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # of many kinds: Pillow's parsers raise whatever damaged bytes lead them to
         raise NiceFileError(f"{path} is no whole PNG picture") from None
     return pixels.reshape(height, width, -1)
 

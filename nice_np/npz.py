@@ -96,7 +96,7 @@ def _portable(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def remove_stale(folder: Path) -> None:
     """Delete what processes left behind that were killed inside a save."""
-    for leftover in folder.glob(f"{TEMPORARY}*.tmp"):
+    for leftover in folder.glob(f"{TEMPORARY}*"):
         with suppress(OSError):  # another process was quicker
             if leftover.stat().st_mtime < time.time() - STALE:
                 leftover.unlink()

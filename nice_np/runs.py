@@ -26,7 +26,7 @@ from nice_np.dequantize import dequantize
 from nice_np.errors import NiceFileError, NiceValueError
 from nice_np.flow import Flow, to_bits_per_dim
 from nice_np.history import History
-from nice_np.npz import TEMPORARY
+from nice_np.npz import TEMPORARY, remove_stale
 from nice_np.vae import VAE
 
 FIGURES = (
@@ -275,9 +275,12 @@ def replacing(path: Path) -> Iterator[Path]:
     with _saying(f"cannot write {path}"):
         if target.is_dir():
             raise NiceFileError(f"cannot write {path}: it is a folder")
+        remove_stale(target.parent)
         try:
             open(temporary, "xb").close()
             yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())  # the rename must not reach the disk before the bytes do
             os.replace(temporary, target)
         finally:
             with suppress(OSError):  # already renamed, when all went well

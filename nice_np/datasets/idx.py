@@ -27,6 +27,7 @@ from nice_np.datasets.files import open_file
 from nice_np.errors import DatasetError, NiceTypeError, NiceValueError
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest MNIST file holds 47 MB
+CHUNK = 1 << 20
 MAX_AXES = 4
 UNSIGNED_BYTE = 8
 GZIP_MAGIC = b"\x1f\x8b"
@@ -137,9 +138,11 @@ def _read_header(stream: IO[bytes], path: Path) -> tuple[int, ...]:
 def _read_elements(stream: IO[bytes], shape: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
     promised = math.prod(shape)
     # One byte more than promised: it must not be there, and a gzip stream checks its CRC only where it ends.
-    content = stream.read(promised + 1)
+    content = bytearray()  # which grows with what is there; `read` would make room for all that is asked for
+    while chunk := stream.read(min(CHUNK, promised + 1 - len(content))):
+        content += chunk
     if len(content) < promised:
         raise DatasetError(f"{path}: truncated: the header {shape} promises {promised} bytes, found {len(content)}")
     if len(content) > promised:
         raise DatasetError(f"{path}: the header {shape} promises {promised} bytes, but more follow")
-    return np.frombuffer(bytearray(content), dtype=np.uint8).reshape(shape)  # a bytearray makes it writable
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)  # a bytearray makes it writable
