@@ -73,8 +73,9 @@ def _content(path: Path) -> BytesIO:
 
 
 def _read_npy(path: Path) -> Pixels:
+    file = _content(path)
     try:
-        array: Pixels = np.lib.format.read_array(_content(path), allow_pickle=False)
+        array: Pixels = np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # of many kinds: NumPy reads the header with Python's own tokenizer and parser
         reason = f"{str(error) or type(error).__name__}".splitlines()[0]
         raise NiceFileError(f"{path} is no whole .npy file of numbers: {reason:.200}") from None

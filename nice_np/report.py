@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -375,10 +374,10 @@ def _rendered(drawing: Any) -> bytes:
     """A drawing as PNG."""
     from nice_np import plotting
 
-    with tempfile.TemporaryDirectory() as folder, _any_letters():
-        path = Path(folder, "drawing.png")
-        plotting.save(drawing, path)
-        return path.read_bytes()
+    picture = io.BytesIO()
+    with _any_letters():
+        plotting.save(drawing, picture)
+    return picture.getvalue()
 
 
 @contextmanager

@@ -282,6 +282,8 @@ def replacing(path: Path) -> Iterator[Path]:
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())  # the rename must not reach the disk before the bytes do
             os.replace(temporary, target)
+        except NiceFileError as error:  # of a writer that knows the temporary name only
+            raise NiceFileError(str(error).replace(str(temporary), str(path))) from error
         finally:
             with suppress(OSError):  # already renamed, when all went well
                 temporary.unlink()

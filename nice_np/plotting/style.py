@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import IO, Any
 
 import numpy.typing as npt
 from cycler import cycler
@@ -66,7 +66,7 @@ def legend_above(ax: Axes, fontsize: float = 8) -> None:
     ax.set_ylim(bottom, bottom + (top - bottom) / (1 - min(share, 0.7)))
 
 
-def save(drawing: Axes | Figure, path: str | os.PathLike[str], dpi: int = DPI) -> None:
+def save(drawing: Axes | Figure, path: str | os.PathLike[str] | IO[bytes], dpi: int = DPI) -> None:
     """Write a figure, or the figure of an Axes, to a file; the ending chooses the format (.png, .pdf, .svg, ...).
 
     A path that cannot be written raises NiceFileError, an unknown ending NiceValueError.
@@ -74,7 +74,8 @@ def save(drawing: Axes | Figure, path: str | os.PathLike[str], dpi: int = DPI) -
     Parameters
     ----------
     drawing : Axes or Figure
-    path : path
+    path : path or binary file
+        A file without a name takes the picture as .png.
     dpi : int
         Dots per inch.
     """
@@ -83,4 +84,4 @@ def save(drawing: Axes | Figure, path: str | os.PathLike[str], dpi: int = DPI) -
         figure.savefig(path, dpi=dpi, bbox_inches="tight")
     except (OSError, ValueError) as error:
         kind = NiceFileError if isinstance(error, OSError) else NiceValueError
-        raise kind(f"save: cannot write {os.fspath(path)!r}: {error}") from error
+        raise kind(f"save: cannot write {str(path)!r}: {error}") from error

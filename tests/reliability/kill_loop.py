@@ -36,7 +36,7 @@ def train(kind, path):
 
 
 def state(path):
-    """Everything in a checkpoint but the seconds it took: parameters, optimiser, generator, history, order, averages."""
+    """All of a checkpoint but the seconds it took: parameters, optimiser, generator, history, order, averages."""
     arrays = read_npz(path)
     header = json.loads(arrays.pop("header").tobytes())
     header["metadata"]["counters"].pop("seconds")

@@ -73,7 +73,6 @@ def test_every_other_file_is_the_old_or_the_new_one(tmp_path):
     tally("kills while text, figures or samples are written", kills)
 
 
-
 def test_a_temporary_file_is_never_loaded(tmp_path):
     """Half a save beside the checkpoint is passed over, whatever it holds."""
     from nice_np import fit, nice
