@@ -32,9 +32,17 @@ class Kernel:
     def __init__(self, loop: Callable[..., None], twin: Callable[..., None]) -> None:
         self.loop, self.twin = loop, twin
         self._chosen: Callable[..., None] | None = None
+        self._on_disk = True  # compiled code is kept there from one process to the next
 
     def __call__(self, *args: Any) -> None:
-        (self._chosen or self.choose())(*args)
+        try:
+            (self._chosen or self.choose())(*args)
+        except Exception:  # compiled loops raise nothing; a disk that is full or damaged does, before they begin
+            if self._chosen in (None, self.twin) or not self._on_disk:
+                raise
+            self._on_disk = False
+            self._chosen = compile_loop(self.loop, on_disk=False) or self.twin
+            self._chosen(*args)
 
     def choose(self) -> Callable[..., None]:
         """The compiled loop where there is Numba, the twin elsewhere; once and for all."""
@@ -60,8 +68,8 @@ class InPlaceKernel(Kernel):
         super().__call__(*arrays)
 
 
-def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
-    """`loop` compiled by Numba, or None where Numba is missing or switched off."""
+def compile_loop(loop: Callable[..., None], on_disk: bool = True) -> Callable[..., None] | None:
+    """`loop` compiled by Numba and kept on disk, or None where Numba is missing or switched off."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return None
     try:
@@ -73,7 +81,7 @@ def compile_loop(loop: Callable[..., None]) -> Callable[..., None] | None:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     compiled: Callable[..., None]
     try:
-        compiled = numba.njit(cache=True, **options)(loop)
+        compiled = numba.njit(cache=on_disk, **options)(loop)
     except RuntimeError:  # nowhere to keep the compiled code: compile again in each process
         log.debug("%s: there is no folder to keep the compiled code in", loop.__name__)
         compiled = numba.njit(**options)(loop)

@@ -146,6 +146,28 @@ def test_every_kernel_is_tested():
     }  # fmt: skip
 
 
+def test_trouble_with_compiled_code_on_disk_means_compiling_again():
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    kernel, average = kernels.Kernel(kernels._average_loop, kernels._average_twin), np.zeros(3)
+    compiled(kernel)
+    kernel._chosen = full
+    kernel(average, np.ones(3), 0.5)
+    np.testing.assert_array_equal(average, 0.5)
+    assert kernel.is_compiled
+    kernel._chosen = full  # once only: whatever comes then is no trouble with the disk
+    with pytest.raises(OSError, match="No space"):
+        kernel(average, np.ones(3), 0.5)
+
+
+def test_an_error_of_the_twin_is_raised():
+    kernel = kernels.Kernel(kernels._average_loop, kernels._average_twin)
+    kernel._chosen = kernel.twin
+    with pytest.raises(ValueError, match="shape"):
+        kernel(np.zeros(3), np.ones(4), 0.5)
+
+
 SCRIPT = """
 import sys
 {before}

@@ -1,0 +1,210 @@
+"""A read-only installation, a home that is not there, no Numba, nowhere to keep what it compiles: it all works."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from faults import ENVIRONMENT, ROOT, is_one_line_error, linux, posix, run, small_disk, temporaries, without_privileges
+
+pytestmark = posix
+SCORE = """
+import numpy as np
+from nice_np import Adam, nice
+x = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
+flow, adam = nice(6, couplings=3, hidden=(8,), preprocess=(), rng=0), Adam()
+for _ in range(3):
+    _, grads = flow.nll_and_grad(x)
+    adam.step(flow.params.values, grads, 1e-2)
+print(flow.log_prob(x).sum().item())
+"""
+NO_NUMBA = "raise ModuleNotFoundError('there is no Numba here')\n"
+
+
+def bare(installation, **others):
+    """The environment of a user with no home, and nothing of ours but `installation`."""
+    kept = {name: value for name, value in ENVIRONMENT.items() if name in ("PATH", "OPENBLAS_NUM_THREADS", "LANG")}
+    return {**kept, "HOME": "/nonexistent/home", "PYTHONPATH": str(installation), **others}
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    """A copy of the package that nobody may write to."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "nice_np", folder / "nice_np", ignore=shutil.ignore_patterns("__pycache__"))
+    paths = [folder, *folder.rglob("*")]
+    for path in paths:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    before = sorted(paths)
+    yield folder
+    assert sorted([folder, *folder.rglob("*")]) == before, "something was written into the installation"
+    for path in paths:
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+def scored(*, expected=None, **settings):
+    child = run(code=SCORE, **settings)
+    assert child.returncode == 0, child.stderr
+    assert child.stderr == ""
+    found = float(child.stdout)
+    assert expected is None or found == pytest.approx(expected, rel=1e-4)
+    return found
+
+
+@linux
+@pytest.mark.slow
+def test_commands_of_a_read_only_installation(installation, tmp_path):
+    settings = {"env": bare(installation), "cwd": tmp_path, "preexec_fn": without_privileges}
+    probe = run(code="open('nice_np/probe', 'w')", **{**settings, "cwd": installation})
+    assert "Permission denied" in probe.stderr, "this user may write anywhere: the test would prove nothing"
+    for words in (
+        ("demo", "--time-limit", 2, "--out", "demo"),
+        ("train", "two-moons", "--epochs", 1, "--batch-size", 5000, "--out", "moons"),
+        ("evaluate", "moons"),
+        ("sample", "moons", "--out", "a.png"),
+        ("gradcheck",),
+        ("report", "moons", "--out", "report.html"),
+    ):
+        child = run(*words, **settings)
+        assert child.returncode == 0, child.stderr
+        assert "Traceback" not in child.stderr
+    assert (tmp_path / "report.html").exists()
+
+
+@linux
+@pytest.mark.slow
+def test_nowhere_to_keep_compiled_code(installation, tmp_path):
+    expected = scored(cwd=tmp_path)
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    for cache in ({}, {"NUMBA_CACHE_DIR": str(locked)}, {"NUMBA_CACHE_DIR": "/nonexistent/cache"}):
+        settings = {"env": bare(installation, **cache), "cwd": tmp_path, "preexec_fn": without_privileges}
+        scored(expected=expected, **settings)
+    assert os.listdir(locked) == []
+
+
+@linux
+@pytest.mark.slow
+def test_the_disk_of_the_compiled_code_is_full(installation, tmp_path):
+    expected = scored(cwd=tmp_path)
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        settings = {"env": bare(installation, NUMBA_CACHE_DIR=str(disk)), "preexec_fn": without_privileges}
+        scored(expected=expected, cwd=tmp_path, **settings)
+        assert shutil.disk_usage(disk).free < 8192, "the disk did not become full: the test would prove nothing"
+
+
+@linux
+@pytest.mark.slow
+def test_damaged_compiled_code(tmp_path):
+    """What another process left half written is compiled again."""
+    settings = {"env": {**ENVIRONMENT, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}, "cwd": tmp_path}
+    expected = scored(**settings)
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    scored(expected=expected, **settings)
+
+
+@pytest.mark.slow
+def test_without_numba(tmp_path):
+    (tmp_path / "numba.py").write_text(NO_NUMBA)
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    scored(expected=scored(), env=environment)
+    for words in (("gradcheck",), ("demo", "--time-limit", 2, "--out", tmp_path / "demo", "--quiet")):
+        child = run(*words, env=environment, cwd=tmp_path)
+        assert child.returncode == 0, child.stderr
+
+
+SUITES = {
+    "without Numba": "contract flow training parallel optim",
+    "without the JIT": "kernels optim training",
+    "without asserts": "flow bijectors priors training models optim restoration vae checkpoint npz",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SUITES)
+def test_the_core_of_the_suite_passes(kind, tmp_path):
+    """.ci/run does it with the whole suite for the last two; under -O only what raises is still checked by a test."""
+    environment, python = dict(ENVIRONMENT), [sys.executable]
+    environment.pop("PYTHONWARNINGS")
+    chosen = "not integrate and not doctest"
+    if kind == "without Numba":
+        (tmp_path / "numba.py").write_text(NO_NUMBA)
+        environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{ROOT}"
+    elif kind == "without the JIT":
+        environment["NUMBA_DISABLE_JIT"] = "1"
+    else:
+        python, chosen = [sys.executable, "-O"], "bad or wrong or refused or named"
+    paths = [ROOT / "tests" / f"test_{name}.py" for name in SUITES[kind].split()]
+    options = ["-q", "-m", "not slow", "-k", chosen, "-p", "no:cacheprovider"]
+    if kind == "without asserts":
+        options += ["-W", "ignore::pytest.PytestConfigWarning"]
+    command = [*python, "-m", "pytest", *options, *map(str, paths)]
+    child = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stdout[-3000:]
+    assert int(re.search(r"(\d+) passed", child.stdout)[1]) > 50
+
+
+@linux
+def test_folders_that_take_no_files(tmp_path):
+    """Output is refused before any work, by name, and nothing is left."""
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    settings = {"cwd": tmp_path, "preexec_fn": without_privileges}
+    for words in (
+        ("train", "rings", "--epochs", 1000, "--quiet", "--out", locked / "run"),
+        ("train", "rings", "--epochs", 1000, "--quiet", "--out", locked),
+    ):
+        child = run(*words, **settings)
+        assert child.returncode == 1
+        assert is_one_line_error(child.stderr, str(locked)), child.stderr
+        assert "Permission denied" in child.stderr
+    assert os.listdir(locked) == []
+    assert temporaries(tmp_path) == []
+
+
+IMPORT = """
+import json, os, sys, warnings
+import numpy as np
+before = np.geterr(), np.random.get_state()[1].tolist(), list(warnings.filters), np.get_printoptions()
+import signal
+handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+import nice_np
+for name in nice_np.__all__:
+    getattr(nice_np, name)
+after = np.geterr(), np.random.get_state()[1].tolist(), list(warnings.filters), np.get_printoptions()
+assert before == after, "global state was changed"
+assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+print(json.dumps(sorted({"matplotlib", "numba", "torch", "jax", "requests"} & set(sys.modules))))
+"""
+
+
+def test_an_import_leaves_the_process_as_it_was():
+    child = run(code=IMPORT)
+    assert child.returncode == 0, child.stderr
+    assert json.loads(child.stdout) == []
+
+
+HEADLESS = """
+import sys
+import matplotlib
+before = dict(matplotlib.rcParams)
+from nice_np import nice, plotting
+plotting.save(plotting.density(nice(2, hidden=(4,), rng=0)), sys.argv[1])
+assert dict(matplotlib.rcParams) == before
+"""
+
+
+def test_figures_without_a_display(tmp_path):
+    environment = {name: value for name, value in ENVIRONMENT.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    child = run(tmp_path / "a.png", code=HEADLESS, env=environment)
+    assert child.returncode == 0, child.stderr
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    assert np.frombuffer((tmp_path / "a.png").read_bytes()[:4], np.uint8).tolist() == [0x89, *b"PNG"]
