@@ -151,7 +151,8 @@ def _is_whole_list(value: Any) -> bool:
 
 def by_name(classes: Iterable[type[Module]]) -> dict[str, type[Module]]:
     """nice_np's classes and the given ones by name; a given one cannot take the place of ours."""
-    known = () if isinstance(classes, type) else tuple(classes)
-    if isinstance(classes, type) or not all(isinstance(cls, type) and issubclass(cls, Module) for cls in known):
+    is_list = isinstance(classes, Iterable) and not isinstance(classes, type)
+    known = tuple(classes) if is_list else ()
+    if not is_list or not all(isinstance(cls, type) and issubclass(cls, Module) for cls in known):
         raise NiceTypeError("load: classes must be a list of Module subclasses, classes=[MyLayer, ...]")
     return {**{cls.__name__: cls for cls in known}, **CLASSES}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, Rng, as_int, as_real_array, as_rng
+from nice_np.checks import Array, Rng, as_dtype, as_int, as_real_array, as_rng
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 
@@ -23,7 +23,7 @@ def one_hot(labels: npt.ArrayLike, classes: int, dtype: npt.DTypeLike = np.float
     ----------
     labels : array_like of int, shape (N,)
     classes : int
-    dtype : dtype
+    dtype : {float32, float64}
 
     Returns
     -------
@@ -48,7 +48,7 @@ def one_hot(labels: npt.ArrayLike, classes: int, dtype: npt.DTypeLike = np.float
         raise NiceValueError(f"one_hot: expected labels of shape (N,), got {labels.shape}")
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise NiceValueError(f"one_hot: labels must lie in 0 .. {classes - 1}, got {labels.min()} .. {labels.max()}")
-    rows: Array = np.eye(classes, dtype=dtype)[labels.astype(np.intp)]
+    rows: Array = np.eye(classes, dtype=as_dtype(dtype, "one_hot"))[labels.astype(np.intp)]
     return rows
 
 

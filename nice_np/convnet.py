@@ -56,7 +56,7 @@ def fold(idx: npt.ArrayLike, image_shape: Sequence[int]) -> Indices:
     blocks = np.arange(prod(image_shape)).reshape(c, height // 2, 2, width // 2, 2)
     blocks = blocks.transpose(1, 3, 0, 2, 4).reshape(height // 2, width // 2, 4 * c)  # features, block by block
     small = blocks[:, :, np.isin(blocks[0, 0], idx)]  # (h, w, k)
-    if small.size == 0 or not np.array_equal(np.sort(small, axis=None), np.sort(idx)):
+    if idx.ndim != 1 or small.size == 0 or not np.array_equal(np.sort(small, axis=None), np.sort(idx)):
         raise NiceValueError(
             f"ConvNet: idx_a must hold the same fields of every 2x2 block of an image {tuple(image_shape)}, and not "
             "all of them; take a partition such as Partition.checkerboard(height, width, channels), or an MLP"

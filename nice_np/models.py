@@ -117,10 +117,11 @@ def nice(
     part = get_partition(partition, _at_least_two(dim, "nice"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
     network = _network(conditioner, hidden, image_shape, settings)
-    unit_variance = len(preprocess) > 0 and preprocess[-1] in UNIT_VARIANCE
+    fixed = preprocessing(preprocess, dim, dtype)
+    unit_variance = len(fixed) > 0 and preprocess[-1] in UNIT_VARIANCE
     width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
     layers = [
-        *preprocessing(preprocess, dim, dtype),
+        *fixed,
         *_alternating(AdditiveCoupling, part, couplings, network),
         DiagonalScaling(dim, log(width), dtype),
     ]
@@ -249,8 +250,8 @@ def _network(
 
 def preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
     """The fixed layers next to the data, by name or as they are; see `nice`."""
-    if isinstance(names, str):
-        raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ({names!r},); got {names!r}")
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ('logit',); got {names!r}")
     return [
         name if isinstance(name, Bijector)
         else PREPROCESSING[as_choice(name, PREPROCESSING, "preprocess", "name")](dim, dtype)

@@ -1,0 +1,244 @@
+"""Whatever is given for whichever argument: it works, or a NiceError that is also the builtin one expects says why.
+
+As scikit-learn does with its estimators: a good call of every public function and class, in which each argument in
+turn is replaced by things that do not belong there.
+"""
+
+import builtins
+import inspect
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+import nice_np
+from nice_np import datasets, errors
+
+X = np.random.default_rng(0).random((6, 4))
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4), dtype=np.uint8)
+BINARY = (X > 0.5).astype(float)
+USERS_OWN = {"function", "callbacks"}  # code of the user's: what it raises is its own
+STRANGE = [
+    None, True, -1, 0, 1.5, np.nan, np.inf, 1j, "x", b"x", "", [], [1], [[1, 2], [3]], {}, {"a": 1}, object(), int,
+    np.array([np.nan]), np.zeros((2, 2, 2)), np.zeros((0, 4)), np.full((6, 4), np.nan), np.full((6, 4), "a"),
+    np.zeros((6, 4), complex), np.ma.masked_array(X, X > 0.5), np.zeros((6, 3)), np.zeros((6, 4), "M8[s]"), lambda: 0,
+]  # fmt: skip
+BUILTINS = (ValueError, TypeError, OverflowError, OSError, ArithmeticError, ImportError)
+
+
+def flow():
+    return nice_np.nice(4, couplings=3, hidden=(5,), preprocess=(), rng=0)
+
+
+def labelled():
+    return nice_np.nice(4, couplings=3, hidden=(5,), preprocess=(), context_dim=2, rng=0)
+
+
+def vae():
+    return nice_np.variational_autoencoder(4, 2, hidden=(5,), rng=0)
+
+
+def part():
+    return nice_np.Partition.odd_even(4)
+
+
+def network(thetas=1):
+    return nice_np.MLP((2, 3, 2 * thetas), rng=0)
+
+
+def mask():
+    return nice_np.Mask(np.array([True, False, True, True]))
+
+
+def problem(**others):
+    return {"flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), **others}
+
+
+CALLS = {
+    "MLP": {"sizes": (2, 3, 4), "activation": "relu", "init": "he", "output_scale": 0.1, "dtype": "float32", "rng": 0},
+    "SGD": {"momentum": 0.5},
+    "Adam": {"beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1},
+    "RMSPropMomentum": {"decay": 0.9, "floor": 0.01, "momentum": 0.5, "momentum_from": 6},
+    "AdditiveCoupling": {"partition": part(), "conditioner": network()},
+    "AffineCoupling": {"partition": part(), "conditioner": network(2), "scale": "tanh"},
+    "MultiplicativeCoupling": {"partition": part(), "conditioner": network(), "scale": "exp"},
+    "Blur": {"image_shape": (2, 2), "sigma": 0.5},
+    "Chain": {"layers": [nice_np.DiagonalScaling(4)]},
+    "Composition": {"after": nice_np.Identity(4), "first": nice_np.Identity(4)},
+    "Constant": {"rate": 0.1},
+    "Cosine": {"rate": 0.1, "warmup": 3},
+    "ConvNet": {"image_shape": (2, 2), "idx_a": [0, 3], "channels": (2,), "thetas_per_feature": 1, "context_dim": 1},
+    "DiagonalScaling": {"dim": 4, "log_scale": 0.1, "dtype": "float64"},
+    "Downsample": {"image_shape": (2, 2), "factor": 2},
+    "ExponentialDecay": {"rate": 0.1, "factor": 1.1, "minimum": 1e-4},
+    "Flow": {"prior": "normal", "bijector": nice_np.DiagonalScaling(4), "context_dim": 0},
+    "GaussianImages": {"mean": np.zeros(4), "covariance": np.eye(4)},
+    "GreyOut": {"channels": 3, "height": 2, "width": 2},
+    "HiddenPixels": problem(),
+    "Identity": {"dim": 4},
+    "ImageObjective": problem(sigma=0.1),
+    "LatentObjective": problem(sigma=0.1),
+    "LatentPosterior": problem(sigma=0.1),
+    "ProxyObjective": problem(sigma=0.1, gamma=0.1),
+    "Inverse": {"bijector": nice_np.DiagonalScaling(4)},
+    "InverseTime": {"rate": 0.1, "half": 10},
+    "Logit": {"dim": 4, "alpha": 0.1},
+    "Mask": {"observed": [True, False]},
+    "PCAWhitening": {"mean": np.zeros(4), "components": np.eye(4), "std": np.ones(4)},
+    "ZCAWhitening": {"mean": np.zeros(4), "components": np.eye(4), "std": np.ones(4)},
+    "Partition": {"dim": 4, "idx_a": [0, 2], "context_dim": 1},
+    "Permutation": {"order": [2, 0, 1]},
+    "RandomProjection": {"dim": 4, "n_measurements": 2, "rng": 0},
+    "Rescale": {"dim": 4, "low": -1.0, "high": 1.0},
+    "Separable": {"image_shape": (2, 2), "rows": np.eye(2), "columns": np.eye(2)},
+    "Standardize": {"mean": np.zeros(4), "std": np.ones(4)},
+    "WithContext": {"bijector": nice_np.DiagonalScaling(4), "context_dim": 2},
+    "binarize": {"pixels": PIXELS, "rng": 0, "dtype": "float32"},
+    "dequantize": {"pixels": PIXELS, "rng": 0, "dtype": "float32"},
+    "check_gradients": {"obj": nice_np.DiagonalScaling(4), "x": X, "rng": 0, "max_coordinates": 9, "directions": 1},
+    "check_inverse": {"obj": nice_np.DiagonalScaling(4, 0.1), "x": X, "rtol": 1e-12, "atol": 1e-7},
+    "check_log_det": {"obj": nice_np.DiagonalScaling(4, 0.1), "x": X, "atol": 1e-7},
+    "classify": {"flow": labelled(), "x": X},
+    "log_prob_by_label": {"flow": labelled(), "x": X},
+    "sample_by_label": {"flow": labelled(), "n": 2, "rng": 0},
+    "fit": {
+        "model": flow(), "x": X, "validation": X, "epochs": 1, "batch_size": 3, "learning_rate": 1e-3,
+        "optimizer": "adam", "clip_norm": 1.0, "average": 2, "patience": 2, "callbacks": (), "checkpoint_every": 1.0,
+        "rng": 0, "threads": 1, "progress": False,
+    },
+    "inpaint": {
+        "flow": flow(), "x": X, "mask": mask(), "space": "image", "optimizer": "lbfgs", "steps": 2, "start": None,
+        "sigma": 0.1, "clip": (0, 1), "rng": 0,
+    },
+    "restore": {
+        "flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), "sigma": 0.1, "space": "latent",
+        "optimizer": "adam", "steps": 2, "learning_rate": 0.1, "clip": (0, 1),
+    },
+    "sample_posterior": {
+        "flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), "sigma": 0.1, "chains": 2, "warmup": 2, "steps": 2,
+        "leapfrogs": 2, "rng": 0,
+    },
+    "named_mask": {"name": "top", "height": 4, "width": 4, "rng": 0},
+    "nice": {
+        "dim": 4, "couplings": 3, "hidden": (5,), "prior": "normal", "activation": "relu", "conditioner": "mlp",
+        "partition": "odd-even", "preprocess": ("standardize",), "init": "he", "context_dim": 0, "dtype": "float32",
+        "rng": 0,
+    },
+    "real_nvp": {
+        "dim": 4, "couplings": 3, "hidden": (5,), "prior": "normal", "scale": "tanh", "activation": "relu",
+        "conditioner": "mlp", "partition": "odd-even", "preprocess": (), "init": "he", "dtype": "float32", "rng": 0,
+    },
+    "variational_autoencoder": {
+        "dim": 4, "latent": 2, "hidden": (5,), "kind": "plain", "decoder": "bernoulli", "couplings": 2,
+        "flow_hidden": (5,), "activation": "relu", "dtype": "float32", "rng": 0,
+    },
+    "numerical_jacobian": {"function": lambda x: x, "x": X, "eps": 1e-5},
+    "one_hot": {"labels": [0, 1], "classes": 2, "dtype": "float32"},
+    "psnr": {"x": X, "reference": X + 1, "data_range": 1.0},
+    "to_bits_per_dim": {"log_likelihood": 3.0, "dim": 2, "bin_width": 1 / 256},
+}  # fmt: skip
+
+# Bases to derive from, records of results, errors, and doors that are met below with files.
+OTHERS = {
+    "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior", "Schedule", "Whitening",
+    "StandardNormal", "StandardLogistic", "FlatParameters", "VAE", "History", "Posterior", "Restoration",
+    "StopTraining", "TrainingInterrupted", "load_model", "save_model",
+}  # fmt: skip
+
+METHODS = {
+    "Flow.log_prob": (flow, {"x": X}),
+    "Flow.encode": (flow, {"x": X}),
+    "Flow.decode": (flow, {"z": X}),
+    "Flow.bits_per_dim": (flow, {"x": X, "bin_width": 1 / 256}),
+    "Flow.nll_and_grad": (flow, {"x": X}),
+    "Flow.grad_log_prob": (flow, {"x": X}),
+    "Flow.sample": (flow, {"n": 2, "rng": 0, "temperature": 1.0}),
+    "Flow.astype": (flow, {"dtype": "float64"}),
+    "VAE.elbo": (vae, {"x": BINARY, "eps": np.zeros((6, 2))}),
+    "VAE.loss_and_grad": (vae, {"x": BINARY, "eps": np.zeros((6, 2))}),
+    "VAE.bounds": (vae, {"x": BINARY, "k": 2, "rng": 0}),
+    "VAE.iwae": (vae, {"x": BINARY, "k": 2, "rng": 0}),
+    "VAE.encode": (vae, {"x": BINARY}),
+    "VAE.decode": (vae, {"z": np.zeros((3, 2))}),
+    "VAE.draw_noise": (vae, {"n": 2, "rng": 0}),
+    "VAE.sample": (vae, {"n": 2, "rng": 0}),
+    "VAE.reconstruct": (vae, {"x": BINARY}),
+    "DiagonalScaling.forward": (lambda: nice_np.DiagonalScaling(4), {"x": X}),
+    "AdditiveCoupling.inverse": (lambda: nice_np.AdditiveCoupling(part(), network()), {"z": X}),
+}
+
+
+def strange_calls(call, arguments):
+    """Call with each argument replaced by each strange thing; nothing but a NiceError may come of it."""
+    refused = 0
+    for name in arguments:
+        for value in STRANGE:
+            if name in USERS_OWN and callable(value):
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)
+                warnings.simplefilter("ignore", UserWarning)
+                try:
+                    call(**{**arguments, name: value})
+                except errors.NiceError as error:
+                    refused += 1
+                    problem = "" if isinstance(error, BUILTINS) and len(str(error)) > 10 else "says too little"
+                except Exception as error:
+                    problem = f"{type(error).__name__}: {error}"
+                else:
+                    problem = ""
+            assert not problem, f"{name}={value!r}: {problem}"
+    return refused
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_functions_and_classes(name):
+    thing, arguments = getattr(nice_np, name), CALLS[name]
+    thing(**arguments)
+    assert set(arguments) <= set(inspect.signature(thing).parameters)
+    assert strange_calls(thing, arguments) > 3
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods(name):
+    make, arguments = METHODS[name]
+    method = getattr(make(), name.split(".")[1])
+    method(**arguments)
+    assert strange_calls(method, arguments) > 3
+
+
+def test_every_public_name_is_here():
+    names = {name for name in nice_np.__all__ if callable(getattr(nice_np, name)) and not issubclass_of_error(name)}
+    assert names == set(CALLS) | OTHERS
+
+
+def issubclass_of_error(name):
+    thing = getattr(nice_np, name)
+    return inspect.isclass(thing) and issubclass(thing, errors.NiceError)
+
+
+def test_every_error_is_a_builtin_too():
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and kind is not errors.NiceError and issubclass(kind, errors.NiceError):
+            assert any(base.__name__ in vars(builtins) for base in kind.__mro__[2:-3]), name
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=lambda value: re.sub(r"\W+", " ", repr(value))[:20])
+def test_paths(value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = flow()
+    for door in (
+        lambda: nice_np.load_model(value),
+        lambda: nice_np.save_model("a.npz", value),
+        lambda: nice_np.save_model("a.npz", model, metadata=value),
+        lambda: nice_np.Flow.load("none.npz", classes=value),
+        lambda: datasets.load("cifar10", data_dir=value) if value is not None else None,
+        lambda: datasets.load(value),
+        lambda: datasets.read_idx(value),
+        lambda: datasets.load("rings", seed=value),
+    ):
+        try:
+            door()
+        except errors.NiceError as error:
+            assert isinstance(error, BUILTINS)  # noqa: PT017
