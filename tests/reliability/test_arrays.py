@@ -32,6 +32,7 @@ many = settings(
     deadline=None,
     derandomize=FAULTS == 1,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 few = settings(many, max_examples=times(15))
 DIM = 5
 MODELS = {
