@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterable
+from math import isfinite
 from os import PathLike
 from typing import Any, ClassVar, TypeVar
 
@@ -24,6 +25,13 @@ from nice_np.parameters import FlatParameters, Module
 
 M = TypeVar("M", bound="Model")
 CHUNK = 1000  # rows scored at a time, so that memory does not grow with N
+
+
+def mean_score(scores: Array) -> float:
+    """The mean of finite numbers (N,), N >= 1, in float64; right also where their sum would overflow."""
+    with np.errstate(over="ignore"):
+        mean = float(scores.mean(dtype=np.float64))
+    return mean if isfinite(mean) else float((scores / len(scores)).sum(dtype=np.float64))
 
 
 class Model(Module):

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.base_model import CHUNK, Model
+from nice_np.base_model import CHUNK, Model, mean_score
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.rebuilding import Rebuilding
@@ -148,7 +148,7 @@ class Flow(Model):
         log_prob = self.log_prob(x, context)
         if len(log_prob) == 0:
             raise NiceValueError("Flow.bits_per_dim: 0 samples; the mean needs at least one")
-        return to_bits_per_dim(float(log_prob.mean(dtype=np.float64)), self.dim, bin_width)
+        return to_bits_per_dim(mean_score(log_prob), self.dim, bin_width)
 
     def nll_and_grad(
         self, x: npt.ArrayLike, context: npt.ArrayLike | None = None, *, recompute: bool = False
@@ -197,7 +197,7 @@ class Flow(Model):
                 raise
         if not all_finite(self.params.grads):
             raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; check the scale of input and parameters")
-        return -float(log_prob.mean(dtype=np.float64)), self.params.grads
+        return -mean_score(log_prob), self.params.grads
 
     def grad_log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """d log p(x) / dx of each row: (N, D) -> (N, D).

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.base_model import Model
+from nice_np.base_model import Model, mean_score
 from nice_np.checks import Array
 from nice_np.errors import DivergenceError, DriftError, NiceOverflowError, TrainingInterrupted
 from nice_np.flow import to_bits_per_dim
@@ -202,7 +202,7 @@ class Training:
         trained = values.copy()
         values[:] = self._weights()
         try:
-            return float(self.model.score(validation.x, validation.context).mean(dtype=np.float64))
+            return mean_score(self.model.score(validation.x, validation.context))
         finally:
             values[:] = trained
 

@@ -337,6 +337,13 @@ def test_an_infinite_gradient_is_an_error_even_where_the_density_is_finite():
         steep.grad_log_prob(x)
 
 
+def test_a_mean_is_right_where_the_sum_would_overflow():
+    wide = Flow("logistic", Standardize([0.0, 0.0], [1.0, 1.0]))
+    x = np.full((4, 2), 4e307)  # log p = -8e307 each, -3.2e308 together
+    assert wide.nll_and_grad(x)[0] == pytest.approx(8e307, rel=1e-12)
+    assert wide.bits_per_dim(x) == pytest.approx(4e307 / np.log(2), rel=1e-12)
+
+
 def test_an_infinite_gradient_of_a_parameter_is_an_error_too():
     coupling = AffineCoupling(Partition.odd_even(2), MLP((1, 2), output_scale=0.0, rng=0))
     flow = Flow("logistic", coupling)

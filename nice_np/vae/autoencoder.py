@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.base_model import CHUNK, Model
+from nice_np.base_model import CHUNK, Model, mean_score
 from nice_np.bijectors import Bijector, Chain
 from nice_np.binarize import binarize
 from nice_np.checks import Array, Rng, as_int, as_rng, as_samples, check_interval
@@ -194,7 +194,7 @@ class VAE(Model):
                 self.posterior.backward(dz, -weight, posterior_cache)
         if not all_finite(self.params.grads):
             raise NiceOverflowError(f"VAE: a gradient overflows {self.dtype}; check the scale of input and parameters")
-        return -float(terms.elbo.mean(dtype=np.float64)), self.params.grads
+        return -mean_score(terms.elbo), self.params.grads
 
     def bounds(self, x: npt.ArrayLike, k: int, rng: Rng = None) -> Bounds:
         """The ELBO, as a mean over k draws, and the importance-weighted bound of the same draws (Burda et al. 2015):
