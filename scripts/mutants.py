@@ -186,7 +186,7 @@ MUTANTS = [
         "convnet.py",
         ("rows and columns of blocks exchanged", "transpose(1, 3, 0, 2, 4).reshape(height // 2, width // 2", "transpose(3, 1, 0, 2, 4).reshape(height // 2, width // 2"),
         ("positions in ascending order", "order: Indices = ascending[np.searchsorted(idx, small, sorter=ascending)]", "order: Indices = np.searchsorted(np.sort(idx), small)"),
-        ("any index set folds", "if small.size == 0 or not", "if small.size == 0 and not"),
+        ("any index set folds", "small.size == 0 or not", "small.size == 0 and not"),
         ("thetas interleaved", "order_b[:, :, None] + len(idx_b) * np.arange(self.thetas_per_feature)[:, None]", "self.thetas_per_feature * order_b[:, :, None] + np.arange(self.thetas_per_feature)[:, None]"),
         ("unfolded with the order itself", "np.argsort(order, axis=None)", "order.ravel()"),
         ("activation gradient skipped", "dh = self.activation.backward(layer.backward(dh, h, accumulate), h)", "dh = layer.backward(dh, h, accumulate)"),
