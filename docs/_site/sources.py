@@ -19,6 +19,8 @@ COPIED = {"results": ("*.md", "*.png", "*.html"), "tutorials": ("*.md", "*.ipynb
 CODE = [  # the package, and what else pages link to
     "nice_np/**/*.py",
     "scripts/mutants.py",
+    "scripts/reliability.py",
+    "tests/reliability/*.py",
     "tests/registry.py",
     "tests/test_contract.py",
     "tests/thread_ranks.py",

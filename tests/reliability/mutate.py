@@ -170,11 +170,19 @@ def checkpoint_history(folder: Path) -> Target:
 
 
 def idx(folder: Path) -> Target:
+    """No checksum: a header that was hit is one of another array, which must be all that is in the file."""
     from nice_np.datasets.idx import read_idx, to_idx_bytes
 
     path = folder / "images-idx3-ubyte"
     content = to_idx_bytes(np.random.default_rng(0).integers(256, size=(5, 4, 3), dtype=np.uint8))
-    return Target(path, content, lambda: digest(read_idx(path).size), errors.DatasetError)
+
+    def load() -> bytes:
+        array = read_idx(path)
+        if 4 + 4 * array.ndim + array.size != path.stat().st_size:
+            raise AssertionError(f"{array.shape}")
+        return b""
+
+    return Target(path, content, load, errors.DatasetError)
 
 
 def idx_gzip(folder: Path) -> Target:
