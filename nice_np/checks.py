@@ -171,6 +171,14 @@ def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None 
     return number
 
 
+def as_flag(value: Any, owner: str, name: str) -> bool:
+    """True or False, or what Python takes for one of them without doubt."""
+    try:
+        return bool(value)
+    except (TypeError, ValueError):  # of an array with several elements
+        raise NiceTypeError(f"{owner}: {name} must be True or False, got {value!r}") from None
+
+
 def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:
     """A sequence of whole numbers >= 1."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from nice_np.architecture import Arrays, describe
 from nice_np.base_model import CHUNK, Model
 from nice_np.bijectors.fitted import Fitted
-from nice_np.checks import Array, Rng, as_path, as_rng
+from nice_np.checks import Array, Rng, as_flag, as_path, as_rng
 from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.history import History
@@ -146,6 +146,10 @@ def fit(
     with team.together():
         if not isinstance(model, Model):
             raise NiceTypeError(f"fit: expected a Flow or a VAE, got {type(model).__name__}")
+        recompute, resume, progress = (
+            as_flag(value, "fit", name)
+            for name, value in {"recompute": recompute, "resume": resume, "progress": progress}.items()
+        )
         if recompute and not isinstance(model, Flow):
             raise NiceValueError(
                 f"fit: recompute rebuilds the inputs of a flow's layers, a {type(model).__name__} has no inverse to "
@@ -164,7 +168,7 @@ def fit(
             None if checkpoint is None else as_path(checkpoint, "fit", "checkpoint"),
             checkpoint_every,
             threads,
-            bool(recompute),
+            recompute,
         )
         if patience is not None and validation is None:
             raise NiceValueError("fit: patience needs validation data")

@@ -49,17 +49,18 @@ def failed_without_a_trace(child, path, folder, before):
 
 def writers(moons, images, out):
     """Every command that writes one file: words, and the file."""
-    names = {name: out / f"{name}" for name in ("a.npy", "a.png", "i.npy", "i.png", "report.html")}
+    names = {name: out / f"{name}" for name in ("a.npy", "a.png", "i.npy", "i.png", "report.html", "e.npz")}
     inpaint = ("inpaint", images / "model.npz", "--images", images / "x.npy", "--mask", "top", "--steps", 2, "--quiet")
     return [
         (("sample", moons, "-n", 20_000, "--out", names["a.npy"]), names["a.npy"]),
         (("sample", moons, "--out", names["a.png"]), names["a.png"]),
         ((*inpaint, "--out", names["i.png"]), names["i.png"]),
         (("report", moons, "--out", names["report.html"]), names["report.html"]),
+        (("export", images / "model.npz", "--to", "blocks", "--out", names["e.npz"]), names["e.npz"]),
     ]
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_a_command_on_a_full_disk(number, moons, images, tmp_path):
     with small_disk(tmp_path / "disk", "8k") as disk:
         words, path = writers(moons, images, disk)[number]
@@ -69,7 +70,7 @@ def test_a_command_on_a_full_disk(number, moons, images, tmp_path):
     tally("writes to a full disk or beyond a limit", 1)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_a_command_under_a_limit(number, moons, images, tmp_path):
     rng = np.random.default_rng(number)
     words, path = writers(moons, images, tmp_path)[number]

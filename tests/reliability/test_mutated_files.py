@@ -19,9 +19,10 @@ MAIN = "import mutate\nsys.exit(mutate.main())"
 
 
 @linux
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_few_mutants_of_every_kind(kind, tmp_path):
-    found = attack(kind, 0, 25, tmp_path)
+@pytest.mark.parametrize("kind", ["checkpoint_header", "npy", "png_chunks", "settings_json"])
+def test_a_few_mutants(kind, tmp_path):
+    """Of the kinds that no other test damages."""
+    found = attack(kind, 0, 50, tmp_path)
     assert found["refused"] > 0
 
 

@@ -44,7 +44,7 @@ print(total.hexdigest())
 """
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_bits_in_another_process(threads):
     """Parameters, samples, history, restorations and draws, whatever Python's hash seed."""
     found = set()
