@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -39,12 +39,13 @@ def planted() -> str:
 
 
 def seconds_of_help() -> str:
-    """The fastest of five."""
+    """Of the processor, the fastest of five: the clock on the wall would measure what else the machine does."""
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = os.times()
         subprocess.run([sys.executable, "-m", "nice_np", "--help"], check=True, capture_output=True, cwd=ROOT)
-        seconds.append(time.perf_counter() - start)
+        end = os.times()
+        seconds.append(end.children_user + end.children_system - start.children_user - start.children_system)
     return f"{min(seconds):.2f}"
 
 
