@@ -172,7 +172,8 @@ def _changes(parent: ast.AST, field: str, index: int | None, node: ast.AST) -> I
             yield ast.Constant(value + 1)
             if value != 0:
                 yield ast.Constant(0)
-            if value != 0 and not isinstance(parent, ast.UnaryOp):
+            same = isinstance(parent, ast.UnaryOp) or (isinstance(parent, ast.keyword) and parent.arg == "axis")
+            if value != 0 and not same:  # --n is what "sign" does, and axis -1 of a matrix is its axis 1
                 yield ast.UnaryOp(ast.USub(), ast.Constant(value))
         case ast.Call():
             yield from _changed_calls(node)

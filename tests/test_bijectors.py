@@ -11,13 +11,16 @@ from nice_np import (
     Chain,
     DiagonalScaling,
     Inverse,
+    Logit,
     MultiplicativeCoupling,
     NiceTypeError,
     NiceValueError,
     Partition,
+    PCAWhitening,
     Permutation,
     Standardize,
     StandardNormal,
+    ZCAWhitening,
 )
 from nice_np.bijectors import get_partition
 from nice_np.parameters import Module
@@ -57,6 +60,10 @@ def test_partitions(partition, a, b, rng):
     ("dim", "idx_a", "error", "says"),
     [
         (1, [0], NiceValueError, "at least 2 features"),
+        (0, [0], NiceValueError, "dim must be >= 1, got 0"),
+        (-1, [0], NiceValueError, "dim must be >= 1, got -1"),
+        (3, [-1, 1], NiceValueError, r"lie in 0 .. 2, got -1 .. 1"),
+        (3, [1, 3], NiceValueError, r"lie in 0 .. 2, got 1 .. 3"),
         (3, [], NiceValueError, "1 to 2 different features"),
         (3, [0, 1, 2], NiceValueError, "1 to 2 different features"),
         (3, [0, 0], NiceValueError, "1 to 2 different features"),
@@ -244,3 +251,32 @@ def test_the_kept_features_come_in_the_order_they_were_given(rng):
     np.testing.assert_array_equal(x_a, x[:, [2, 0, 4]])
     np.testing.assert_array_equal(x_b, x[:, [1, 3, 5]])
     np.testing.assert_array_equal(part.merge(x_a, x_b), x)
+
+
+DOORS = {
+    "Logit": Logit,
+    "DiagonalScaling": DiagonalScaling,
+    "Standardize": Standardize.unfitted,
+    "PCAWhitening": PCAWhitening.unfitted,
+    "ZCAWhitening": ZCAWhitening.unfitted,
+    "tile": Permutation.tile,
+    "reversal": Permutation.reversal,
+    "halves": Permutation.halves,
+    "random": Permutation.random,
+}
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
+def test_one_feature_is_the_least(door):
+    assert door(1).dim == 1
+    for dim in (0, -1):
+        with pytest.raises(NiceValueError, match=f"dim must be >= 1, got {dim}"):
+            door(dim)
+
+
+@pytest.mark.parametrize("make", [Partition.odd_even, Partition.halves])
+def test_two_features_are_the_least_of_a_partition(make):
+    np.testing.assert_array_equal(make(2).idx_a, [0])
+    for dim, says in ((1, "at least 2 features"), (0, "dim must be >= 1, got 0"), (-1, "dim must be >= 1, got -1")):
+        with pytest.raises(NiceValueError, match=says):
+            make(dim)

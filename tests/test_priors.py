@@ -75,6 +75,28 @@ def test_samples_are_finite_whatever_the_generator_returns(name, value):
     assert np.isfinite(PRIORS[name](None).sample(3, 2, Broken(value))).all()
 
 
+def test_a_normal_draw_that_cannot_be_comes_back_at_the_bound():
+    assert StandardNormal().sample(1, 1, Broken(np.inf)) == 40
+    assert StandardNormal().sample(1, 1, Broken(-1e300)) == -40
+
+
+def test_a_logistic_tail_is_silent_even_where_underflow_is_an_error():
+    with np.errstate(all="raise"):
+        assert StandardLogistic().log_prob([[1000.0]]) == -1000
+
+
+@priors
+def test_how_many_draws_of_how_many_features(name):
+    sample = PRIORS[name](None).sample
+    assert sample(0, 2).shape == (0, 2)
+    assert sample(1, 1).shape == (1, 1)
+    with pytest.raises(NiceValueError, match="n must be >= 0, got -1"):
+        sample(-1, 2)
+    for dim in (0, -1):
+        with pytest.raises(NiceValueError, match=f"dim must be >= 1, got {dim}"):
+            sample(1, dim)
+
+
 @pytest.mark.parametrize("prior", ["normal", "logistic"])
 def test_the_density_of_a_scaled_prior_integrates_to_one(prior):
     flow = Flow(prior, DiagonalScaling(2, log_scale=0.3))
