@@ -42,7 +42,7 @@ PAIRS = (
     ("tanh", "sin"), ("hstack", "vstack"), ("median", "max"), ("floor", "ceil"), ("forward", "inverse"),
     ("backward", "inverse_backward"),
 )  # fmt: skip
-SWAPPED = {right: left for left, right in PAIRS} | {left: right for left, right in PAIRS}
+SWAPPED = {right: left for left, right in PAIRS} | dict(PAIRS)
 UNWRAPPED = {
     "abs", "sqrt", "exp", "expm1", "log", "log1p", "tanh", "maximum", "minimum", "clip", "copy", "astype", "sign",
     "nan_to_num", "ascontiguousarray", "float", "int", "bool", "tuple", "list", "_finite",

@@ -18,6 +18,7 @@ from nice_np import (
     Partition,
     PCAWhitening,
     Permutation,
+    Rescale,
     Standardize,
     StandardNormal,
     ZCAWhitening,
@@ -29,21 +30,24 @@ from nice_np.parameters import Module
 
 
 @pytest.mark.parametrize(
-    ("partition", "a", "b"),
+    ("make", "a", "b"),
     [
-        (Partition.odd_even(6), [0, 2, 4], [1, 3, 5]),
-        (Partition.odd_even(5), [0, 2, 4], [1, 3]),
-        (Partition.halves(6), [0, 1, 2], [3, 4, 5]),
-        (Partition.halves(5), [0, 1, 2], [3, 4]),
-        (Partition.checkerboard(2, 3), [0, 2, 4], [1, 3, 5]),
-        (Partition.checkerboard(3, 4), [0, 2, 5, 7, 8, 10], [1, 3, 4, 6, 9, 11]),
-        (Partition.checkerboard(1, 3, channels=2), [0, 2, 3, 5], [1, 4]),
-        (get_partition("checkerboard", 8, (2, 2, 2)), [0, 3, 4, 7], [1, 2, 5, 6]),
-        (Partition(5, [4, 1]), [4, 1], [0, 2, 3]),
-        (Partition(2, [1]), [1], [0]),
+        (lambda: Partition.odd_even(6), [0, 2, 4], [1, 3, 5]),
+        (lambda: Partition.odd_even(5), [0, 2, 4], [1, 3]),
+        (lambda: Partition.halves(6), [0, 1, 2], [3, 4, 5]),
+        (lambda: Partition.halves(5), [0, 1, 2], [3, 4]),
+        (lambda: Partition.checkerboard(2, 3), [0, 2, 4], [1, 3, 5]),
+        (lambda: Partition.checkerboard(3, 4), [0, 2, 5, 7, 8, 10], [1, 3, 4, 6, 9, 11]),
+        (lambda: Partition.checkerboard(1, 3, channels=2), [0, 2, 3, 5], [1, 4]),
+        (lambda: get_partition("checkerboard", 8, (2, 2, 2)), [0, 3, 4, 7], [1, 2, 5, 6]),
+        (lambda: get_partition("checkerboard", 6, (2, 3)), [0, 2, 4], [1, 3, 5]),
+        (lambda: get_partition("checkerboard", 12, (2, 3, 2)), [0, 3, 4, 6, 9, 10], [1, 2, 5, 7, 8, 11]),
+        (lambda: Partition(5, [4, 1]), [4, 1], [0, 2, 3]),
+        (lambda: Partition(2, [1]), [1], [0]),
     ],
 )
-def test_partitions(partition, a, b, rng):
+def test_partitions(make, a, b, rng):
+    partition = make()
     np.testing.assert_array_equal(partition.idx_a, a)
     np.testing.assert_array_equal(partition.idx_b, b)
     np.testing.assert_array_equal(partition.swapped().idx_a, b)
@@ -112,7 +116,12 @@ def test_the_conditioner_must_fit(rng):
             law(part, MLP(sizes, rng=0))
     with pytest.raises(NiceTypeError, match="must be a Module"):
         AdditiveCoupling(part, np.tanh)
-    for wrong in (DiagonalScaling(3), StandardNormal()):
+
+    class OneWay(Module):
+        def forward(self, x):
+            return x, None
+
+    for wrong in (DiagonalScaling(3), StandardNormal(), OneWay()):
         with pytest.raises(NiceTypeError, match="must be a Module with forward and backward"):
             AdditiveCoupling(part, wrong)
     with pytest.raises(NiceTypeError, match="must be a Partition"):
@@ -178,6 +187,7 @@ def test_permutations_move_what_they_say():
     assert Permutation.tile(5).forward(x)[0].tolist() == [[0, 2, 4, 1, 3]]
     assert Permutation.reversal(5).forward(x)[0].tolist() == [[4, 3, 2, 1, 0]]
     assert Permutation.halves(5).forward(x)[0].tolist() == [[3, 4, 0, 1, 2]]
+    assert Permutation.halves(4).forward(x[:, :4])[0].tolist() == [[2, 3, 0, 1]]
     assert Permutation([2, 0, 1]).forward(x[:, :3])[0].tolist() == [[2, 0, 1]]
     np.testing.assert_array_equal(Permutation.random(9, 0).order, Permutation.random(9, 0).order)
 
@@ -253,8 +263,15 @@ def test_the_kept_features_come_in_the_order_they_were_given(rng):
     np.testing.assert_array_equal(part.merge(x_a, x_b), x)
 
 
+def test_indices_of_any_whole_type():
+    small = np.array([2, 0], np.uint8)
+    assert Partition(3, small).idx_a.dtype == Permutation(np.array([2, 0, 1], np.int8)).order.dtype == np.intp
+    np.testing.assert_array_equal(Partition(3, small).swapped().idx_a, [1])
+
+
 DOORS = {
     "Logit": Logit,
+    "Rescale": Rescale,
     "DiagonalScaling": DiagonalScaling,
     "Standardize": Standardize.unfitted,
     "PCAWhitening": PCAWhitening.unfitted,

@@ -24,7 +24,7 @@ from nice_np import (
     nice,
     real_nvp,
 )
-from nice_np.bijectors.rebuilding import Mark
+from nice_np.bijectors.rebuilding import Mark, Rebuilding
 
 
 def distance(a, b):
@@ -318,3 +318,35 @@ def test_numbers_near_the_end_of_the_dtype(x, weights):
     mark.refuse_drift(x, "layer 0")
     with pytest.raises(DriftError):
         mark.refuse_drift(x * np.float32(1.1), "layer 0")
+
+
+def test_every_feature_is_measured_in_units_of_its_mean_size(x, weights):
+    x *= np.array([1, 1e5, 0, 10], np.float32)  # the first and the third are small against the mean of all
+    mark, size = Mark(x, weights), np.abs(x).mean(axis=0)
+    unit = np.maximum(size, 1e-3 * size.mean())
+    assert mark.per_unit.dtype == mark.weights.dtype == x.dtype
+    np.testing.assert_allclose(mark.per_unit, 1 / unit, rtol=1e-5)
+    np.testing.assert_allclose(mark.weights, weights / unit, rtol=1e-5)
+
+
+def test_drift_has_no_sign(x, weights):
+    x = x.astype(np.float64)
+    mark, error = Mark(x, weights), np.full_like(x, 0.01)
+    np.testing.assert_allclose(mark.drift(x - error), mark.drift(x + error), rtol=0.1)
+
+
+def test_weights_have_both_signs_and_different_sizes():
+    """Of one sign or one size, errors that cancel in a sum would pass."""
+    weights = Rebuilding(DiagonalScaling(100), 100).weights
+    assert 1 <= np.abs(weights).min() < 1.1
+    assert 1.9 < np.abs(weights).max() <= 2
+    assert 30 < (weights < 0).sum() < 70
+
+
+def test_the_gradient_of_the_input(rng):
+    layer = coupling(AffineCoupling, Partition.odd_even(5), rng)
+    rebuilding, x = Rebuilding(Chain([layer, DiagonalScaling(5)]), 5), rng.normal(size=(3, 5))
+    dz, dlog_det = rng.normal(size=(3, 5)), rng.normal(size=3)
+    expected = layer.backward(dz, dlog_det, layer.forward(x)[2])
+    dx = rebuilding.backward(dz, dlog_det, rebuilding.forward(x)[2])
+    np.testing.assert_allclose(dx, expected, rtol=1e-12)

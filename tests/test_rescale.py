@@ -15,9 +15,18 @@ def test_the_ends_go_where_they_should(rng):
     assert repr(Rescale(2)) == "Rescale(dim=2, low=-1, high=1)"
 
 
-@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (1.0, 0.0), (0.0, np.inf), (np.nan, 1.0), (-1e308, 1e308)])
-def test_no_interval(low, high):
-    with pytest.raises(NiceValueError, match="Rescale: "):
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (1.0, 1.0, "high must be finite, > 1"),
+        (1.0, 0.0, "high must be finite, > 1"),
+        (0.0, np.inf, "high must be"),
+        (np.nan, 1.0, "low must be"),
+        (-1e308, 1e308, "high - low must be"),
+    ],
+)
+def test_no_interval(low, high, says):
+    with pytest.raises(NiceValueError, match=f"Rescale: {says}"):
         Rescale(2, low, high)
     with pytest.raises(NiceTypeError, match="low must be a number"):
         Rescale(2, "0", 1.0)
