@@ -21,9 +21,11 @@ from nice_np import (
     Rescale,
     Standardize,
     StandardNormal,
+    WithContext,
     ZCAWhitening,
 )
 from nice_np.bijectors import get_partition
+from nice_np.bijectors.with_context import without_context
 from nice_np.parameters import Module
 
 # -- partitions -----------------------------------------------------------------------------------------------------
@@ -180,6 +182,26 @@ def test_standardize(rng):
 def test_bad_standardize(mean, std, says):
     with pytest.raises(NiceValueError, match=says):
         Standardize(mean, std)
+
+
+def test_standardize_keeps_its_size_and_says_whether_it_is_fitted():
+    layer = Standardize([0.0], [1.0], fitted=np.bool_(False))
+    assert layer.fitted is False
+    with pytest.raises(NiceValueError, match=r"expected mean and std of shape \(1,\), got \(2,\)"):
+        layer.set([0.0, 0.0], [1.0, 1.0])
+
+
+def test_with_context():
+    layer = WithContext(Logit(2), 3)
+    assert (layer.dim, layer.interval, layer.fitted) == (5, Logit(2).interval, True)
+    assert WithContext(Standardize.unfitted(2), 1).fitted is False
+    assert without_context([layer, layer.bijector]) == [layer.bijector, layer.bijector]
+    with pytest.raises(NiceTypeError, match="expected a Bijector, got 'logit'"):
+        WithContext("logit", 3)
+    for context_dim in (0, -1):
+        with pytest.raises(NiceValueError, match="context_dim must be >= 1"):
+            WithContext(Logit(2), context_dim)
+    assert WithContext(Logit(2), 1).dim == 3
 
 
 def test_permutations_move_what_they_say():

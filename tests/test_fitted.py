@@ -10,6 +10,7 @@ from nice_np import (
     Logit,
     NiceOverflowError,
     NiceValueError,
+    PCAWhitening,
     Standardize,
     dequantize,
     fit,
@@ -56,6 +57,31 @@ def test_standardize_measures_mean_and_std(rng):
     layer = Standardize.unfitted(1)
     layer.fit(chunks_of(x, 1000))
     np.testing.assert_allclose(layer.std, x.std(axis=0), rtol=1e-10)
+
+
+def test_a_feature_that_never_changes_gets_std_1_and_a_warning():
+    """Against 1e-12 (1 + |mean|): what rounding alone makes of a constant, far from 0 and near it."""
+    centre = np.array([3.0, 1e8, -1e8, 1e8, 0.0, 0.0, 0.0])
+    spread = np.array([0.0, 1e-6, 1e-6, 1.0, 1e-6, 5e-13, 1.5e-12])
+    layer = Standardize.unfitted(7)
+    with pytest.warns(UserWarning, match=r"feature 0 never changes in the training data \(4 in all\)"):
+        layer.fit(chunks_of(np.stack([centre - spread, centre + spread])))
+    np.testing.assert_allclose(layer.std, [1, 1, 1, 1, 1e-6, 1, 1.5e-12], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [Standardize, PCAWhitening])
+@pytest.mark.parametrize(
+    "x",
+    [
+        [[1e300, 1.0], [-1e300, 2.0]],  # one feature of two
+        [[1e308, 0.0], [1e308, 1.0], [-1e308, 0.0], [-1e308, 1.0]],  # inf - inf between the chunks
+    ],
+)
+def test_any_feature_that_overflows_is_reported(kind, x):
+    layer = kind.unfitted(2)
+    with pytest.raises(NiceOverflowError, match="of the data overflows; rescale them"):
+        layer.fit(chunks_of(np.array(x), 2))
+    assert layer.fitted is False
 
 
 def test_a_std_that_overflows_is_reported():

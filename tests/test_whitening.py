@@ -185,6 +185,8 @@ def test_damaged_files(change, says, data, tmp_path):
         ([0.0, 0.0], np.eye(3), [1.0, 1.0], "does not fit components"),
         ([0.0, 0.0], np.eye(2)[:1], [1.0, 1.0], "does not fit components"),
         ([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]], [1.0, 1.0], "not orthonormal"),
+        ([0.0, 0.0], 1.4 * np.eye(2), [1.0, 1.0], "not orthonormal"),
+        ([0.0], [[2.0]], [1.0], "not orthonormal"),
         ([0.0, np.inf], np.eye(2), [1.0, 1.0], "mean contains NaN or inf"),
         (np.zeros(2, np.float32), np.eye(2), [1.0, 1.0], "one dtype"),
         ([], np.empty((0, 0)), [], r"expected components of shape \(D, D\)"),
@@ -214,3 +216,39 @@ def test_principal_components_of_a_known_matrix():
     np.testing.assert_allclose(np.abs(components), np.sqrt(0.5))
     assert components[0, 0] * components[1, 0] > 0
     assert components[0, 1] * components[1, 1] < 0
+
+
+def test_variances_are_never_negative_and_the_largest_entry_of_a_direction_is_positive(rng):
+    np.testing.assert_allclose(principal_components(np.array([[1.0, 2.0], [2.0, 1.0]]))[0], [3, 0])
+    for _ in range(5):
+        a = rng.normal(size=(6, 6))
+        _, components = principal_components(a @ a.T)
+        assert (components.max(axis=0) == np.abs(components).max(axis=0)).all()
+
+
+@kinds
+def test_constants_that_are_given_count_as_fitted(kind):
+    layer = kind([0.0], [[1.0]], [2.0])
+    assert (layer.fitted, layer.epsilon, layer.relative) == (True, 0.0, 0.0)
+
+
+@kinds
+def test_columns_orthonormal_to_float32_will_do(kind, rng):
+    components = np.linalg.qr(rng.normal(size=(60, 60)))[0].astype(np.float32)
+    assert kind(np.zeros(60, np.float32), components, np.ones(60, np.float32)).dim == 60
+
+
+@kinds
+def test_a_direction_is_flat_against_the_widest_one(kind):
+    x = np.array([[1e10, 1.0], [1e10, -1.0], [-1e10, 1.0], [-1e10, -1.0]])  # variances 1e20 and 1
+    with pytest.raises(NiceValueError, match="4 samples do not vary in 1 of 2 directions"):
+        fitted(kind, x, epsilon=0.0)
+
+
+@kinds
+def test_constants_of_a_file_are_checked(kind):
+    config = kind([0.0], [[1.0]], [2.0]).config()
+    for name in ("epsilon", "relative"):
+        with pytest.raises(NiceValueError, match=f"{kind.__name__}: {name} must be"):
+            kind.from_config(**config | {name: -1.0})
+    assert kind.from_config(**config | {"fitted": np.bool_(False)}).fitted is False
