@@ -145,9 +145,17 @@ class Reach:
             for test, files in self.lines.items()
             if mutant.file in files and (everywhere or not files[mutant.file].isdisjoint(mutant.lines))
         ]
-        chosen.sort(key=self.seconds.__getitem__)
+        mirror = mirror_of(mutant.file)
+        chosen.sort(key=lambda test: (not test.startswith(mirror), self.seconds[test]))
         spent = accumulate(self.seconds[test] for test in chosen)
-        return [test for test, seconds in zip(chosen, spent, strict=True) if seconds <= BUDGET]
+        return [t for t, seconds in zip(chosen, spent, strict=True) if seconds <= BUDGET or t.startswith(mirror)]
+
+
+def mirror_of(file: str) -> tuple[str, ...]:
+    """The tests that are written for a file: those of its name, of its package's, and its own doctests."""
+    module, package = Path(file).stem, file.split("/")[0]
+    own = ROOT / "tests" / f"test_{module}.py"
+    return (f"tests/test_{module if own.exists() else package}.py", f"nice_np/{file}")
 
 
 # -- one mutant in a child ----------------------------------------------------------------------------------------
@@ -342,8 +350,10 @@ def second_round(mutant: Mutant, tests: list[str], note: Path) -> str:
     return outcome
 
 
-OPTIONS = ["-q", "--capture=sys", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", "not slow",
-           "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]  # fmt: skip
+OPTIONS = [
+    *"-q --capture=sys -p no:cacheprovider -p no:randomly -p no:faulthandler".split(), "-m", "not slow",
+    "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
+]  # fmt: skip
 
 
 # -- the report ---------------------------------------------------------------------------------------------------

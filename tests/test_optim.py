@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from nice_np import SGD, Adam, Constant, Cosine, ExponentialDecay, NiceTypeError, NiceValueError, RMSPropMomentum
+from nice_np import (
+    SGD,
+    Adam,
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    InverseTime,
+    NiceTypeError,
+    NiceValueError,
+    RMSPropMomentum,
+)
 from nice_np.optim import clip_by_norm, get_optimizer, get_schedule
 
 
@@ -92,6 +102,44 @@ def test_schedules():
     assert get_schedule(0.3)(0, 0.0) == 0.3
 
 
+def test_schedules_at_the_ends_of_what_is_allowed():
+    assert Cosine(2.0)(0, 0.0) == Cosine(2.0, warmup=0)(0, 0.0) == 2.0
+    assert Cosine(2.0, warmup=1)(0, 0.0) == 2.0
+    assert InverseTime(0.1, half=1)(1, 0.0) == 0.05
+    assert ExponentialDecay(1e-4, factor=1, minimum=1e-4)(3, 0.0) == 1e-4
+    assert ExponentialDecay(1e-3, factor=2, minimum=0)(1, 0.0) == 5e-4
+
+
+def test_the_settings_are_the_hyperparameters_alone():
+    adam, rule = Adam(), RMSPropMomentum()
+    assert adam.settings() == {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+    assert rule.settings() == {"decay": 0.95, "floor": 0.01, "momentum": 0.5, "momentum_from": 6}
+    for optimizer in (adam, rule):
+        before = optimizer.settings()
+        optimizer.step(np.ones(2), np.ones(2), 0.1)
+        assert optimizer.settings() == before
+    assert SGD().settings() == {"momentum": 0.0}
+
+
+@pytest.mark.parametrize(("momentum_from", "ratio"), [(1, 1.5), (2, 1.0)])
+def test_an_optimizer_is_in_its_first_epoch_until_it_is_told(momentum_from, ratio):
+    rule, values, steps = RMSPropMomentum(decay=0.0, momentum_from=momentum_from), np.zeros(1), []
+    for _ in range(2):
+        before = values.copy()
+        rule.step(values, np.ones(1), 0.1)
+        steps.append((values - before)[0])
+    assert steps[1] / steps[0] == pytest.approx(ratio)
+
+
+def test_what_is_restored_is_a_copy():
+    state = {"m": np.ones(2)}
+    sgd = SGD(momentum=0.5)
+    sgd.restore(3, state)
+    sgd.step(np.zeros(2), np.ones(2), 0.1)
+    assert sgd.steps == 4
+    np.testing.assert_array_equal(state["m"], 1)
+
+
 def test_clipping(rng):
     grads = np.array([3.0, 4.0])
     assert clip_by_norm(grads, 10.0) == 5.0
@@ -104,18 +152,34 @@ def test_clipping(rng):
     "bad",
     [
         lambda: Adam(beta1=1.0),
+        lambda: Adam(beta1=-0.1),
+        lambda: Adam(beta2=1.0),
+        lambda: Adam(beta2=-0.1),
         lambda: Adam(eps=0.0),
         lambda: Adam(weight_decay=-1),
         lambda: RMSPropMomentum(floor=0),
+        lambda: RMSPropMomentum(decay=1.0),
+        lambda: RMSPropMomentum(decay=-0.1),
+        lambda: RMSPropMomentum(momentum=1.0),
+        lambda: RMSPropMomentum(momentum=-0.1),
+        lambda: RMSPropMomentum(momentum_from=0),
         lambda: SGD(momentum=-0.1),
+        lambda: SGD(momentum=1.0),
         lambda: Constant(0),
         lambda: Cosine(float("nan")),
+        lambda: Cosine(0),
+        lambda: Cosine(1e-3, warmup=-1),
+        lambda: InverseTime(0, half=10),
+        lambda: InverseTime(0.1, half=0),
+        lambda: ExponentialDecay(0, minimum=0),
+        lambda: ExponentialDecay(1e-3, minimum=-1e-5),
         lambda: ExponentialDecay(1e-3, factor=0.9),
         lambda: get_optimizer("adamw"),
         lambda: get_schedule(-1.0),
         lambda: Adam().step(np.zeros(3), np.zeros(4), 0.1),
         lambda: Adam().step(np.zeros((3, 1)), np.zeros((3, 1)), 0.1),
         lambda: Adam().step(np.zeros(3), np.zeros(3), float("nan")),
+        lambda: Adam().step(np.zeros(3), np.zeros(3), -0.1),
         lambda: ExponentialDecay(1e-5),
     ],
 )
@@ -150,10 +214,18 @@ def test_clipping_a_gradient_whose_square_overflows():
     assert clip_by_norm(np.zeros(3), 1.0) == 0.0
 
 
+def test_clipping_of_any_sign_size_and_number():
+    assert clip_by_norm(np.array([-3.0, -4.0]), 10.0) == 5.0
+    assert clip_by_norm(np.array([3e-200, 4e-200]), 1.0) == pytest.approx(5e-200)
+    assert clip_by_norm(np.empty(0), 1.0) == 0.0
+    for dtype in (np.float32, np.float64):
+        assert type(clip_by_norm(np.ones(3, dtype), 9.0)) is float
+
+
 def test_wrong_types():
     with pytest.raises(NiceTypeError, match="must be a number"):
         Constant(10**400)
-    with pytest.raises(NiceTypeError):
+    with pytest.raises(NiceTypeError, match=r"subclass nice_np.optim.Schedule"):
         get_schedule(lambda step: 0.1)
     with pytest.raises(NiceTypeError):
         Adam(beta1="0.9")

@@ -377,6 +377,7 @@ BAD = {
     "features": (lambda m: m.elbo(X[:, :3], EPS), NiceValueError, "x has 3 features, expected 5"),
     "axes": (lambda m: m.elbo(X[0], EPS), NiceValueError, r"use x\[None\]"),
     "nan": (lambda m: m.elbo(NAN, EPS), NiceValueError, "row 2, column 1"),
+    "reconstruct": (lambda m: m.reconstruct(NAN), NiceValueError, "reconstruct: .*row 2, column 1"),
     "strings": (lambda m: m.encode([["a"] * D]), NiceTypeError, "real numbers"),
     "not binary": (lambda m: m.loss_and_grad(X + 1, EPS), NiceValueError, "2.0 is neither 0 nor 1"),
     "eps features": (lambda m: m.elbo(X, X), NiceValueError, "eps has 5 features, expected 3"),
@@ -384,12 +385,15 @@ BAD = {
     "eps nan": (lambda m: m.elbo(X, EPS + np.inf), NiceValueError, "eps contains NaN"),
     "empty": (lambda m: m.loss_and_grad(X[:0], EPS[:0]), NiceValueError, "at least one"),
     "k": (lambda m: m.iwae(X, 0), NiceValueError, "k must be >= 1"),
-    "n": (lambda m: m.sample(-1), NiceValueError, "n must be >= 0"),
+    "n": (lambda m: m.sample(-1), NiceValueError, "VAE.sample_latents: n must be >= 0"),
+    "noise n": (lambda m: m.draw_noise(-1), NiceValueError, "VAE.draw_noise: n must be >= 0"),
     "rng": (lambda m: m.sample(1, "x"), NiceError, "rng"),
     "z": (lambda m: m.decode(X), NiceValueError, "z has 5 features"),
     "kind": (lambda m: variational_autoencoder(D, kind="nicer"), NiceValueError, "unknown kind 'nicer'"),
     "decoder": (lambda m: variational_autoencoder(D, decoder="poisson"), NiceValueError, "unknown decoder 'poisson'"),
     "dim": (lambda m: variational_autoencoder(0), NiceValueError, "dim must be >= 1"),
+    "no latent": (lambda m: variational_autoencoder(D, latent=0), NiceValueError, "latent must be >= 1"),
+    "build rng": (lambda m: variational_autoencoder(D, rng="x"), NiceError, "variational_autoencoder: .*rng"),
     "latent": (lambda m: variational_autoencoder(D, latent=1, kind="nice-prior"), NiceValueError, "at least 2"),
     "context": (lambda m: variational_autoencoder(D, context_dim=2), NiceValueError, "context_dim is for"),
     "hidden": (lambda m: variational_autoencoder(D, hidden=5), NiceTypeError, "hidden must be a sequence"),
@@ -418,6 +422,7 @@ BAD = {
         lambda m: VAE(m.posterior, FlowPrior("normal", DiagonalScaling(4)), m.decoder), NiceValueError, "4 features"
     ),
     "packed": (lambda m: VAE(m.posterior, m.prior, m.decoder), NiceValueError, "already belongs"),
+    "no moments": (lambda m: FlowPosterior(MLP((D, 2)), DiagonalScaling(2), 2), NiceValueError, r"2 L \+ 2"),
     "odd": (lambda m: GaussianPosterior(MLP((D, 3))), NiceValueError, r"2 L \+ 0"),
     "network": (lambda m: GaussianPosterior(lambda x: x), NiceTypeError, "must be an MLP"),
     "bijector": (lambda m: FlowPosterior(MLP((D, 4)), MLP((2, 2))), NiceTypeError, "expected a Bijector"),
@@ -444,5 +449,95 @@ def test_overflow_names_the_row(rng):
     model = build(rng, decoder="gaussian", dtype=np.float32)
     x, eps = draw(rng)
     x[2] = 1e30
-    with pytest.raises(NiceOverflowError, match="row 2 overflows float32"):
-        model.elbo(x, eps)
+    for door in (model.elbo, model.loss_and_grad):
+        with pytest.raises(NiceOverflowError, match="row 2 overflows float32"):
+            door(x, eps)
+
+
+def test_a_gradient_that_overflows_where_the_bound_does_not(rng):
+    model = build(rng, decoder="gaussian", dtype=np.float32)
+    x, eps = draw(rng)
+    x[2, 0] = 2e19  # its square fits; times the weights that it meets on its way back, and itself, it does not
+    model.posterior.network.layers[0].W[0] = 0  # the latents do not hear of it
+    model.decoder.network.layers[-1].W[:] = 3000
+    assert np.isfinite(model.elbo(x, eps)).all()
+    with pytest.raises(NiceOverflowError, match="a gradient overflows float32"):
+        model.loss_and_grad(x, eps)
+
+
+def test_a_sum_of_infinities_of_both_signs_is_an_overflow_without_a_warning(rng):
+    model = build(rng, decoder="gaussian", dtype=np.float32)
+    x, eps = draw(rng)
+    x[1, :2] = 1e38, -1e38  # in the encoder: inf - inf
+    model.posterior.network.layers[0].W[:2] = 100
+    for door in (model.elbo, model.loss_and_grad):
+        with pytest.raises(NiceOverflowError, match="row 1 overflows float32"):
+            door(x, eps)
+
+
+@decoders
+def test_pixels(decoder, rng):
+    model, pixels = build(rng, decoder=decoder), rng.integers(0, 256, (20, D)).astype(np.uint8)
+    x = model.from_pixels(pixels, rng)
+    assert x.dtype == model.dtype
+    if decoder == "bernoulli":
+        assert model.pixel_width == 1.0
+        assert set(np.unique(x)) == {0, 1}
+    else:
+        assert model.pixel_width == 1 / 256
+        np.testing.assert_array_equal(np.floor(256 * x), pixels)
+
+
+def test_samples_outside_of_the_preprocessings_interval(rng):
+    model = build(rng, decoder="gaussian", preprocess=("logit",))
+    with pytest.raises(NiceValueError, match=r"x\[0, 0\] = 2.0 is not between"):
+        model.check_samples(np.full((1, D), 2.0), "fit")
+    model.check_samples(np.full((1, D), 0.5), "fit")
+
+
+def test_kinds_of_numbers_and_the_least_of_everything(rng):
+    model, (x, eps) = build(rng, decoder="gaussian", dtype=np.float32), draw(rng)
+    assert type(model.loss_and_grad(x, eps)[0]) is float
+    assert {bound.dtype for bound in model.bounds(x, 2, 0)} == {np.dtype(np.float32)}
+    assert model.draw_noise(0).shape == (0, L)
+    assert model.reconstruct(x.tolist()).dtype == np.float32
+    assert variational_autoencoder(1, latent=1, rng=0).latent == 1
+
+
+def test_the_terms_of_the_bound_by_name(rng):
+    model, (x, eps) = everything(rng), draw(rng)
+    terms = model._scored(x, eps)
+    z, log_q, _ = model.posterior.forward(x, eps)
+    np.testing.assert_array_equal(terms.log_posterior, log_q)
+    np.testing.assert_array_equal(terms.log_prior, model.prior.forward(z)[0])
+    np.testing.assert_array_equal(terms.log_likelihood, model.decoder.forward(z, x)[0])
+
+
+def test_the_decoders_layers_are_the_encoders_in_reverse_and_answers_start_small():
+    model = variational_autoencoder(D, latent=2, hidden=(7, 6), kind="nice-prior", couplings=3, flow_hidden=(9,), rng=0)
+    assert model.posterior.network.sizes == (D, 7, 6, 4)
+    assert model.decoder.network.sizes == (2, 6, 7, D)
+    for network in (model.posterior.network, model.decoder.network):
+        assert network.output_scale == 0.1
+    conditioners = [layer.conditioner for layer in model.prior.bijector.layers if hasattr(layer, "conditioner")]
+    assert [conditioner.activation.name for conditioner in conditioners] == 3 * ["relu"]
+    tanh = variational_autoencoder(D, kind="nice-prior", activation="tanh", rng=0).prior.bijector.layers[0]
+    assert tanh.conditioner.activation.name == "tanh"
+
+
+def test_the_flow_of_the_latents_is_drawn_from_the_same_generator():
+    first, second = (variational_autoencoder(D, kind="nice-posterior", rng=0).params.values for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_flow_prior_keeps_the_dtype_of_its_parameters(rng):
+    flow = DiagonalScaling(2, dtype=np.float32)
+    assert FlowPrior("normal", flow).sample(3, 2, rng).dtype == np.float32
+    assert FlowPrior("normal", Permutation.reversal(2)).sample(3, 2, rng).dtype == np.float64
+
+
+def test_reprs_name_every_layer():
+    flow = DiagonalScaling(2)
+    assert repr(FlowPrior("normal", flow)) == "FlowPrior(StandardNormal()) and a flow:\n    DiagonalScaling(dim=2)"
+    chain = Chain([flow, Permutation.reversal(2)])
+    assert repr(FlowPrior("normal", chain)).splitlines()[1:] == [f"    {layer!r}" for layer in chain.layers]
