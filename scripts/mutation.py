@@ -35,7 +35,7 @@ import time
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -321,7 +321,7 @@ def planted(tree: ast.Module, file: str, items: list[pytest.Item]) -> int:
 
 
 def run(items: list[pytest.Item]) -> int:
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in zip_longest(items, items[1:]):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
     return 0
 
@@ -351,7 +351,7 @@ def second_round(mutant: Mutant, tests: list[str], note: Path) -> str:
 
 
 OPTIONS = [
-    *"-q --capture=sys -p no:cacheprovider -p no:randomly -p no:faulthandler".split(), "-m", "not slow",
+    *["-q", "--capture=sys", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:faulthandler"], "-m", "not slow",
     "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",
 ]  # fmt: skip
 
