@@ -285,6 +285,13 @@ def test_the_kept_features_come_in_the_order_they_were_given(rng):
     np.testing.assert_array_equal(part.merge(x_a, x_b), x)
 
 
+def test_every_other_feature_is_taken_by_the_quick_loop():
+    for part in (Partition.odd_even(6), Partition.odd_even(6).swapped(), Partition.checkerboard(2, 3)):
+        assert part._pairs
+    for part in (Partition.odd_even(5), Partition.halves(6), Partition.checkerboard(2, 4), Partition(6, [0, 3])):
+        assert not part._pairs
+
+
 def test_indices_of_any_whole_type():
     small = np.array([2, 0], np.uint8)
     assert Partition(3, small).idx_a.dtype == Permutation(np.array([2, 0, 1], np.int8)).order.dtype == np.intp
