@@ -259,6 +259,11 @@ def test_chain_adds_log_dets_and_inverse_swaps(rng):
     np.testing.assert_array_equal(Inverse(Inverse(first)).forward(x)[0], middle)
 
 
+def test_a_chain_without_parameters_has_no_gradient_of_them(rng):
+    layer, x = Chain([Permutation.reversal(3), Rescale(3)]), rng.normal(size=(2, 3))
+    layer.backward_to_parameters(x, np.ones(2), layer.forward(x)[2])
+
+
 def test_bad_chains():
     with pytest.raises(NiceValueError, match="at least one"):
         Chain([])
