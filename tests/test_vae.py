@@ -465,14 +465,42 @@ def test_a_gradient_that_overflows_where_the_bound_does_not(rng):
         model.loss_and_grad(x, eps)
 
 
-def test_a_sum_of_infinities_of_both_signs_is_an_overflow_without_a_warning(rng):
+def test_infinities_that_cancel_are_an_overflow_without_a_warning(rng):
     model = build(rng, decoder="gaussian", dtype=np.float32)
     x, eps = draw(rng)
-    x[1, :2] = 1e38, -1e38  # in the encoder: inf - inf
-    model.posterior.network.layers[0].W[:2] = 100
+    eps[1] = 1e20  # log p(z) and log q(z | x) are both -inf
     for door in (model.elbo, model.loss_and_grad):
         with pytest.raises(NiceOverflowError, match="row 1 overflows float32"):
             door(x, eps)
+
+
+def test_a_context_that_is_not_a_number_has_not_been_changed(rng):
+    posterior = FlowPosterior(MLP((D, 2 * L + 2), rng=rng), affine_chain(rng, context_dim=2), 2)
+    posterior.network.layers[-1].b[-1] = np.nan
+    assert np.isnan(posterior.forward(X, EPS)[0]).any()
+
+
+def test_the_gaussian_decoder_starts_at_sigma_1_adds_its_gradients_and_draws_around_the_mean(rng):
+    law, (x, _), theta = Gaussian(D), draw(rng), rng.normal(size=(4, D))
+    np.testing.assert_array_equal(law.log_sigma, 0)
+    law.backward(np.ones(4), x, theta)
+    once = law.draw.copy()
+    law.backward(np.ones(4), x, theta)
+    np.testing.assert_allclose(law.draw, 2 * once, rtol=1e-14)
+    law.raw[:] = np.linspace(-1, 1, D)
+    noise = np.random.default_rng(5).standard_normal((4, D))
+    np.testing.assert_allclose(law.sample(theta, np.random.default_rng(5)), theta + np.exp(law.log_sigma) * noise)
+    for dim in (0, -1):
+        with pytest.raises(NiceValueError, match="Gaussian: dim must be >= 1"):
+            Gaussian(dim)
+    assert Gaussian(1).dim == 1
+
+
+def test_a_fixed_sigma_lies_in_the_file_and_is_no_parameter():
+    law = FixedGaussian([0.5, 2.0])
+    np.testing.assert_array_equal(FixedGaussian(**law.config()).sigma, [0.5, 2.0])
+    assert FixedGaussian.count_parameters(law.config()) == law.n_parameters == 0
+    assert Gaussian.count_parameters(Gaussian(3).config()) == Gaussian(3).n_parameters == 3
 
 
 @decoders
