@@ -1,22 +1,23 @@
 """The systematic mutants: what is changed and what is left alone, and a small package whose survivors are known."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPTS = Path(__file__).parents[1] / "scripts" / "mutation"
 pytestmark = pytest.mark.skipif(not SCRIPTS.exists(), reason="scripts/ is only in the checkout, not in a package")
 
 
 @pytest.fixture
 def operators(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
-    import mutation_operators
+    import operators
 
-    return mutation_operators
+    return operators
 
 
 @pytest.mark.parametrize(
@@ -114,28 +115,25 @@ def test_root():
     assert priors.Root().value == priors.LIMIT - 2
 """
 DRIVER = """
-import sys
-import mutation
-mutation.TESTS, mutation.WARM, mutation.LIMIT = ["tests/test_tiny.py"], (), 0.5
-sys.exit(mutation.main())
+import runpy, children, rounds
+rounds.TESTS, rounds.WARM, children.LIMIT = ["tests/test_tiny.py"], (), 0.5
+runpy.run_path("scripts/mutation/__main__.py", run_name="__main__")
 """
 
 
 def test_a_small_package(tmp_path):
-    for name in ("mutants.py", "mutation.py", "mutation_operators.py", "mutation_survivors.txt"):
-        (tmp_path / "scripts").mkdir(exist_ok=True)
-        (tmp_path / "scripts" / name).write_bytes((SCRIPTS / name).read_bytes())
+    shutil.copytree(SCRIPTS, tmp_path / "scripts" / "mutation")
     files = {
         "nice_np/__init__.py": "",
         "nice_np/priors.py": CODE,
         "tests/test_tiny.py": TESTS,
         "setup.cfg": "[tool:pytest]\nmarkers =\n    slow: slow\n",
-        "scripts/driver.py": DRIVER,
+        "scripts/mutation/driver.py": DRIVER,
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    command = [sys.executable, str(tmp_path / "scripts" / "driver.py"), "--keep", str(tmp_path / "kept"), "priors"]
+    command = [sys.executable, "scripts/mutation/driver.py", "--keep", "kept", "priors"]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     assert run.returncode == 0, run.stdout + run.stderr
     lines = (tmp_path / "kept" / "results.jsonl").read_text(encoding="utf-8").splitlines()
@@ -170,13 +168,13 @@ def test_a_small_package(tmp_path):
     assert "| **all** | 25 | 13 | 5 | 2 | 5 | 72.0 % |" in run.stdout
 
 
-def test_every_reason_belongs_to_a_mutant(operators, monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    import mutation
+def test_every_reason_belongs_to_a_mutant(operators):
+    import reach
+    import report
 
     keys = set()
-    for file in mutation.core_files():
+    for file in reach.core_files():
         source = file.read_text(encoding="utf-8")
-        mutants = operators.mutants_of(source, file.relative_to(mutation.PACKAGE).as_posix())
-        keys.update(mutation.keys_of(mutants, source.splitlines()))
-    assert set(mutation.reasons()) <= keys
+        mutants = operators.mutants_of(source, file.relative_to(reach.PACKAGE).as_posix())
+        keys.update(report.keys_of(mutants, source.splitlines()))
+    assert set(report.reasons()) <= keys

@@ -131,6 +131,13 @@ def test_an_optimizer_is_in_its_first_epoch_until_it_is_told(momentum_from, rati
     assert steps[1] / steps[0] == pytest.approx(ratio)
 
 
+def test_the_state_of_adam_by_name():
+    adam, grads = Adam(beta1=0.8, beta2=0.9), np.array([2.0, -3.0])
+    adam.step(np.zeros(2), grads, 0.1)
+    np.testing.assert_allclose(adam.state()["m"], 0.2 * grads)
+    np.testing.assert_allclose(adam.state()["v"], 0.1 * grads**2)
+
+
 def test_what_is_restored_is_a_copy():
     state = {"m": np.ones(2)}
     sgd = SGD(momentum=0.5)

@@ -1,0 +1,85 @@
+"""How much of the mathematics do the tests hold?  Change it in thousands of small ways and count what turns red.
+
+python scripts/mutation                          all files; writes results/mutation.md
+python scripts/mutation optim vae/               files whose name contains one of the words; prints only
+python scripts/mutation --keep FOLDER            keep what is found there; what was killed is not tried again
+python scripts/mutation --keep FOLDER --report   run nothing: the page again, from what FOLDER has
+python scripts/mutation --list optim             the mutants alone
+
+`mutants.py` plants errors chosen by hand; here `operators.py` makes every change that it knows of.  What keeps it to a
+tenth of a second for most of them:
+
+1. The tests are collected once and run once under a tracer, which notes the lines that each of them executes.
+2. For a mutant the process forks.  The child changes the functions of the module in place and runs the tests that
+   reach the changed lines, quickest first, until one fails.
+3. What runs when a module is imported, a default or a constant of a class, is tried in a process that has not imported
+   it yet, with the change in it: slower, and only where it must be.
+
+A test that takes far longer than any test should counts as killed: an endless loop would be noticed.  Tests that never
+fail without a mutant are taken for granted: the script stops where that is not so.  Needs a system with fork.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads do not live through a fork
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import hypothesis
+from children import KILLED, TIMED_OUT
+from operators import Mutant, mutants_of
+from reach import PACKAGE, ROOT, core_files
+from report import PAGE, counted, keys_of, page, table
+from rounds import OPTIONS, both_rounds, read
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="only files whose name contains one of them")
+    parser.add_argument("--keep", type=Path, help="a folder for what was found, to go on from")
+    parser.add_argument("--report", action="store_true", help="run nothing: write the page again from what was kept")
+    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    arguments = parser.parse_args()
+
+    files = core_files()
+    names = {file: file.relative_to(PACKAGE).as_posix() for file in files}
+    files = [f for f in files if not arguments.words or any(word in names[f] for word in arguments.words)]
+    mutants: dict[str, Mutant] = {}
+    for file in files:
+        source = file.read_text(encoding="utf-8")
+        of_file = mutants_of(source, names[file])
+        mutants.update(zip(keys_of(of_file, source.splitlines()), of_file, strict=True))
+    if arguments.list:
+        print("\n".join(f"{mutant.file}:{mutant.line}  {mutant.what}" for mutant in mutants.values()))
+        return 0
+
+    os.chdir(ROOT)
+    if arguments.keep:
+        arguments.keep.mkdir(exist_ok=True)
+    results: dict[str, str] = {}
+    if arguments.keep and (arguments.keep / "results.jsonl").exists():
+        kept = read(arguments.keep / "results.jsonl")
+        done = set(kept.values()) if arguments.report else {KILLED, TIMED_OUT}
+        results = {key: what for key, what in kept.items() if what in done and key in mutants}
+    hypothesis.settings.register_profile("mutation", database=None, derandomize=True, deadline=None)
+    hypothesis.settings.load_profile("mutation")
+    with tempfile.TemporaryDirectory() as folder:
+        OPTIONS.append(f"--basetemp={folder}/tests")
+        if not arguments.report:
+            both_rounds(files, mutants, results, arguments.keep or Path(folder))
+    for key in mutants:
+        if results[key] not in (KILLED, TIMED_OUT):
+            print(f"{results[key]:<10} {key}")
+    print("\n".join(table(counted(mutants, results))))
+    if not arguments.words:
+        PAGE.write_text(page(mutants, results, "python scripts/mutation"), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

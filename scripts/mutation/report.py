@@ -1,0 +1,102 @@
+"""The results as a table and a page, with the reason why each survivor may live."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from children import KILLED, SURVIVED, TIMED_OUT, UNCOVERED
+from operators import Mutant
+from reach import ROOT
+
+PAGE = ROOT / "results" / "mutation.md"
+REASONS = Path(__file__).with_name("survivors.txt")
+INTRODUCTION = """# Can the tests fail?  Mutants of the mathematical core
+
+`{command}`, {date}, Python {python}, one core.
+
+A mutant is the package with one small change: `+` for `-`, a sum that becomes a mean, a condition turned round, an
+update left out.  [operators.py](../scripts/mutation/operators.py) names the changes; they are made in
+every line of the files below that computes, not in texts and type hints.  The tests that reach the line then run,
+quickest first, until one fails: the mutant is killed.  One that no test notices is either no error at all, or a hole
+in the tests; so each survivor is listed with the reason why it may live.  `timed out` are those that never end.
+
+Tests that take long seldom come to run here: of those that reach a line only the quickest are taken, 8 seconds of them.
+A survivor may thus be seen by a slow test; no killed one is in doubt."""
+
+
+def keys_of(mutants: list[Mutant], lines: list[str]) -> list[str]:
+    """A name for each mutant of a file that stays the same when lines above it come and go."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for mutant in mutants:
+        key = f"{mutant.file} | {lines[mutant.line - 1].strip()} | {mutant.what}"
+        seen[key] += 1
+        keys.append(key if seen[key] == 1 else f"{key} | {seen[key]}")
+    return keys
+
+
+def table(outcomes: dict[str, Counter[str]]) -> list[str]:
+    """Markdown: a row for each file, and one for each package in all."""
+    rows = [
+        "| file | mutants | killed | timed out | survived | no test reaches it | killed or timed out |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    groups: dict[str, Counter[str]] = defaultdict(Counter)
+    for file, counts in outcomes.items():
+        rows.append(_row(f"`{file}`", counts))
+        groups[file.split("/")[0] + ("/" if "/" in file else "")].update(counts)
+        groups["all"].update(counts)
+    return rows + [
+        _row(f"**{name}**", counts) for name, counts in groups.items() if name in ("all", "bijectors/", "vae/")
+    ]
+
+
+def _row(name: str, counts: Counter[str]) -> str:
+    total = counts.total()
+    share = (counts[KILLED] + counts[TIMED_OUT]) / total
+    numbers = (total, *(counts[kind] for kind in (KILLED, TIMED_OUT, SURVIVED, UNCOVERED)), f"{100 * share:.1f} %")
+    return f"| {name} | {' | '.join(map(str, numbers))} |"
+
+
+def reasons() -> dict[str, str]:
+    """Key -> why this mutant may survive: lines of the text file, each below its reason."""
+    found, reason = {}, ""
+    for line in REASONS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            reason = line[2:]
+        elif line.strip():
+            found[line.strip()] = reason
+    return found
+
+
+def page(mutants: dict[str, Mutant], results: dict[str, str], command: str) -> str:
+    """The report in Markdown."""
+    why, kinds, groups = reasons(), defaultdict(list), Counter()
+    for key, mutant in mutants.items():
+        if results[key] not in (KILLED, TIMED_OUT):
+            reason = why.get(key, "unexplained")
+            kinds[reason].append(f"| `{mutant.file}` | {mutant.line} | {_code(mutant.what)} |")
+            groups[reason.split(":")[0]] += 1
+    parts = [INTRODUCTION.format(command=command, date=time.strftime("%Y-%m-%d"), python=platform.python_version())]
+    parts += ["## Killed and not", "\n".join(table(counted(mutants, results)))]
+    parts += ["## Those that survive", ", ".join(f"{n} {kind}" for kind, n in groups.most_common()) + "."]
+    for reason, rows in sorted(kinds.items()):
+        parts.append(
+            "\n".join([f"**{reason[0].upper() + reason[1:]}**\n", "| file | line | change |", "|---|---:|---|", *rows])
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _code(text: str) -> str:
+    short = text if len(text) <= 160 else f"{text[:78]} ... {text[-78:]}"
+    return "`" + short.replace("|", "\\|") + "`"
+
+
+def counted(mutants: dict[str, Mutant], results: dict[str, str]) -> dict[str, Counter[str]]:
+    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, mutant in mutants.items():
+        outcomes[mutant.file][results[key]] += 1
+    return outcomes
