@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -122,13 +121,13 @@ def _places(node: ast.AST, lines: range, imported: bool) -> Iterator[tuple[tuple
                 continue
             place = (node, field, index if isinstance(value, list) else None, child)
             # The body of a function runs in the tests; its defaults, and everything outside, at import.
-            later = not (imported and not (isinstance(node, ast.FunctionDef) and field == "body"))
+            at_import = imported and not (isinstance(node, ast.FunctionDef) and field == "body")
             mine = range(child.lineno, child.end_lineno + 1) if isinstance(child, ast.stmt) else lines
             if isinstance(node, ast.FunctionDef) and field == "args":
                 mine = range(node.body[0].lineno, node.end_lineno + 1)
-            yield place, mine, not later
+            yield place, mine, at_import
             if not isinstance(child, ast.Raise):
-                yield from _places(child, mine, not later)
+                yield from _places(child, mine, at_import)
 
 
 def _shown(node: ast.AST) -> str:
@@ -157,7 +156,7 @@ def _changes(parent: ast.AST, field: str, index: int | None, node: ast.AST) -> I
             yield from (_with(node, op=new()) for new in ARITHMETIC[type(op)])
         case ast.AugAssign(op=op, target=target, value=value):
             yield from (_with(node, op=new()) for new in ARITHMETIC[type(op)])
-            yield ast.Assign([_stored(target)], value)
+            yield ast.Assign([target], value)
             yield ast.Pass()
         case ast.Compare(ops=ops):
             for i, op in enumerate(ops):
@@ -221,10 +220,6 @@ def _with(node: ast.AST, **fields: Any) -> Any:
     """A shallow copy of a node with other fields; its children stay those of the tree."""
     new = type(node)(**dict(ast.iter_fields(node)) | fields)
     return ast.copy_location(new, node)
-
-
-def _stored(target: ast.AST) -> Any:
-    return deepcopy(target)  # of an AugAssign it is a store already
 
 
 def _names(node: ast.AST) -> set[str]:

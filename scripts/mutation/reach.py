@@ -76,7 +76,7 @@ class Reach:
 
     def tests_for(self, mutant: Mutant) -> list[str]:
         """The tests that may notice a mutant, quickest first."""
-        everywhere = mutant.imported and mutant.lines.start == mutant.line  # an attribute of a class or module
+        everywhere = mutant.imported and mutant.line in mutant.lines  # an attribute of a class or module
         chosen = [
             test
             for test, files in self.lines.items()

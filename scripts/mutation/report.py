@@ -9,7 +9,7 @@ from pathlib import Path
 
 from children import KILLED, SURVIVED, TIMED_OUT, UNCOVERED
 from operators import Mutant
-from reach import ROOT
+from reach import BUDGET, ROOT
 
 PAGE = ROOT / "results" / "mutation.md"
 REASONS = Path(__file__).with_name("survivors.txt")
@@ -18,13 +18,13 @@ INTRODUCTION = """# Can the tests fail?  Mutants of the mathematical core
 `{command}`, {date}, Python {python}, one core.
 
 A mutant is the package with one small change: `+` for `-`, a sum that becomes a mean, a condition turned round, an
-update left out.  [operators.py](../scripts/mutation/operators.py) names the changes; they are made in
-every line of the files below that computes, not in texts and type hints.  The tests that reach the line then run,
-quickest first, until one fails: the mutant is killed.  One that no test notices is either no error at all, or a hole
-in the tests; so each survivor is listed with the reason why it may live.  `timed out` are those that never end.
+update left out.  [operators.py](../scripts/mutation/operators.py) names the changes; they are made in every line of the
+files below that computes, not in texts and type hints.  The tests that reach the line then run until one fails: the
+mutant is killed.  One that no test notices is either no error at all, or a hole in the tests; so each survivor is listed
+with the reason why it may live.  Timed out are those that never end, which a test would notice.
 
-Tests that take long seldom come to run here: of those that reach a line only the quickest are taken, 8 seconds of them.
-A survivor may thus be seen by a slow test; no killed one is in doubt."""
+Of the tests that reach a line those that are written for its file run first, then the quickest of the others, for
+{budget:.0f} seconds.  So a survivor may be seen by a slower test, and one that is killed is seen by a quick one."""
 
 
 def keys_of(mutants: list[Mutant], lines: list[str]) -> list[str]:
@@ -80,7 +80,11 @@ def page(mutants: dict[str, Mutant], results: dict[str, str], command: str) -> s
             reason = why.get(key, "unexplained")
             kinds[reason].append(f"| `{mutant.file}` | {mutant.line} | {_code(mutant.what)} |")
             groups[reason.split(":")[0]] += 1
-    parts = [INTRODUCTION.format(command=command, date=time.strftime("%Y-%m-%d"), python=platform.python_version())]
+    parts = [
+        INTRODUCTION.format(
+            command=command, date=time.strftime("%Y-%m-%d"), python=platform.python_version(), budget=BUDGET
+        )
+    ]
     parts += ["## Killed and not", "\n".join(table(counted(mutants, results)))]
     parts += ["## Those that survive", ", ".join(f"{n} {kind}" for kind, n in groups.most_common()) + "."]
     for reason, rows in sorted(kinds.items()):
