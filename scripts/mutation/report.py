@@ -20,8 +20,8 @@ INTRODUCTION = """# Can the tests fail?  Mutants of the mathematical core
 A mutant is the package with one small change: `+` for `-`, a sum that becomes a mean, a condition turned round, an
 update left out.  [operators.py](../scripts/mutation/operators.py) names the changes; they are made in every line of the
 files below that computes, not in texts and type hints.  The tests that reach the line then run until one fails: the
-mutant is killed.  One that no test notices is either no error at all, or a hole in the tests; so each survivor is listed
-with the reason why it may live.  Timed out are those that never end, which a test would notice.
+mutant is killed.  One that no test notices is either no error at all, or a hole in the tests; so each survivor is
+listed with the reason why it may live.  Timed out are those that never end, which a test would notice.
 
 Of the tests that reach a line those that are written for its file run first, then the quickest of the others, for
 {budget:.0f} seconds.  So a survivor may be seen by a slower test, and one that is killed is seen by a quick one."""
@@ -74,28 +74,25 @@ def reasons() -> dict[str, str]:
 
 def page(mutants: dict[str, Mutant], results: dict[str, str], command: str) -> str:
     """The report in Markdown."""
-    why, kinds, groups = reasons(), defaultdict(list), Counter()
+    why, rows, kinds = reasons(), defaultdict(list), Counter()
     for key, mutant in mutants.items():
         if results[key] not in (KILLED, TIMED_OUT):
             reason = why.get(key, "unexplained")
-            kinds[reason].append(f"| `{mutant.file}` | {mutant.line} | {_code(mutant.what)} |")
-            groups[reason.split(":")[0]] += 1
-    parts = [
-        INTRODUCTION.format(
-            command=command, date=time.strftime("%Y-%m-%d"), python=platform.python_version(), budget=BUDGET
-        )
-    ]
+            cells = (f"`{mutant.file}`:{mutant.line}", _code(key.split(" | ")[1]), _code(mutant.what))
+            rows[reason].append(f"| {' | '.join(cells)} |")
+            kinds[reason.split(":")[0]] += 1
+    facts = {"date": time.strftime("%Y-%m-%d"), "python": platform.python_version(), "budget": BUDGET}
+    parts = [INTRODUCTION.format(command=command, **facts)]
     parts += ["## Killed and not", "\n".join(table(counted(mutants, results)))]
-    parts += ["## Those that survive", ", ".join(f"{n} {kind}" for kind, n in groups.most_common()) + "."]
-    for reason, rows in sorted(kinds.items()):
-        parts.append(
-            "\n".join([f"**{reason[0].upper() + reason[1:]}**\n", "| file | line | change |", "|---|---:|---|", *rows])
-        )
+    parts += ["## Those that survive", ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) + "."]
+    for reason in sorted(rows):
+        head = [f"{reason[0].upper()}{reason[1:]}.", "", "| line | code | change |", "|---|---|---|"]
+        parts.append("\n".join(head + rows[reason]))
     return "\n\n".join(parts) + "\n"
 
 
 def _code(text: str) -> str:
-    short = text if len(text) <= 160 else f"{text[:78]} ... {text[-78:]}"
+    short = text if len(text) <= 100 else f"{text[:58]} ... {text[-38:]}"
     return "`" + short.replace("|", "\\|") + "`"
 
 
