@@ -17,6 +17,7 @@ import pytest
 from reach import PACKAGE
 
 LIMIT = 30.0  # seconds of processor time for one test: the longest takes a third of it, traced
+PATIENCE = 4  # times as long by the clock: a change that writes beyond an array may leave a test waiting for ever
 MEMORY = 8 << 30  # bytes a child may have
 KILLED, TIMED_OUT, SURVIVED, UNCOVERED = "killed", "timed out", "survived", "no test"
 AGAIN = "again"  # not to be planted in a module that is in use
@@ -34,14 +35,20 @@ def in_child(work: Callable[[], int]) -> str:
             for stream in (0, 1, 2):
                 os.dup2(nothing, stream)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-            signal.setitimer(signal.ITIMER_PROF, LIMIT)  # of this process, so that a busy machine kills nobody
+            start_clocks()
             code = work()
         finally:
             os._exit(code)
     status = os.waitpid(pid, 0)[1]
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGPROF, signal.SIGALRM):
         return TIMED_OUT
     return {0: SURVIVED, CANNOT: AGAIN}.get(os.waitstatus_to_exitcode(status), KILLED)
+
+
+def start_clocks() -> None:
+    """Let this process end if the next test takes too long."""
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)  # of the processor: a busy machine kills nobody
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE * LIMIT)
 
 
 class FirstFailure:
@@ -61,7 +68,7 @@ class FirstFailure:
 
     def pytest_runtest_setup(self) -> None:
         if signal.getitimer(signal.ITIMER_PROF)[0]:  # in a child
-            signal.setitimer(signal.ITIMER_PROF, LIMIT)
+            start_clocks()
 
 
 def swap_code(live: Any, codes: dict[tuple[str, int], CodeType], module: str) -> None:
