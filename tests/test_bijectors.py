@@ -264,6 +264,20 @@ def test_a_chain_without_parameters_has_no_gradient_of_them(rng):
     layer.backward_to_parameters(x, np.ones(2), layer.forward(x)[2])
 
 
+def test_most_layers_take_any_number():
+    assert DiagonalScaling(2).interval == Permutation.tile(2).interval == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("law", [AffineCoupling, MultiplicativeCoupling])
+def test_the_config_of_a_coupling_makes_it_again(law, rng):
+    layer = coupling(law, Partition(5, [3, 0]), rng, scale="softplus")
+    config = layer.config()
+    assert config["scale"] == "softplus"
+    x = rng.normal(size=(3, 5))
+    np.testing.assert_array_equal(law.from_config(**config).forward(x)[0], layer.forward(x)[0])
+    assert Standardize([0.0], [1.0]).fitted is True
+
+
 def test_bad_chains():
     with pytest.raises(NiceValueError, match="at least one"):
         Chain([])

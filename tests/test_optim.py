@@ -110,6 +110,11 @@ def test_schedules_at_the_ends_of_what_is_allowed():
     assert ExponentialDecay(1e-3, factor=2, minimum=0)(1, 0.0) == 5e-4
 
 
+def test_the_schedule_of_the_original_code_is_the_default():
+    decay = ExponentialDecay(1e-3)
+    assert (decay.factor, decay.minimum) == (1.0005, 1e-4)
+
+
 def test_the_settings_are_the_hyperparameters_alone():
     adam, rule = Adam(), RMSPropMomentum()
     assert adam.settings() == {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}

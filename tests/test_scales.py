@@ -45,6 +45,16 @@ def test_never_zero_never_infinite(name, dtype):
     np.testing.assert_array_equal(dr[clipped], 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("exp", -30, 30), ("tanh", -2, 2), ("sigmoid", -30, 0), ("softplus", -30, 30)]
+)
+def test_where_log_s_ends(name, low, high):
+    log_s = get_scale(name).forward(np.array([-1e20, 0.0, 1e20]))
+    np.testing.assert_allclose(log_s[[0, 2]], [low, high], rtol=1e-9, atol=1e-9)
+    if name == "softplus":
+        assert abs(log_s[1]) < 1e-15
+
+
 class Constant(Module):
     """A conditioner that answers the same raw value everywhere."""
 

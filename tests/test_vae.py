@@ -553,6 +553,16 @@ def test_the_decoders_layers_are_the_encoders_in_reverse_and_answers_start_small
     assert tanh.conditioner.activation.name == "tanh"
 
 
+def test_the_sizes_if_nobody_says():
+    model = variational_autoencoder(D, kind="nice-posterior", rng=0)
+    assert (model.latent, model.posterior.context_dim, model.dtype) == (2, 0, np.float32)
+    assert model.posterior.network.sizes == (D, 200, 4)
+    conditioners = [layer.conditioner for layer in model.posterior.bijector.layers if hasattr(layer, "conditioner")]
+    assert [conditioner.sizes for conditioner in conditioners] == 4 * [(1, 50, 1)]
+    assert FlowPosterior(MLP((D, 4)), DiagonalScaling(2)).context_dim == 0
+    assert Gaussian(2).raw.dtype == np.float64
+
+
 def test_the_flow_of_the_latents_is_drawn_from_the_same_generator():
     first, second = (variational_autoencoder(D, kind="nice-posterior", rng=0).params.values for _ in range(2))
     np.testing.assert_array_equal(first, second)

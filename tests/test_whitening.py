@@ -227,6 +227,14 @@ def test_variances_are_never_negative_and_the_largest_entry_of_a_direction_is_po
 
 
 @kinds
+def test_what_is_added_to_the_variances_if_nobody_says(kind):
+    layer = kind.unfitted(2)
+    assert layer.epsilon == NOISE_VARIANCE == pytest.approx(1 / 256**2 / 12)
+    assert layer.relative == 0
+    assert layer.std.dtype == np.float64
+
+
+@kinds
 def test_constants_that_are_given_count_as_fitted(kind):
     layer = kind([0.0], [[1.0]], [2.0])
     assert (layer.fitted, layer.epsilon, layer.relative) == (True, 0.0, 0.0)
