@@ -2,7 +2,7 @@
 
 python scripts/mutation                          all files; writes results/mutation.md
 python scripts/mutation optim vae/               files whose name contains one of the words; prints only
-python scripts/mutation --keep FOLDER            keep what is found there; what was killed is not tried again
+python scripts/mutation --keep FOLDER            keep what is found there; what was killed or is explained waits
 python scripts/mutation --keep FOLDER --report   run nothing: the page again, from what FOLDER has
 python scripts/mutation --list optim             the mutants alone
 
@@ -34,7 +34,7 @@ import hypothesis
 from children import KILLED, TIMED_OUT
 from operators import Mutant, mutants_of
 from reach import PACKAGE, ROOT, core_files
-from report import PAGE, counted, keys_of, page, table
+from report import PAGE, counted, keys_of, page, reasons, table
 from rounds import OPTIONS, both_rounds, read
 
 
@@ -65,7 +65,8 @@ def main() -> int:
     if arguments.keep and (arguments.keep / "results.jsonl").exists():
         kept = read(arguments.keep / "results.jsonl")
         done = set(kept.values()) if arguments.report else {KILLED, TIMED_OUT}
-        results = {key: what for key, what in kept.items() if what in done and key in mutants}
+        explained = reasons()  # why try again what is no error
+        results = {k: what for k, what in kept.items() if k in mutants and (what in done or k in explained)}
     hypothesis.settings.register_profile("mutation", database=None, derandomize=True, deadline=None)
     hypothesis.settings.load_profile("mutation")
     with tempfile.TemporaryDirectory() as folder:
