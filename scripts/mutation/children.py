@@ -113,6 +113,31 @@ def change_in_place(tree: ast.Module, file: str) -> None:
     swap_code(sys.modules[name], codes_in(compiled(tree, file)), name)
 
 
+def change_constant(statements: list[ast.stmt], live: Any, changed: ast.AST, names: dict[str, Any]) -> None:
+    """Compute anew, in a module or class in use, the default or the constant that holds the node `changed`.
+
+    What else was computed from it at import stays as it was; `change_on_import` sees that, too.
+    """
+    for statement in statements:
+        if not any(node is changed for node in ast.walk(statement)):
+            continue
+        if isinstance(statement, ast.ClassDef):
+            change_constant(statement.body, vars(live)[statement.name], changed, names)
+        elif isinstance(statement, ast.FunctionDef):
+            function = vars(live)[statement.name]
+            function = getattr(function, "__func__", function)
+            given = statement.args
+            compute = lambda node: eval(compile(ast.Expression(node), "", "eval"), names)  # noqa: E731
+            function.__defaults__ = tuple(map(compute, given.defaults)) or None
+            pairs = zip(given.kwonlyargs, given.kw_defaults, strict=True)
+            function.__kwdefaults__ = {name.arg: compute(node) for name, node in pairs if node} or None
+        else:
+            found: dict[str, Any] = {}
+            exec(compile(ast.Module([statement], []), "", "exec"), names | vars(live), found)
+            for name in set(found) - {"__annotations__"}:
+                setattr(live, name, found[name])
+
+
 def change_on_import(tree: ast.Module, file: str) -> None:
     """Let the next import of the module find the changed one."""
     path, original = str(PACKAGE / file), importlib.machinery.SourceFileLoader.get_code
