@@ -31,7 +31,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads do n
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import hypothesis
-from children import KILLED, TIMED_OUT
+from children import KILLED, SURVIVED, TIMED_OUT
 from operators import Mutant, mutants_of
 from reach import PACKAGE, ROOT, core_files
 from report import PAGE, counted, keys_of, page, reasons, table
@@ -66,7 +66,11 @@ def main() -> int:
         kept = read(arguments.keep / "results.jsonl")
         done = set(kept.values()) if arguments.report else {KILLED, TIMED_OUT}
         explained = reasons()  # why try again what is no error
-        results = {k: what for k, what in kept.items() if k in mutants and (what in done or k in explained)}
+        results = {
+            k: what
+            for k, what in kept.items()
+            if k in mutants and (what in done or (what == SURVIVED and k in explained))
+        }
     hypothesis.settings.register_profile("mutation", database=None, derandomize=True, deadline=None)
     hypothesis.settings.load_profile("mutation")
     with tempfile.TemporaryDirectory() as folder:

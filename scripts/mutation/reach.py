@@ -77,12 +77,13 @@ class Reach:
     def tests_for(self, mutant: Mutant) -> list[str]:
         """The tests that may notice a mutant, quickest first."""
         everywhere = mutant.imported and mutant.line in mutant.lines  # an attribute of a class or module
+        mirror = mirror_of(mutant.file)
         chosen = [
             test
             for test, files in self.lines.items()
-            if mutant.file in files and (everywhere or not files[mutant.file].isdisjoint(mutant.lines))
+            if not files.get(mutant.file, set()).isdisjoint(mutant.lines)
+            or (everywhere and (mutant.file in files or test.startswith(mirror)))
         ]
-        mirror = mirror_of(mutant.file)
         chosen.sort(key=lambda test: (not test.startswith(mirror), self.seconds[test]))
         spent = accumulate(self.seconds[test] for test in chosen)
         return [t for t, seconds in zip(chosen, spent, strict=True) if seconds <= BUDGET or t.startswith(mirror)]
