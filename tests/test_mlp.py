@@ -80,7 +80,16 @@ def test_backward_adds_and_leaves_the_cache_alone(rng):
     np.testing.assert_array_equal(dy, dy_before)
 
 
+def test_the_first_thing_a_linear_layer_does_with_a_gradient_is_to_add_it():
+    layer = MLP((1, 1), rng=0).layers[0]
+    layer.backward(np.array([[2.0]]), np.array([[3.0]]))
+    assert (layer.dW[0, 0], layer.db[0]) == (6, 2)
+    layer.backward(np.array([[2.0]]), np.array([[3.0]]), accumulate=False)
+    assert (layer.dW[0, 0], layer.db[0]) == (6, 2)
+
+
 def test_repr_and_count():
+    assert MLP((3, 2), rng=0).output_scale == 0.01
     assert repr(MLP((392, 1000, 392), rng=0)) == "MLP(392-1000-392, relu)"
     net = MLP((3, 4, 2), rng=0)
     assert MLP.count_parameters(net.config()) == net.n_parameters == 26

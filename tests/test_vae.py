@@ -532,6 +532,17 @@ def test_kinds_of_numbers_and_the_least_of_everything(rng):
     assert variational_autoencoder(1, latent=1, rng=0).latent == 1
 
 
+def test_preprocessing_is_a_change_of_coordinates(rng):
+    inner, outer = VAE(**parts("gaussian")), VAE(**parts("gaussian"), preprocess=Logit(D))
+    x, (_, eps) = rng.uniform(0.1, 0.9, (4, D)), draw(rng)
+    y, log_det, _ = Logit(D).forward(x)
+    np.testing.assert_allclose(outer.elbo(x, eps), inner.elbo(y, eps) + log_det, rtol=1e-12)
+    np.testing.assert_allclose(outer.encode(x), inner.encode(y), rtol=1e-12)
+    np.testing.assert_allclose(outer.decode(eps), Logit(D).inverse(inner.decode(eps))[0], rtol=1e-12)
+    np.testing.assert_allclose(outer.reconstruct(x), Logit(D).inverse(inner.reconstruct(y))[0], rtol=1e-12)
+    np.testing.assert_allclose(outer.loss_and_grad(x, eps)[1], inner.loss_and_grad(y, eps)[1], rtol=1e-9, atol=1e-12)
+
+
 def test_the_terms_of_the_bound_by_name(rng):
     model, (x, eps) = everything(rng), draw(rng)
     terms = model._scored(x, eps)

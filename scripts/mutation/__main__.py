@@ -66,11 +66,8 @@ def main() -> int:
         kept = read(arguments.keep / "results.jsonl")
         done = set(kept.values()) if arguments.report else {KILLED, TIMED_OUT}
         explained = reasons()  # why try again what is no error
-        results = {
-            k: what
-            for k, what in kept.items()
-            if k in mutants and (what in done or (what == SURVIVED and k in explained))
-        }
+        known = {key for key, what in kept.items() if what in done or (what == SURVIVED and key in explained)}
+        results = {key: kept[key] for key in mutants if key in known}
     hypothesis.settings.register_profile("mutation", database=None, derandomize=True, deadline=None)
     hypothesis.settings.load_profile("mutation")
     with tempfile.TemporaryDirectory() as folder:
