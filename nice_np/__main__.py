@@ -2,7 +2,7 @@
 
 import sys
 
-from nice_np.cli import main
+from nice_np.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

@@ -41,6 +41,14 @@ def parse(argv: Sequence[str]) -> Arguments:
     return arguments
 
 
+def entry() -> int:
+    """What the command nice-np runs: `main`, in a process that it has for itself."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Outside main a Ctrl-C shall end the process, and not in a traceback: Python may be shutting down already.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return main()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     for stream in (sys.stdout, sys.stderr):

@@ -48,6 +48,20 @@ def start():
         child.communicate()
 
 
+def test_when_all_is_said_a_signal_ends_it_without_a_traceback():
+    code = """
+import signal, sys
+from nice_np import cli
+sys.argv = ["nice-np", "--version"]
+code = cli.entry()
+signal.raise_signal(signal.SIGINT)
+"""
+    child = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
+    assert child.returncode == -signal.SIGINT
+    assert child.stdout.startswith("nice-np ")
+    assert child.stderr == ""
+
+
 def saved_at(path):
     return path.stat().st_mtime_ns if path.exists() else 0
 

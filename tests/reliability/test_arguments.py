@@ -143,7 +143,7 @@ CALLS = {
 OTHERS = {
     "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior", "Schedule", "Whitening",
     "StandardNormal", "StandardLogistic", "FlatParameters", "VAE", "History", "Posterior", "Restoration",
-    "StopTraining", "TrainingInterrupted", "load_model", "save_model",
+    "StopTraining", "TrainingInterrupted", "load_model", "save_model", "TensorBoard",
 }  # fmt: skip
 
 METHODS = {
