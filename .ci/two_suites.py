@@ -13,7 +13,7 @@ SUITES = {
 
 def start(python, pytest, environment):
     """The running suite and the file that holds what it prints."""
-    log = tempfile.TemporaryFile("w+")
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (outlives this function)
     words = [sys.executable, *python, "-m", "pytest", "-q", "-m", "not slow", *pytest]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment}
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment), log
@@ -23,5 +23,5 @@ started = {name: start(*how) for name, how in SUITES.items()}
 for name, (suite, log) in started.items():
     suite.wait()
     log.seek(0)
-    print(f"--- {name}", log.read(), sep="\n", flush=True)
+    print(f"--- {name}", log.read(), sep="\n", flush=True)  # noqa: T201 (a program)
 sys.exit(any(suite.returncode for suite, _ in started.values()))
