@@ -17,6 +17,8 @@ from nice_np import MLP, Chain, Flow, MultiplicativeCoupling, NiceTypeError, Nic
 from nice_np.models import preprocessing
 from nice_np.sklearn import NICEDensity
 
+asserts = pytest.mark.skipif(not __debug__, reason="scikit-learn's checks are asserts, which python -O leaves out")
+
 
 def small(**settings):
     return NICEDensity(**{"hidden": (8,), "epochs": 3, "random_state": 0, **settings})
@@ -31,6 +33,7 @@ def same_parameters(a, b):
     return np.array_equal(a.flow_.params.values, b.flow_.params.values)
 
 
+@asserts
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.parametrize("architecture", ["nice", "real_nvp"])
 def test_passes_the_checks_of_scikit_learn(architecture):
@@ -42,6 +45,7 @@ def test_passes_the_checks_of_scikit_learn(architecture):
     assert set(statuses.values()) == {"passed"}
 
 
+@asserts
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_the_checks_can_fail():
     class Forgetful(NICEDensity):
