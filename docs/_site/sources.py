@@ -19,6 +19,7 @@ COPIED = {"results": ("*.md", "*.png", "*.html"), "tutorials": ("*.md", "*.ipynb
 CODE = [  # the package, and what else pages link to
     "nice_np/**/*.py",
     "scripts/mutants.py",
+    "scripts/mutation/*.py",
     "scripts/reliability.py",
     "tests/reliability/*.py",
     "tests/registry.py",
