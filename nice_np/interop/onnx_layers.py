@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.activations import SLOPE, Activation
 from nice_np.bijectors import (
     AdditiveCoupling,
     AffineCoupling,
@@ -31,10 +30,10 @@ from nice_np.bijectors import (
     WithContext,
 )
 from nice_np.bijectors.scales import Scale
-from nice_np.convnet import ConvNet
 from nice_np.errors import NiceTypeError
+from nice_np.interop.onnx_functions import log_one_plus_exp_minus, softplus
 from nice_np.interop.onnx_graph import Graph
-from nice_np.mlp import MLP
+from nice_np.interop.onnx_networks import network
 from nice_np.priors import Prior, StandardLogistic, StandardNormal
 
 Named = tuple[str, str]  # of the output and of log|det|
@@ -105,14 +104,14 @@ def _beside_context(pass_: Any, layer: WithContext, graph: Graph, x: str) -> Nam
 @forward.register
 def _(layer: Coupling, graph: Graph, x: str) -> Named:
     x_a, x_b = _split(layer, graph, x)
-    y_b, log_det = couple(layer, graph, x_b, _network(layer.conditioner, graph, x_a))
+    y_b, log_det = couple(layer, graph, x_b, network(layer.conditioner, graph, x_a))
     return _merge(layer, graph, x_a, y_b), log_det
 
 
 @inverse.register
 def _(layer: Coupling, graph: Graph, z: str) -> Named:
     y_a, y_b = _split(layer, graph, z)
-    x_b, log_det = uncouple(layer, graph, y_b, _network(layer.conditioner, graph, y_a))
+    x_b, log_det = uncouple(layer, graph, y_b, network(layer.conditioner, graph, y_a))
     return _merge(layer, graph, y_a, x_b), log_det
 
 
@@ -193,77 +192,8 @@ def _log_s(scale: Scale, graph: Graph, r: str) -> str:
     if scale.name == "tanh":
         return graph.add("Mul", graph.add("Tanh", graph.add("Div", r, 2.0)), 2.0)
     if scale.name == "sigmoid":
-        return graph.add("Neg", _softplus(graph, graph.add("Neg", graph.add("Add", r, 2.0))))
-    return graph.add("Log", _softplus(graph, graph.add("Add", r, log(np.e - 1))))
-
-
-def _softplus(graph: Graph, a: str) -> str:
-    """log(1 + e^a) = max(a, 0) + log(1 + e^-|a|)."""
-    return graph.add("Add", graph.add("Max", a, 0.0), _log_one_plus_exp_minus(graph, graph.add("Abs", a)))
-
-
-def _log_one_plus_exp_minus(graph: Graph, size: str) -> str:
-    """log(1 + e^-size) of size >= 0: nothing overflows."""
-    return graph.add("Log", graph.add("Add", graph.add("Exp", graph.add("Neg", size)), 1.0))
-
-
-# -- conditioners -----------------------------------------------------------------------------------------------------
-
-
-@singledispatch
-def _network(conditioner: Any, graph: Graph, x: str) -> str:
-    raise _unknown(conditioner)
-
-
-@_network.register
-def _(conditioner: MLP, graph: Graph, x: str) -> str:
-    for linear in conditioner.layers[:-1]:
-        x = _activated(conditioner.activation, graph, graph.add("Add", graph.add("MatMul", x, linear.W), linear.b))
-    last = conditioner.layers[-1]
-    return graph.add("Add", graph.add("MatMul", x, last.W), last.b)
-
-
-@_network.register
-def _(conditioner: ConvNet, graph: Graph, x: str) -> str:
-    order, first = conditioner._order_a, conditioner.layers[0]
-    height, width = order.shape[:2]
-    near = _neighbours(height, width)  # (h w, 9)
-    pixels = graph.columns(x, order.ravel())
-    pixels = graph.add("Reshape", pixels, np.array([-1, height * width, order.shape[2]]))  # (N, h w, c)
-    for layer in conditioner.layers:
-        # One pixel of zeros behind the image stands for all that lie beyond its border.
-        padded = graph.add("Pad", pixels, np.array([0, 0, 0, 0, 1, 0]))
-        rows = graph.add("Gather", padded, near, axis=1)  # (N, h w, 9, c)
-        c_in, c_out = layer.W.shape[2:]
-        rows = graph.add("Reshape", rows, np.array([-1, height * width, 9 * c_in]))
-        pixels = graph.add("MatMul", rows, layer.W.reshape(-1, c_out))
-        if layer is first and conditioner.context_dim:
-            kept = len(conditioner.idx_a)
-            context = graph.columns(x, np.arange(kept, kept + conditioner.context_dim))
-            shift = graph.add("MatMul", context, conditioner.W_context)
-            pixels = graph.add("Add", pixels, graph.add("Reshape", shift, np.array([-1, 1, c_out])))
-        pixels = graph.add("Add", pixels, layer.b)
-        if layer is not conditioner.layers[-1]:
-            pixels = _activated(conditioner.activation, graph, pixels)
-    theta = graph.add("Reshape", pixels, np.array([-1, conditioner.sizes[1]]))
-    return graph.columns(theta, np.argsort(conditioner._order_theta, axis=None))
-
-
-def _neighbours(height: int, width: int) -> Any:
-    """The places of the 3x3 surroundings of every pixel, (h w, 9); h w stands for all beyond the border."""
-    places = np.full((height + 2, width + 2), height * width)
-    places[1:-1, 1:-1] = np.arange(height * width).reshape(height, width)
-    return np.lib.stride_tricks.sliding_window_view(places, (3, 3)).reshape(height * width, 9)
-
-
-def _activated(activation: Activation, graph: Graph, a: str) -> str:
-    if activation.name == "relu":
-        return graph.add("Max", a, 0.0)
-    if activation.name == "leaky_relu":
-        return graph.add("Max", a, graph.add("Mul", a, SLOPE))
-    if activation.name == "tanh":
-        return graph.add("Tanh", a)
-    return _softplus(graph, a)
+        return graph.add("Neg", softplus(graph, graph.add("Neg", graph.add("Add", r, 2.0))))
+    return graph.add("Log", softplus(graph, graph.add("Add", r, log(np.e - 1))))
 
 
 # -- layers that act on features one by one ---------------------------------------------------------------------------
@@ -360,7 +290,7 @@ def _(prior: StandardNormal, graph: Graph, z: str, dim: int) -> str:
 @log_prior.register
 def _(prior: StandardLogistic, graph: Graph, z: str, dim: int) -> str:
     size = graph.add("Abs", z)
-    twice = graph.add("Mul", _log_one_plus_exp_minus(graph, size), 2.0)
+    twice = graph.add("Mul", log_one_plus_exp_minus(graph, size), 2.0)
     return graph.add("Neg", graph.sum_of_rows(graph.add("Add", size, twice)))
 
 

@@ -1,0 +1,61 @@
+"""What a coupling's network writes into an ONNX graph."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from nice_np.convnet import ConvNet
+from nice_np.errors import NiceTypeError
+from nice_np.interop.onnx_functions import activated
+from nice_np.interop.onnx_graph import Graph
+from nice_np.mlp import MLP
+
+
+@singledispatch
+def network(conditioner: Any, graph: Graph, x: str) -> str:
+    """The name of m(x), (N, T * B), of kept features and context x, (N, A + C)."""
+    raise NiceTypeError(f"to_onnx: no graph is known for {conditioner!r}")
+
+
+@network.register
+def _(conditioner: MLP, graph: Graph, x: str) -> str:
+    for linear in conditioner.layers[:-1]:
+        x = activated(conditioner.activation, graph, graph.add("Add", graph.add("MatMul", x, linear.W), linear.b))
+    last = conditioner.layers[-1]
+    return graph.add("Add", graph.add("MatMul", x, last.W), last.b)
+
+
+@network.register
+def _(conditioner: ConvNet, graph: Graph, x: str) -> str:
+    order, first = conditioner._order_a, conditioner.layers[0]
+    height, width = order.shape[:2]
+    near = _neighbours(height, width)  # (h w, 9)
+    pixels = graph.columns(x, order.ravel())
+    pixels = graph.add("Reshape", pixels, np.array([-1, height * width, order.shape[2]]))  # (N, h w, c)
+    for layer in conditioner.layers:
+        # One pixel of zeros behind the image stands for all that lie beyond its border.
+        padded = graph.add("Pad", pixels, np.array([0, 0, 0, 0, 1, 0]))
+        rows = graph.add("Gather", padded, near, axis=1)  # (N, h w, 9, c)
+        c_in, c_out = layer.W.shape[2:]
+        rows = graph.add("Reshape", rows, np.array([-1, height * width, 9 * c_in]))
+        pixels = graph.add("MatMul", rows, layer.W.reshape(-1, c_out))
+        if layer is first and conditioner.context_dim:
+            kept = len(conditioner.idx_a)
+            context = graph.columns(x, np.arange(kept, kept + conditioner.context_dim))
+            shift = graph.add("MatMul", context, conditioner.W_context)
+            pixels = graph.add("Add", pixels, graph.add("Reshape", shift, np.array([-1, 1, c_out])))
+        pixels = graph.add("Add", pixels, layer.b)
+        if layer is not conditioner.layers[-1]:
+            pixels = activated(conditioner.activation, graph, pixels)
+    theta = graph.add("Reshape", pixels, np.array([-1, conditioner.sizes[1]]))
+    return graph.columns(theta, np.argsort(conditioner._order_theta, axis=None))
+
+
+def _neighbours(height: int, width: int) -> Any:
+    """The places of the 3x3 surroundings of every pixel, (h w, 9); h w stands for all beyond the border."""
+    places = np.full((height + 2, width + 2), height * width)
+    places[1:-1, 1:-1] = np.arange(height * width).reshape(height, width)
+    return np.lib.stride_tricks.sliding_window_view(places, (3, 3)).reshape(height * width, 9)
