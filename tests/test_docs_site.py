@@ -3,24 +3,18 @@
 import importlib
 import inspect
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
+from browser import needs_chromium, opened, served
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SUBPACKAGES = ("bijectors", "datasets", "interop", "operators", "plotting", "restoration", "sklearn", "vae")
 PACKAGES = ("nice_np", *(f"nice_np.{name}" for name in SUBPACKAGES))
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="docs/ is in the checkout: run python -m pytest there")
 
 
@@ -143,28 +137,10 @@ def test_the_search_index_knows_the_names(site):
     assert "coupl" in index["terms"], "stems of words"
 
 
-class Watched(SimpleHTTPRequestHandler):
-    """Serves the site, and remembers what was asked for and is not there: Chromium's log does not tell."""
-
-    missing: ClassVar[list[str]] = []
-
-    def send_error(self, *args, **settings):
-        if self.path != "/favicon.ico":  # which browsers ask for by themselves
-            self.missing.append(self.path)
-        super().send_error(*args, **settings)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_chromium
 def test_pages_and_search_work_in_a_browser(site, tmp_path):
-    Watched.missing.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Watched, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_port}"
+    with served(site) as (address, missing):
         for page, expected in {
             "index.html": "Twelve lines",
             "api/nice_np.AffineCoupling.html": "conditioner",
@@ -174,19 +150,8 @@ def test_pages_and_search_work_in_a_browser(site, tmp_path):
             dom, errors = opened(f"{address}/{page}", tmp_path)
             assert expected in dom, page
             assert errors == [], page
-            assert Watched.missing == [], page
+            assert missing == [], page
         (site / "broken.html").write_text('<script src="missing.js"></script><script>no_such_name()</script>')
         _, errors = opened(f"{address}/broken.html", tmp_path)
         assert ["no_such_name is not defined" in line for line in errors] == [True]
-        assert Watched.missing == ["/missing.js"]
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def opened(address, profile):
-    """The page as it is after its scripts ran, and what Chromium's console says."""
-    options = ["--headless", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom"]
-    options += [f"--user-data-dir={profile}"] + ["--no-sandbox"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
-    run = subprocess.run([CHROMIUM, *options, address], capture_output=True, text=True, timeout=300, check=True)
-    return run.stdout, [line for line in run.stderr.splitlines() if ":CONSOLE" in line]
+        assert missing == ["/missing.js"]
