@@ -1,6 +1,7 @@
 """The list of planted errors fits the source: each of them can be planted, at one place."""
 
 import importlib.util
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ import pytest
 import nice_np
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "mutants.py"
+
+pytestmark = pytest.mark.skipif(
+    not SCRIPT.exists(), reason="scripts/ is only in the checkout, not in an installed package"
+)
 
 
 def load_script():
@@ -17,7 +22,6 @@ def load_script():
     return module
 
 
-@pytest.mark.skipif(not SCRIPT.exists(), reason="scripts/ is only in the checkout, not in an installed package")
 def test_every_mutant_can_be_planted():
     mutants = load_script().MUTANTS
     assert len(mutants) > 90
@@ -25,3 +29,23 @@ def test_every_mutant_can_be_planted():
         source = (Path(nice_np.__file__).parent / mutant.file).read_text(encoding="utf-8")
         assert source.count(mutant.old) == 1, mutant
         assert mutant.new not in ("", mutant.old) or mutant.old.strip(), mutant
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [(0, False), (1, True), (2, False), ("never", True)])
+def test_what_counts_as_killed(outcome, expected, tmp_path, monkeypatch):
+    """A failing test does, and one that never ends; tests that cannot be collected, exit code 2, are no proof."""
+    script = load_script()
+    (tmp_path / "nice_np").mkdir()
+    source = tmp_path / "nice_np" / "mlp.py"
+    source.write_text("y = x + b\n")
+
+    def run(command, timeout, **settings):
+        assert source.read_text() == "y = x - b\n"
+        assert command[-len(script.TESTS)] == "tests/test_mlp.py"  # first the file's own tests
+        if outcome == "never":
+            raise subprocess.TimeoutExpired(command, timeout)
+        return subprocess.CompletedProcess(command, outcome)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert script.killed(script.Mutant("wrong sign", "mlp.py", "x + b", "x - b"), tmp_path) is expected
+    assert source.read_text() == "y = x + b\n"
