@@ -400,7 +400,7 @@ def test_what_is_no_notebook_is_refused_in_one_line(content, tmp_path):
 
 
 def test_a_file_that_cannot_be_graded_does_not_keep_the_others_from_it(tmp_path, monkeypatch, capsys):
-    wrong, right = tmp_path / "homework.ipynb", tmp_path / "01_change_of_variables-miller.ipynb"
+    wrong, right = tmp_path / "homework.ipynb", tmp_path / "01_change_of_variables-student7.ipynb"
     cells.write(small(SETUP), wrong)
     cells.write(submitted(), right)
     monkeypatch.setattr(grade, "reference_of", lambda notebook, path: nowhere(path) if path == wrong else solved)
@@ -453,5 +453,5 @@ def test_a_notebook_of_nowhere_is_refused(tmp_path):
     cells.write(small(SETUP), tmp_path / "other.ipynb")
     with pytest.raises(grade.NotGraded, match="belongs to none of 01_change_of_variables"):
         grade.reference_of(cells.read(tmp_path / "other.ipynb"), tmp_path / "other.ipynb")
-    by_name = grade.reference_of(small(SETUP), Path("01_change_of_variables-miller.ipynb"))
+    by_name = grade.reference_of(small(SETUP), Path("01_change_of_variables-student7.ipynb"))
     assert by_name.name == "01_change_of_variables.ipynb"
