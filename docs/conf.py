@@ -2,7 +2,7 @@
 
 Text that lives elsewhere (results/, the tutorials, the code itself) becomes pages by `_site/sources.py`, which copies
 it into folders that git ignores; `_site/docstrings.py` keeps the formulas of the docstrings readable, `_site/mathml.py`
-sets those of the notebooks without a script from the network.
+sets those of pages and notebooks without a script from the network.
 """
 
 import sys

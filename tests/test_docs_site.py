@@ -92,7 +92,7 @@ def test_a_missing_section_is_seen():
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder of a fresh build, in which a warning is an error."""
-    for module in ("sphinx", "myst_nb", "numpydoc", "furo", "latex2mathml"):
+    for module in ("sphinx", "myst_nb", "numpydoc", "furo", "math_core"):
         pytest.importorskip(module, reason='pip install -e ".[docs]"')
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(out)]
@@ -114,6 +114,8 @@ def test_pages_and_figures_are_there(site):
         text = page.read_text(encoding="utf-8")
         for source in re.findall(r'<img[^>]* src="([^":]+)"', text):
             assert (page.parent / source).is_file(), (page, source)
+        for formula in re.findall(r"<math.*?</math>", text, re.DOTALL):
+            assert "\\" not in formula, (page, "LaTeX that nobody translates")
     for page in notebooks:
         assert "<img" in (site / page).read_text(encoding="utf-8"), f"{page} has no figure"
 
@@ -144,6 +146,7 @@ def test_pages_and_search_work_in_a_browser(site, tmp_path):
         for page, expected in {
             "index.html": "Twelve lines",
             "api/nice_np.AffineCoupling.html": "conditioner",
+            "mathematics.html": "<math",
             "tutorials/02_coupling_layers.html": "<math",
             "search.html?q=check_gradients": "nice_np.check_gradients.html",
         }.items():

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from docutils import nodes
-from latex2mathml.converter import convert
+from math_core import LatexError, LatexToMathML
+from sphinx.util import logging
+
+CONVERTER = LatexToMathML(fancy_error=False)
+LOGGER = logging.getLogger(__name__)
 
 
 def inline(writer: Any, node: nodes.math) -> None:
     """A formula within a line."""
-    writer.body.append(convert(node.astext()))
+    writer.body.append(_converted(node, displaystyle=False))
     raise nodes.SkipNode
 
 
 def block(writer: Any, node: nodes.math_block) -> None:
     """A formula in a line of its own."""
-    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    writer.body.append(f'<div class="math">{_converted(node, displaystyle=True)}</div>')
     raise nodes.SkipNode
+
+
+def _converted(node: nodes.Element, displaystyle: bool) -> str:
+    try:
+        return CONVERTER.convert_with_local_state(node.astext(), displaystyle=displaystyle)
+    except LatexError as error:
+        LOGGER.warning("%s in the formula %s", error, node.astext(), location=node)
+        return f"<code>{escape(node.astext())}</code>"
