@@ -49,9 +49,7 @@ def table(outcomes: dict[str, Counter[str]]) -> list[str]:
         rows.append(_row(f"`{file}`", counts))
         groups[file.split("/")[0] + ("/" if "/" in file else "")].update(counts)
         groups["all"].update(counts)
-    return rows + [
-        _row(f"**{name}**", counts) for name, counts in groups.items() if name in ("all", "bijectors/", "vae/")
-    ]
+    return rows + [_row(f"**{name}**", groups[name]) for name in ("bijectors/", "vae/", "all") if name in groups]
 
 
 def _row(name: str, counts: Counter[str]) -> str:
