@@ -5,14 +5,29 @@ import io
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from nice_np import datasets
-from nice_np.datasets import Dataset
-from nice_np.errors import NiceError, NiceTypeError, NiceValueError
+from nice_np.datasets import (
+    Dataset,
+    cifar10,
+    faces,
+    load_cifar10,
+    load_faces,
+    load_mnist,
+    load_svhn,
+    load_tfd,
+    mnist,
+    svhn,
+    tfd,
+)
+from nice_np.datasets.files import ENVIRONMENT_VARIABLE
+from nice_np.errors import DatasetError, NiceError, NiceTypeError, NiceValueError
 
 TOY_NAMES = (
     "two-moons",
@@ -196,3 +211,73 @@ def test_make_digits_writes_the_same_bytes_always(make_digits, monkeypatch):
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         assert set(archive) == set(arrays)
         np.testing.assert_array_equal(archive["train"], arrays["train"])
+
+
+# --- every reader of files --------------------------------------------------------------------------------------------
+
+
+class Reader(NamedTuple):
+    """What a loader looks for, and where."""
+
+    load: Callable[..., Dataset]
+    subfolders: tuple[str, ...]
+    names: tuple[str, ...]  # of the files that it misses first
+    cure: tuple[str, ...]  # what a message says about where they come from
+    sources: tuple[str, ...]  # the addresses that it asks when nobody names a folder
+
+
+BINARY = cifar10.FOLDER_IN_ARCHIVE
+UNSET = f"unset {ENVIRONMENT_VARIABLE}"
+READERS = {
+    "mnist": Reader(
+        load_mnist, ("mnist",), ("train-images-idx3-ubyte.gz",), ("put the four MNIST files", UNSET), mnist.MIRRORS
+    ),
+    "cifar10": Reader(
+        load_cifar10,
+        ("cifar10", BINARY, f"cifar10/{BINARY}"),
+        (cifar10.TRAIN_FILES[0], cifar10.ARCHIVE.name),
+        ("binary version", UNSET),
+        cifar10.ARCHIVE.urls,
+    ),
+    "svhn": Reader(
+        load_svhn, ("svhn",), (svhn.TRAIN_FILE.name,), ("put the two files there", UNSET), svhn.TRAIN_FILE.urls
+    ),
+    "faces": Reader(load_faces, ("faces",), (faces.FILE.name,), ("put the file there", UNSET), faces.FILE.urls),
+    "tfd": Reader(load_tfd, ("tfd",), (tfd.FILE,), ("cannot be downloaded", "on request"), ()),
+}
+every_reader = pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+
+
+def test_there_is_no_other_reader():
+    assert set(READERS) == set(datasets.names()) - set(TOY_NAMES) - {"mnist-small"}
+
+
+@every_reader
+@pytest.mark.parametrize("through", ["argument", "environment"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_files_not_there(reader, monkeypatch, tmp_path, through, exists):
+    folder = tmp_path / "data"
+    if exists:
+        folder.mkdir()
+    if through == "environment":
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(folder))
+    with pytest.raises(DatasetError) as caught:
+        reader.load(folder if through == "argument" else None)
+    for part in (str(folder), *(str(folder / name) for name in reader.subfolders), *reader.names, *reader.cure):
+        assert part in str(caught.value)
+
+
+@every_reader
+@pytest.mark.parametrize("bad", [3, ["a"], b"folder"])
+def test_data_dir_must_be_a_path(reader, bad):
+    with pytest.raises(NiceTypeError, match=f"{reader.load.__name__}: data_dir"):
+        reader.load(bad)
+
+
+@every_reader
+def test_empty_cache_without_network(reader, offline, tmp_path):
+    with pytest.raises(DatasetError) as caught:
+        reader.load()
+    cache = (str(tmp_path / "cache"),) if reader.sources else ()
+    for part in (*reader.sources, *cache, reader.names[-1], "data_dir", ENVIRONMENT_VARIABLE):
+        assert part in str(caught.value)

@@ -122,20 +122,6 @@ def test_subfolder_and_environment(monkeypatch, tmp_path, pictures):
 # --- what is not TFD --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("through", ["argument", "environment"])
-@pytest.mark.parametrize("exists", [True, False])
-def test_file_not_there(monkeypatch, tmp_path, through, exists):
-    folder = tmp_path / "data"
-    if exists:
-        folder.mkdir()
-    if through == "environment":
-        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(folder))
-    with pytest.raises(DatasetError) as caught:
-        load_tfd(folder if through == "argument" else None)
-    for part in (str(folder), str(folder / "tfd"), FILE, "cannot be downloaded", "on request"):
-        assert part in str(caught.value)
-
-
 def test_no_folder_given():
     with pytest.raises(DatasetError, match=f"neither data_dir nor {ENVIRONMENT_VARIABLE} .*on request by the Univ"):
         load_tfd()
@@ -147,11 +133,6 @@ def test_no_folder_given():
 def test_bad_fold(tmp_path, fold, error):
     with pytest.raises(error, match="load_tfd: fold"):
         load_tfd(tmp_path, fold)
-
-
-def test_data_dir_must_be_a_path():
-    with pytest.raises(NiceTypeError, match="load_tfd: data_dir"):
-        load_tfd(3)
 
 
 @pytest.mark.parametrize(
