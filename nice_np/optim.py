@@ -116,7 +116,10 @@ class Adam(Optimizer):
 
     vectors = ("m", "v")
 
-    def __init__(self, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0) -> None:
+    # By name only, here and below: Adam(3e-3) would not be a learning rate, which is an argument of `fit` and `step`.
+    def __init__(
+        self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
+    ) -> None:
         super().__init__()
         self.beta1 = as_float(beta1, "Adam", "beta1", minimum=0, below=1)
         self.beta2 = as_float(beta2, "Adam", "beta2", minimum=0, below=1)
@@ -152,7 +155,9 @@ class RMSPropMomentum(Optimizer):
 
     vectors = ("m", "v")
 
-    def __init__(self, decay: float = 0.95, floor: float = 1e-2, momentum: float = 0.5, momentum_from: int = 6) -> None:
+    def __init__(
+        self, *, decay: float = 0.95, floor: float = 1e-2, momentum: float = 0.5, momentum_from: int = 6
+    ) -> None:
         super().__init__()
         self.decay = as_float(decay, "RMSPropMomentum", "decay", minimum=0, below=1)
         self.floor = as_float(floor, "RMSPropMomentum", "floor", above=0)
@@ -186,7 +191,7 @@ class SGD(Optimizer):
 
     vectors = ("m",)
 
-    def __init__(self, momentum: float = 0.0) -> None:
+    def __init__(self, *, momentum: float = 0.0) -> None:
         super().__init__()
         self.momentum = as_float(momentum, "SGD", "momentum", minimum=0, below=1)
 

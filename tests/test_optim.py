@@ -234,6 +234,13 @@ def test_clipping_of_any_sign_size_and_number():
         assert type(clip_by_norm(np.ones(3, dtype), 9.0)) is float
 
 
+@pytest.mark.parametrize("kind", [Adam, SGD, RMSPropMomentum])
+def test_a_learning_rate_is_no_setting_of_an_optimizer(kind):
+    """As in other libraries Adam(1e-3) would be written for it, and beta1 = 0.001 be trained with."""
+    with pytest.raises(TypeError, match="positional"):
+        kind(1e-3)
+
+
 def test_wrong_types():
     with pytest.raises(NiceTypeError, match="must be a number"):
         Constant(10**400)

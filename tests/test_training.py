@@ -251,7 +251,8 @@ def test_the_paper_setting_has_no_standardize(pixels):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "average"), [(lambda: Adam(weight_decay=0.1), 10), (RMSPropMomentum, None), (lambda: SGD(0.5), None)]
+    ("optimizer", "average"),
+    [(lambda: Adam(weight_decay=0.1), 10), (RMSPropMomentum, None), (lambda: SGD(momentum=0.5), None)],
 )
 @pytest.mark.parametrize("stop_at", [1, 5, 8, 11])
 def test_a_resumed_run_is_the_same_to_the_bit(optimizer, average, stop_at, pixels, tmp_path):
