@@ -38,6 +38,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 nb_execution_mode = "off"  # rendered as committed
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables, too
 
 default_role = "py:obj"  # `Flow` in a docstring is a link
 add_module_names = False

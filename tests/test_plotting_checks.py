@@ -17,7 +17,7 @@ def test_jacobian_image_shows_the_matrix_and_masks_its_zeros():
     np.testing.assert_array_equal(shown.mask, [[False, True, False], [True, False, False]])
     np.testing.assert_array_equal(shown.compressed(), [1, -3, 2, 0.5])
     assert ax.images[0].get_clim() == (-3, 3)  # zero is the middle of the colours
-    assert ax.get_title() == "J of a layer\n33% zeros (grey)"
+    assert ax.get_title() == "J of a layer\n33.3% zeros (grey)"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input $j$", "output $i$")
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first output on top
 
@@ -25,6 +25,7 @@ def test_jacobian_image_shows_the_matrix_and_masks_its_zeros():
 def test_jacobian_image_of_small_and_large_entries():
     image = plotting.jacobian_image([[1000.0, 20.0]], log=True).images[0]
     assert image.norm(20.0) > 0.6  # linear colours would leave it at 0.51
+    assert image.colorbar.get_ticks().tolist() == [-1000, -100, 0, 100, 1000]
     assert plotting.jacobian_image(np.zeros((2, 2))).images[0].get_array().mask.all()
 
 

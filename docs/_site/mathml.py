@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -10,6 +11,8 @@ from math_core import LatexError, LatexToMathML
 from sphinx.util import logging
 
 CONVERTER = LatexToMathML(fancy_error=False)
+# The prime of a mathematical font is raised already; as a superscript it would fly away.
+PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mo>([\u2032-\u2034])</mo></msup>")
 LOGGER = logging.getLogger(__name__)
 
 
@@ -27,7 +30,8 @@ def block(writer: Any, node: nodes.math_block) -> None:
 
 def _converted(node: nodes.Element, displaystyle: bool) -> str:
     try:
-        return CONVERTER.convert_with_local_state(node.astext(), displaystyle=displaystyle)
+        formula = CONVERTER.convert_with_local_state(node.astext(), displaystyle=displaystyle)
+        return PRIME.sub(r'<mrow>\1<mo form="postfix" lspace="0" rspace="0">\2</mo></mrow>', formula)
     except LatexError as error:
         LOGGER.warning("%s in the formula %s", error, node.astext(), location=node)
         return f"<code>{escape(node.astext())}</code>"

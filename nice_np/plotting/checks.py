@@ -59,7 +59,9 @@ def jacobian_image(
     image = ax.imshow(np.ma.array(matrix, mask=zeros), cmap="PuOr", norm=norm, interpolation="nearest")
     bar = ax.figure.colorbar(image, ax=ax, label=r"$\partial y_i / \partial x_j$", shrink=0.8)
     bar.ax.tick_params(labelsize=8)
-    annotate(ax, f"{title}\n{zeros.mean():.0%} zeros (grey)", "input $j$", "output $i$")
+    if log:  # smaller ones stand too near to zero for a label
+        bar.set_ticks([tick for tick in bar.get_ticks() if tick == 0 or abs(tick) >= largest / 50])
+    annotate(ax, f"{title}\n{zeros.mean():.1%} zeros (grey)", "input $j$", "output $i$")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return ax
