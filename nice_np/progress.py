@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from typing import Any
 
 SECONDS_PER_LINE = 10.0  # in a log file
@@ -26,7 +27,7 @@ class Progress:
         self.before = before
         self.show: Any = None
         if show and sys.stderr is not None:  # None: it was closed before Python started
-            self.show = _Bar(done) if _is_terminal() or "ipykernel" in sys.modules else _Lines()
+            self.show = _Bar(done) if _is_terminal() or _is_notebook() else _Lines()
 
     def update(self, done: float, epoch: int, nats: float, bits: float, samples_per_second: float) -> None:
         """Show the state after a step: share done, epoch, running mean of the score in nats, bits/dim, speed."""
@@ -57,9 +58,15 @@ def _is_terminal() -> bool:
         return False
 
 
+def _is_notebook() -> bool:
+    return type(sys.stderr).__module__.startswith("ipykernel")  # a kernel's stream, which the notebook shows
+
+
 class _Bar:
     def __init__(self, done: float) -> None:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in a notebook without ipywidgets the bar is made of characters
+            from tqdm.auto import tqdm
 
         # In percent; the clock that tqdm shows beside it gives time spent and time left.
         layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"

@@ -1,11 +1,43 @@
 """Fixtures for every test."""
 
+import contextlib
+import logging
 import os
+import signal
+import sys
 from pathlib import Path
 
 import command_line
 import numpy as np
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def leave_no_trace():
+    """No test changes what the next one finds: any order is the same."""
+    before = state_of_the_process()
+    yield
+    after = state_of_the_process()
+    for name, value in before.items():
+        assert after[name] == value, f"{name} is another one after the test"
+
+
+def state_of_the_process():
+    """What all tests of a process share, by name."""
+    state = {
+        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        "current folder": os.getcwd(),
+        "NumPy's handling of errors": np.geterr(),
+        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "loggers": [
+            (logger.level, logger.propagate, list(logger.handlers))
+            for logger in (logging.getLogger(), logging.getLogger("nice_np"))
+        ],
+    }
+    if "matplotlib" in sys.modules:
+        settings = dict.items(sys.modules["matplotlib"].rcParams)
+        state["Matplotlib's settings"] = {name: value for name, value in settings if name != "backend"}
+    return state
 
 
 @pytest.fixture
@@ -38,21 +70,35 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(requests.Session, "send", no_network)
 
 
+@contextlib.contextmanager
+def unchanged(folder):
+    """Many tests read these files, and none may write there."""
+    before = contents(folder)
+    yield
+    after = contents(folder)
+    assert [path for path in before | after if before.get(path) != after.get(path)] == []
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="session")
 def moons(tmp_path_factory):
     """A finished run on two moons; not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "moons"
     command_line.succeed("train", "two-moons", *command_line.QUICK, "--seed", "3", "--out", folder)
-    return folder
+    with unchanged(folder):
+        yield folder
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """The folder and the result of the demo, cut short."""
     folder = tmp_path_factory.mktemp("runs") / "demo"
-    return folder, command_line.as_json(
-        command_line.succeed("demo", "--time-limit", "0.3", "--quiet", "--json", "--out", folder)
-    )
+    answer = command_line.succeed("demo", "--time-limit", "0.3", "--quiet", "--json", "--out", folder)
+    with unchanged(folder):
+        yield folder, command_line.as_json(answer)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +108,9 @@ def labelled(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
         words = ("train", "mnist-small", "--preset", "mnist-labels", "--epochs", "2", "--quiet", "--out", folder)
-        return folder, command_line.succeed(*words)
+        answer = command_line.succeed(*words)
+    with unchanged(folder):
+        yield folder, answer
 
 
 @pytest.fixture

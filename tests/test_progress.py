@@ -55,6 +55,16 @@ def test_progress_that_cannot_be_shown_is_given_up(monkeypatch):
         assert Progress(True).show is None
 
 
+def test_in_a_notebook_progress_is_a_bar():
+    """There stderr is the kernel's stream; that ipykernel is imported somewhere makes no notebook."""
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    with redirect_stderr(stream):
+        bar = Progress(True)
+        bar.update(0.25, 1, -2.0, 3.0, 100.0)
+        bar.close()
+    assert "epoch 1  25%|##5" in stream.getvalue().replace("█", "#").replace("▌", "5")
+
+
 def test_in_a_terminal_progress_is_a_bar(tmp_path):
     pty = pytest.importorskip("pty")
     import fcntl  # as pty, only where there are terminals of this kind
