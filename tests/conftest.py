@@ -22,10 +22,14 @@ def leave_no_trace():
         assert after[name] == value, f"{name} is another one after the test"
 
 
+# Other variables are set by other packages, when a test is the first to import them.
+READ_BY_TESTS = ("NICE_NP_", "HOME", "PATH", "XDG_", "MPL", "NUMBA_", "COLUMNS", "LC_", "TZ")
+
+
 def state_of_the_process():
     """What all tests of a process share, by name."""
     state = {
-        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        "environment": {name: value for name, value in os.environ.items() if name.startswith(READ_BY_TESTS)},
         "current folder": os.getcwd(),
         "NumPy's handling of errors": np.geterr(),
         "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],

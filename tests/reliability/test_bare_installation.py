@@ -174,6 +174,7 @@ IMPORT = """
 import json, os, sys, warnings
 import numpy as np
 before = np.geterr(), np.random.get_state()[1].tolist(), list(warnings.filters), np.get_printoptions()
+environment = dict(os.environ)
 import signal
 handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
 import nice_np
@@ -181,6 +182,8 @@ for name in nice_np.__all__:
     getattr(nice_np, name)
 after = np.geterr(), np.random.get_state()[1].tolist(), list(warnings.filters), np.get_printoptions()
 assert before == after, "global state was changed"
+new = {name for name, value in os.environ.items() if environment.get(name) != value}
+assert new <= {"OPENBLAS_THREAD_TIMEOUT", "KMP_DUPLICATE_LIB_OK"}, new  # how BLAS waits; the second is threadpoolctl's
 assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
 print(json.dumps(sorted({"matplotlib", "numba", "torch", "jax", "requests"} & set(sys.modules))))
 """
