@@ -19,7 +19,7 @@ from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.rebuilding import Rebuilding
 from nice_np.checks import Array, Rng, as_context, as_float, as_int, as_rng, as_samples, check_interval
 from nice_np.dequantize import BIN_WIDTH
-from nice_np.errors import NiceError, NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.kernels import all_finite
 from nice_np.priors import Prior, get_prior
 
@@ -189,12 +189,8 @@ class Flow(Model):
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
             weight = z.dtype.type(-1 / len(x))
             dz = self._widened(weight * self.prior.grad_log_prob(z))
-            try:
-                with self.params.gradients_from_zero():
-                    bijector.backward_to_parameters(dz, np.full(len(x), weight), cache)
-            except NiceError:
-                self.params.grads.fill(np.nan)  # half a gradient shall not be taken for one
-                raise
+            with self.params.gradients_from_zero():
+                bijector.backward_to_parameters(dz, np.full(len(x), weight), cache)
         if not all_finite(self.params.grads):
             raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; check the scale of input and parameters")
         return -mean_score(log_prob), self.params.grads

@@ -252,7 +252,8 @@ class FlatParameters:
         """What the backward passes of this block leave in `grads` is theirs alone, as after `zero_grad`.
 
         But a large matrix is not cleared first only to be added to, which would take a tenth of a training step: its
-        layer writes the first gradient over the old one.
+        layer writes the first gradient over the old one.  After an error `grads` is NaN: half a gradient shall not be
+        taken for one.
         """
         for grad in self._cleared:
             grad.fill(0)
@@ -260,10 +261,13 @@ class FlatParameters:
             module.stale = True
         try:
             yield
-        finally:
-            for module in self._overwriting:
-                if module.stale:  # no gradient came
-                    module.zero_grad()
+        except BaseException:  # also an error of somebody else's layer, and Ctrl-C
+            self.zero_grad()
+            self._grads.fill(np.nan)
+            raise
+        for module in self._overwriting:
+            if module.stale:  # no gradient came
+                module.zero_grad()
 
     def __len__(self) -> int:
         return len(self._values)

@@ -147,7 +147,6 @@ MUTANTS = [
     ),
     *several(
         "flow.py",
-        ("half a gradient is left", "                self.params.grads.fill(np.nan)", "                pass"),
         ("recompute ignored", "Rebuilding(self.bijector, self.dim) if recompute else self.bijector", "self.bijector"),
     ),
     *several(
@@ -261,6 +260,8 @@ MUTANTS = [
     *several(
         "parameters.py",
         ("small gradients not cleared", "            grad.fill(0)\n        for module in self._overwriting:", "            pass\n        for module in self._overwriting:"),
+        ("half a gradient is left", "            self._grads.fill(np.nan)\n            raise", "            raise"),
+        ("half a gradient is left by Ctrl-C", "except BaseException:", "except Exception:"),
         ("no gradient, an old one stays", "if module.stale:  # no gradient came", "if False:"),
     ),
     *several(

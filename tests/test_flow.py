@@ -283,6 +283,18 @@ def test_an_answer_of_another_shape_is_refused():
             door(np.zeros((3, 2)))
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_half_a_gradient_is_not_taken_for_one(error, rng):
+    class Failing(DiagonalScaling):
+        def backward(self, *given):
+            raise error("of the user's own layer")
+
+    model = Flow("normal", Chain([Failing(3), DiagonalScaling(3)]))
+    with pytest.raises(error, match="own layer"):
+        model.nll_and_grad(rng.normal(size=(4, 3)))
+    assert np.isnan(model.params.grads).all()
+
+
 def test_overflow_names_the_row_of_the_whole_input(monkeypatch):
     monkeypatch.setattr(flow, "CHUNK", 7)
     x = np.zeros((30, 2))

@@ -214,7 +214,7 @@ def test_a_layer_that_no_gradient_reaches_has_none(fails, rng):
     with suppress(ZeroDivisionError), params.gradients_from_zero():
         if fails:
             raise ZeroDivisionError
-    np.testing.assert_array_equal(params.grads, 0)
+    np.testing.assert_array_equal(params.grads, np.nan if fails else 0)  # half a gradient shall not be taken for one
     assert not any(module.stale for _, module in layer.modules())
 
 
