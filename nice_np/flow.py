@@ -185,7 +185,7 @@ class Flow(Model):
             bijector = Rebuilding(self.bijector, self.dim) if recompute else self.bijector
             log_prob, z, cache = self._scored(x, bijector.forward)
             if not np.isfinite(log_prob).all():
-                self._explain_overflow(x, self._encoding())
+                self._explain_overflow(x, self._encoding(), log_prob)
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
             weight = z.dtype.type(-1 / len(x))
             dz = self._widened(weight * self.prior.grad_log_prob(z))
@@ -240,7 +240,7 @@ class Flow(Model):
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
             x, log_det, cache = self.bijector.inverse(z)
         if not (np.isfinite(x).all() and np.isfinite(log_det).all()):
-            self._explain_overflow(z, self._decoding())
+            self._explain_overflow(z, self._decoding(), np.column_stack([x, log_det]))
 
         def pullback(dx: Array, dlog_det: Array) -> Array:
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
@@ -314,7 +314,7 @@ class Flow(Model):
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
                 result = function(part)
             if not np.isfinite(result).all():
-                self._explain_overflow(part, passes, start)
+                self._explain_overflow(part, passes, result, start)
             parts.append(result)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -348,8 +348,8 @@ class Flow(Model):
         passes: Passes = [(f"layer {i} ({type(layer).__name__})", layer.inverse) for i, layer in enumerate(self.layers)]
         return passes[::-1]
 
-    def _explain_overflow(self, part: Array, passes: Passes, start: int = 0) -> NoReturn:
-        # Walk again, layer by layer, to say where the numbers ended.
+    def _explain_overflow(self, part: Array, passes: Passes, result: Array, start: int = 0) -> NoReturn:
+        # Walk again, layer by layer, to say where the numbers ended; `result` is what came of it, row by row.
         cure = "check the scale of the input and of the parameters"
         for name, layer in passes:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -357,9 +357,13 @@ class Flow(Model):
             bad = ~(np.isfinite(part).all(axis=1) & np.isfinite(log_det))
             if bad.any():
                 raise NiceOverflowError(f"Flow: row {start + bad.argmax()} overflows {self.dtype} in {name}; {cure}")
-        row, prior = start + np.abs(part).max(axis=1).argmax(), type(self.prior).__name__
+        z = part[:, : self.dim]
+        row = start + (~np.isfinite(result)).reshape(len(part), -1).any(axis=1).argmax()
+        with np.errstate(over="ignore", invalid="ignore"):
+            by_prior = (np.isfinite(ask(z)).all() for ask in (self.prior.log_prob, self.prior.grad_log_prob))
+            where = "on its way back through the layers" if all(by_prior) else f"in {type(self.prior).__name__}"
         raise NiceOverflowError(
-            f"Flow: the log-density of row {row}, or its gradient, overflows {self.dtype} in {prior}; {cure}"
+            f"Flow: the log-density of row {row}, or its gradient, overflows {self.dtype} {where}; {cure}"
         )
 
 

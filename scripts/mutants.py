@@ -443,6 +443,7 @@ MUTANTS = [
     ),
     *several(
         "flow.py",
+        ("the layers' overflow blamed on the prior", "if all(by_prior) else", "if False else"),
         ("pullback adds to parameter gradients", "dlog_det, cache, accumulate=False)\n            bad", "dlog_det, cache)\n            bad"),
         ("the context is scored by the prior", "z = z[:, : self.dim]  # (N, D)", "pass"),
         ("a changed context goes unseen", "if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):", "if False:"),

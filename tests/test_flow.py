@@ -349,6 +349,19 @@ def test_an_infinite_gradient_is_an_error_even_where_the_density_is_finite():
         steep.grad_log_prob(x)
 
 
+@pytest.mark.parametrize("door", ["grad_log_prob", "log_prob_and_grad"])
+def test_a_gradient_that_overflows_in_the_layers_is_not_blamed_on_the_prior(door, monkeypatch):
+    monkeypatch.setattr(flow, "CHUNK", 4)
+    model = Flow("normal", DiagonalScaling(2, log_scale=80, dtype=np.float32))  # z = e^80 x, d log p/dx = -e^160 x
+    x = np.zeros((9, 2), np.float32)
+    x[[6, 7]] = [[1e-25, 0], [2e-25, 0]]
+    assert np.isfinite(model.log_prob(x)).all()
+    with pytest.raises(NiceOverflowError, match="row 6, or its gradient, overflows float32 on its way back"):
+        getattr(model, door)(x)
+    with pytest.raises(NiceOverflowError, match="row 6, or its gradient, overflows float32 in StandardNormal"):
+        getattr(model, door)(1e10 * x)
+
+
 def test_a_mean_is_right_where_the_sum_would_overflow():
     wide = Flow("logistic", Standardize([0.0, 0.0], [1.0, 1.0]))
     x = np.full((4, 2), 4e307)  # log p = -8e307 each, -3.2e308 together
