@@ -109,6 +109,7 @@ MUTANTS = [
     ),
     *several(
         "bijectors/chain.py",
+        ("the interval of a permutation", "if not isinstance(layer, Permutation)", "if True"),
         ("a layer left out", "self._back_through(lowest + 1", "self._back_through(lowest + 2"),
         ("lowest layer left out", "if lowest < len(self.layers):", "if False:"),
         ("log-det of the last layer only", "            log_det = log_det + layer_log_det  # (N,)\n            caches.append(cache)\n        return z", "            log_det = layer_log_det  # (N,)\n            caches.append(cache)\n        return z"),

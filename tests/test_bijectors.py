@@ -264,6 +264,13 @@ def test_a_chain_without_parameters_has_no_gradient_of_them(rng):
     layer.backward_to_parameters(x, np.ones(2), layer.forward(x)[2])
 
 
+def test_the_interval_of_a_chain_is_that_of_the_first_layer_that_changes_a_number():
+    tile, logit, anywhere = Permutation.tile(2), Logit(2), (-np.inf, np.inf)
+    assert Chain([tile, tile, logit]).interval == Chain([logit, tile]).interval == logit.interval
+    assert Chain([Chain([tile, logit]), tile]).interval == logit.interval
+    assert Chain([tile, DiagonalScaling(2), logit]).interval == Chain([tile]).interval == anywhere
+
+
 def test_most_layers_take_any_number():
     assert DiagonalScaling(2).interval == Permutation.tile(2).interval == (-np.inf, np.inf)
 

@@ -16,14 +16,17 @@ from nice_np import (
     DiagonalScaling,
     Flow,
     Inverse,
+    Logit,
     MultiplicativeCoupling,
     NiceOverflowError,
     NiceTypeError,
     NiceValueError,
     Partition,
+    Permutation,
     Standardize,
     StandardNormal,
     check_gradients,
+    fit,
     flow,
     nice,
     real_nvp,
@@ -293,6 +296,17 @@ def test_half_a_gradient_is_not_taken_for_one(error, rng):
     with pytest.raises(error, match="own layer"):
         model.nll_and_grad(rng.normal(size=(4, 3)))
     assert np.isnan(model.params.grads).all()
+
+
+def test_a_number_outside_is_named_with_its_row_also_behind_permutations(rng, monkeypatch):
+    monkeypatch.setattr(flow, "CHUNK", 8)
+    model = Flow("logistic", Chain([Permutation.reversal(2), Logit(2), DiagonalScaling(2)]))
+    x = rng.uniform(0.1, 0.9, size=(20, 2))
+    x[19, 1] = 2.0
+    with pytest.raises(NiceValueError, match=r"x\[19, 1\] = 2.0 is not between"):
+        model.log_prob(x)
+    with pytest.raises(NiceValueError, match=r"x\[19, 1\] = 2.0 is not between"):
+        fit(model, x, epochs=1, batch_size=5, progress=False, rng=0)
 
 
 def test_overflow_names_the_row_of_the_whole_input(monkeypatch):

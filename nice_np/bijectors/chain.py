@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.permutation import Permutation
 from nice_np.checks import Array
 from nice_np.errors import NiceTypeError, NiceValueError
 
@@ -39,7 +40,8 @@ class Chain(Bijector):
             raise NiceValueError(f"Chain: all layers must have the same dim, got {dims}")
         self.layers = layers
         self.dim = dims[0]
-        self.interval = layers[0].interval
+        # Permutations keep every number's value: what the first other layer asks of x, they ask, too.
+        self.interval = next((layer.interval for layer in layers if not isinstance(layer, Permutation)), self.interval)
         # The first layer with parameters: the gradient with respect to them need not go below it.
         self._lowest = next((k for k, layer in enumerate(layers) if layer.n_parameters), len(layers))
 
