@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nice_np.checks import Array, as_choice
+from nice_np.checks import Array, as_choice, check_shape
 from nice_np.kernels import bias_relu, relu_backward
 
 
@@ -31,6 +31,7 @@ def _relu(a: Array, b: Array) -> Array:
 
 
 def _relu_backward(dh: Array, h: Array) -> Array:
+    check_shape(dh, h.shape, "relu", "dh")
     relu_backward(dh, h)  # f' = 1 where a + b > 0, that is where h > 0, and 0 elsewhere
     return dh
 

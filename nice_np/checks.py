@@ -157,6 +157,17 @@ def as_batch(x: Any, n_features: int | None, owner: object, name: str = "x") -> 
     return raw.astype(native if native in FLOATS else np.float64, copy=False)
 
 
+def check_shape(array: Any, expected: tuple[int, ...], owner: str, name: str) -> None:
+    """Raise NiceValueError unless the array has this shape; quick enough for every pass of every layer.
+
+    For what comes from others between the doors: NumPy would broadcast a (N, 1) without a word, and compiled loops,
+    which trust shapes, would read and write behind the end of an array.
+    """
+    shape = array.shape if isinstance(array, np.ndarray) else np.shape(array)  # the latter takes a while
+    if shape != expected:
+        raise NiceValueError(f"{owner}: expected {name} of shape {expected}, got {shape}")
+
+
 def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None = None) -> int:
     """A whole number within bounds (bool does not count as one)."""
     try:

@@ -15,7 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.activations import get_activation
-from nice_np.checks import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_int, as_real_array, as_rng, as_sizes
+from nice_np.checks import (
+    Array,
+    Rng,
+    as_batch,
+    as_choice,
+    as_dtype,
+    as_float,
+    as_int,
+    as_real_array,
+    as_rng,
+    as_sizes,
+    check_shape,
+)
 from nice_np.convolution import Conv3x3
 from nice_np.errors import NiceValueError
 from nice_np.mlp import INITS
@@ -196,7 +208,13 @@ class ConvNet(Module):
         Returns
         -------
         dx : ndarray, shape (N, A + C)
+
+        Raises
+        ------
+        NiceValueError
+            If `dy` does not have the shape of the theta that came with the cache.
         """
+        check_shape(dy, (len(cache.context), self.sizes[-1]), "ConvNet", "dy")
         dh = np.take(dy, self._order_theta, axis=1)  # (N, h, w, T k_b): a permutation's gradient is its inverse
         for layer, h in zip(self.layers[:0:-1], cache.inputs[:0:-1], strict=True):
             dh = self.activation.backward(layer.backward(dh, h, accumulate), h)

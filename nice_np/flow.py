@@ -17,11 +17,11 @@ from nice_np.base_model import CHUNK, Model, mean_score
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.rebuilding import Rebuilding
-from nice_np.checks import Array, Rng, as_context, as_float, as_int, as_rng, as_samples, check_interval
+from nice_np.checks import Array, Rng, as_context, as_float, as_int, as_rng, as_samples, check_interval, check_shape
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.kernels import all_finite
-from nice_np.priors import Prior, get_prior
+from nice_np.priors import Prior, checked_gradient, checked_sample, get_prior
 
 Passes = list[
     tuple[str, Callable[[Array], tuple[Array, Array, Any]]]
@@ -118,7 +118,7 @@ class Flow(Model):
         for start in range(0, n, CHUNK):
             rows = z[start : start + CHUNK]
             with np.errstate(over="ignore"):  # infinite latents are refused below
-                rows[:] = temperature * self.prior.sample(len(rows), self.dim, rng)
+                rows[:] = temperature * checked_sample(self.prior, len(rows), self.dim, rng)
         return self.decode(z, context)
 
     # -- likelihood -----------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class Flow(Model):
                 self._explain_overflow(x, self._encoding(), log_prob)
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
             weight = z.dtype.type(-1 / len(x))
-            dz = self._widened(weight * self.prior.grad_log_prob(z))
+            dz = self._widened(weight * checked_gradient(self.prior, z))
             with self.params.gradients_from_zero():
                 bijector.backward_to_parameters(dz, np.full(len(x), weight), cache)
         if not all_finite(self.params.grads):
@@ -229,7 +229,7 @@ class Flow(Model):
             Of the inverse: log p(x) = log p_Z(z) - log_det.
         pullback : callable
             ``pullback(dx, dlog_det)``, (N, D) and (N,) -> dz (N, D), with dz = J^T dx + dlog_det d log_det/dz and
-            J = dx/dz.  Leaves parameter gradients alone.
+            J = dx/dz.  Leaves parameter gradients alone; NiceValueError for any other shapes.
 
         Raises
         ------
@@ -243,6 +243,8 @@ class Flow(Model):
             self._explain_overflow(z, self._decoding(), np.column_stack([x, log_det]))
 
         def pullback(dx: Array, dlog_det: Array) -> Array:
+            check_shape(dx, (len(z), self.dim), "Flow: pullback", "dx")
+            check_shape(dlog_det, (len(z),), "Flow: pullback", "dlog_det")
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
                 dz = self.bijector.inverse_backward(self._widened(dx), dlog_det, cache, accumulate=False)
             bad = ~np.isfinite(dz).all(axis=1)
@@ -338,7 +340,7 @@ class Flow(Model):
 
     def _scored_with_gradient(self, part: Array) -> tuple[Array, Array]:
         log_prob, z, cache = self._scored(part, self.bijector.forward)
-        dz, dlog_det = self._widened(self.prior.grad_log_prob(z)), np.ones(len(part), part.dtype)
+        dz, dlog_det = self._widened(checked_gradient(self.prior, z)), np.ones(len(part), part.dtype)
         return log_prob, self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
 
     def _encoding(self) -> Passes:

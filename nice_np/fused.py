@@ -22,7 +22,7 @@ from nice_np.bijectors.affine import AffineCoupling
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.scales import TanhScale
-from nice_np.checks import Array, as_batch
+from nice_np.checks import Array, as_batch, check_shape
 from nice_np.errors import NiceOverflowError
 from nice_np.flow import Flow
 from nice_np.fused_kernels import ADDITIVE, AFFINE, QUICK, couple, couple_backward
@@ -106,6 +106,9 @@ class FusedCouplings(Chain):
     def backward(  # type: ignore[override]
         self, dz: Array, dlog_det: Array, cache: FusedCache, accumulate: bool = True
     ) -> Array:
+        rows = cache.blocks[-1].stop
+        check_shape(dz, (rows, self.dim), "FusedCouplings", "dz")
+        check_shape(dlog_det, (rows,), "FusedCouplings", "dlog_det")
         dtype = self._params.values.dtype  # which a prior or a layer of somebody else's may not keep to
         dx, dlog_det = np.array(dz, dtype, order="C"), np.ascontiguousarray(dlog_det, dtype)
         grads = self._params.grads if accumulate else np.empty_like(self._params.grads)

@@ -2,6 +2,9 @@
 
 A kernel is compiled at its first call, so importing the package costs nothing.  The twin runs instead where Numba is
 missing or NUMBA_DISABLE_JIT=1 is set, the mode in which to step through the code: the results agree to rounding.
+
+Compiled loops trust shapes: where one is wrong they read and write what lies behind the end of an array.  Who calls a
+kernel has checked them, or made the arrays.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.activations import get_activation
-from nice_np.checks import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_rng, as_sizes
+from nice_np.checks import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_rng, as_sizes, check_shape
 from nice_np.errors import NiceValueError
 from nice_np.kernels import add_bias, add_rows
 from nice_np.parameters import Module
@@ -158,6 +158,11 @@ class MLP(Module):
         Returns
         -------
         dx : ndarray, shape (N, sizes[0])
+
+        Raises
+        ------
+        NiceValueError
+            If `dy` does not have the shape of the y that came with the cache.
         """
         dh = self._back_to_first(dy, cache, accumulate)
         return self.layers[0].backward(dh, cache.inputs[0], accumulate)
@@ -168,6 +173,7 @@ class MLP(Module):
 
     def _back_to_first(self, dy: Array, cache: MLPCache, accumulate: bool) -> Array:
         """From dL/dy to the gradient of what the first layer puts out: (N, sizes[1])."""
+        check_shape(dy, (len(cache.inputs[0]), self.sizes[-1]), "MLP", "dy")
         dh = dy
         for layer, h in zip(self.layers[:0:-1], cache.inputs[:0:-1], strict=True):
             dh = self.activation.backward(layer.backward(dh, h, accumulate), h)  # h = f(x W + b)

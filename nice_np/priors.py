@@ -10,7 +10,7 @@ from math import log, pi, sqrt
 
 import numpy as np
 
-from nice_np.checks import Array, Rng, as_batch, as_choice, as_int, as_rng
+from nice_np.checks import Array, Rng, as_batch, as_choice, as_int, as_rng, check_shape
 from nice_np.errors import NiceTypeError
 from nice_np.parameters import Module
 
@@ -103,6 +103,20 @@ def _finite(z: Array) -> Array:
 
 
 PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "logistic": StandardLogistic}
+
+
+def checked_gradient(prior: Prior, z: Array) -> Array:
+    """d log p(z) / dz of a prior that may be the user's own: (N, D) -> (N, D), or NiceValueError."""
+    gradient = prior.grad_log_prob(z)
+    check_shape(gradient, z.shape, f"{type(prior).__name__}.grad_log_prob", "an answer")
+    return gradient
+
+
+def checked_sample(prior: Prior, n: int, dim: int, rng: Rng) -> Array:
+    """`n` draws of a prior that may be the user's own: (n, dim), or NiceValueError."""
+    z = prior.sample(n, dim, rng)
+    check_shape(z, (n, dim), f"{type(prior).__name__}.sample", "an answer")
+    return z
 
 
 def get_prior(prior: str | Prior) -> Prior:

@@ -62,6 +62,28 @@ def test_partitions(make, a, b, rng):
     np.testing.assert_array_equal(partition.merge(x_a, x_b), x)
 
 
+PARTS = {  # pairs, odd dim, scattered, and with a context
+    "pairs": Partition.odd_even(6), "odd": Partition.odd_even(5), "any": Partition(6, [4, 1]),
+    "context": Partition(6, [0, 2, 4], context_dim=2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS.keys())
+def test_parts_of_another_shape_are_refused(part):
+    """A compiled loop would read what lies behind the end of the array."""
+    width, kept, moved = part.dim + part.context_dim, len(part.idx_a) + part.context_dim, len(part.idx_b)
+    for shape in ((2, width - 1), (2, width + 1), (2, 1), (width,), (), (2, width, 1), (0, 1)):
+        with pytest.raises(NiceValueError, match=rf"Partition\.split: expected x of shape \(.*{width},?\), got"):
+            part.split(np.ones(shape))
+    for shape in ((2, moved + 1), (2, 1), (3, moved), (1, moved), (moved,), ()):
+        if shape != (2, moved):
+            with pytest.raises(NiceValueError, match=rf"Partition\.merge: expected x_b of shape \(2, {moved}\), got"):
+                part.merge(np.ones((2, kept)), np.ones(shape))
+    for shape in ((2, kept + 1), (2, kept - 1), (kept,), ()):
+        with pytest.raises(NiceValueError, match=r"Partition\.merge: expected x_a of shape"):
+            part.merge(np.ones(shape), np.ones((2, moved)))
+
+
 @pytest.mark.parametrize(
     ("dim", "idx_a", "error", "says"),
     [
@@ -140,6 +162,81 @@ def test_an_answer_that_would_broadcast_is_refused():
 
     with pytest.raises(NiceValueError, match=r"must answer with shape \(3, 2\), got \(3, 1\)"):
         AdditiveCoupling(Partition.odd_even(5), Lazy()).forward(np.zeros((3, 5)))
+
+
+class Shift(AdditiveCoupling):
+    """An own law that answers with one column only."""
+
+    def _couple(self, x_b, theta):
+        return x_b[:, :1], np.zeros(len(x_b)), None
+
+    def _couple_backward(self, dy_b, dlog_det, cache):
+        return dy_b[:, :1], dy_b
+
+
+def test_a_law_that_answers_with_another_shape_is_refused(rng):
+    layer = Shift(Partition.odd_even(6), mlp((3, 4, 3), rng))
+    x = rng.normal(size=(2, 6))
+    with pytest.raises(NiceValueError, match=r"expected x_b of shape \(2, 3\), got \(2, 1\)"):
+        layer.forward(x)
+    cache = AdditiveCoupling(layer.partition, layer.conditioner).forward(x)[2]
+    with pytest.raises(NiceValueError, match=r"expected x_b of shape \(2, 3\), got \(2, 1\)"):
+        layer.backward(x, np.ones(2), cache)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 7), (1, 7), (7,)])
+@pytest.mark.parametrize("passes", [("forward", "backward"), ("inverse", "inverse_backward")], ids=str)
+def test_gradients_of_another_shape_are_refused(passes, shape, rng):
+    layer = coupling(AdditiveCoupling, Partition.odd_even(7), rng)
+    there, back = (getattr(layer, name) for name in passes)
+    cache = there(rng.normal(size=(3, 7)))[2]
+    for accumulate in (True, False):
+        with pytest.raises(NiceValueError, match=r"expected .* of shape"):
+            back(np.ones(shape), np.ones(3), cache, accumulate)
+    with pytest.raises(NiceValueError, match=r"expected .* of shape"):
+        layer.backward_to_parameters(np.ones(shape), np.ones(3), cache)
+
+
+class Own(Module):
+    """A conditioner of somebody else's: m(x) = 0 for B features, its gradient of a given width."""
+
+    def __init__(self, width, **attributes):
+        self.width = width
+        vars(self).update(attributes)
+
+    def forward(self, x):
+        return np.zeros((len(x), 2)), None
+
+    def backward(self, dy, cache, accumulate=True):
+        return np.ones((len(dy), self.width))
+
+
+def test_a_conditioners_gradient_that_would_broadcast_is_refused():
+    x = np.ones((4, 5))
+    for width in (1, 2, 3):
+        layer = AdditiveCoupling(Partition.odd_even(5), Own(width))
+        for back in (layer.backward, layer.inverse_backward):
+            cache = layer.forward(x)[2]
+            if width == 3:
+                assert back(x, np.ones(4), cache).shape == (4, 5)
+            else:
+                with pytest.raises(NiceValueError, match=rf"gradient of shape \(4, 3\), got \(4, {width}\)"):
+                    back(x, np.ones(4), cache)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "says"),
+    [
+        ((), NiceValueError, "widths from input to output, got none"),
+        ((3,), NiceValueError, "must map 3 to 2 features, .* maps 3 to 3"),
+        (3, NiceTypeError, "sizes must be a sequence of whole numbers"),
+        ((3, "two"), NiceTypeError, "whole number"),
+    ],
+)
+def test_bad_sizes_of_an_own_conditioner(sizes, error, says):
+    with pytest.raises(error, match=says):
+        AdditiveCoupling(Partition.odd_even(5), Own(3, sizes=sizes))
+    assert AdditiveCoupling(Partition.odd_even(5), Own(3, sizes=np.array([3, 2]))).dim == 5
 
 
 # -- the others -----------------------------------------------------------------------------------------------------

@@ -260,3 +260,12 @@ def test_wrong_input():
         net.forward(np.zeros((2, 12)))
     with pytest.raises(NiceValueError, match=r"the conditioner must map 12 to 24 features.*maps 14 to 12"):
         AffineCoupling(BOARD, net)
+
+
+@pytest.mark.parametrize("channels", [(), (4,)])
+def test_a_gradient_of_another_shape_is_refused(channels, rng):
+    net = ConvNet((4, 6), BOARD.idx_a, channels, rng=0)
+    _, cache = net.forward(rng.normal(size=(2, 12)))
+    for shape in ((3, 12), (1, 12), (2, 13), (2, 1), (12,)):
+        with pytest.raises(NiceValueError, match=r"ConvNet: expected dy of shape \(2, 12\), got"):
+            net.backward(np.ones(shape), cache, accumulate=False)

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from registry import shaken
+from registry import coupling, shaken
 from scipy import stats
 
 from nice_np import (
@@ -15,7 +15,10 @@ from nice_np import (
     Chain,
     DiagonalScaling,
     Flow,
+    Identity,
     Inverse,
+    LatentObjective,
+    LatentPosterior,
     Logit,
     MultiplicativeCoupling,
     NiceOverflowError,
@@ -30,8 +33,10 @@ from nice_np import (
     flow,
     nice,
     real_nvp,
+    sample_posterior,
     to_bits_per_dim,
 )
+from nice_np.vae import FlowPrior, PlainPrior
 
 
 @pytest.fixture(params=["nice", "real_nvp"])
@@ -64,8 +69,6 @@ def test_densities_integrate_to_one(prior, law, rng):
     elif law == "nice":
         model = shaken(nice(2, couplings=3, hidden=(8,), prior=prior, dtype=np.float64, rng=0), rng)
     else:
-        from registry import coupling
-
         parts = Partition.odd_even(2), Partition.odd_even(2).swapped(), Partition.odd_even(2)
         model = Flow(prior, Chain([coupling(law, part, rng, activation="tanh") for part in parts]))
     edges = np.linspace(-60, 60, 2401)
@@ -284,6 +287,57 @@ def test_an_answer_of_another_shape_is_refused():
     for door in (model.log_prob, model.nll_and_grad, model.grad_log_prob):
         with pytest.raises(NiceValueError, match=r"Column must give one number a row, \(3,\), got \(3, 1\)"):
             door(np.zeros((3, 2)))
+
+
+class Sloppy(StandardNormal):
+    """An own prior whose answers have the shapes that one forgets."""
+
+    def __init__(self, shape):
+        self.shape = shape  # from (N, D) to what comes back
+
+    def grad_log_prob(self, z):
+        return np.ones(self.shape(*z.shape))
+
+    def sample(self, n, dim, rng=None):
+        return np.ones(self.shape(n, dim))
+
+
+@pytest.mark.parametrize("shape", [lambda n, d: (n, 1), lambda n, d: (d,), lambda n, d: (n,), lambda n, d: ()])
+def test_a_priors_answers_of_another_shape_are_refused(shape, rng):
+    model = Flow(Sloppy(shape), coupling(AffineCoupling, Partition.odd_even(4), rng))
+    x = rng.normal(size=(3, 4))
+    for door in (model.nll_and_grad, model.grad_log_prob, model.log_prob_and_grad):
+        with pytest.raises(NiceValueError, match=r"Sloppy.grad_log_prob: expected an answer of shape \(3, 4\), got"):
+            door(x)
+    with pytest.raises(NiceValueError, match=r"Sloppy.sample: expected an answer of shape \(3, 4\), got"):
+        model.sample(3, rng=0)
+    assert model.log_prob(x).shape == (3,)
+
+
+def test_a_priors_gradient_is_checked_elsewhere_too(rng):
+    model = Flow(Sloppy(lambda n, d: (n, 1)), DiagonalScaling(4))
+    problem = {"flow": model, "y": np.zeros((2, 4)), "operator": Identity(4), "sigma": 1.0}
+    for objective in (LatentObjective(**problem), LatentPosterior(**problem)):
+        with pytest.raises(NiceValueError, match=r"Sloppy.grad_log_prob: expected an answer of shape \(2, 4\)"):
+            objective.value_and_grad(np.zeros((2, 4)))
+    with pytest.raises(NiceValueError, match=r"Sloppy.sample: expected an answer of shape \(6, 4\)"):
+        sample_posterior(**problem, chains=3, warmup=1, steps=1, rng=0)
+    for prior in (PlainPrior(model.prior), FlowPrior(model.prior, DiagonalScaling(4))):
+        cache = prior.forward(np.zeros((2, 4)))[1]
+        with pytest.raises(NiceValueError, match=r"Sloppy.grad_log_prob: expected an answer of shape \(2, 4\)"):
+            prior.backward(np.ones(2), cache)
+        with pytest.raises(NiceValueError, match=r"Sloppy.sample: expected an answer of shape \(2, 4\)"):
+            prior.sample(2, 4, rng)
+
+
+def test_a_pullback_takes_gradients_of_the_shapes_it_gave(model, rng):
+    _, _, pullback = model.decode_with_pullback(rng.normal(size=(4, 5)))
+    for shape in ((5, 5), (3, 5), (4, 6), (4, 1), (5,)):
+        with pytest.raises(NiceValueError, match=r"pullback: expected dx of shape \(4, 5\), got"):
+            pullback(np.ones(shape), np.ones(4))
+    for shape in ((5,), (1,), (4, 1), ()):
+        with pytest.raises(NiceValueError, match=r"pullback: expected dlog_det of shape \(4,\), got"):
+            pullback(np.ones((4, 5)), np.ones(shape))
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

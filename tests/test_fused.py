@@ -13,6 +13,7 @@ from nice_np import (
     FlatParameters,
     Flow,
     NiceOverflowError,
+    NiceValueError,
     Partition,
     Standardize,
     fit,
@@ -191,3 +192,17 @@ def test_training_is_the_same_to_rounding(make, monkeypatch):
         results.append((kinds, flow.params.values))
     assert [kind for kind, _ in results] == [Fused, Flow]
     np.testing.assert_allclose(results[0][1], results[1][1], rtol=0, atol=1e-10)
+
+
+@needs_numba
+def test_gradients_of_another_shape_are_refused(rng):
+    """The loops would write behind the end of the array."""
+    _, _, together = packed(run(None, rng), np.float64)
+    x = rng.normal(size=(4, 5))
+    cache = together.forward(x)[2]
+    for shape in ((4, 1), (4, 6), (3, 5), (5, 5), (5,)):
+        with pytest.raises(NiceValueError, match=r"expected dz of shape \(4, 5\), got"):
+            together.backward(np.ones(shape), np.ones(4), cache)
+    for shape in ((1,), (4, 1), ()):
+        with pytest.raises(NiceValueError, match=r"expected dlog_det of shape \(4,\), got"):
+            together.backward(x, np.ones(shape), cache)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,3 +200,11 @@ def test_importing_the_package_imports_little():
     code = f"import sys, nice_np; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_who_calls_kernels_on_arrays_of_others_is_known():
+    """Compiled loops trust shapes: a new module that calls them has to check its own, and then to be listed here."""
+    root = Path(kernels.__file__).parent
+    callers = {path.stem for path in root.rglob("*.py") if "from nice_np.kernels import" in path.read_text("utf-8")}
+    checked = {"activations", "autoencoder", "flow", "fused_kernels", "mlp", "optim", "partition", "training_loop"}
+    assert callers == checked

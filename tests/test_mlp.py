@@ -125,3 +125,21 @@ def test_wrong_input():
 
 def test_all_activations_are_tested():
     assert set(ACTIVATIONS) == {"relu", "leaky_relu", "tanh", "softplus"}
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 6)])
+def test_a_gradient_of_another_shape_is_refused(activation, hidden, rng):
+    net = mlp((2, *hidden, 3), rng, activation)
+    _, cache = net.forward(rng.normal(size=(2, 2)))
+    for shape in ((4, 3), (1, 3), (2, 1), (2, 4), (3,), ()):
+        for back in (net.backward, lambda *given: net.backward(*given, accumulate=False), net.backward_to_parameters):
+            with pytest.raises(NiceValueError, match=r"MLP: expected dy of shape \(2, 3\), got"):
+                back(np.ones(shape), cache)
+
+
+def test_the_gradient_of_relu_takes_what_came_out_of_it_alone():
+    relu = get_activation("relu")
+    for shape in ((4, 3), (1, 3), (2, 1), (3,), ()):
+        with pytest.raises(NiceValueError, match=r"relu: expected dh of shape \(2, 3\), got"):
+            relu.backward(np.ones(shape), np.ones((2, 3)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.partition import Partition
-from nice_np.checks import Array, as_batch
+from nice_np.checks import Array, as_batch, as_sizes, check_shape
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.parameters import Module
 
@@ -64,12 +64,21 @@ class Coupling(Bijector):
         self.partition = partition
         self.dim = partition.dim + partition.context_dim
         self.conditioner = conditioner
-        sizes = getattr(conditioner, "sizes", None)
-        expected = (len(partition.idx_a) + partition.context_dim, self.thetas_per_feature * len(partition.idx_b))
-        if sizes is not None and (sizes[0], sizes[-1]) != expected:
+        self._check_sizes(getattr(conditioner, "sizes", None))
+
+    def _check_sizes(self, sizes: Any) -> None:
+        """A conditioner that says its widths, from input to output, is refused at once where they do not fit."""
+        if sizes is None:
+            return
+        who, part = type(self).__name__, self.partition
+        sizes = as_sizes(sizes, who, "the conditioner's sizes")
+        if not sizes:
+            raise NiceValueError(f"{who}: the conditioner's sizes must be its widths from input to output, got none")
+        expected = (len(part.idx_a) + part.context_dim, self.thetas_per_feature * len(part.idx_b))
+        if (sizes[0], sizes[-1]) != expected:
             raise NiceValueError(
-                f"{type(self).__name__}: the conditioner must map {expected[0]} to {expected[1]} features, "
-                f"{conditioner!r} maps {sizes[0]} to {sizes[-1]}"
+                f"{who}: the conditioner must map {expected[0]} to {expected[1]} features, "
+                f"{self.conditioner!r} maps {sizes[0]} to {sizes[-1]}"
             )
 
     # The law h(. ; theta) and its gradients, in the subclasses; x_b and y_b are (N, B), theta is (N, T).
@@ -113,7 +122,7 @@ class Coupling(Bijector):
         dy_a, dy_b = self.partition.split(dz)
         dx_b, dtheta = self._couple_backward(dy_b, dlog_det, cache.law)
         # x_a acts twice: as y_a = x_a, and through theta = m(x_a).
-        dx_a = dy_a + self.conditioner.backward(dtheta, cache.conditioner, accumulate)
+        dx_a = dy_a + self._theta_backward(dtheta, cache.conditioner, accumulate)
         return self.partition.merge(dx_a, dx_b)
 
     def backward_to_parameters(self, dz: Array, dlog_det: Array, cache: CouplingCache) -> None:
@@ -125,7 +134,7 @@ class Coupling(Bijector):
     def inverse_backward(self, dx: Array, dlog_det: Array, cache: CouplingCache, accumulate: bool = True) -> Array:
         dx_a, dx_b = self.partition.split(dx)
         dy_b, dtheta = self._uncouple_backward(dx_b, dlog_det, cache.law)
-        dy_a = dx_a + self.conditioner.backward(dtheta, cache.conditioner, accumulate)
+        dy_a = dx_a + self._theta_backward(dtheta, cache.conditioner, accumulate)
         return self.partition.merge(dy_a, dy_b)
 
     def _theta(self, x_a: Array) -> tuple[Array, Any]:
@@ -136,6 +145,13 @@ class Coupling(Bijector):
                 f"{type(self).__name__}: the conditioner must answer with shape {expected}, got {np.shape(theta)}"
             )
         return theta, cache
+
+    def _theta_backward(self, dtheta: Array, cache: Any, accumulate: bool) -> Array:
+        """The part of dL/dx_a that comes through theta = m(x_a): (N, A + C)."""
+        dx_a = self.conditioner.backward(dtheta, cache, accumulate)
+        width = len(self.partition.idx_a) + self.partition.context_dim
+        check_shape(dx_a, (len(dtheta), width), type(self).__name__, "the conditioner's gradient")
+        return dx_a
 
     def config(self) -> dict[str, Any]:
         part = self.partition

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_choice, as_int, as_real_array, as_sizes
+from nice_np.checks import Array, as_choice, as_int, as_real_array, as_sizes, check_shape
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.kernels import put_columns, put_pairs, take_columns, take_pairs
 
@@ -92,8 +92,9 @@ class Partition:
         return Partition(self.dim, self.idx_a, context_dim)
 
     def split(self, x: Array) -> tuple[Array, Array]:
-        """x (N, dim + C) -> x_a (N, A + C), x_b (N, B), copies."""
+        """x (N, dim + C) -> x_a (N, A + C), x_b (N, B), copies; NiceValueError for any other shape."""
         kept = len(self.idx_a)
+        check_shape(x, (*x.shape[:1], self.dim + self.context_dim), "Partition.split", "x")
         x_a = np.empty((len(x), kept + self.context_dim), x.dtype)
         x_b = np.empty((len(x), len(self.idx_b)), x.dtype)
         a, b = x_a[:, :kept], x_b
@@ -102,12 +103,15 @@ class Partition:
         else:
             take_columns(x, self._a, a)
             take_columns(x, self._b, b)
-        x_a[:, kept:] = x[:, self.dim :]
+        if self.context_dim:
+            x_a[:, kept:] = x[:, self.dim :]
         return x_a, x_b
 
     def merge(self, x_a: Array, x_b: Array) -> Array:
-        """x_a (N, A + C), x_b (N, B) -> x (N, dim + C): undoes `split`."""
-        kept = len(self.idx_a)
+        """x_a (N, A + C), x_b (N, B) -> x (N, dim + C): undoes `split`; NiceValueError for any other shapes."""
+        kept, rows = len(self.idx_a), x_a.shape[:1]
+        check_shape(x_a, (*rows, kept + self.context_dim), "Partition.merge", "x_a")
+        check_shape(x_b, (*rows, len(self.idx_b)), "Partition.merge", "x_b")
         x = np.empty((len(x_a), self.dim + self.context_dim), np.result_type(x_a, x_b))
         a, b = x_a[:, :kept], x_b
         if self._pairs:
@@ -115,7 +119,8 @@ class Partition:
         else:
             put_columns(x, self._a, a)
             put_columns(x, self._b, b)
-        x[:, self.dim :] = x_a[:, kept:]
+        if self.context_dim:
+            x[:, self.dim :] = x_a[:, kept:]
         return x
 
     def __repr__(self) -> str:

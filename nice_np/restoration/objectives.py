@@ -22,6 +22,7 @@ from nice_np.checks import Array, as_context, as_float, as_samples
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.operators import Mask, Operator
+from nice_np.priors import checked_gradient
 
 Kind = TypeVar("Kind", bound="Objective")
 
@@ -178,7 +179,7 @@ class LatentObjective(_OverLatents):
         x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
         fit, dfit = misfit(self.operator, x, self.y, self.sigma)
         # dF/dz = J^T A^T (A x - y) / sigma^2 + d log_det/dz - d log p_Z/dz:  F holds +log_det, so dF/dlog_det = 1
-        gradient = pullback(dfit, np.ones_like(log_det)) - self.flow.prior.grad_log_prob(u)
+        gradient = pullback(dfit, np.ones_like(log_det)) - checked_gradient(self.flow.prior, u)
         return fit - self.flow.prior.log_prob(u) + log_det, gradient
 
 
@@ -231,7 +232,7 @@ class LatentPosterior(_OverLatents):
         x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
         fit, dfit = misfit(self.operator, x, self.y, self.sigma)
         # dU/dz = J^T A^T (A x - y) / sigma^2 - d log p_Z/dz:  no log_det in U, so dU/dlog_det = 0
-        gradient = pullback(dfit, np.zeros_like(log_det)) - self.flow.prior.grad_log_prob(u)
+        gradient = pullback(dfit, np.zeros_like(log_det)) - checked_gradient(self.flow.prior, u)
         return fit - self.flow.prior.log_prob(u), gradient
 
     def at(self, sigma: float) -> LatentPosterior:

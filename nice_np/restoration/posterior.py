@@ -23,7 +23,7 @@ import numpy.typing as npt
 from nice_np.checks import Array, Rng, as_int, as_real_array, as_rng
 from nice_np.flow import Flow
 from nice_np.operators import Operator
-from nice_np.priors import Prior
+from nice_np.priors import Prior, checked_sample
 from nice_np.progress import Progress
 from nice_np.restoration.arguments import as_clip, starting_images
 from nice_np.restoration.hmc import BLOCK, Chains
@@ -138,7 +138,7 @@ def sample_posterior(
     n = len(target.y)
     target = target.rows(np.repeat(np.arange(n), chains))  # from here on a row is a chain
     if start is None:
-        z = flow.prior.sample(n * chains, flow.dim, rng).astype(flow.dtype)
+        z = checked_sample(flow.prior, n * chains, flow.dim, rng).astype(flow.dtype)
     else:
         z = target.variables(starting_images(target, _one_a_chain(start, chains), owner))
     run = Run(target, z, leapfrogs, box, rng)

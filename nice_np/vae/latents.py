@@ -23,7 +23,7 @@ from nice_np.checks import Array, as_int
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.mlp import MLP
 from nice_np.parameters import Module
-from nice_np.priors import Prior, StandardNormal, get_prior
+from nice_np.priors import Prior, StandardNormal, checked_gradient, checked_sample, get_prior
 from nice_np.vae.sigma import LogSigma
 
 
@@ -181,11 +181,11 @@ class PlainPrior(Module):
 
     def backward(self, dlog_p: Array, cache: Any) -> Array:
         """dL/dz (N, L) from dL/dlog p (N,); adds to the parameter gradients."""
-        return dlog_p[:, None] * self.prior.grad_log_prob(cache)
+        return dlog_p[:, None] * checked_gradient(self.prior, cache)
 
     def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:
         """`n` draws, (n, L)."""
-        return self.prior.sample(n, latent, rng)
+        return checked_sample(self.prior, n, latent, rng)
 
     def config(self) -> dict[str, Any]:
         return {"prior": self.prior}
@@ -215,11 +215,11 @@ class FlowPrior(PlainPrior):
 
     def backward(self, dlog_p: Array, cache: Any) -> Array:
         u, bijector_cache = cache
-        du = dlog_p[:, None] * self.prior.grad_log_prob(u)
+        du = dlog_p[:, None] * checked_gradient(self.prior, u)
         return self.bijector.backward(du, dlog_p, bijector_cache)  # dlog p/dlog_det = 1
 
     def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:
-        u = self.prior.sample(n, latent, rng)
+        u = checked_sample(self.prior, n, latent, rng)
         dtypes = [array.dtype for _, array, _ in self.named_parameters()]
         return self.bijector.inverse(u.astype(dtypes[0]) if dtypes else u)[0]  # z = f^-1(u)
 
