@@ -6,7 +6,7 @@ Works on any object that obeys a protocol of `check_gradients`, also on one that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,8 +16,17 @@ import numpy as np
 from nice_np.checks import Array, Rng, as_float, as_int, as_real_array, as_rng, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.gradcheck_differences import Settings, compare, compare_exactly
-from nice_np.gradcheck_objects import Pass, find_arrays, find_parameters, float64_copy, pull_back
-from nice_np.gradcheck_report import GradientError, GradientReport, Row
+from nice_np.gradcheck_objects import (
+    Numbers,
+    Pass,
+    find_arrays,
+    find_numbers,
+    find_parameters,
+    float64_copy,
+    pull_back,
+    why_unchecked,
+)
+from nice_np.gradcheck_report import GradientError, GradientReport, Row, impossible
 
 __all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
 
@@ -198,7 +207,7 @@ def _check_loss(
 
 def _vector(log_prob: Any, x: Array) -> Array:
     """A (N,) output as a float64 vector, or an error that says what came instead."""
-    vector: Array = np.asarray(log_prob, dtype=np.float64)
+    vector: Array = as_real_array(log_prob, OWNER, "log_prob or log_det").astype(np.float64)
     if vector.shape != (len(x),):
         raise NiceValueError(f"{OWNER}: log_prob or log_det has shape {vector.shape}, expected (N,) = ({len(x)},)")
     return vector
@@ -206,7 +215,7 @@ def _vector(log_prob: Any, x: Array) -> Array:
 
 def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
     """A bijector's two passes, or a layer's one."""
-    known = find_arrays(obj)
+    known, before = find_arrays(obj), find_numbers(obj)
 
     def parameters() -> dict[str, tuple[Array, Any]]:
         return find_parameters(obj, known)
@@ -216,14 +225,22 @@ def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
         raise NiceTypeError(f"{OWNER}: forward returned {len(outputs) + 1} values; allowed are\n{PROTOCOLS}")
     for log_det in outputs[1:]:
         _vector(log_det, x)
-    obj.backward(*[np.zeros_like(output) for output in outputs], cache)  # some create their dW only here
+    obj.backward(*[np.ones_like(output) for output in outputs], cache)  # some create their dW only here
     there = Pass("forward", obj.forward, obj.backward, parameters)
-    rows = _check_pass(there, x, settings)
+    rows = [*_unchecked(before, find_numbers(obj)), *_check_pass(there, x, settings)]
     if len(outputs) == 2 and all(callable(getattr(obj, name, None)) for name in ("inverse", "inverse_backward")):
         z = np.array(outputs[0], dtype=np.float64)  # (N, D), a point that inverse can map
         back = Pass("inverse", obj.inverse, obj.inverse_backward, parameters)
         rows += _check_pass(back, z, settings) + _check_cancellation(there, back, x, settings)
     return rows, () if parameters() else ("no parameters found: an array W counts when a dW lies beside it",)
+
+
+def _unchecked(before: Numbers, after: Numbers) -> Iterator[Row]:
+    """A failed row for each gradient that backward has written, but for no array that can be checked."""
+    for path in after:
+        reason = why_unchecked(before[path], after[path]) if path in before else ""
+        if reason:
+            yield impossible(f"forward: {path}", np.shape(after[path][0]), reason)
 
 
 def _check_pass(passing: Pass, x: Array, settings: Settings) -> list[Row]:

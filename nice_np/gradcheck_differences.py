@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.checks import Array
+from nice_np.errors import NiceValueError
 from nice_np.gradcheck_report import Row, impossible, summarise
 
 SMALLER_STEPS = (1.0, 0.1, 0.01, 0.001)  # tried in turn, in units of eps
@@ -169,7 +170,13 @@ def compare(name: str, terms: Callable[[], Array], values: Array, gradient: Any,
         return impossible(name, values.shape, problem)
     here = terms()  # (M,)
     lines = choose_lines(values, settings)
-    firsts = [measure(terms, here, line, settings.eps) for line in lines]
+    try:
+        firsts = [measure(terms, here, line, settings.eps) for line in lines]
+    except NiceValueError as error:  # the pass took the values that these are one step from
+        raise NiceValueError(
+            f"check_gradients: {name} lies within the step, eps = {settings.eps:g}, of the end of what is allowed "
+            "there; choose an x further inside"
+        ) from error
     claims = [float((gradient[line.where] * line.unit).sum()) for line in lines]
     largest = max(abs(slopes.central) for slopes in firsts)
     tolerance = Tolerance(settings.rtol, settings.atol, largest, max(1.0, float(np.linalg.norm(here))))

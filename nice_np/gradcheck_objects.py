@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy as np
 from nice_np.checks import Array
 from nice_np.errors import NiceTypeError
 
+Numbers = dict[str, tuple[Any, Any]]  # by path a number or array, and its gradient or None
+
 
 def containers(value: Any, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
     """The attribute dictionary of an object, and every list, dictionary and attribute dictionary below it, by path."""
     seen = set() if seen is None else seen
-    if id(value) in seen or isinstance(value, type):
+    if id(value) in seen or isinstance(value, (type, ModuleType)):
         return
     seen.add(id(value))
     if isinstance(value, (list, dict)):
@@ -30,11 +33,17 @@ def containers(value: Any, path: str = "", seen: set[int] | None = None) -> Iter
     yield path, container
     items = container.items() if isinstance(container, dict) else enumerate(container)
     for key, item in list(items):
-        yield from containers(item, f"{path}.{key}" if path else str(key), seen)
+        if not isinstance(item, (np.ndarray, str, int, float)):  # of which there may be many, and nothing is below
+            yield from containers(item, f"{path}.{key}" if path else str(key), seen)
 
 
 def is_float_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def is_numeric(value: Any) -> bool:
+    """Whether it is a real number or an array of real numbers."""
+    return isinstance(value, (int, float, np.number, np.ndarray)) and np.asarray(value).dtype.kind in "iuf"
 
 
 def find_arrays(obj: Any) -> list[Array]:
@@ -59,24 +68,57 @@ def find_parameters(obj: Any, known: list[Array]) -> dict[str, tuple[Array, Any]
     """
     found: dict[str, tuple[Array, Any]] = {}
     if callable(getattr(obj, "named_parameters", None)):
-        found = {path: (array, gradient) for path, array, gradient in obj.named_parameters()}
+        named = obj.named_parameters()
+        found = {path: (array, gradient) for path, array, gradient in named if is_float_array(array)}
     taken = {id(array) for array, _ in found.values()}
     allowed = {id(array) for array in known}
     for path, container in containers(obj):
-        for name, array, gradient in _pairs(container) if isinstance(container, dict) else ():
+        for name, array, gradient in pairs(container) if isinstance(container, dict) else ():
             if id(array) in allowed and id(array) not in taken:
                 taken.add(id(array))
                 found[f"{path}.{name}" if path else name] = (array, gradient)
     return found
 
 
-def _pairs(attributes: dict[Any, Any]) -> Iterator[tuple[str, Array, Any]]:
+def find_numbers(obj: Any) -> Numbers:
+    """Each number and array by path, with the number or array that lies beside it as its gradient, as of now."""
+    found: Numbers = {}
+    for path, container in containers(obj):
+        for name, value in container.items() if isinstance(container, dict) else ():
+            if is_numeric(value):
+                gradient = container.get(f"d{name}")
+                now = copy.copy(gradient) if is_numeric(gradient) else None
+                found[f"{path}.{name}" if path else str(name)] = (value, now)
+    return found
+
+
+def why_unchecked(before: tuple[Any, Any], after: tuple[Any, Any]) -> str:
+    """Why a gradient that backward has written cannot be compared; empty where there is no such gradient.
+
+    `before` and `after` are pairs of `find_numbers`.  What backward leaves alone is no gradient: ``t`` and ``dt`` may
+    be a time and a step of time.  A value that the passes change is a cache.
+    """
+    (old_value, old_gradient), (value, gradient) = before, after
+    if gradient is None or np.array_equal(gradient, old_gradient) or not np.array_equal(value, old_value):
+        return ""
+    if not is_float_array(value):
+        kind = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        return f"it is {kind} and cannot be moved by a small step in place; make it a float array"
+    if not isinstance(gradient, np.ndarray):
+        return f"the gradient is {type(gradient).__name__}, expected an array of shape {value.shape}"
+    return ""
+
+
+def pairs(attributes: dict[Any, Any]) -> Iterator[tuple[str, Array, Any]]:
     """Every float array ``W`` beside a ``dW``; also lists of arrays, ``W = [W1, W2]`` beside ``dW = [dW1, dW2]``."""
     for name, value in attributes.items():
+        if not (is_float_array(value) or isinstance(value, (list, tuple))):
+            continue
         gradient = attributes.get(f"d{name}")
-        if is_float_array(value) and isinstance(gradient, np.ndarray):
-            yield name, value, gradient
-        elif isinstance(value, (list, tuple)) and isinstance(gradient, (list, tuple)):
+        if isinstance(value, np.ndarray):
+            if isinstance(gradient, np.ndarray):
+                yield name, value, gradient
+        elif isinstance(gradient, (list, tuple)):
             for i, (item, part) in enumerate(zip(value, gradient, strict=False)):
                 if is_float_array(item):
                     yield f"{name}.{i}", item, part

@@ -79,7 +79,7 @@ class Row:
             return f"FAILED {self.name}: {self.hint}"
         ratio = self.analytic / self.numeric if self.numeric else math.nan
         return (
-            f"FAILED {self.name} at {self.place}: off by {self.max_error:.3g}; "
+            f"FAILED {self.name} at {self.place}: off by {abs(self.numeric - self.analytic):.3g}; "
             f"numerical {self.numeric:.8g}, analytical {self.analytic:.8g} "
             f"(ratio {ratio:.6g}, allowed difference {self.tolerance:.2g}); {self.hint}"
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_float, as_samples
+from nice_np.checks import Array, as_float, as_real_array, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
 
 OWNER = "numerical_jacobian"
@@ -26,7 +26,8 @@ def numerical_jacobian(
         counts.
     x : array_like, shape (N, D)
     eps : float
-        The step h; times \\|x_j\\| for an element above 1.
+        The step h, at least 1e-8 (rounding drowns the differences of smaller ones); times \\|x_j\\| for an element
+        above 1.
 
     Returns
     -------
@@ -36,7 +37,8 @@ def numerical_jacobian(
     Raises
     ------
     NiceTypeError, NiceValueError
-        If `x` is not a finite real (N, D) array, or `function` is not callable or does not return (N, M).
+        If `x` is not a finite real (N, D) array, `function` is not callable or does not return real numbers (N, M), or
+        `eps` is too small, or so large that it leads out of what `function` takes.
 
     Examples
     --------
@@ -47,7 +49,7 @@ def numerical_jacobian(
     if not callable(function):
         raise NiceTypeError(f"{OWNER}: expected a function of x, got {function!r}; pass layer.forward, not its result")
     samples = as_samples(x, None, owner=OWNER, dtype=np.float64)
-    right, left = one_sided(function, samples, as_float(eps, OWNER, "eps", above=0))
+    right, left = one_sided(function, samples, as_float(eps, OWNER, "eps", minimum=1e-8))
     return (right + left) / 2
 
 
@@ -60,13 +62,24 @@ def one_sided(function: Callable[[Array], Any], x: Array, eps: float) -> tuple[A
         for sign, quotients in ((1, right), (-1, left)):
             moved = x.copy()
             moved[:, j] += sign * step
-            quotients[:, :, j] = (_value(function, moved) - here) / (moved[:, j] - x[:, j])[:, None]
+            quotients[:, :, j] = (_moved(function, moved, eps) - here) / (moved[:, j] - x[:, j])[:, None]
     return right, left
+
+
+def _moved(function: Callable[[Array], Any], x: Array, eps: float) -> Array:
+    try:
+        return _value(function, x)
+    except NiceValueError as error:  # the function took the x that this is one step from
+        raise NiceValueError(
+            f"{OWNER}: x lies within the step, eps = {eps:g}, of the end of what the function takes; choose an x "
+            "further inside"
+        ) from error
 
 
 def _value(function: Callable[[Array], Any], x: Array) -> Array:
     result = function(x.copy())
-    value: Array = np.asarray(result[0] if isinstance(result, tuple) else result, dtype=np.float64)
+    result = as_real_array(result[0] if isinstance(result, tuple) else result, OWNER, "the function's result")
+    value: Array = result.astype(np.float64)
     if value.ndim != 2 or len(value) != len(x):
         raise NiceValueError(f"{OWNER}: the function must return shape (N, M), N = {len(x)}; got {value.shape}")
     return value

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_float, as_samples
+from nice_np.checks import Array, as_float, as_real_array, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.gradcheck_objects import float64_copy
 from nice_np.jacobian import one_sided
@@ -168,7 +168,10 @@ def _run(layer: Any, name: str, x: Array, owner: str) -> tuple[Array, Array]:
     result = getattr(layer, name)(x.copy())
     if not isinstance(result, tuple) or len(result) < 2:
         raise NiceTypeError(f"{owner}: {name} returned {type(result).__name__}; expected {PROTOCOL}")
-    value, log_det = (np.asarray(part, dtype=np.float64) for part in result[:2])
+    value, log_det = (
+        as_real_array(part, owner, f"{name}'s {what}").astype(np.float64)
+        for part, what in zip(result, ("result", "log_det"), strict=False)
+    )
     if value.shape != x.shape or log_det.shape != (len(x),):
         raise NiceValueError(
             f"{owner}: {name} returned shapes {value.shape} and {log_det.shape}, expected (N, D) = {x.shape} and, for "
@@ -181,7 +184,14 @@ def _rounding(last: Callable[[Array], Any], start: Array, middle: Array, end: Ar
     """How far `end` = last(middle) may be from `start`, (N,): an error of `rtol` times the largest number, enlarged."""
     largest = np.maximum(np.abs(start).max(axis=1), np.abs(middle).max(axis=1))  # (N,)
     step = NUDGE * largest[:, None] * np.where(np.arange(start.shape[1]) % 2, 1, -1)  # (N, D)
-    growth = np.abs(last(middle + step)[0] - end).max(axis=1) / NUDGE  # (N,), how an error of size `largest` comes out
+    try:
+        moved = last(middle + step)[0]
+    except NiceValueError as error:  # it took the points that these are one step from
+        raise NiceValueError(
+            "check_inverse: a point of x, or one between its latents, lies at the end of what the map takes; choose an "
+            "x further inside"
+        ) from error
+    growth = np.abs(moved - end).max(axis=1) / NUDGE  # (N,), how an error of size `largest` comes out
     allowed: Array = rtol * np.maximum(largest, np.where(np.isfinite(growth), growth, 0.0))
     return allowed
 
@@ -230,7 +240,10 @@ def _measured(name: str, function: Callable[[Array], Any], x: Array, claimed: Ar
         numeric.append(np.linalg.slogdet(jacobians[-1])[1])
         if (np.abs(numeric[-1] - claimed) <= atol).all():
             break
-    nearest = np.take_along_axis(np.array(numeric), np.abs(np.array(numeric) - claimed).argmin(axis=0)[None], axis=0)[0]
+    measured = np.array(numeric)  # (steps, N)
+    distances = np.abs(measured - claimed)
+    closest = np.where(np.isnan(distances), np.inf, distances).argmin(axis=0)  # (N,), argmin itself prefers NaN
+    nearest = np.take_along_axis(measured, closest[None], axis=0)[0]
     row = compare(name, nearest, claimed, atol)
     if row.passed:
         return row

@@ -53,7 +53,7 @@ class MapRow:
             return f"{self.status.upper()} {self.name}: {self.hint}"
         place = ", ".join(map(str, self.worst_index))
         return (
-            f"{self.status.upper()} {self.name} at [{place}]: off by {self.max_error:.3g} "
+            f"{self.status.upper()} {self.name} at [{place}]: off by {abs(self.got - self.expected):.3g} "
             f"(allowed {self.allowed:.1g}); expected {self.expected:.8g}, got {self.got:.8g}; {self.hint}"
         )
 

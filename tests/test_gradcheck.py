@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from nice_np import Flow, Logit
 from nice_np.errors import NiceError, NiceTypeError, NiceValueError
 from nice_np.gradcheck import GradientError, GradientReport, check_gradients
 from nice_np.gradcheck_differences import Slopes, is_kink
 from nice_np.gradcheck_objects import find_arrays, find_parameters, float64_copy
+from nice_np.gradcheck_report import summarise
 
 WRONG = 1.0005  # the factor that HIPS autograd's checker must catch
 
@@ -326,6 +328,22 @@ def test_one_wrong_element_is_named_with_both_values(x, rng):
     assert "ratio -1," in row.explain()
 
 
+def test_the_error_that_is_printed_is_that_of_the_place_that_is_printed():
+    numeric, analytic, allowed = np.array([[1e3, 1.0], [1e3 + 1e-5, 1.000001], [1e-4, 1e-9]])
+    row = summarise(
+        "W",
+        (2,),
+        numeric=numeric,
+        analytic=analytic,
+        allowed=allowed,
+        index_of=lambda i: (i,),
+        set_aside=0,
+        n_samples=1,
+    )
+    assert "FAILED W at [1]: off by 1e-06; " in row.explain()
+    assert row.max_error == pytest.approx(1e-5)
+
+
 def test_gradient_of_another_shape_or_none_fails(x, rng):
     report = check_gradients(AssigningLinear(5, 3, rng, {"dW": np.transpose}), x)
     assert "has shape (3, 5), expected (5, 3)" in report.failures[0].explain()
@@ -594,6 +612,59 @@ def test_parameters_in_lists_tuples_dictionaries_and_by_name(x, rng):
     assert names == ["forward: weights", "forward: b", "forward: input"]
 
 
+class Shift:
+    """y = x + a + b, where backward gives `gradient` for a."""
+
+    def __init__(self, a, gradient, before=0.0):
+        self.a, self.b, self.gradient = a, np.ones(1), gradient
+        self.da, self.db = before, np.zeros(1)
+        self.t, self.dt, self.n = 2, 0.5, 3
+
+    def forward(self, x):
+        self.n, self.m = len(x), float(x.mean())
+        return x + self.a + self.b, x
+
+    def backward(self, dy, x):
+        self.da, self.dn, self.dm = self.gradient(dy), 7.0, 8.0  # n and m are caches
+        self.db += dy.sum()
+        return dy
+
+
+@pytest.mark.parametrize(
+    ("a", "reason"),
+    [
+        (2.0, "it is float and cannot be moved"),
+        (2, "it is int and cannot be moved"),
+        (np.float64(2), "it is float64 and cannot be moved"),
+        (np.array([2], np.int64), "it is int64 and cannot be moved"),
+        (np.array([2.0]), r"the gradient is float, expected an array of shape \(1,\)"),
+        (np.array(2.0), r"the gradient is float, expected an array of shape \(\)"),
+    ],
+)
+@pytest.mark.parametrize("before", [0.0, None])
+def test_a_gradient_that_cannot_be_checked_fails(a, reason, before, x):
+    report = check_gradients(Shift(a, lambda dy: -99.0, before), x)
+    assert failed(report) == {"forward: a"}
+    with pytest.raises(GradientError, match=f"FAILED forward: a: .*{reason}"):
+        report.raise_if_failed()
+    right = Shift(np.array([2.0]), lambda dy: dy.sum(keepdims=True)[0], np.zeros(1))
+    assert check_gradients(right, x).passed  # t and dt are no parameter
+
+
+def test_a_named_parameter_that_is_no_float_array_fails(x):
+    class Named(Shift):
+        def named_parameters(self):
+            yield "a", self.a, self.da
+            yield "b", self.b, self.db
+
+    assert failed(check_gradients(Named(2.0, np.sum), x)) == {"forward: a"}
+
+
+def test_a_library_among_the_attributes_is_not_searched(rng):
+    assert [name for name, _ in find_parameters(SimpleNamespace(np=np, layer=Linear(1, 1, rng)), []).items()] == []
+    assert len(find_arrays(SimpleNamespace(np=np, layer=Linear(1, 1, rng)))) == 4
+
+
 def test_no_parameters_is_said_and_input_is_still_checked(x):
     report = check_gradients(Activation("tanh"), x)
     assert report.passed
@@ -627,6 +698,23 @@ def test_bad_x(bad, message):
 def test_bad_settings(setting, x):
     with pytest.raises(NiceValueError, match=next(iter(setting))):
         check_gradients(Activation("tanh"), x, **setting)
+
+
+def test_an_x_beside_the_end_of_what_a_layer_takes_is_not_blamed_on_the_data():
+    near = [[0.0, 0.5, 0.2, 0.3]]
+    for obj in (Logit(4), Flow("normal", Logit(4))):
+        with pytest.raises(NiceValueError, match=r"lies within the step, eps = 1e-05, of the end .* further inside"):
+            check_gradients(obj, near)
+        assert check_gradients(obj, [[0.4, 0.5, 0.2, 0.3]]).passed
+
+
+def test_complex_results_are_refused(x):
+    class Complex(LogisticPrior):
+        def log_prob(self, z):
+            return super().log_prob(z) + 1j
+
+    with pytest.raises(NiceValueError, match="log_prob or log_det is complex"):
+        check_gradients(Complex(), x)
 
 
 def test_outputs_that_break_the_protocol(x, rng):

@@ -46,3 +46,10 @@ def test_what_is_refused():
         numerical_jacobian(lambda x: x[0], np.zeros((1, 2)))
     with pytest.raises(NiceValueError, match="eps"):
         numerical_jacobian(lambda x: x, np.zeros((1, 2)), eps=0)
+    with pytest.raises(NiceValueError, match="eps must be finite, >= 1e-08"):
+        numerical_jacobian(lambda x: x, np.zeros((1, 2)), eps=1e-20)  # would give 0 / 0
+    with pytest.raises(NiceValueError, match="the function's result is complex"):
+        numerical_jacobian(lambda x: 1j * x, np.zeros((1, 2)))
+    with pytest.raises(NiceTypeError, match="the function's result has dtype <U3, expected real numbers"):
+        numerical_jacobian(lambda x: [["one", "two"]], np.zeros((1, 2)))
+    assert np.isfinite(numerical_jacobian(lambda x: x, np.ones((1, 2)), eps=1e-8)).all()

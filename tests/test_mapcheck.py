@@ -8,6 +8,7 @@ from registry import BIJECTORS, draw, shaken
 
 from nice_np import (
     DiagonalScaling,
+    Logit,
     NiceError,
     NiceTypeError,
     NiceValueError,
@@ -17,6 +18,7 @@ from nice_np import (
     real_nvp,
 )
 from nice_np.check_report import CheckError
+from nice_np.mapcheck_report import compare
 
 
 class Affine:
@@ -228,6 +230,42 @@ def test_a_kink_nearby_excuses_nothing_and_one_at_x_is_undecided():
     assert "kink" in str(report)
 
 
+class Log:
+    """z = log x, or NaN."""
+
+    def forward(self, x):
+        return np.log(x), -np.log(x).sum(axis=1), None
+
+    def inverse(self, z):
+        return np.exp(z), z.sum(axis=1), None
+
+
+def test_a_step_that_leads_to_nan_is_no_measure():
+    x = [[5e-6, 1.0], [0.5, 3.0]]
+    check_log_det(Log(), x, atol=0.05).raise_if_failed()  # by a step of 1e-6; one of 1e-5 leads to a negative number
+    log_of_x = Log.forward
+
+    class Wrong(Log):
+        def forward(self, x):
+            return log_of_x(self, x)[0], np.log(x).sum(axis=1), None
+
+    row = check_log_det(Wrong(), x, atol=0.05).failures[0]
+    assert (row.status, np.isfinite(row.expected)) == ("failed", True)
+
+
+def test_an_x_beside_the_end_of_what_a_layer_takes_is_not_blamed_on_the_data():
+    with pytest.raises(NiceValueError, match=r"within the step, eps = 1e-05, of the end of what the function takes"):
+        check_log_det(Logit(2), [[0.0, 0.5]])
+    with pytest.raises(NiceValueError, match=r"at the end of what the map takes; choose an x further inside"):
+        check_inverse(Logit(4), np.zeros((1, 4)))
+
+
+def test_the_error_that_is_printed_is_that_of_the_place_that_is_printed():
+    row = compare("z", np.array([[1e3], [1.0]]), np.array([[1e3 + 1e-5], [1.000001]]), np.array([[1e-4], [1e-9]]))
+    assert "at [1, 0]: off by 1e-06 " in row.explain()
+    assert row.max_error == pytest.approx(1e-5)
+
+
 # -- doors ------------------------------------------------------------------------------------------------------------
 
 checks = pytest.mark.parametrize("check", [check_inverse, check_log_det])
@@ -257,6 +295,13 @@ def test_wrong_outputs_are_named(check, x):
         def forward(self, x):
             return super().forward(x)[0], np.zeros_like(x), None
 
+    class Complex(Affine):
+        def forward(self, x):
+            z, log_det, cache = super().forward(x)
+            return z, log_det + 1j, cache
+
+    with pytest.raises(NiceValueError, match="forward's log_det is complex"):
+        check(Complex(), x)
     with pytest.raises(NiceTypeError, match="forward returned ndarray; expected"):
         check(OneNumber(), x)
     with pytest.raises(NiceValueError, match=r"one number a sample, the sum over its features"):
