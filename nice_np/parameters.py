@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from nice_np.checks import FLOATS, Array, as_dtype, as_real_array
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.gradcheck_objects import containers, pairs
+
+Triple = tuple[str, Array, Array]  # path, parameter, gradient
 
 
 class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abstract methods)
@@ -25,7 +28,7 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
     ``self.W`` and ``self.b`` with gradients ``self.dW`` and ``self.db`` of the same shapes.
 
     A layer with a large matrix may name it in ``overwritten``, too: where ``self.stale`` is true, its gradient holds
-    the numbers of an earlier batch, and the layer writes over them, and sets ``stale = False``, instead of adding.
+    the numbers of an earlier batch, and the layer sets ``stale = False`` and writes over them instead of adding.
     """
 
     param_names: ClassVar[tuple[str, ...]] = ()
@@ -55,7 +58,7 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
 
         return walk("", self)
 
-    def named_parameters(self) -> Iterator[tuple[str, Array, Array]]:
+    def named_parameters(self) -> Iterator[Triple]:
         """Each parameter as (path, array, gradient), for example ("layers.0.conditioner.layers.1.W", W, dW)."""
         for path, module in self.modules():
             for name in module.param_names:
@@ -114,6 +117,8 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         if views is None:
             object.__setattr__(self, name, value)
         elif name in views:
+            if self.stale:
+                self._refuse_stale(name)
             if value is not views[name]:
                 self._copy_into(views[name], name, value)
         elif isinstance(value, (Module, list, tuple)) and _holds_module(value):
@@ -123,6 +128,15 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
             )
         else:
             object.__setattr__(self, name, value)
+
+    def _refuse_stale(self, name: str) -> None:
+        # ``layer.dW += g`` from outside of the layer: an earlier batch's numbers are in the sum.
+        if name.startswith("d") and name[1:] in self.overwritten:
+            who = type(self).__name__
+            raise NiceValueError(
+                f"{who}.{name}: still holds the gradient of an earlier batch, to which nothing may be added; let the "
+                f"{who} compute its gradients itself: layer.backward(dy, x) or layer.add_gradients(dy, x)"
+            )
 
     def _copy_into(self, view: Array, name: str, value: Any) -> None:
         new = as_real_array(value, type(self).__name__, name)
@@ -140,6 +154,31 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
 
 def _holds_module(value: Any) -> bool:
     return any(isinstance(item, Module) for item in (value if isinstance(value, (list, tuple)) else (value,)))
+
+
+def _refuse_untrained(root: Module, triples: list[Triple]) -> None:
+    """What `check_gradients` takes for a parameter must be one: an array W beside a dW that param_names forgot."""
+    trained = {id(array) for _, array, _ in triples}
+    for path, container in containers(root):
+        for name, array, grad in pairs(container) if isinstance(container, dict) else ():
+            if id(array) not in trained and array.shape == np.shape(grad):
+                raise NiceValueError(
+                    f"{path + '.' if path else ''}{name}: an array with a gradient d{name} beside it, which would not "
+                    f'be trained; name it in the param_names of its Module, ("{name}",), and keep that Module in an '
+                    "attribute, a list or a tuple of another one (what a pass remembers belongs into its cache)"
+                )
+
+
+def _refuse_shared(triples: list[Triple]) -> None:
+    """Each parameter gets a place of its own in the vector, so two that are one array would part."""
+    first: dict[int, str] = {}  # by the address of the first number: W and W.T have the same
+    for path, array, _ in triples:
+        other = first.setdefault(array.__array_interface__["data"][0], path) if array.size else path
+        if other != path:
+            raise NiceValueError(
+                f"{path} and {other} are one array, but would be trained as two; use one Module in both places, or "
+                "give each its own copy"
+            )
 
 
 class Slot(NamedTuple):
@@ -171,7 +210,8 @@ class FlatParameters:
     Raises
     ------
     NiceValueError
-        If a module below `root` is already packed elsewhere, or the dtypes differ.
+        If a module below `root` is already packed elsewhere, or the dtypes differ; if an array has a gradient beside
+        it and is no parameter, so that it would never be trained; if two parameters share memory.
 
     Examples
     --------
@@ -199,6 +239,8 @@ class FlatParameters:
                 isinstance(a, np.ndarray) and a.dtype in FLOATS and a.shape == array.shape for a in (array, grad)
             ):
                 raise NiceValueError(f"{path}: parameter and gradient must be float arrays of one shape")
+        _refuse_untrained(root, triples)
+        _refuse_shared(triples)
         dtypes = {array.dtype for _, array, _ in triples} or {np.dtype(np.float64)}
         if len(dtypes) > 1:
             raise NiceValueError(f"parameters of different dtypes: {', '.join(sorted(map(str, dtypes)))}; use cast")

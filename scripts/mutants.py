@@ -270,6 +270,9 @@ MUTANTS = [
         ("half a gradient is left", "            self._grads.fill(np.nan)\n            raise", "            raise"),
         ("half a gradient is left by Ctrl-C", "except BaseException:", "except Exception:"),
         ("no gradient, an old one stays", "if module.stale:  # no gradient came", "if False:"),
+        ("an old gradient may be added to", "self._refuse_stale(name)", "pass"),
+        ("what no name announces is not trained", "if id(array) not in trained and", "if False and"),
+        ("one array twice", "if other != path:", "if False:"),
     ),
     *several(
         "fused_kernels.py",
@@ -515,6 +518,7 @@ MUTANTS = [
         "jacobian.py",
         ("one-sided instead of central", "return (right + left) / 2", "return right"),
         ("transposed", "quotients[:, :, j] =", "quotients[:, j, :] ="),
+        ("any step", '"eps", minimum=1e-8', '"eps"'),
     ),
     *several(
         "mapcheck.py",
@@ -523,6 +527,7 @@ MUTANTS = [
         ("everything is a kink", "(explained | kink).all()", "kink.all() or True"),
         ("no nearer look at a kink", "STEPS = (1e-5, 1e-6, 1e-7)", "STEPS = (1e-5,)"),
         ("the identity passes", "if np.array_equal(z, samples) and rows[0].passed:", "if False:"),
+        ("NaN is nearest", "np.where(np.isnan(distances), np.inf, distances).argmin", "distances.argmin"),
         ("the layer itself is cast", "copied = float64_copy(obj, owner)", "copied = obj"),
     ),
     *several(

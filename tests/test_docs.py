@@ -27,15 +27,20 @@ def test_the_readme_example_prints_what_it_says(capsys):
 
 
 def test_the_layers_of_the_document_on_own_layers_are_right(capsys):
-    whole, law, registry_line = blocks("docs/own_layer.md")
+    whole, parameters, law, registry_line = blocks("docs/own_layer.md")
     exec(compile(whole, "docs/own_layer.md", "exec"), {})
     assert "PASSED" in capsys.readouterr().out
+    exec(compile(parameters, "docs/own_layer.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "forward: s" in printed
+    assert "PASSED" in printed
+    assert printed.splitlines()[-1] == "[5. 5.]"
     exec(compile(law, "docs/own_layer.md", "exec"), {})  # raises where a check fails
     assert "SinhCoupling" in registry_line
 
 
 def test_a_wrong_sign_in_the_law_of_that_document_is_seen():
-    law = blocks("docs/own_layer.md")[1]
+    law = blocks("docs/own_layer.md")[2]
     for right, wrong in [("dv - dlog_det", "dv + dlog_det"), ("return dy_b, -dminus", "return dy_b, dminus")]:
         assert law.count(right) == 1
         with pytest.raises(NiceError):

@@ -8,7 +8,23 @@ import numpy as np
 import pytest
 from registry import BIJECTORS, draw
 
-from nice_np import MLP, Chain, DiagonalScaling, FlatParameters, Flow, Module, NiceTypeError, NiceValueError, nice
+from nice_np import (
+    MLP,
+    AdditiveCoupling,
+    Bijector,
+    Chain,
+    DiagonalScaling,
+    FlatParameters,
+    Flow,
+    Module,
+    NiceTypeError,
+    NiceValueError,
+    Partition,
+    check_gradients,
+    fit,
+    nice,
+)
+from nice_np.mlp import Linear
 
 
 @pytest.fixture
@@ -226,3 +242,138 @@ def test_zero_grad_ends_staleness(clear, rng):
     (layer if clear == "module" else params).zero_grad()
     assert not layer.layers[0].stale
     np.testing.assert_array_equal(params.grads, 0)
+
+
+class Stretch(Bijector):
+    """z = exp(s) x, s one number a feature."""
+
+    param_names = ("s",)
+
+    def __init__(self, dim, s=0.3):
+        self.dim = dim
+        self.s, self.ds = np.full(dim, s), np.zeros(dim)
+
+    def forward(self, x):
+        return x * np.exp(self.s), np.full(len(x), self.s.sum()), x
+
+    def inverse(self, z):
+        return z * np.exp(-self.s), np.full(len(z), -self.s.sum()), z
+
+    def backward(self, dz, dlog_det, x, accumulate=True):
+        if accumulate:
+            self.ds += (dz * x * np.exp(self.s) + dlog_det[:, None]).sum(axis=0)
+        return dz * np.exp(self.s)
+
+    def inverse_backward(self, dx, dlog_det, z, accumulate=True):
+        if accumulate:
+            self.ds -= (dx * z * np.exp(-self.s) + dlog_det[:, None]).sum(axis=0)
+        return dx * np.exp(-self.s)
+
+
+class Undeclared(Stretch):
+    param_names = ()
+
+
+class Network(Module):
+    """A conditioner x W + b that keeps its layer where it is told to, and computes its gradients as it is told to."""
+
+    def __init__(self, keep, add=None):
+        self.kept = keep(Linear(np.full((1, 1), 0.5), np.zeros(1)))
+        self.add = add
+
+    @property
+    def lin(self):
+        kept = self.kept
+        while not hasattr(kept, "W"):
+            kept = next(iter(kept.values() if isinstance(kept, dict) else kept))
+        return kept
+
+    def forward(self, x):
+        return self.lin.forward(x), x
+
+    def backward(self, dy, x, accumulate=True):
+        if accumulate and self.add is not None:
+            self.add(self.lin, dy, x)
+            return dy @ self.lin.W.T
+        return self.lin.backward(dy, x, accumulate)
+
+
+def coupling(conditioner):
+    return AdditiveCoupling(Partition.odd_even(2), conditioner)
+
+
+class PlainLinear:
+    def __init__(self, linear):
+        self.W, self.dW = linear.W, linear.dW
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Undeclared(2), "bijector.s"),
+        (lambda: coupling(Network(lambda lin: {"first": lin})), "bijector.conditioner.kept.first.W"),
+        (lambda: coupling(Network(lambda lin: [[lin]])), "bijector.conditioner.kept.0.0.W"),
+        (lambda: coupling(Network(PlainLinear)), "bijector.conditioner.kept.W"),
+        (lambda: coupling(Network(lambda lin: {"W": [lin.W], "dW": [lin.dW]})), "bijector.conditioner.kept.W.0"),
+    ],
+    ids=["no param_names", "dictionary", "nested list", "no Module", "list of arrays"],
+)
+def test_what_the_gradient_check_finds_and_training_would_not_is_refused(make, name):
+    with pytest.raises(
+        NiceValueError, match=rf"^{name}: an array with a gradient .* would not be trained; .*param_names"
+    ):
+        Flow("normal", make())
+
+
+def test_an_own_layer_that_names_its_parameters_is_trained(rng):
+    x = rng.normal(size=(50, 2))
+    flow = Flow("normal", Stretch(2))
+    check_gradients(Stretch(2), x).raise_if_failed()
+    check_gradients(flow, x).raise_if_failed()
+    fit(flow, 5 * x, epochs=20, learning_rate=0.1, progress=False, rng=0)
+    assert (flow.bijector.s < 0).all()
+
+
+def test_arrays_that_only_look_alike_are_no_parameters(rng):
+    class Keeps(Stretch):
+        def __init__(self, dim):
+            super().__init__(dim)
+            self.t, self.dt = np.linspace(0, 1, 5), 0.25  # times, and their step
+            self.numpy = np
+
+    assert len(Flow("normal", Keeps(2)).params) == 2
+
+
+def test_two_parameters_that_are_one_array_are_refused():
+    class Tied(Module):
+        def __init__(self, change):
+            W = np.eye(2)
+            self.there, self.back = Linear(W, np.zeros(2)), Linear(change(W), np.zeros(2))
+
+    for change in (lambda W: W, np.transpose):
+        with pytest.raises(NiceValueError, match=r"back.W and there.W are one array, but would be trained as two"):
+            FlatParameters(Tied(change))
+    assert len(FlatParameters(Tied(np.copy))) == 12
+
+
+def add_to(lin, dy, x):
+    lin.dW += x.T @ dy
+    lin.db += dy.sum(axis=0)
+
+
+def assign(lin, dy, x):
+    lin.dW = lin.dW + x.T @ dy
+
+
+@pytest.mark.parametrize("add", [add_to, assign])
+def test_nothing_is_added_to_the_gradient_of_an_earlier_batch(add, rng):
+    x = rng.normal(size=(5, 2))
+    flow = Flow("normal", coupling(Network(lambda lin: [lin], add)))
+    for _ in range(2):  # an error leaves nothing behind
+        with pytest.raises(NiceValueError, match=r"Linear.dW: .* earlier batch.*layer\.backward.*add_gradients"):
+            flow.nll_and_grad(x)
+    right = Flow("normal", coupling(Network(lambda lin: [lin], Linear.add_gradients)))
+    same = Flow("normal", coupling(Network(lambda lin: [lin])))
+    assert right.nll_and_grad(x)[1].all()
+    np.testing.assert_array_equal(right.params.grads, same.nll_and_grad(x)[1])
+    add(flow.bijector.conditioner.lin, np.ones((5, 1)), x[:, :1])  # outside of such a block it is allowed
