@@ -42,7 +42,7 @@ class Model(Module):
     dim : int
         D, the features of x.
     dtype : dtype
-        float32 or float64; input is converted to it.
+        float32 or float64, that of all parameters and constants; input is converted to it.
     params : FlatParameters
         ``params.values`` and ``params.grads``, both (P,).
     measure : str
@@ -111,7 +111,10 @@ class Model(Module):
         return twin
 
     def astype(self: M, dtype: npt.DTypeLike) -> M:
-        """A copy in float32 or float64; NiceOverflowError if a parameter does not fit."""
+        """A copy in float32 or float64; NiceOverflowError if a parameter does not fit.
+
+        A model that has neither parameters nor constants is float64, whatever was asked for.
+        """
         owner = f"{type(self).__name__}.astype"
         dtype = as_dtype(dtype, owner)
         with np.errstate(over="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from math import log, sqrt
@@ -27,7 +28,8 @@ from nice_np.bijectors import (
     get_partition,
 )
 from nice_np.bijectors.coupling import Conditioner
-from nice_np.checks import Rng, as_choice, as_dtype, as_float, as_int, as_rng, as_sizes
+from nice_np.bijectors.whitening import Whitening
+from nice_np.checks import Rng, as_choice, as_dtype, as_flag, as_float, as_int, as_rng, as_sizes
 from nice_np.convnet import ConvNet
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
@@ -43,7 +45,7 @@ PREPROCESSING: dict[str, Callable[[int, Any], Bijector]] = {
     "zca": lambda dim, dtype: ZCAWhitening.unfitted(dim, dtype=dtype),
     "pca": lambda dim, dtype: PCAWhitening.unfitted(dim, dtype=dtype),
 }
-UNIT_VARIANCE = ("standardize", "zca", "pca")  # what comes out of these has std 1
+UNIT_VARIANCE = (Standardize, Whitening)  # what comes out of these has std 1
 
 
 def nice(
@@ -86,9 +88,10 @@ def nice(
     preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
         Fixed layers next to the data, data side first.  They count in the likelihood, so its unit stays that of the
         data: "logit" (alpha = 1e-6) is for pixels in [0, 1], "rescale" maps those to [-1, 1], the others are measured
-        by `fit` before its first step.  After one that gives unit variance the scaling starts at
-        log(std of the prior), otherwise at 0.  Standardised pixels have the same family of functions as raw ones,
-        and train far better; () is the paper's own setting.
+        by `fit` before its first step.  A bijector is copied, and cast to `dtype`.  Behind a layer that gives unit
+        variance, a `Standardize` or a whitening, the scaling starts at log(std of the prior), otherwise at 0.
+        Standardised pixels have the same family of functions as raw ones, and train far better; () is the paper's own
+        setting.
     init : {"he", "uniform"}
         See `MLP`.
     context_dim : int
@@ -118,7 +121,7 @@ def nice(
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
     network = _network(conditioner, hidden, image_shape, settings)
     fixed = preprocessing(preprocess, dim, dtype)
-    unit_variance = len(fixed) > 0 and preprocess[-1] in UNIT_VARIANCE
+    unit_variance = len(fixed) > 0 and isinstance(fixed[-1], UNIT_VARIANCE)
     width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
     layers = [
         *fixed,
@@ -219,7 +222,7 @@ def original_nice(
     """
     part = Partition.halves(_at_least_two(dim, "original_nice"))
     dtype, rng = as_dtype(dtype, "original_nice"), as_rng(rng, "original_nice")
-    layers: list[Bijector] = [Permutation.tile(dim)] if tile else []
+    layers: list[Bijector] = [Permutation.tile(dim)] if as_flag(tile, "original_nice", "tile") else []
     for depth in as_sizes(depths, "original_nice", "depths"):
         sizes = (len(part.idx_a), *(width,) * depth, len(part.idx_b))
         layers.append(AdditiveCoupling(part, MLP(sizes, init="uniform", dtype=dtype, rng=rng)))
@@ -249,14 +252,17 @@ def _network(
 
 
 def preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
-    """The fixed layers next to the data, by name or as they are; see `nice`."""
+    """The fixed layers next to the data, by name, or copies of those given, all of one dtype; see `nice`."""
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ('logit',); got {names!r}")
-    return [
-        name if isinstance(name, Bijector)
+    fixed = [
+        copy.deepcopy(name) if isinstance(name, Bijector)
         else PREPROCESSING[as_choice(name, PREPROCESSING, "preprocess", "name")](dim, dtype)
         for name in names
     ]  # fmt: skip
+    for layer in fixed:
+        layer.cast(dtype)
+    return fixed
 
 
 def _alternating(

@@ -96,9 +96,16 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         if any(module.is_bound for _, module in self.modules()):
             raise NiceValueError("cast: the parameters belong to a model; use model.astype(dtype), it copies")
         for _, module in self.modules():
-            for name, value in vars(module).items():
-                if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                    setattr(module, name, value.astype(dtype))
+            for name, array in module.own_floats():
+                setattr(module, name, array.astype(dtype))
+
+    def own_floats(self) -> list[tuple[str, Array]]:
+        """The floating-point arrays among the attributes, parameters and constants, by name."""
+        return [
+            (name, value)
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        ]
 
     def _bind(self, views: dict[str, Array]) -> None:
         """Replace parameter arrays by views of a flat vector; from now on assignment copies into them."""
@@ -181,6 +188,22 @@ def _refuse_shared(triples: list[Triple]) -> None:
             )
 
 
+def _common_dtype(modules: list[tuple[str, Module]]) -> np.dtype[Any]:
+    """That of all parameters and constants, float64 where there are none.
+
+    One constant in float64 would make all that comes after it float64, in a model that says it is float32.
+    """
+    found: dict[np.dtype[Any], str] = {}  # each dtype with the first array that has it
+    for path, module in modules:
+        for name, array in module.own_floats():
+            if array.dtype in FLOATS:
+                found.setdefault(array.dtype, f"{path}.{name}" if path else name)
+    if len(found) > 1:
+        kinds, places = ", ".join(sorted(map(str, found))), " and ".join(found.values())
+        raise NiceValueError(f"parameters or constants of different dtypes, {kinds}: {places}; use cast on one of them")
+    return next(iter(found), np.dtype(np.float64))
+
+
 class Slot(NamedTuple):
     """Where one parameter lies in the flat vector."""
 
@@ -210,8 +233,9 @@ class FlatParameters:
     Raises
     ------
     NiceValueError
-        If a module below `root` is already packed elsewhere, or the dtypes differ; if an array has a gradient beside
-        it and is no parameter, so that it would never be trained; if two parameters share memory.
+        If a module below `root` is already packed elsewhere, or the dtypes differ, those of constants included; if an
+        array has a gradient beside it and is no parameter, so that it would never be trained; if two parameters share
+        memory.
 
     Examples
     --------
@@ -241,12 +265,9 @@ class FlatParameters:
                 raise NiceValueError(f"{path}: parameter and gradient must be float arrays of one shape")
         _refuse_untrained(root, triples)
         _refuse_shared(triples)
-        dtypes = {array.dtype for _, array, _ in triples} or {np.dtype(np.float64)}
-        if len(dtypes) > 1:
-            raise NiceValueError(f"parameters of different dtypes: {', '.join(sorted(map(str, dtypes)))}; use cast")
-
+        dtype = _common_dtype(modules)
         ends = np.cumsum([0] + [array.size for _, array, _ in triples]).tolist()
-        self._values = np.empty(ends[-1], dtype=dtypes.pop()) if values is None else values  # (P,)
+        self._values = np.empty(ends[-1], dtype) if values is None else values  # (P,)
         self._grads = np.zeros_like(self._values)  # (P,)
         self.slots = tuple(
             Slot(path, start, stop, array.shape)

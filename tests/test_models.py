@@ -10,9 +10,11 @@ from nice_np import (
     NiceTypeError,
     NiceValueError,
     Partition,
+    PCAWhitening,
     Standardize,
     StandardLogistic,
     StandardNormal,
+    ZCAWhitening,
     check_gradients,
     dequantize,
     nice,
@@ -165,3 +167,24 @@ def test_a_label_is_as_loud_as_the_features_at_first(rng):
     assert of_context.shape == (5, 4000)
     assert of_context.std() == pytest.approx(of_features.std() * 10, rel=0.03)  # sqrt(100)
     assert of_features.std() == pytest.approx(np.sqrt(2 / 105), rel=0.03)
+
+
+@pytest.mark.parametrize("build", [nice, real_nvp])
+def test_a_given_layer_is_copied_and_takes_the_flows_dtype(build, rng):
+    """Constants in float64 would make everything above them float64, and a rebuilt input would look like a drift."""
+    given = Standardize(np.ones(4), np.full(4, 2.0))
+    flow = build(4, hidden=(8,), preprocess=(given,), rng=0)
+    x = rng.normal(size=(5, 4))
+    for answer in (flow.log_prob(x), flow.encode(x), flow.sample(3, rng=0), flow.nll_and_grad(x, recompute=True)[1]):
+        assert answer.dtype == np.float32
+    assert given.mean.dtype == np.float64
+    flow.layers[0].set(np.zeros(4), np.ones(4))
+    np.testing.assert_array_equal(given.std, 2)
+
+
+@pytest.mark.parametrize("kind", [Standardize, ZCAWhitening, PCAWhitening])
+def test_the_scaling_starts_at_the_width_of_the_prior_also_behind_a_given_layer(kind):
+    flow = nice(6, hidden=(5,), preprocess=("logit", kind.unfitted(6)), rng=0)
+    np.testing.assert_allclose(flow.layers[-1].log_scale, np.log(np.pi / np.sqrt(3)), rtol=1e-6)
+    flow = nice(6, hidden=(5,), preprocess=(kind.unfitted(6), "rescale"), rng=0)
+    np.testing.assert_array_equal(flow.layers[-1].log_scale, 0)

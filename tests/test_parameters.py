@@ -20,6 +20,8 @@ from nice_np import (
     NiceTypeError,
     NiceValueError,
     Partition,
+    Permutation,
+    Standardize,
     check_gradients,
     fit,
     nice,
@@ -377,3 +379,21 @@ def test_nothing_is_added_to_the_gradient_of_an_earlier_batch(add, rng):
     assert right.nll_and_grad(x)[1].all()
     np.testing.assert_array_equal(right.params.grads, same.nll_and_grad(x)[1])
     add(flow.bijector.conditioner.lin, np.ones((5, 1)), x[:, :1])  # outside of such a block it is allowed
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_model_without_parameters_has_the_dtype_of_its_constants(dtype):
+    flow = Flow("normal", Standardize([0.0, 1.0], [1.0, 2.0])).astype(dtype)
+    assert flow.dtype == flow.copy().dtype == flow.replica().dtype == dtype
+    assert flow.log_prob([[0.0, 1.0]]).dtype == dtype
+    assert Flow("normal", Permutation([1, 0])).dtype == np.float64  # nothing says otherwise
+
+
+def test_constants_of_another_dtype_are_refused():
+    layers = [Standardize(np.zeros(2), np.ones(2)), DiagonalScaling(2, dtype=np.float32)]
+    with pytest.raises(
+        NiceValueError, match=r"float32, float64: bijector.layers.0.mean and bijector.layers.1.log_scale"
+    ):
+        Flow("normal", Chain(layers))
+    layers[0].cast(np.float32)
+    assert Flow("normal", Chain(layers)).dtype == np.float32

@@ -163,3 +163,8 @@ def test_ten_epochs_of_mnist_code_are_those_of_the_authors_program():
             np.testing.assert_allclose(layer.W, W, rtol=0, atol=1e-9)
             np.testing.assert_allclose(layer.b, b, rtol=0, atol=1e-9)
     np.testing.assert_allclose(flow.layers[-1].log_scale, log_scales, rtol=0, atol=1e-9)
+
+
+def test_the_baseline_is_float32_as_all_presets(rng):
+    flow = PRESETS["faces-gaussian"].build(load("mnist-small"), rng)
+    assert flow.dtype == flow.log_prob(np.zeros((1, 784))).dtype == np.float32
