@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from nice_np.architecture import Arrays, describe
 from nice_np.base_model import CHUNK, Model
+from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Fitted
+from nice_np.bijectors.rebuilding import layers_of
 from nice_np.checks import Array, Rng, as_flag, as_path, as_rng
 from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
 from nice_np.flow import Flow
@@ -207,20 +209,32 @@ def start_from_data(model: Model, x: npt.NDArray[Any], context: Array | None = N
     x : ndarray, shape (N, D)
         uint8 pixels are dequantised, with the same noise in every pass and every run.
     context : ndarray, shape (N, C), optional
+
+    Raises
+    ------
+    NiceValueError
+        If a layer has constants to measure where the data do not come by, such as inside an `Inverse`.
     """
     data = TrainingData(x, context)
-    for number, layer in enumerate(model.layers):
+    layers = [part for layer in model.layers for _, part in layers_of(layer)]
+    for number, layer in enumerate(layers):
         if isinstance(layer, Fitted) and not layer.fitted:
-            layer.fit(partial(_arriving, model, data, number))
+            layer.fit(partial(_arriving, model, data, layers[:number]))
+    for path, module in model.modules():
+        if isinstance(module, Fitted) and not module.fitted:
+            raise NiceValueError(
+                f"fit: {path} ({type(module).__name__}) is not fitted, and the data do not pass it on their way up; "
+                "make it a layer of the model's own chain, or give it its constants"
+            )
 
 
-def _arriving(model: Model, data: TrainingData, number: int) -> Iterator[Array]:
-    """The data as they arrive at layer `number`, in chunks: (n, D + C), (n, D + C), ..."""
+def _arriving(model: Model, data: TrainingData, below: list[Bijector]) -> Iterator[Array]:
+    """The data as they arrive above the layers `below`, in chunks: (n, D + C), (n, D + C), ..."""
     noise = np.random.default_rng(0)
     for start in range(0, len(data), CHUNK):
         part = data.rows(slice(start, start + CHUNK)).seen_by(model, noise).joined(model.dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # a layer that fits looks for infinities
-            for layer in model.layers[:number]:
+            for layer in below:
                 part = layer.forward(part)[0]
         yield part
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks, mean_of
-from nice_np.checks import Array, as_batch, as_constants, as_dtype, as_int
+from nice_np.checks import Array, as_batch, as_constants, as_dtype, as_flag, as_int
 from nice_np.errors import NiceOverflowError, NiceValueError
 
 
@@ -48,7 +48,7 @@ class Standardize(Bijector):
         if not (self.std > 0).all():
             raise NiceValueError(f"Standardize: std must be > 0, got {self.std.min()} in feature {self.std.argmin()}")
         self.dim = len(self.mean)
-        self.fitted = bool(fitted)
+        self.fitted = as_flag(fitted, "Standardize", "fitted")
 
     @classmethod
     def unfitted(cls, dim: int, dtype: Any = np.float64) -> Standardize:
@@ -85,7 +85,8 @@ class Standardize(Bijector):
         std = np.sqrt(variance)
         if not (np.isfinite(mean) & np.isfinite(std)).all():
             raise NiceOverflowError("fit: the standard deviation of the data overflows; rescale them")
-        constant = std <= 1e-12 * (1 + np.abs(mean))
+        # A constant varies by what rounding makes of it; below the dtype's normal numbers there are no digits to tell.
+        constant = std <= 1e-12 * np.abs(mean) + np.finfo(self.std.dtype).tiny
         if constant.any():
             warnings.warn(
                 f"feature {constant.argmax()} never changes in the training data ({constant.sum()} in all): its "

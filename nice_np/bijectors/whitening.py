@@ -23,7 +23,7 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks, mean_of
-from nice_np.checks import Array, as_batch, as_constants, as_dtype, as_float, as_int
+from nice_np.checks import Array, as_batch, as_constants, as_dtype, as_flag, as_float, as_int
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceOverflowError, NiceValueError
 
@@ -148,7 +148,7 @@ class Whitening(Bijector):
         """Rebuild a layer from what `config` returned."""
         layer = cls.__new__(cls)
         layer._set(mean, std, matrix, inverse_matrix)
-        layer.fitted = bool(fitted)
+        layer.fitted = as_flag(fitted, cls.__name__, "fitted")
         layer.epsilon = as_float(epsilon, cls.__name__, "epsilon", minimum=0)
         layer.relative = as_float(relative, cls.__name__, "relative", minimum=0)
         return layer

@@ -117,7 +117,7 @@ def correlations(x: Array) -> Array:
     """The correlation of every two features, (D, D); NaN where one of them never varies."""
     centred = x - x.mean(axis=0)
     std = centred.std(axis=0)
-    unit = np.divide(centred, std, out=np.full_like(centred, np.nan), where=std > 1e-12 * (1 + np.abs(x).max(axis=0)))
+    unit = np.divide(centred, std, out=np.full_like(centred, np.nan), where=std > 1e-12 * np.abs(x).max(axis=0))
     matrix: Array = unit.T @ unit / len(x)
     return matrix
 
