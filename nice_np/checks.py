@@ -125,12 +125,17 @@ def as_context(context: Any, n_samples: int, context_dim: int, owner: str, dtype
     Raises
     ------
     NiceTypeError, NiceValueError
-        As `as_samples` does, and if there is none.
+        As `as_samples` does, and if there is none, or a single row of whole numbers: labels look the same.
     """
     if context is None:
         raise NiceValueError(f"{owner}: expected context of shape ({n_samples}, {context_dim}), got none")
     raw = as_real_array(context, owner, "context")
     if raw.shape == (context_dim,):
+        if context_dim > 1 and raw.dtype.kind != "f":
+            raise NiceValueError(
+                f"{owner}: context of shape ({context_dim},) and dtype {raw.dtype} may be labels; for labels use "
+                f"one_hot(labels, {context_dim}), for one row floats, np.array(context, float)"
+            )
         raw = np.broadcast_to(raw, (n_samples, context_dim))
     if raw.shape != (n_samples, context_dim):
         raise NiceValueError(
@@ -183,11 +188,10 @@ def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None 
 
 
 def as_flag(value: Any, owner: str, name: str) -> bool:
-    """True or False, or what Python takes for one of them without doubt."""
-    try:
+    """True or False, or 1 or 0; Python would take any word for True, "no" and "False" included."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
         return bool(value)
-    except (TypeError, ValueError):  # of an array with several elements
-        raise NiceTypeError(f"{owner}: {name} must be True or False, got {value!r}") from None
+    raise NiceTypeError(f"{owner}: {name} must be True or False, got {value!r}")
 
 
 def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:

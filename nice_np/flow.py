@@ -17,7 +17,18 @@ from nice_np.base_model import CHUNK, Model, mean_score
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.rebuilding import Rebuilding
-from nice_np.checks import Array, Rng, as_context, as_float, as_int, as_rng, as_samples, check_interval, check_shape
+from nice_np.checks import (
+    Array,
+    Rng,
+    as_context,
+    as_flag,
+    as_float,
+    as_int,
+    as_rng,
+    as_samples,
+    check_interval,
+    check_shape,
+)
 from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.kernels import all_finite
@@ -82,7 +93,8 @@ class Flow(Model):
         ----------
         x : array_like, shape (N, D)
         context : array_like, shape (N, C) or (C,)
-            For a flow with a context, and only there; one row of C stands for all samples.
+            For a flow with a context, and only there; one row of C floats stands for all samples.  Whole numbers of
+            that shape may be labels, and are refused: see `one_hot`.
 
         Raises
         ------
@@ -179,6 +191,7 @@ class Flow(Model):
             other, enlarge rounding errors.  The message names the layer; ``params.grads`` is then NaN.
         """
         x = self._joined(x, context, "nll_and_grad", "x")
+        recompute = as_flag(recompute, "Flow.nll_and_grad", "recompute")
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below

@@ -85,11 +85,11 @@ def test_only_flows_take_a_context_to_be_checked(flow, rng):
 
 def test_one_row_of_context_stands_for_all(flow, rng):
     x = rng.normal(size=(5, 4))
-    np.testing.assert_array_equal(flow.log_prob(x, [1, 0]), flow.log_prob(x, np.tile([1, 0], (5, 1))))
-    samples = flow.sample(6, rng=0, context=[1, 0])
+    np.testing.assert_array_equal(flow.log_prob(x, [1.0, 0.0]), flow.log_prob(x, np.tile([1, 0], (5, 1))))
+    samples = flow.sample(6, rng=0, context=[1.0, 0.0])
     assert samples.shape == (6, 4)
     np.testing.assert_array_equal(samples[:3], flow.sample(6, rng=0, context=np.tile([1, 0], (6, 1)))[:3])
-    assert flow.bits_per_dim(x, context=[1, 0]) != flow.bits_per_dim(x, context=[0, 1])
+    assert flow.bits_per_dim(x, context=[1.0, 0.0]) != flow.bits_per_dim(x, context=[0.0, 1.0])
 
 
 def test_context_is_checked(flow, rng):
@@ -194,3 +194,20 @@ def test_one_hot_is_checked():
         one_hot([[1]], 3)
     with pytest.raises(NiceValueError, match="knows no labels"):
         log_prob_by_label(nice(4, hidden=(3,), rng=0), np.zeros((1, 4)))
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_labels_are_no_row_of_context(n, rng):
+    """Three labels for three rows have the shape of one row for all; a list of labels shall never pass for it."""
+    flow, x = nice(4, hidden=(3,), context_dim=3, rng=0), rng.normal(size=(n, 4))
+    for labels in ([0, 1, 2], np.array([0, 1, 2], np.uint8), [True, False, True]):
+        with pytest.raises(NiceValueError, match=r"may be labels; .* use one_hot\(labels, 3\), for one row floats"):
+            flow.log_prob(x, labels)
+    with pytest.raises(NiceValueError, match=r"one_hot\(labels, 3\)"):
+        fit(flow, x, [0, 1, 2], epochs=1, progress=False)
+    np.testing.assert_array_equal(flow.log_prob(x, [0.0, 1.0, 2.0]), flow.log_prob(x, np.tile([0, 1, 2], (n, 1))))
+
+
+def test_one_number_of_context_may_be_whole(rng):
+    flow, x = nice(4, hidden=(3,), context_dim=1, rng=0), rng.normal(size=(5, 4))
+    np.testing.assert_array_equal(flow.log_prob(x, [2]), flow.log_prob(x, [2.0]))
