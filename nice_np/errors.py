@@ -1,6 +1,7 @@
 """The exceptions of nice_np: each is a NiceError and also the builtin that a Python programmer would expect.
 
-``except ValueError`` catches a bad argument, ``except NiceError`` catches everything the library raises on purpose.
+``except ValueError`` catches a bad argument, ``except NiceError`` catches every error the library raises on purpose.
+`TrainingInterrupted` alone is no NiceError: a signal is no error, and a KeyboardInterrupt has to pass such clauses.
 Each message names the argument or the file, what was found, and what is allowed.
 """
 
@@ -84,3 +85,7 @@ class TrainingInterrupted(KeyboardInterrupt):
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.signum = signum
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle by their `args`, which have the message alone.
+        return type(self), (str(self), self.signum), vars(self)

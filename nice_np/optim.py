@@ -77,7 +77,25 @@ class Optimizer(ABC):
         return {name: getattr(self, name) for name in self.vectors} if self.steps else {}
 
     def restore(self, steps: int, state: dict[str, Array]) -> None:
-        """Go on from what `steps` and `state` were."""
+        """Go on from what `steps` and `state` were.
+
+        Raises
+        ------
+        NiceTypeError, NiceValueError
+            If `steps` is no whole number >= 0, or `state` not what `state()` returns after so many steps.
+        """
+        who = type(self).__name__
+        steps = as_int(steps, who, "steps", 0)
+        expected = self.vectors if steps else ()
+        if set(state) != set(expected):
+            names = [", ".join(sorted(some)) or "none" for some in (expected, state)]
+            raise NiceValueError(f"{who}: after {steps} steps expected vectors {names[0]}, got {names[1]}")
+        vectors = list(state.values())
+        are_vectors = all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype in FLOATS for v in vectors)
+        if not are_vectors or len({(v.shape, v.dtype) for v in vectors}) > 1:
+            raise NiceValueError(
+                f"{who}: {' and '.join(sorted(state))} must be vectors of one shape and dtype, float32 or float64"
+            )
         self.steps = steps
         for name, vector in state.items():
             setattr(self, name, vector.copy())
@@ -105,6 +123,11 @@ class Adam(Optimizer):
         Each step also shrinks every parameter by the factor 1 - learning_rate * weight_decay: weights, biases, and
         the log-scales of a `DiagonalScaling`, which are pulled towards 0, that is towards a scale of 1.  The
         NICE paper names no weight decay; 0 is the default.
+
+    Notes
+    -----
+    In float32 the square of a gradient beyond 1e19 is infinite, and the parameter that had it never moves again.
+    `fit` with `clip_norm` keeps gradients below that.
 
     Examples
     --------

@@ -92,9 +92,11 @@ class StandardLogistic(Prior):
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
         shape = (as_int(n, "StandardLogistic", "n", 0), as_int(dim, "StandardLogistic", "dim", 1))
         u = as_rng(rng, "StandardLogistic").random(shape)
-        # The quantile function log u - log(1 - u); u = 0 or 1 would be infinite.
-        np.clip(u, np.finfo(float).tiny, 1 - np.finfo(float).epsneg, out=u)
-        return np.log(u / (1 - u))
+        # The quantile function log u - log(1 - u); u = 0 or 1 would be infinite.  A generator makes steps of epsneg.
+        step = np.finfo(float).epsneg
+        np.fmin(np.fmax(u, step, out=u), 1 - step, out=u)  # of NaN and a number these take the number
+        u /= 1 - u
+        return np.log(u, out=u)
 
 
 def _finite(z: Array) -> Array:

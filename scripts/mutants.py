@@ -18,7 +18,7 @@ TESTS = [f"tests/test_{name}.py" for name in (
     "contract", "bijectors", "scales", "mlp", "parameters", "convnet", "priors", "flow", "models", "optim", "kernels", "fused", "dequantize", "operators", "restoration", "posterior", "scores",
     "training", "parallel", "ranks", "rebuilding",
     "training_data", "conditional", "fitted", "logit", "rescale", "whitening", "units", "vae", "vae_training", "binarize", "jacobian", "mapcheck",
-    "idx", "mnist", "cifar10", "svhn", "faces", "tfd", "interop", "sklearn",
+    "checks", "errors", "idx", "mnist", "cifar10", "svhn", "faces", "tfd", "interop", "sklearn",
 )]  # fmt: skip
 PATIENCE = 600  # seconds: the tests take a third of it
 
@@ -103,6 +103,7 @@ MUTANTS = [
         ("missing log-det", "np.full(len(x), -np.log(self.std).sum())", "np.zeros(len(x), self.std.dtype)"),
         ("wrong sign of log-det", "np.full(len(x), -np.log", "np.full(len(x), np.log"),
         ("multiplied gradient", "return dz / self.std", "return dz * self.std"),
+        ("small data pass for constant", "1e-12 * np.abs(mean) +", "1e-12 * (1 + np.abs(mean)) +"),
     ),
     *several(
         "bijectors/permutation.py",
@@ -225,10 +226,11 @@ MUTANTS = [
         ("logistic gradient tanh(z)", "np.tanh(0.5 * as_batch", "np.tanh(as_batch"),
         ("naive logistic", "np.exp(-size)", "np.exp(size)"),
         ("mean instead of sum", "np.exp(-size))).sum(axis=1)", "np.exp(-size))).mean(axis=1)"),
-        ("samples with another width", "np.log(u / (1 - u))", "0.55 * np.log(u / (1 - u))"),
         ("gradients of another shape", "check_shape(gradient, z.shape", "check_shape(gradient, gradient.shape"),
         ("samples of another shape", "check_shape(z, (n, dim)", "check_shape(z, z.shape"),
-        ("infinite samples", "np.clip(u, np.finfo(float).tiny, 1 - np.finfo(float).epsneg, out=u)", "pass"),
+        ("samples with another width", "return np.log(u, out=u)", "return 0.55 * np.log(u, out=u)"),
+        ("infinite samples", "np.fmin(np.fmax(u, step, out=u), 1 - step, out=u)", "pass"),
+        ("NaN in samples", "np.fmin(np.fmax(u, step, out=u), 1 - step, out=u)", "np.clip(u, step, 1 - step, out=u)"),
     ),
     *several(
         "flow.py",
@@ -273,6 +275,7 @@ MUTANTS = [
         ("an old gradient may be added to", "self._refuse_stale(name)", "pass"),
         ("what no name announces is not trained", "if id(array) not in trained and", "if False and"),
         ("one array twice", "if other != path:", "if False:"),
+        ("constants of any dtype", "if len(found) > 1:", "if False:"),
     ),
     *several(
         "fused_kernels.py",
@@ -301,6 +304,7 @@ MUTANTS = [
         ("momentum from the start", "self.momentum if self._epoch >= self.momentum_from else 0.0", "self.momentum"),
         ("schedule never ends", "cos(pi * min(progress, 1.0))", "cos(pi * progress)"),
         ("clipping to twice the norm", "grads *= max_norm / norm", "grads *= 2 * max_norm / norm"),
+        ("vectors of other steps restored", "if set(state) != set(expected):", "if False:"),
     ),
     *several(
         "dequantize.py",
@@ -438,7 +442,22 @@ MUTANTS = [
         ("an error stays on its rank", "raise kind(f\"rank {rank}: {message}\")", "pass"),
     ),
     *several(
+        "checks.py",
+        ("labels pass for a row of context", 'if context_dim > 1 and raw.dtype.kind != "f":', "if False:"),
+        ("any word is a flag", "and value in (0, 1)):", "or True):"),
+    ),
+    *several(
+        "errors.py",
+        ("a signal gets lost in a pool", "return type(self), (str(self), self.signum), vars(self)", "return type(self), (str(self),), vars(self)"),
+    ),
+    *several(
+        "models.py",
+        ("a given layer keeps its dtype", "layer.cast(dtype)", "pass"),
+        ("a given layer is not copied", "copy.deepcopy(name)", "name"),
+    ),
+    *several(
         "training.py",
+        ("an unfitted layer out of reach", "if isinstance(module, Fitted) and not module.fitted:", "if False:"),
         ("each rank draws its own noise", "team.from_first(lambda: TrainingState.start(generator, model.measure))", "TrainingState.start(generator, model.measure)"),
     ),
     *several(

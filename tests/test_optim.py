@@ -248,3 +248,26 @@ def test_wrong_types():
         get_schedule(lambda step: 0.1)
     with pytest.raises(NiceTypeError):
         Adam(beta1="0.9")
+
+
+@pytest.mark.parametrize(
+    ("steps", "state", "says"),
+    [
+        (3, {}, "expected vectors m, v, got none"),
+        (3, {"m": np.zeros(2)}, "expected vectors m, v, got m"),
+        (3, {"m": np.zeros(2), "v": np.zeros(2), "w": np.zeros(2)}, "expected vectors m, v, got m, v, w"),
+        (3, {"m": np.zeros(2), "v": np.zeros(3)}, "m and v must be vectors of one shape and dtype"),
+        (3, {"m": np.zeros(2), "v": np.zeros(2, np.float32)}, "m and v must be vectors of one shape and dtype"),
+        (3, {"m": np.zeros((2, 1)), "v": np.zeros((2, 1))}, "m and v must be vectors of one shape and dtype"),
+        (3, {"m": np.zeros(2, int), "v": np.zeros(2, int)}, "m and v must be vectors of one shape and dtype"),
+        (3, {"m": [0.0], "v": [0.0]}, "m and v must be vectors of one shape and dtype"),
+        (0, {"m": np.zeros(2), "v": np.zeros(2)}, "expected vectors none, got m, v"),
+        (-1, {}, "steps must be >= 0"),
+    ],
+)
+def test_a_state_to_restore_is_checked(steps, state, says):
+    adam = Adam()
+    with pytest.raises(NiceValueError, match=f"Adam: .*{says}"):
+        adam.restore(steps, state)
+    assert adam.steps == 0  # as it was
+    adam.restore(0, {})

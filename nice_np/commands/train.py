@@ -15,10 +15,10 @@ from nice_np import datasets
 from nice_np.base_model import Model
 from nice_np.commands.messages import say
 from nice_np.commands.options import add_data_dir, add_force, add_seed, new_command
-from nice_np.commands.parsing import Arguments, OneOf, Parser, number, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, number, whole
 from nice_np.commands.shared import Result, kind_of, score_model
 from nice_np.datasets import Dataset, load
-from nice_np.errors import NiceFileError, TrainingInterrupted
+from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
 from nice_np.figures import draw
 from nice_np.history import History
 from nice_np.presets import MODELS, PRESETS, get_preset
@@ -124,9 +124,12 @@ def run(arguments: Arguments) -> Result:
 
 def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     preset_name, preset = get_preset(arguments.preset, dataset, arguments.model)
+    try:
+        training = preset.training(arguments.learning_rate, arguments.batch_size)
+    except NiceValueError as error:  # the preset's own rate suits its schedule
+        raise UsageError(f"argument --learning-rate: not with preset {preset_name}; {error}") from None
     model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(arguments.seed).spawn(2))
     model, seen = preset.build(dataset, model_rng), preset.training_set(dataset)
-    training = preset.training(arguments.learning_rate, arguments.batch_size)
     length = {
         "epochs": None if arguments.time_limit is not None else arguments.epochs or preset.epochs,
         "time_limit": arguments.time_limit,

@@ -1,0 +1,31 @@
+"""The exceptions: one family, and each survives the way from one process to another."""
+
+import inspect
+import pickle
+
+import pytest
+
+from nice_np import DivergenceError, NiceError, StopTraining, TrainingInterrupted, errors
+from nice_np.check_report import CheckError
+from nice_np.commands.parsing import UsageError
+from nice_np.gradcheck_report import GradientError
+
+FAMILY = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, BaseException)]
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_one_family(kind):
+    assert issubclass(kind, NiceError) != (kind is TrainingInterrupted)
+    assert not issubclass(TrainingInterrupted, Exception)
+
+
+@pytest.mark.parametrize("kind", [*FAMILY, CheckError, GradientError, StopTraining, UsageError])
+def test_every_error_can_be_pickled(kind):
+    """A pool of processes sends them; one that cannot be unpickled takes the pool with it."""
+    more = {TrainingInterrupted: (15,), DivergenceError: ("epochs before",)}.get(kind, ())
+    error = kind("what came", *more)
+    error.note = "kept"
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(again) == "what came"
+    assert vars(again) == vars(error)
