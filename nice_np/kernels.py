@@ -102,7 +102,7 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
         return
 
     def work(half: slice) -> None:
-        with np.errstate(over="ignore"):  # which holds for one thread only
+        with np.errstate(over="ignore", invalid="ignore"):  # as in `Optimizer.step`, which holds for its own thread
             kernel(*(vector[half] for vector in vectors), *others)
 
     with ThreadPoolExecutor(1) as helper:
@@ -175,9 +175,7 @@ def adam_step(
         np.finfo(values.dtype).tiny,
     )
     # In the vectors' own dtype: a float64 scalar would make the loop compute in float64.
-    with np.errstate(over="ignore"):  # an absurd rate becomes inf, and the weights show it
-        typed = [values.dtype.type(scalar) for scalar in scalars]
-    in_halves(kernel, (values, grads, m, v), typed)
+    in_halves(kernel, (values, grads, m, v), [values.dtype.type(scalar) for scalar in scalars])
 
 
 def _average_loop(average: V, values: V, weight: F) -> None:

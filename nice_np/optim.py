@@ -45,7 +45,9 @@ class Optimizer(ABC):
             for name in self.vectors:
                 setattr(self, name, np.zeros_like(values))
         self.steps += 1
-        self._update(values, grads, learning_rate)
+        # An absurd rate or gradient becomes inf, and the weights show it, or `state`.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._update(values, grads, learning_rate)
 
     def _check(self, values: Array, grads: Array) -> None:
         # The compiled loops trust shapes and dtypes: a wrong one would write outside the arrays.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -79,6 +80,7 @@ def fit(
     validation : array_like, shape (M, D), optional
         Scored after each epoch, with noise drawn once, a VAE's own noise included.
     validation_context : array_like, shape (M, C) or (C,)
+        With `validation`, and only there.
     epochs : int, optional
         Passes through the data.  The same seed gives the same run to the bit.
     time_limit : float, optional
@@ -101,7 +103,9 @@ def fit(
     checkpoint : path, optional
         Where to save the state of the run every `checkpoint_every` seconds, at the end, and on SIGINT and SIGTERM.
     resume : bool
-        Go on from `checkpoint`.  In a run given in epochs the end is the same to the bit as without the stop.
+        Go on from `checkpoint`.  In a run given in epochs the end is the same to the bit as without the stop.  A run
+        that had ended goes on where it is given more epochs or time, or more patience; where a callback had ended it,
+        until one does so again.
     progress : bool
         Show a progress bar.
     rng : seed or numpy.random.Generator
@@ -125,7 +129,8 @@ def fit(
     NiceValueError, NiceTypeError
         Wrong arguments; NaN or inf in the data; another data set or setting than the checkpoint's or another rank's.
     NiceFileError
-        `checkpoint` cannot be written, or exists and `resume` is False; checked before the first step.
+        `checkpoint` cannot be written, or exists and `resume` is False; checked before the first step.  Where a later
+        save fails, the model is left with weights as for `DivergenceError`.
     DivergenceError
         The loss became NaN, infinite or absurd; names step, loss and learning rate.  Its attribute `history` has the
         epochs before.  The model is left with the weights of the best epoch so far; without validation with the last
@@ -174,6 +179,8 @@ def fit(
         )
         if patience is not None and validation is None:
             raise NiceValueError("fit: patience needs validation data")
+        if validation_context is not None and validation is None:
+            raise NiceValueError("fit: validation_context needs validation data")
         data = TrainingData.checked(model, x, context, "x")
         held_out = None
         if validation is not None:
@@ -274,22 +281,44 @@ def _resumed_by_all(team: Team, model: Model, plan: Plan, n_samples: int, settin
 def _resumed(model: Model, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
     if plan.checkpoint is None:
         raise NiceValueError("fit: resume=True needs checkpoint=PATH")
-    if not plan.checkpoint.exists():
+    if not _is_there(plan.checkpoint):
         raise NiceFileError(f"fit: nothing to resume, {plan.checkpoint} does not exist")
     state = load_state(plan.checkpoint, model, plan.optimizer, settings)
     log.info("going on from %s: epoch %d, step %d, %.1f s", plan.checkpoint, state.epoch, state.step, state.seconds)
-    if state.finished in ("epochs", "time limit") and plan.done(state, n_samples) < 1:
-        state.finished = ""  # it had reached its end, and is now given more
+    if _may_go_on(state, plan, n_samples):
+        state.finished = ""
     return state
+
+
+def _may_go_on(state: TrainingState, plan: Plan, n_samples: int) -> bool:
+    """Whether nothing in the plan ends the run here: one that had ended is now given more, or other callbacks."""
+    patient = plan.patience is None or state.stale < plan.patience
+    return plan.done(state, n_samples) < 1 and (patient or state.finished != "patience")
+
+
+def _is_there(checkpoint: Path) -> bool:
+    """Whether there is such a file, or folder; an error for a path that nothing can have."""
+    try:
+        checkpoint.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # too long, say; ValueError: a NUL in the path
+        raise NiceFileError(f"fit: cannot look for {checkpoint}: {_reason(error)}") from error
+    return True
 
 
 def _refuse_existing(checkpoint: Path | None) -> None:
     """Find out before the first step that the checkpoint could not be written."""
     if checkpoint is None:
         return
-    if checkpoint.exists():
+    if _is_there(checkpoint):
         raise NiceFileError(f"fit: {checkpoint} exists; resume=True goes on from it, or delete it first")
     try:
-        tempfile.TemporaryFile(dir=checkpoint.parent).close()
-    except OSError as error:
-        raise NiceFileError(f"fit: cannot write {checkpoint}: {error.strerror or error}") from error
+        target = Path(os.path.realpath(checkpoint))  # a symbolic link is written through
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except (OSError, ValueError) as error:
+        raise NiceFileError(f"fit: cannot write {checkpoint}: {_reason(error)}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -36,10 +36,11 @@ class TrainingData:
         samples = as_samples(raw, model.dim, owner="fit", name=name, dtype=model.dtype)
         if len(samples) == 0:
             raise NiceValueError(f"fit: {name} has 0 samples")
-        context = model.checked_context(context, len(samples), "fit")
+        owner = "fit" if name == "x" else f"fit: {name}"  # what follows speaks of x and context in general
+        context = model.checked_context(context, len(samples), owner)
         if raw.dtype == np.uint8:
             return cls(raw, context)
-        model.check_samples(samples, "fit")
+        model.check_samples(samples, owner)
         return cls(samples, context)
 
     def bin_width(self, model: Model) -> float:

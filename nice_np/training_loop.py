@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nice_np.base_model import Model, mean_score
-from nice_np.checks import Array
-from nice_np.errors import DivergenceError, DriftError, NiceOverflowError, TrainingInterrupted
+from nice_np.checks import Array, as_float
+from nice_np.errors import DivergenceError, DriftError, NiceFileError, NiceOverflowError, TrainingInterrupted
 from nice_np.flow import to_bits_per_dim
 from nice_np.history import History, score_columns
 from nice_np.kernels import average_kernel, average_step
@@ -64,7 +64,8 @@ class Training:
         self.team = team
         noise = np.random.default_rng(state.validation_seed)
         self.validation = None if validation is None else validation.drawn(model, noise)
-        self.bin_width = data.bin_width(model)
+        # Where one of the two is pixels, the other is in their units, too.
+        self.bin_width = min(part.bin_width(model) for part in (data, validation) if part is not None)
         self.learning_rate = 0.0
         self.clock = time.perf_counter()
         self.saved_at = state.seconds
@@ -90,6 +91,9 @@ class Training:
                     if self.state.seconds - self.saved_at > self.plan.checkpoint_every:
                         self._save()
                 self._save()
+        except NiceFileError:  # what was learned is worth more than the file
+            self._keep_best()
+            raise
         finally:
             bar.close()
         self._keep_best()
@@ -109,7 +113,8 @@ class Training:
             state.nats_sum = 0.0
             plan.optimizer.start_epoch(state.epoch)
         rows = state.order[state.position : state.position + plan.batch_size]
-        self.learning_rate = plan.schedule(state.step, self._done())
+        # A schedule of one's own may return anything; the history is to hold a plain number.
+        self.learning_rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
         nll, grads = self._loss(gradient, self.data.rows(rows).drawn(self.model, state.rng))
         if plan.clip_norm is not None:
             clip_by_norm(grads, plan.clip_norm)
@@ -234,6 +239,9 @@ class Training:
     def _save(self) -> None:
         if not np.isfinite(self.model.params.values).all():
             raise self._diverged("the weights are not finite")
+        if not all(np.isfinite(vector).all() for vector in self.plan.optimizer.state().values()):
+            # In float32 the square of a gradient of 1e20 overflows: Adam would never move that parameter again.
+            raise self._diverged("the optimiser's state is not finite")
         with self.team.together():
             if self.plan.checkpoint is not None and self.team.first:
                 save_state(self.plan.checkpoint, self.model, self.plan.optimizer, self.state, self.settings)

@@ -61,7 +61,7 @@ class Plan:
         return state.step / (steps_per_epoch * (self.epochs or 1))
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same when a run is resumed; epochs and time limit may grow, threads and ranks may change."""
+        """What must be the same when a run is resumed; the rest may change, also `epochs` in either direction."""
         return {
             "batch_size": self.batch_size,
             "learning_rate": repr(self.schedule),

@@ -143,6 +143,8 @@ def _rows(text: npt.NDArray[Any], measure: str) -> list[dict[str, Any]]:
         isinstance(rows, list) and all(isinstance(row, dict) and set(row) == set(columns(measure)) for row in rows)
     ):
         raise ValueError("the history has other columns")
+    if not all(value is None or type(value) in (int, float) for row in rows for value in row.values()):
+        raise ValueError("the history has values that are no numbers")
     return rows
 
 
@@ -152,6 +154,8 @@ def _check_position(state: TrainingState, n_samples: int) -> None:
         raise ValueError("a counter is not a whole number")
     if not (isinstance(state.seconds, float) and isinstance(state.nats_sum, float) and isinstance(state.finished, str)):
         raise ValueError("a counter has the wrong type")
+    if not all(score is None or type(score) is float for score in (state.first_nll, state.best)):
+        raise ValueError("a score is not a number")
     if state.step and not np.array_equal(np.sort(state.order), np.arange(n_samples)):
         raise ValueError("the order of the samples is not a permutation")
 

@@ -14,6 +14,7 @@ from nice_np import (
     NiceValueError,
     RMSPropMomentum,
 )
+from nice_np.kernels import _adam_twin
 from nice_np.optim import clip_by_norm, get_optimizer, get_schedule
 
 
@@ -271,3 +272,14 @@ def test_a_state_to_restore_is_checked(steps, state, says):
         adam.restore(steps, state)
     assert adam.steps == 0  # as it was
     adam.restore(0, {})
+
+
+@pytest.mark.parametrize("kind", [Adam, RMSPropMomentum, SGD])
+@pytest.mark.parametrize("twin", [False, True])
+def test_what_overflows_is_no_warning(kind, twin, monkeypatch):
+    if twin:  # as with NUMBA_DISABLE_JIT=1
+        monkeypatch.setattr("nice_np.kernels.adam_kernel._chosen", _adam_twin)
+    values, optimizer = np.zeros(3, np.float32), kind()
+    for rate in (1e-3, 1e39, 1e39):
+        optimizer.step(values, np.array([1e38, 0, -1e38], np.float32), rate)
+    assert not all(np.isfinite(vector).all() for vector in (values, *optimizer.state().values()))

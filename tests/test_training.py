@@ -1,6 +1,7 @@
 """fit: reproducible, resumable to the bit, honest about divergence, and it learns."""
 
 import pickle
+import shutil
 import signal
 import threading
 
@@ -20,6 +21,7 @@ from nice_np import (
     NiceTypeError,
     NiceValueError,
     RMSPropMomentum,
+    Schedule,
     Standardize,
     StopTraining,
     TrainingInterrupted,
@@ -312,6 +314,35 @@ def test_a_finished_run_can_be_resumed_and_extended(points, tmp_path):
     np.testing.assert_array_equal(longer.params.values, direct.params.values)
 
 
+def test_a_run_that_lost_patience_goes_on_with_more(points, tmp_path):
+    # The likelihood of the mean alone gets worse and worse.
+    settings = {**QUIET, "validation": points.mean(axis=0)[None], "learning_rate": 1e-2, "epochs": 8}
+    halting = {**settings, "checkpoint": tmp_path / "c.npz"}
+    direct, flow = small(), small()
+    whole = fit(direct, points, patience=4, **settings)
+    assert len(whole.rows) > len(fit(small(), points, patience=2, **halting).rows)
+    again = fit(small(), points, patience=2, resume=True, **halting)
+    assert (again.stopped, again.rows[-1]["epoch"]) == ("patience", again.best_epoch + 2)
+    assert fit(flow, points, patience=4, resume=True, **halting) == whole
+    np.testing.assert_array_equal(flow.params.values, direct.params.values)
+    assert len(fit(small(), points, resume=True, **halting).rows) == 8  # without any patience to the end
+
+
+def test_a_run_that_a_callback_ended_goes_on_until_one_does_again(points, tmp_path):
+    def stop(flow, history):
+        raise StopTraining
+
+    settings = {**QUIET, "epochs": 4}
+    halting = {**settings, "checkpoint": tmp_path / "c.npz"}
+    direct, flow = small(), small()
+    whole = fit(direct, points, **settings)
+    for epoch in (1, 2):
+        history = fit(small(), points, callbacks=[stop], resume=epoch > 1, **halting)
+        assert (history.stopped, len(history.rows)) == ("callback", epoch)
+    assert fit(flow, points, resume=True, **halting) == whole
+    np.testing.assert_array_equal(flow.params.values, direct.params.values)
+
+
 def test_handlers_are_restored(points):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     fit(small(), points, epochs=1, **QUIET)
@@ -374,6 +405,42 @@ def test_checkpoints_are_not_overwritten_or_imagined(points, tmp_path):
         fit(small(), points, epochs=1, checkpoint=tmp_path / "no" / "c.npz", **QUIET)
     with pytest.raises(NiceValueError, match="needs checkpoint"):
         fit(small(), points, epochs=1, resume=True, **QUIET)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300])
+def test_names_that_no_checkpoint_can_have(name, resume, points, tmp_path):
+    with pytest.raises(NiceFileError, match="fit: cannot look for"):
+        fit(small(), points, epochs=1, checkpoint=tmp_path / name, resume=resume, callbacks=[pytest.fail], **QUIET)
+
+
+def test_a_link_into_a_folder_that_is_missing_or_there(points, tmp_path):
+    link = tmp_path / "c.npz"
+    link.symlink_to(tmp_path / "far" / "c.npz")
+    with pytest.raises(NiceFileError, match="fit: cannot write"):
+        fit(small(), points, epochs=1, checkpoint=link, callbacks=[pytest.fail], **QUIET)
+    (tmp_path / "far").mkdir()
+    fit(small(), points, epochs=1, checkpoint=link, **QUIET)
+    assert (tmp_path / "far" / "c.npz").exists()
+
+
+@pytest.mark.parametrize("checkpoint_every", [0, 60])
+def test_a_save_that_fails_leaves_the_best_weights(checkpoint_every, points, tmp_path):
+    folder, kept = tmp_path / "run", []
+
+    def note(flow, history):
+        kept.append(flow.params.values.copy())
+        if len(kept) == 4:
+            shutil.rmtree(folder)
+
+    folder.mkdir()
+    flow = small()
+    settings = {"checkpoint": folder / "c.npz", "checkpoint_every": checkpoint_every, "learning_rate": 1e-2, **QUIET}
+    alone = points.mean(axis=0)[None]  # whose likelihood gets worse and worse
+    with pytest.raises(NiceFileError, match="cannot write"):
+        fit(flow, points, validation=alone, epochs=4, callbacks=[note], **settings)
+    np.testing.assert_array_equal(flow.params.values, kept[0])
+    assert not np.array_equal(kept[0], kept[3])
 
 
 # -- divergence -----------------------------------------------------------------------------------------------------
@@ -508,6 +575,17 @@ def test_weights_that_overflow_at_the_last_step_are_a_divergence(points, tmp_pat
     assert not path.exists()
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop-momentum"])
+def test_a_gradient_whose_square_overflows_is_a_divergence(optimizer, checkpoint, tmp_path):
+    flow, x = small(2, preprocess=(), prior="normal"), np.full((8, 2), 1e15, np.float32)
+    path = tmp_path / "c.npz" if checkpoint else None
+    with pytest.raises(DivergenceError, match="the optimiser's state is not finite") as caught:
+        fit(flow, x, epochs=2, optimizer=optimizer, learning_rate=1e-9, checkpoint=path, **QUIET)
+    assert len(caught.value.history.rows) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_data_are_left_alone(pixels):
     before = pixels.copy()
     pixels.flags.writeable = False
@@ -530,3 +608,46 @@ def test_history_is_csv_and_prints(points):
     assert lines[0].startswith("epoch,step,learning_rate,train_log_likelihood,validation_log_likelihood")
     assert len(lines) == 3
     assert "2 epochs, 8 steps" in repr(history)
+
+
+# -- what goes wrong beside it --------------------------------------------------------------------------------------
+
+
+def test_a_schedule_may_return_any_number(points, tmp_path):
+    class Own(Schedule):
+        def __init__(self, rate):
+            self.rate = rate
+
+        def __call__(self, step, progress):
+            return self.rate
+
+    history = fit(small(), points, epochs=1, learning_rate=Own(np.float32(0.5)), checkpoint=tmp_path / "c", **QUIET)
+    assert type(history.rows[0]["learning_rate"]) is float
+    for rate, error in ((None, NiceTypeError), (np.nan, NiceValueError), (-1.0, NiceValueError)):
+        with pytest.raises(error, match="fit: learning_rate must be"):
+            fit(small(), points, epochs=1, learning_rate=Own(rate), **QUIET)
+
+
+def test_bits_per_dim_are_those_of_pixels_where_either_is_pixels(pixels):
+    settings = {**QUIET, "epochs": 1, "learning_rate": 1e-9}
+    x, y = dequantize(pixels, 0), dequantize(pixels, 1)
+
+    def bits(data, validation):
+        return fit(small(6), data, validation=validation, **settings).rows[0]["validation_bits_per_dim"]
+
+    expected = bits(pixels, pixels)
+    assert bits(x, pixels) == pytest.approx(expected, abs=0.1)
+    assert bits(pixels, y) == pytest.approx(expected, abs=0.1)
+    assert bits(x, y) == pytest.approx(expected - 8, abs=0.1)
+
+
+def test_messages_about_validation_name_it(points):
+    with pytest.raises(NiceValueError, match="validation_context needs validation"):
+        fit(small(), points, epochs=1, validation_context="junk", **QUIET)
+    labelled, context = small(context_dim=2), np.ones((100, 2))
+    for wrong in (None, np.ones((3, 2))):
+        with pytest.raises(NiceValueError, match=r"fit: validation: expected context of shape \(100, 2\)"):
+            fit(labelled, points, context, epochs=1, validation=points, validation_context=wrong, **QUIET)
+    within = small(preprocess=["logit"])
+    with pytest.raises(NiceValueError, match=r"fit: validation: x\[0, \d\] = .* is not between"):
+        fit(within, np.full((4, 3), 0.5), epochs=1, validation=points, **QUIET)

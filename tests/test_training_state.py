@@ -28,6 +28,13 @@ def saved(rng, tmp_path):
     return resume
 
 
+def altered(history, value):
+    """The bytes of a history with another value in its first row."""
+    rows = json.loads(history.tobytes())
+    rows[0]["seconds"] = value
+    return np.frombuffer(json.dumps(rows).encode(), np.uint8)
+
+
 def test_untouched_it_resumes(saved):
     assert len(saved(lambda metadata, arrays: None).rows) == 3
 
@@ -47,6 +54,13 @@ def test_untouched_it_resumes(saved):
         lambda m, a: m["counters"].update(surprise=1),
         lambda m, a: m["counters"].update(seconds=None),
         lambda m, a: m["counters"].update(finished=3),
+        lambda m, a: m["counters"].update(first_nll="x"),
+        lambda m, a: m["counters"].update(first_nll=[]),
+        lambda m, a: m["counters"].update(best={}),
+        lambda m, a: m["counters"].update(best=True),
+        lambda m, a: a.update({"extra.history": altered(a["extra.history"], "low")}),
+        lambda m, a: a.update({"extra.history": altered(a["extra.history"], [1.0])}),
+        lambda m, a: a.update({"extra.history": altered(a["extra.history"], True)}),
         lambda m, a: a.update({"extra.history": np.frombuffer(b"[{}]", np.uint8)}),
         lambda m, a: a.update({"extra.history": np.frombuffer(b"[{]", np.uint8)}),
         lambda m, a: a.update({"extra.history": np.frombuffer(b'"none"', np.uint8)}),
