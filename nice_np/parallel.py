@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from threading import Lock
 from typing import Protocol
 
 from threadpoolctl import threadpool_limits
@@ -135,6 +136,32 @@ class Threads:
         return total
 
 
+class OneBlasThread:
+    """While anybody is inside, BLAS uses one thread; the last one out restores what the first one found.
+
+    The number is the whole process's: of two trainings in two threads, the first to end must not restore it for the
+    other, and the other not restore the 1 that it found.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside = Lock(), 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.limits = threadpool_limits(1, user_api="blas")
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limits.restore_original_limits()
+
+
+ONE_BLAS_THREAD = OneBlasThread()
+
+
 @contextmanager
 def in_threads(model: Model, n: int, batch_size: int, recompute: bool = False) -> Iterator[Gradient]:
     """The model's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
@@ -148,5 +175,5 @@ def in_threads(model: Model, n: int, batch_size: int, recompute: bool = False) -
             source = Threads(model, n, batch_size, recompute, pool)
         one_blas_thread = isinstance(source, (Threads, Fused))
         log.info("gradients by %d thread(s)%s", n, ", each with one of BLAS" if one_blas_thread else "")
-        with threadpool_limits(1, user_api="blas") if one_blas_thread else nullcontext():
+        with ONE_BLAS_THREAD if one_blas_thread else nullcontext():
             yield source

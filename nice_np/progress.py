@@ -39,7 +39,7 @@ class Progress:
         if self.show is not None:
             try:
                 self.show.update(min(100.0 * done, 100.0), where, state)
-            except OSError:  # a full disk under the log, a reader that has gone: no reason to stop the training
+            except (OSError, ValueError):  # a full disk, a reader that has gone, a closed stream: no reason to stop
                 self.show = None
 
     def close(self) -> None:
@@ -47,14 +47,14 @@ class Progress:
         if self.show is not None:
             try:
                 self.show.close()
-            except OSError:
+            except (OSError, ValueError):
                 self.show = None
 
 
 def _is_terminal() -> bool:
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not know how wide they are
-    except (OSError, ValueError):  # a file, a pipe, or nothing of the operating system's
+    except (OSError, ValueError, AttributeError):  # a file, a pipe, or nothing of the operating system's
         return False
 
 

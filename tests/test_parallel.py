@@ -292,6 +292,20 @@ def test_blas_has_one_thread_during_the_run_and_its_own_number_after_it(pixels):
         assert blas_threads() == before
 
 
+def test_two_runs_that_overlap_give_blas_its_number_back_with_the_last_one():
+    if not blas_threads():
+        pytest.skip("threadpoolctl does not know this BLAS")
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        first, second = in_threads(small(), 2, 10), in_threads(small(), 2, 10)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        during = blas_threads()
+        second.__exit__(None, None, None)
+        assert (set(during), blas_threads()) == ({1}, before)
+
+
 @pytest.mark.parametrize(("threads", "error"), [(0, NiceValueError), (1.5, NiceTypeError), (True, NiceTypeError)])
 def test_a_wrong_number_of_threads(threads, error, pixels):
     with pytest.raises(error, match="fit: threads must be"):

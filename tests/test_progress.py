@@ -55,6 +55,32 @@ def test_progress_that_cannot_be_shown_is_given_up(monkeypatch):
         assert Progress(True).show is None
 
 
+def test_a_stream_that_was_closed_or_can_only_be_written_to(monkeypatch):
+    class Tee:
+        def __init__(self):
+            self.text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    tee, closed = Tee(), io.StringIO()
+    with redirect_stderr(tee):
+        bar = Progress(True)
+        bar.update(0.5, 1, -2.0, 3.0, 100.0)
+        bar.close()
+    assert tee.text == "epoch 1  50% -2.00 nats, 3.000 bits/dim, 100 samples/s\n"
+    monkeypatch.setattr("nice_np.progress.SECONDS_PER_LINE", 0.0)
+    with redirect_stderr(closed):
+        first, second = Progress(True), Progress(True)
+        closed.close()
+        first.update(0.5, 1, -2.0, 3.0, 100.0)
+        second.close()
+    assert (first.show, second.show) == (None, None)
+
+
 def test_in_a_notebook_progress_is_a_bar():
     """There stderr is the kernel's stream; that ipykernel is imported somewhere makes no notebook."""
     stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
