@@ -162,7 +162,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             validation=held_out,
             epochs=as_int(self.epochs, "NICEDensity", "epochs", 1),
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
+            learning_rate=deepcopy(self.learning_rate),  # a schedule of one's own may count
             clip_norm=self.clip_norm,
             patience=self.patience,
             progress=bool(self.verbose),
@@ -207,9 +207,10 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             dim,
             couplings=self.couplings,
             hidden=self.hidden,
-            prior=self.prior,
-            partition=self.partition,
-            preprocess=deepcopy(self.preprocess),  # a bijector belongs to one flow, and would change with it
+            # Copies: a prior or bijector belongs to one flow, and would change with it.
+            prior=deepcopy(self.prior),
+            partition=deepcopy(self.partition),
+            preprocess=deepcopy(self.preprocess),
             dtype=as_dtype(self.dtype, "NICEDensity"),
             rng=rng,
         )
@@ -250,4 +251,10 @@ def as_generator(random_state: RandomState) -> np.random.Generator:
     if isinstance(random_state, np.random.RandomState):
         # Drawn from it, so that two fits in a row with one RandomState differ, as elsewhere in scikit-learn.
         return np.random.default_rng(random_state.randint(np.iinfo(np.int32).max, size=4))
-    return as_rng(random_state, "NICEDensity")
+    try:
+        return as_rng(random_state, "NICEDensity")
+    except (NiceTypeError, NiceValueError) as error:  # which calls it rng
+        raise type(error)(
+            "NICEDensity: random_state must be a seed >= 0, a numpy.random.Generator or RandomState, or None; "
+            f"got {random_state!r}"
+        ) from None

@@ -13,7 +13,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import nice_np
-from nice_np import MLP, Chain, Flow, MultiplicativeCoupling, NiceTypeError, NiceValueError, Partition, Standardize
+from nice_np import (
+    MLP,
+    Chain,
+    Flow,
+    MultiplicativeCoupling,
+    NiceTypeError,
+    NiceValueError,
+    Partition,
+    Schedule,
+    Standardize,
+    StandardNormal,
+)
 from nice_np.models import preprocessing
 from nice_np.sklearn import NICEDensity
 
@@ -121,6 +132,21 @@ def test_bijectors_among_the_settings_stay_as_they_are(x):
     assert not layer.fitted
 
 
+def test_whatever_is_among_the_settings_serves_several_fits(x):
+    class Falling(Schedule):
+        def __init__(self):
+            self.calls = 0
+
+        def __call__(self, step, progress):
+            self.calls += 1
+            return 1e-2 / self.calls
+
+    density = small(prior=StandardNormal(), partition=Partition.halves(3), learning_rate=Falling())
+    first = density.fit(x).flow_
+    np.testing.assert_array_equal(density.fit(x).flow_.params.values, first.params.values)
+    np.testing.assert_array_equal(first.log_prob(x), density.score_samples(x))
+
+
 def test_validation_keeps_the_best_epoch(x):
     density = small(validation_fraction=0.2, patience=2, epochs=500, learning_rate=0.05).fit(x)
     assert density.history_.stopped == "patience"
@@ -138,7 +164,8 @@ def test_validation_keeps_the_best_epoch(x):
         ({"validation_fraction": 0.999}, NiceValueError, "leaves none to train on"),
         ({"patience": 3}, NiceValueError, "patience needs validation"),
         ({"dtype": "float16"}, NiceValueError, "float32 or float64"),
-        ({"random_state": "x"}, NiceTypeError, "rng must be a seed"),
+        ({"random_state": "x"}, NiceTypeError, "random_state must be a seed"),
+        ({"random_state": -1}, NiceValueError, "random_state must be a seed >= 0, .*; got -1"),
     ],
 )
 def test_wrong_settings(x, settings, error, message):
