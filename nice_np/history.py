@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nice_np.checks import as_choice
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceTypeError, NiceValueError
 
 MEASURES = ("log_likelihood", "elbo")  # what a model's score is
 
@@ -72,8 +72,14 @@ class History:
         ------
         NiceValueError
             If the text is no such table.
+        NiceTypeError
+            If it is no str.
         """
+        if not isinstance(text, str):
+            raise NiceTypeError(f"History: text must be a str, got {type(text).__name__}")
         try:
+            if not text:
+                raise ValueError("it is empty")
             header, *table = csv.reader(io.StringIO(text), strict=True)
             found = [measure for measure in MEASURES if columns(measure) == tuple(header)]
             if not found:
@@ -84,23 +90,25 @@ class History:
         return cls(rows, measure=found[0])
 
     def __eq__(self, other: object) -> bool:
-        # Two runs are the same when everything but the clock is.
+        # Two runs are the same when they went the same way, whatever the clock said and whyever one of them ended.
         if not isinstance(other, History):
             return NotImplemented
 
         def timeless(history: History) -> list[dict[str, Any]]:
             return [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
 
-        return timeless(self) == timeless(other) and self.best_epoch == other.best_epoch
+        mine, theirs = ((history.best_epoch, history.measure) for history in (self, other))
+        return timeless(self) == timeless(other) and mine == theirs
 
     def __repr__(self) -> str:
         if not self.rows:
             return "History(no epochs)"
         last, before = self.rows[-1], "ELBO " if self.measure == "elbo" else ""
+        stopped = f", stopped by {self.stopped}" if self.stopped else ""  # not while the training goes on
         return (
             f"History({last['epoch']} epochs, {last['step']} steps, {last['seconds']:.1f} s, "
             f"train {before}{last[score_columns(self.measure)[0]]:.2f} nats, "
-            f"best epoch {self.best_epoch}, stopped by {self.stopped})"
+            f"best epoch {self.best_epoch}{stopped})"
         )
 
 

@@ -110,9 +110,11 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     CheckpointError
         If anything is not as `write_npz` writes it; the message names file and member.
     NiceFileError
-        If the file cannot be opened.
+        If the file cannot be opened, or is a pipe or device.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe could wait for ever
+            raise OSError("it is not a regular file")
         file = open(path, "rb")  # noqa: SIM115 (closed below; an error from here on is damage)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise NiceFileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
@@ -129,7 +131,7 @@ def _check_directory(file: IO[bytes]) -> None:
     """Bound the archive's table of contents, of which zipfile makes one object an entry before anybody can count."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 98))
-    tail = file.read().rjust(98)
+    tail = file.read(98).rjust(98)
     record, locator, end = tail[:56], tail[56:76], tail[76:]
     if end[:4] != b"PK\5\6":
         raise ValueError("the end of the file is missing")

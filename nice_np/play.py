@@ -29,7 +29,7 @@ from nice_np.bijectors import (
     Partition,
 )
 from nice_np.checks import Array, Rng, as_choice, as_float, as_int, as_rng
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.mlp import MLP
 from nice_np.priors import PRIORS
@@ -198,7 +198,11 @@ def trained_flow(flow: Flow) -> Playground:
     NiceValueError
         If the flow is not of the plane, or some layer has parameters but no way from the identity to itself: a scale
         that is not 1 where the conditioner answers 0 (sigmoid), or a conditioner that is no MLP.
+    NiceTypeError
+        If it is no flow.
     """
+    if not isinstance(flow, Flow):
+        raise NiceTypeError(f"play: expected a Flow, got {type(flow).__name__}")
     if flow.dim != 2 or flow.context_dim:
         given = f"dimension {flow.dim}" + (" with a context" if flow.context_dim else "")
         raise NiceValueError(f"play: expected a flow of dimension 2 without a context, got {given}")

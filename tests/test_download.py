@@ -14,7 +14,7 @@ import pytest
 
 from nice_np.datasets import download
 from nice_np.datasets.download import RemoteFile, fetch
-from nice_np.errors import DatasetError, NiceValueError
+from nice_np.errors import DatasetError, NiceTypeError, NiceValueError
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -291,6 +291,8 @@ def test_bad_options(tmp_path):
         fetch(remote("https://example.org"), tmp_path, deadline=0)
     with pytest.raises(NiceValueError, match="attempts"):
         fetch(remote("https://example.org"), tmp_path, attempts=0)
+    with pytest.raises(NiceTypeError, match="fetch: folder must be"):
+        fetch(remote("https://example.org"), 5)
 
 
 def test_the_log_says_where_from_and_how_often(server, tmp_path, caplog, capfd):
@@ -308,3 +310,16 @@ def test_the_log_says_where_from_and_how_often(server, tmp_path, caplog, capfd):
         ("INFO", f"file.gz is in {tmp_path}, and its SHA-256 is right"),
     ]
     assert capfd.readouterr().err == ""  # nor does pooch write there
+
+
+def test_no_certificates_are_no_fault_of_the_disk(tmp_path, monkeypatch):
+    for name in ("https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    fails(tmp_path, "https://127.0.0.1:1/a", message=r"cannot download .*TLS CA certificate bundle")
+
+
+def test_a_malformed_address_is_no_wrong_checksum(server, tmp_path):
+    fails(tmp_path, "https://[bad/", message="malformed")
+    server.answers = [send(b"", 302, Location="https://[bad/")]
+    fails(tmp_path, server.url, message=r"file\.gz: (?!the content has another)")

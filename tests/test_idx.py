@@ -179,3 +179,5 @@ def test_writer_refuses_what_the_format_cannot_hold():
     for bad in (np.zeros(3), np.zeros((), np.uint8), np.zeros((1,) * 5, np.uint8)):
         with pytest.raises(NiceValueError, match="expected uint8"):
             to_idx_bytes(bad)
+    with pytest.raises(NiceTypeError, match=r"must be a numpy\.ndarray, got list"):
+        to_idx_bytes([1, 2])

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -407,4 +408,12 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
     for length in range(len(data)):
         path.write_bytes(data[:length])
         with pytest.raises(CheckpointError):
+            read_npz(path)
+
+
+@posix
+def test_a_pipe_or_a_device_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(NiceFileError, match=f"cannot read {path}: it is not a regular file"):
             read_npz(path)

@@ -5,7 +5,16 @@ from math import e
 import numpy as np
 import pytest
 
-from nice_np import Flow, NiceTypeError, NiceValueError, nice, numerical_jacobian, one_hot, real_nvp
+from nice_np import (
+    Flow,
+    NiceTypeError,
+    NiceValueError,
+    nice,
+    numerical_jacobian,
+    one_hot,
+    real_nvp,
+    variational_autoencoder,
+)
 from nice_np.bijectors import AffineCoupling, Chain, DiagonalScaling, Logit, Partition
 from nice_np.mlp import MLP
 from nice_np.play import LAWS, tiny_flow, trained_flow
@@ -153,6 +162,12 @@ def test_flows_without_a_way_to_the_identity():
         trained_flow(Flow("normal", Logit(2)))
     with pytest.raises(NiceValueError, match="got 17"):
         trained_flow(Flow("normal", Chain([DiagonalScaling(2) for _ in range(17)])))
+
+
+def test_what_is_no_flow():
+    for bad in (None, variational_autoencoder(2, 1, hidden=(3,), rng=0)):
+        with pytest.raises(NiceTypeError, match=f"expected a Flow, got {type(bad).__name__}"):
+            trained_flow(bad)
 
 
 def test_a_single_layer_will_do():

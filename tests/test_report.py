@@ -15,6 +15,7 @@ from PIL import Image
 from nice_np import (
     NiceFileError,
     NiceImportError,
+    NiceTypeError,
     NiceValueError,
     cli,
     load_model,
@@ -24,7 +25,7 @@ from nice_np import (
 )
 from nice_np.datasets import load
 from nice_np.finished import read_runs
-from nice_np.history import History
+from nice_np.history import COLUMNS, History
 from nice_np.report import KINDS, embed, make_poster, make_report, table
 from nice_np.runs import FIGURES, SPLITS
 
@@ -592,6 +593,21 @@ def test_a_table_that_is_no_history(change):
         text, change = text.replace(",1.5", ""), ("", "")
     with pytest.raises(NiceValueError, match="History: this is no table of a training"):
         History.from_csv(text.replace(*change))
+
+
+def test_what_is_no_text_or_has_none():
+    with pytest.raises(NiceTypeError, match="History: text must be a str, got bytes"):
+        History.from_csv(b"epoch")
+    with pytest.raises(NiceValueError, match="History: this is no table of a training: it is empty"):
+        History.from_csv("")
+
+
+def test_histories_differ_by_what_their_scores_are_and_say_why_they_ended():
+    assert History() == History(stopped="epochs")
+    assert History() != History(measure="elbo")
+    row = {**dict.fromkeys(COLUMNS, 1.0), "epoch": 3, "step": 70}
+    assert repr(History([row])).endswith(", best epoch None)")
+    assert repr(History([row], stopped="epochs")).endswith(", best epoch None, stopped by epochs)")
 
 
 def test_a_picture_that_is_none():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nice_np import NiceValueError
+from nice_np import NiceTypeError, NiceValueError
 from nice_np.datasets import Dataset, with_shifts
 
 
@@ -33,3 +33,5 @@ def test_without_labels_or_images(rng):
     assert with_shifts(Dataset("images", points, points, points, image_shape=(2, 2))).train_labels is None
     with pytest.raises(NiceValueError, match="data set points has no images to shift"):
         with_shifts(Dataset("points", points, points, points))
+    with pytest.raises(NiceTypeError, match="must be a Dataset, got ndarray"):
+        with_shifts(points)

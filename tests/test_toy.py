@@ -7,7 +7,7 @@ import pytest
 
 from nice_np.datasets import toy
 from nice_np.datasets.toy import TOYS
-from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 
 EVERY = pytest.mark.parametrize("density", TOYS.values(), ids=TOYS)
 
@@ -81,6 +81,24 @@ def test_bad_shapes():
         toy.pinwheel(3, 0, n_arms=0)
     with pytest.raises(NiceValueError, match="tangential_noise"):
         toy.pinwheel(3, 0, tangential_noise=-1)
+
+
+@pytest.mark.parametrize("radii", [5, None])
+def test_radii_that_are_no_sequence(radii):
+    with pytest.raises(NiceTypeError, match="rings: radii must be a sequence of numbers"):
+        toy.rings(3, 0, radii=radii)
+
+
+@pytest.mark.parametrize("name", sorted(set(TOYS) - {"checkerboard", "pinwheel"}))
+def test_noise_that_overflows(name):
+    with pytest.raises(NiceOverflowError, match="a point is not finite"):
+        TOYS[name](100, 0, noise=1e308)
+
+
+@pytest.mark.parametrize("options", [{"radial_noise": 3000}, {"twist": 1e308}, {"tangential_noise": 1e308}])
+def test_a_pinwheel_that_overflows(options):
+    with pytest.raises(NiceOverflowError, match="pinwheel: a point is not finite"):
+        toy.pinwheel(100, 0, **options)
 
 
 def test_noise_has_the_standard_deviation_that_it_says():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from nice_np.checks import as_float, as_int
+from nice_np.checks import as_float, as_int, as_path
 from nice_np.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -101,13 +101,15 @@ def fetch(
     DatasetError
         If no mirror delivers the file in time, or the folder cannot be written; names the URLs, the folder and what
         went wrong with each.
+    NiceTypeError, NiceValueError
+        For a wrong argument.
     """
     import pooch
 
     deadline = 300 + remote.size / SLOW if deadline is None else as_float(deadline, "fetch", "deadline", above=0)
     attempts = as_int(attempts, "fetch", "attempts", 1)
     give_up_at = time.monotonic() + deadline
-    folder = Path(folder)
+    folder = as_path(folder, "fetch", "folder")
     failures = []
     for url in remote.urls:
         for attempt in range(1, attempts + 1):
@@ -132,7 +134,7 @@ def fetch(
             except _Unavailable as error:
                 failures.append(f"{url}: {error}")
                 break
-            except ValueError:  # pooch's word for a wrong checksum
+            except ValueError:  # pooch's word for a wrong checksum; those of the address have become _Unavailable
                 failures.append(f"{url}: the content has another SHA-256 than {remote.sha256}")
                 break
             except OSError as error:  # the disk's; the network's have become one of the two above
@@ -159,39 +161,56 @@ def _downloader(
     remote: RemoteFile, give_up_at: float, progress: bool, allow_http: bool, attempt: int
 ) -> Callable[[str, str, object], None]:
     """What pooch calls to bring `url` into `output_file`."""
-    import requests
     import urllib3.exceptions
 
     schemes = ("https", "http") if allow_http else ("https",)
 
     def download(url: str, output_file: str, _pooch: object) -> None:
-        if urlsplit(url).scheme not in schemes:
+        if _scheme(url) not in schemes:
             raise _Unavailable("refused, the address is not https")
         if time.monotonic() > give_up_at:
             raise _Unavailable("out of time")
         log.info("downloading %s (attempt %d)", url, attempt)
-        try:
-            with requests.get(
-                url,
-                stream=True,
-                timeout=max(0.1, min(TIMEOUT, give_up_at - time.monotonic())),
-                headers={"Accept-Encoding": "identity"},  # the checksum is of the file as it lies on the server
-                hooks={"response": _redirect_guard(schemes)},
-            ) as response:
-                _check_status(response)
-                with open(output_file, "wb") as file:
+        with _answer(url, schemes, give_up_at) as response:
+            _check_status(response)
+            with open(output_file, "wb") as file:
+                try:
                     _copy(response, file.write, remote, give_up_at, progress)
-        except requests.ConnectionError as error:
-            # MaxRetryError: no connection came about (no network, unknown host), so that trying again is in vain.
-            if error.args and isinstance(error.args[0], urllib3.exceptions.MaxRetryError):
-                raise _Unavailable(f"no connection ({type(error).__name__})") from None
-            raise _TryAgain("the connection was cut") from None
-        except urllib3.exceptions.HTTPError:  # while the body is read: cut off, or silent for too long
-            raise _TryAgain("the connection was cut") from None
-        except requests.RequestException as error:  # too slow to answer, too many redirects, a malformed URL
-            raise _Unavailable(f"{type(error).__name__}") from None
+                except urllib3.exceptions.HTTPError:  # cut off, or silent for too long
+                    raise _TryAgain("the connection was cut") from None
 
     return download
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError as error:  # such as a [ without its ]
+        raise _Unavailable(f"malformed ({error})") from None
+
+
+def _answer(url: str, schemes: Sequence[str], give_up_at: float) -> requests.Response:
+    """The server's answer, its body still to be read; nothing here touches the disk that the file goes to."""
+    import requests
+    import urllib3.exceptions
+
+    try:
+        return requests.get(
+            url,
+            stream=True,
+            timeout=max(0.1, min(TIMEOUT, give_up_at - time.monotonic())),
+            headers={"Accept-Encoding": "identity"},  # the checksum is of the file as it lies on the server
+            hooks={"response": _redirect_guard(schemes)},
+        )
+    except requests.ConnectionError as error:
+        # MaxRetryError: no connection came about (no network, unknown host), so that trying again is in vain.
+        if error.args and isinstance(error.args[0], urllib3.exceptions.MaxRetryError):
+            raise _Unavailable(f"no connection ({type(error).__name__})") from None
+        raise _TryAgain("the connection was cut") from None
+    except requests.RequestException as error:  # too slow to answer, too many redirects
+        raise _Unavailable(f"{type(error).__name__}") from None
+    except (OSError, ValueError) as error:  # no certificates where the environment says; a malformed redirect
+        raise _Unavailable(str(error)) from None
 
 
 def _redirect_guard(schemes: Sequence[str]) -> Callable[..., None]:

@@ -85,14 +85,16 @@ def to_idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
 
     Raises
     ------
-    NiceValueError
-        For another dtype or another number of axes.
+    NiceTypeError, NiceValueError
+        For anything else.
 
     Examples
     --------
     >>> to_idx_bytes(np.array([5, 0, 4], dtype=np.uint8)).hex(" ", -4)
     '00000801 00000003 050004'
     """
+    if not isinstance(array, np.ndarray):
+        raise NiceTypeError(f"to_idx_bytes: array must be a numpy.ndarray, got {type(array).__name__}")
     if array.dtype != np.uint8 or not 1 <= array.ndim <= MAX_AXES:
         raise NiceValueError(
             f"to_idx_bytes: expected uint8 with 1 to {MAX_AXES} axes, got {array.dtype} with {array.ndim}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from nice_np.datasets.base import Dataset, Samples
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceTypeError, NiceValueError
 
 STEPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # rows down, columns to the right
 
@@ -34,6 +34,8 @@ def with_shifts(dataset: Dataset) -> Dataset:
     ------
     NiceValueError
         If it has no images.
+    NiceTypeError
+        If `dataset` is no Dataset.
 
     Examples
     --------
@@ -45,6 +47,8 @@ def with_shifts(dataset: Dataset) -> Dataset:
            [3, 4, 0, 0],
            [0, 0, 1, 2]], dtype=uint8)
     """
+    if not isinstance(dataset, Dataset):
+        raise NiceTypeError(f"with_shifts: dataset must be a Dataset, got {type(dataset).__name__}")
     if dataset.image_shape is None:
         raise NiceValueError(f"with_shifts: data set {dataset.name} has no images to shift")
     planes = dataset.train.reshape(-1, *dataset.image_shape[-2:])  # (N C, H, W)

@@ -7,13 +7,13 @@ shapes are those that FFJORD (Grathwohl et al. 2019) and its forerunners are sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.checks import Rng, as_float, as_int, as_rng
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 
 Points = npt.NDArray[np.float64]  # (n, 2)
 
@@ -29,8 +29,15 @@ def _polar(radius: Points | float, angle: Points) -> Points:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)  # (n, 2)
 
 
-def _blur(points: Points, noise: float, rng: np.random.Generator) -> Points:
-    return points + noise * rng.standard_normal(points.shape)  # (n, 2)
+def _blur(owner: str, points: Points, noise: float, rng: np.random.Generator) -> Points:
+    with np.errstate(over="ignore"):
+        return _finite(owner, points + noise * rng.standard_normal(points.shape))  # (n, 2)
+
+
+def _finite(owner: str, points: Points) -> Points:
+    if not np.isfinite(points).all():
+        raise NiceOverflowError(f"{owner}: a point is not finite; take smaller arguments than these")
+    return points
 
 
 def two_moons(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
@@ -55,6 +62,8 @@ def two_moons(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
     ------
     NiceValueError, NiceTypeError
         For a bad argument, in every function of this module.
+    NiceOverflowError
+        For arguments so large that a point overflows.
 
     Examples
     --------
@@ -64,7 +73,7 @@ def two_moons(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
     n, rng = _begin("two_moons", n, rng, noise=noise)
     upper = _polar(2.0, rng.uniform(0, np.pi, n)) - [1.0, 0.5]  # (n, 2)
     sign = rng.choice([-1.0, 1.0], size=(n, 1))
-    return _blur(sign * upper, noise, rng)
+    return _blur("two_moons", sign * upper, noise, rng)
 
 
 def rings(n: int, rng: Rng, *, radii: Sequence[float] = (0.75, 1.5, 2.25, 3.0), noise: float = 0.08) -> Points:
@@ -84,10 +93,12 @@ def rings(n: int, rng: Rng, *, radii: Sequence[float] = (0.75, 1.5, 2.25, 3.0), 
     ndarray of float64, shape (n, 2)
     """
     n, rng = _begin("rings", n, rng, noise=noise)
+    if not isinstance(radii, Iterable):
+        raise NiceTypeError(f"rings: radii must be a sequence of numbers, got {radii!r}")
     radius = np.array([as_float(r, "rings", "radii", minimum=0) for r in radii])
     if len(radius) == 0:
         raise NiceValueError("rings: radii is empty, expected at least one radius")
-    return _blur(_polar(rng.choice(radius, n), rng.uniform(0, 2 * np.pi, n)), noise, rng)
+    return _blur("rings", _polar(rng.choice(radius, n), rng.uniform(0, 2 * np.pi, n)), noise, rng)
 
 
 def two_circles(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
@@ -143,7 +154,7 @@ def eight_gaussians(n: int, rng: Rng, *, noise: float = 0.25) -> Points:
     ndarray of float64, shape (n, 2)
     """
     n, rng = _begin("eight_gaussians", n, rng, noise=noise)
-    return _blur(_polar(3.0, rng.integers(8, size=n) * np.pi / 4), noise, rng)
+    return _blur("eight_gaussians", _polar(3.0, rng.integers(8, size=n) * np.pi / 4), noise, rng)
 
 
 def grid(n: int, rng: Rng, *, n_side: int = 5, noise: float = 0.12) -> Points:
@@ -164,7 +175,7 @@ def grid(n: int, rng: Rng, *, n_side: int = 5, noise: float = 0.12) -> Points:
     """
     n, rng = _begin("grid", n, rng, noise=noise)
     centres = np.linspace(-3, 3, as_int(n_side, "grid", "n_side", 2))
-    return _blur(rng.choice(centres, (n, 2)), noise, rng)
+    return _blur("grid", rng.choice(centres, (n, 2)), noise, rng)
 
 
 def pinwheel(
@@ -192,11 +203,12 @@ def pinwheel(
     """
     n, rng = _begin("pinwheel", n, rng, radial_noise=radial_noise, tangential_noise=tangential_noise, twist=twist)
     arm = rng.integers(as_int(n_arms, "pinwheel", "n_arms", 2), size=n)
-    a = 2 + radial_noise * rng.standard_normal(n)
-    b = tangential_noise * rng.standard_normal(n)
-    angle = 2 * np.pi * arm / n_arms + twist * np.exp(a / 2)
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([cos * a - sin * b, sin * a + cos * b], axis=1)  # (n, 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        a = 2 + radial_noise * rng.standard_normal(n)
+        b = tangential_noise * rng.standard_normal(n)
+        angle = 2 * np.pi * arm / n_arms + twist * np.exp(a / 2)
+        cos, sin = np.cos(angle), np.sin(angle)
+        return _finite("pinwheel", np.stack([cos * a - sin * b, sin * a + cos * b], axis=1))  # (n, 2)
 
 
 def two_spirals(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
@@ -217,7 +229,7 @@ def two_spirals(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
     n, rng = _begin("two_spirals", n, rng, noise=noise)
     t = 3 * np.pi * np.sqrt(rng.uniform(0, 1, n))
     sign = rng.choice([-1.0, 1.0], size=n)
-    return _blur(_polar(sign * t / 3, t), noise, rng)
+    return _blur("two_spirals", _polar(sign * t / 3, t), noise, rng)
 
 
 def swiss_roll(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
@@ -237,7 +249,7 @@ def swiss_roll(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
     """
     n, rng = _begin("swiss_roll", n, rng, noise=noise)
     t = rng.uniform(1.5 * np.pi, 4.5 * np.pi, n)
-    return _blur((_polar(t, t) - [2, 2 / (3 * np.pi)]) / 4, noise, rng)
+    return _blur("swiss_roll", (_polar(t, t) - [2, 2 / (3 * np.pi)]) / 4, noise, rng)
 
 
 TOYS: dict[str, Callable[[int, Rng], Points]] = {
