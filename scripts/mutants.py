@@ -418,6 +418,9 @@ MUTANTS = [
         ("last batch dropped", "if self.state.position == len(self.data) or", "if self.state.position > len(self.data) - self.plan.batch_size or"),
         ("the same noise each time", "self.data.rows(rows).drawn(self.model, state.rng)", "self.data.rows(rows).drawn(self.model, np.random.default_rng(0))"),
         ("validation with the raw weights", "values[:] = self._weights()", "pass"),
+        ("an optimiser that has overflowed goes on", "if not all(np.isfinite(vector).all() for vector in self.plan.optimizer.state().values()):", "if False:"),
+        ("the last weights after a save that failed", "            self._keep_best()\n            raise\n        finally:", "            raise\n        finally:"),
+        ("the training data alone say what a bit is", "for part in (data, validation) if part", "for part in (data,) if part"),
     ),
     *several(
         "parallel.py",
@@ -429,6 +432,7 @@ MUTANTS = [
         ("one gradient for all shards", "*(model.replica() for _ in range(n - 1))", "*(model for _ in range(n - 1))"),
         ("context of other rows", "context[rows]", "context[: len(part)]"),
         ("the row of the shard in a message", "if any(task.exception() for task in tasks):", "if False:"),
+        ("BLAS gets its threads back too early", "if self.inside == 0:\n                self.limits.restore", "if True:\n                self.limits.restore"),
         ("as many BLAS threads as ever", "threadpool_limits(1, user_api=\"blas\")", "threadpool_limits(None)"),
     ),
     *several(
@@ -459,6 +463,8 @@ MUTANTS = [
         "training.py",
         ("an unfitted layer out of reach", "if isinstance(module, Fitted) and not module.fitted:", "if False:"),
         ("each rank draws its own noise", "team.from_first(lambda: TrainingState.start(generator, model.measure))", "TrainingState.start(generator, model.measure)"),
+        ("lost patience is lost for ever", "patient = plan.patience is None or state.stale < plan.patience", "patient = False"),
+        ("what a link points to is not looked for", "Path(os.path.realpath(checkpoint))", "checkpoint"),
     ),
     *several(
         "training_data.py",
@@ -608,6 +614,7 @@ MUTANTS = [
         "sklearn.py",
         ("held-out samples are trained on", "return samples[order[n_held_out:]], samples", "return samples, samples"),
         ("score is a sum", "self.score_samples(X).mean()", "self.score_samples(X).sum()"),
+        ("a prior serves one fit only", "prior=deepcopy(self.prior)", "prior=self.prior"),
         ("a RandomState is not moved on", "random_state.randint(np.iinfo(np.int32).max, size=4)", "0"),
     ),
 ]  # fmt: skip
