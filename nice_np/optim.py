@@ -128,8 +128,8 @@ class Adam(Optimizer):
 
     Notes
     -----
-    In float32 the square of a gradient beyond 1e19 is infinite, and the parameter that had it never moves again.
-    `fit` with `clip_norm` keeps gradients below that.
+    In float32 the square of a gradient beyond 1e19 is infinite, and the parameter that had it never moves again: `fit`
+    ends with a DivergenceError.  Its `clip_norm` keeps gradients below that.
 
     Examples
     --------
