@@ -34,7 +34,7 @@ def test_rows_and_noise_keep_the_context_with_its_sample(flow, rng):
 
 
 def test_one_row_of_context_serves_all(flow, rng):
-    data = TrainingData.checked(flow, rng.normal(size=(3, 4)), [0, 1], "x")
+    data = TrainingData.checked(flow, rng.normal(size=(3, 4)), [0.0, 1.0], "x")
     np.testing.assert_array_equal(data.context, [[0, 1]] * 3)
 
 
