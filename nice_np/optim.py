@@ -339,15 +339,15 @@ class Cosine(Schedule):
         return rise * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
 
 
-def get_schedule(rate: float | Schedule) -> Schedule:
+def get_schedule(rate: float | Schedule, owner: str = "fit") -> Schedule:
     """A schedule as it is; a number as a constant learning rate."""
     if isinstance(rate, Schedule):
         return rate
     if callable(rate):
         raise NiceTypeError(
-            f"learning_rate: expected a number or a Schedule, got {rate!r}; subclass nice_np.optim.Schedule"
+            f"{owner}: learning_rate: expected a number or a Schedule, got {rate!r}; subclass nice_np.optim.Schedule"
         )
-    return Constant(as_float(rate, "fit", "learning_rate", above=0))
+    return Constant(as_float(rate, owner, "learning_rate", above=0))
 
 
 def clip_by_norm(grads: Array, max_norm: float) -> float:

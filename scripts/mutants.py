@@ -357,7 +357,7 @@ MUTANTS = [
         ("gradient of the prior dropped in image space", "dfit - dlog_prob", "dfit"),
         ("gradient of the prior dropped in latent space", "np.ones_like(log_det)) - checked_gradient(self.flow.prior, u)", "np.ones_like(log_det))"),
         ("gradient of the prior dropped in the posterior", "np.zeros_like(log_det)) - checked_gradient(self.flow.prior, u)", "np.zeros_like(log_det))"),
-        ("gamma in nats without 1/sigma^2", "self.gamma / self.sigma**2", "self.gamma"),
+        ("gamma in nats without 1/sigma^2", "self.gamma / self.sigma / self.sigma", "self.gamma"),
         ("context of other images", "self.context[images]", "self.context[: len(images)]"),
         ("measurements of other images", "some.y = self.y[images]", "some.y = self.y[: len(images)]"),
     ),

@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 import registry
 
-from nice_np import DiagonalScaling, Flow, NiceTypeError, NiceValueError, Partition, Standardize, fit, nice, real_nvp
+from nice_np import (
+    MLP,
+    AdditiveCoupling,
+    Chain,
+    DiagonalScaling,
+    Flow,
+    NiceTypeError,
+    NiceValueError,
+    Partition,
+    Standardize,
+    fit,
+    nice,
+    real_nvp,
+)
 from nice_np.interop import fold_standardize, from_state_dict, to_state_dict
 from nice_np.models import original_nice
 
@@ -218,6 +231,18 @@ def test_folding_keeps_latents_and_likelihoods(dim, settings, rng):
     np.testing.assert_array_equal(flow.params.values, before)  # the flow itself stays as it was
 
 
+def test_folding_a_network_that_two_couplings_share(rng):
+    """Each coupling takes the mean and std of its own features in, so the network becomes two."""
+    mlp, part = MLP((2, 5, 2), "relu", rng=rng), Partition.odd_even(4)
+    couplings = [AdditiveCoupling(part, mlp), AdditiveCoupling(part.swapped(), mlp)]
+    first = Standardize(rng.normal(size=4), rng.uniform(0.5, 2, 4))
+    flow = registry.shaken(Flow("normal", Chain([first, *couplings, DiagonalScaling(4)])), rng)
+    x = rng.normal(size=(20, 4))
+    np.testing.assert_allclose(fold_standardize(flow).log_prob(x), flow.log_prob(x), rtol=1e-10)
+    again = from_state_dict(to_state_dict(flow), prior="normal", first_kept="even", dtype=np.float64)
+    np.testing.assert_allclose(again.log_prob(x), flow.log_prob(x), rtol=1e-10)
+
+
 def test_folding_leaves_a_flow_of_raw_data_alone(rng):
     flow = flow_for("blocks", rng)
     folded = fold_standardize(flow)
@@ -322,3 +347,8 @@ def test_another_flow(flow, layout, message):
 def test_no_flow():
     with pytest.raises(NiceTypeError, match="expected a Flow, got dict"):
         to_state_dict({})
+
+
+def test_names_that_are_no_strings():
+    with pytest.raises(NiceTypeError, match="every name must be a string, got 1"):
+        from_state_dict({1: np.ones(2)})

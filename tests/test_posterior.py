@@ -7,12 +7,17 @@ from test_restoration import DIM, OPERATORS, SIGMA, labelled, linear_flow, momen
 from nice_np import (
     AdditiveCoupling,
     AffineCoupling,
+    Chain,
+    DiagonalScaling,
+    Flow,
     GaussianImages,
     Identity,
     LatentPosterior,
     Mask,
+    NiceOverflowError,
     NiceTypeError,
     NiceValueError,
+    Standardize,
     StandardLogistic,
     StandardNormal,
     real_nvp,
@@ -157,7 +162,7 @@ def test_progress(capsys, rng):
         ({"leapfrogs": 1.5}, NiceTypeError, "leapfrogs must be a whole number"),
         ({"operator": np.eye(DIM)}, NiceTypeError, "operator must be an Operator"),
         ({"y": np.full((2, DIM), np.nan)}, NiceValueError, "y contains NaN"),
-        ({"start": np.zeros((1, DIM))}, NiceValueError, "start has 8 rows, expected 16"),
+        ({"start": np.zeros((1, DIM))}, NiceValueError, "start has 1 rows, expected 2, one for each image"),
         ({"start": np.zeros((2, 3, DIM))}, NiceValueError, "start: expected 2-D"),
         ({"clip": 1}, NiceTypeError, "clip must be"),
         ({"context": np.zeros((2, 1))}, NiceValueError, "takes no context"),
@@ -168,6 +173,33 @@ def test_bad_arguments(changes, error, says, rng):
     arguments = {"flow": stack(AdditiveCoupling, rng), "y": np.zeros((2, DIM)), "operator": Identity(DIM), "sigma": 1.0}
     with pytest.raises(error, match=says):
         sample_posterior(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize("sigma", [1e-200, 1e-170])
+def test_a_sigma_that_is_too_small_overflows_in_words(sigma):
+    with pytest.raises(NiceOverflowError, match="overflows float64; check sigma"):
+        sample_posterior(Flow("normal", DiagonalScaling(2)), np.ones((1, 2)), Identity(2), sigma, rng=0)
+
+
+def test_of_a_huge_sigma_the_prior_alone_is_left():
+    flow = Flow("normal", DiagonalScaling(2))
+    found = sample_posterior(flow, np.ones((1, 2)), Identity(2), 1e200, chains=200, warmup=5, steps=5, rng=0)
+    np.testing.assert_allclose(found.mean, 0, atol=0.2)
+
+
+def test_the_std_of_images_far_from_zero(rng):
+    # Prior N(1000, 0.01^2), a measurement that says next to nothing: the spread is that of the prior.
+    flow = Flow("normal", Chain([Standardize([1000.0], [0.01]), DiagonalScaling(1)])).astype(np.float32)
+    found = sample_posterior(flow, [[1000.0]], Identity(1), 100.0, chains=400, rng=0)
+    assert found.std.dtype == np.float32
+    np.testing.assert_allclose(found.std, 0.01, rtol=0.1)
+
+
+def test_starts_are_counted_as_the_caller_counts_them(rng):
+    flow = stack(AdditiveCoupling, rng)
+    for start in (np.zeros((2, DIM)), np.zeros((2, 8, DIM))):
+        with pytest.raises(NiceValueError, match="start has 2 rows, expected 3, one for each image"):
+            sample_posterior(flow, np.zeros((3, DIM)), Identity(DIM), 1.0, start=start)
 
 
 # -- the baseline -----------------------------------------------------------------------------------------------------
@@ -217,3 +249,27 @@ def test_the_gaussian_baseline_refuses(rng):
         GaussianImages.fit(np.zeros((1, DIM)))
     with pytest.raises(NiceValueError, match="symmetric"):
         GaussianImages(np.zeros(DIM), np.triu(np.ones((DIM, DIM))))
+    with pytest.raises(NiceValueError, match="sigma must be finite"):
+        GaussianImages(np.zeros(DIM), np.eye(DIM)).conditional_mean(np.zeros((1, DIM)), Identity(DIM), 1e200)
+
+
+@pytest.mark.parametrize("seen", [20, 40, 50])
+def test_the_gaussian_baseline_sees_that_samples_are_too_few(seen, rng):
+    """The covariance of 20 samples has rank 19: no more pixels than that can be exact."""
+    x = rng.normal(size=(20, 50)) * np.geomspace(0.01, 100, 50)
+    model, mask = GaussianImages.fit(x), Mask(np.arange(50) < seen)
+    y = rng.normal(size=(2, seen)) * np.geomspace(0.01, 100, 50)[:seen]
+    with pytest.raises(NiceValueError, match="singular; give a sigma > 0"):
+        model.conditional_mean(y, mask)
+    few = Mask(np.arange(50) < 15)
+    np.testing.assert_allclose(few.forward(model.conditional_mean(y[:, :15], few)), y[:, :15], rtol=1e-6)
+    assert np.isfinite(model.conditional_mean(y, mask, sigma=0.1)).all()
+
+
+def test_a_covariance_has_no_negative_eigenvalue(rng):
+    for matrix in ([[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.0], [0.0, -1e-3]], -np.eye(2), [[0.0, 1.0], [1.0, 0.0]]):
+        with pytest.raises(NiceValueError, match="negative eigenvalue"):
+            GaussianImages([0.0, 0.0], matrix)
+    x = rng.normal(size=(5, 60))
+    for dtype in (np.float32, np.float64):  # of rank 4, but for rounding
+        GaussianImages(np.zeros(60), np.cov(x.T).astype(dtype))

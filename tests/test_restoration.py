@@ -1,5 +1,8 @@
 """Restoration: every gradient, closed forms of linear flows, when the three objectives agree, doors and refusals."""
 
+import re
+import threading
+
 import numpy as np
 import pytest
 from registry import coupling, shaken
@@ -20,6 +23,7 @@ from nice_np import (
     LatentPosterior,
     Logit,
     Mask,
+    NiceError,
     NiceOverflowError,
     NiceTypeError,
     NiceValueError,
@@ -32,6 +36,8 @@ from nice_np import (
     real_nvp,
     restore,
 )
+from nice_np.progress import Progress
+from nice_np.restoration import lbfgs
 
 DIM = 6
 SIGMA = 0.7
@@ -490,3 +496,108 @@ def test_progress_goes_to_standard_error(optimizer, capsys, rng):
     assert out == ""
     assert "step" in err
     assert "nats" in err
+
+
+# -- many images, and the ends of the numbers -------------------------------------------------------------------------
+
+
+def test_many_images_are_solved_block_by_block(monkeypatch, rng):
+    flow = stack(AffineCoupling, rng)
+    y = flow.sample(7, rng)
+    whole = restore(flow, y, Identity(DIM), SIGMA, steps=5)
+    monkeypatch.setattr(lbfgs, "BLOCK", 3)
+    shares, blocks = [], []
+    show, block = Progress.show_state, lbfgs.minimize_block
+    monkeypatch.setattr(
+        Progress, "show_state", lambda self, share, *rest: (shares.append(share), show(self, share, *rest))
+    )
+    monkeypatch.setattr(
+        lbfgs, "minimize_block", lambda o, u, images, *rest: blocks.append(images) or block(o, u, images, *rest)
+    )
+    found = restore(flow, y, Identity(DIM), SIGMA, steps=5)
+    assert blocks == [range(3), range(3, 6), range(6, 7)]
+    np.testing.assert_allclose(found.x, whole.x, rtol=1e-6, atol=1e-8)
+    assert len(found.history) == 7
+    assert shares[0] < 3 / 7
+    assert shares[-1] <= 1
+    assert (np.diff(shares) >= -1e-12).all()
+    y[5] = 1e200  # in the second block
+    with pytest.raises(NiceOverflowError, match="LatentObjective: the objective of row 5"):
+        restore(flow, y, Identity(DIM), 1)
+
+
+@pytest.mark.parametrize("started", [0, 2])
+def test_a_thread_that_cannot_start_is_an_error_and_no_wait_for_ever(started, monkeypatch, rng):
+    flow, real = stack(AffineCoupling, rng), threading.Thread.start
+    threads = []
+
+    def start(thread):
+        if len(threads) == started:
+            raise RuntimeError("can't start new thread")
+        threads.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(NiceError, match=r"does not start the 4 threads .*can't start new thread.*fewer images"):
+        restore(flow, np.zeros((4, DIM)), Identity(DIM), 1)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sigma", [1e-200, 1e-170])
+@pytest.mark.parametrize("gamma", [None, 0.5])
+def test_a_sigma_that_is_too_small_overflows_in_words(sigma, gamma, dtype, rng):
+    flow = stack(AdditiveCoupling, rng).astype(dtype)
+    with pytest.raises(NiceOverflowError, match="overflows"):
+        restore(flow, GOOD + 1, Identity(DIM), sigma, space="proxy", gamma=gamma)
+
+
+@pytest.mark.parametrize("gamma", [None, 0.5])
+def test_of_a_huge_sigma_the_prior_alone_is_left(gamma, rng):
+    flow = stack(AdditiveCoupling, rng)
+    found = restore(flow, GOOD + 1, Identity(DIM), 1e200, space="proxy", gamma=gamma)
+    assert np.isfinite(found.x).all()
+
+
+def test_a_clip_beside_the_flows_interval(rng):
+    flow = logit(rng)
+    says = r"clip \(2\.0, 3\.0\) has no part between -0\.0[0-9]* and 1\.0[0-9]*"
+    for optimizer in ("lbfgs", "adam"):
+        with pytest.raises(NiceValueError, match=f"restore: {says}"):
+            restore(flow, GOOD, Identity(DIM), 1, space="image", optimizer=optimizer, clip=(2, 3))
+    with pytest.raises(NiceValueError, match=f"inpaint: {says}"):
+        inpaint(flow, GOOD + 0.5, MASK, clip=(2, 3))
+    touching = restore(flow, GOOD, Identity(DIM), 1, space="image", clip=(0.9, 3), steps=2)
+    assert (touching.x >= 0.9).all()
+
+
+@pytest.mark.parametrize(
+    ("door", "changes", "says"),
+    [
+        (
+            restore,
+            {"learning_rate": "banana"},
+            'restore: learning_rate belongs to optimizer="adam", got learning_rate=',
+        ),
+        (inpaint, {"learning_rate": 0.1}, 'learning_rate belongs to optimizer="adam" or optimizer="annealed"'),
+        (inpaint, {"space": "latent", "learning_rate": 0.1}, "inpaint: learning_rate belongs to"),
+        (inpaint, {"drift": "batch"}, "inpaint: drift belongs to optimizer=\"annealed\", got drift='batch'"),
+        (inpaint, {"drift": "image", "optimizer": "adam"}, "drift belongs to"),
+        (inpaint, {"sigma": -5}, 'inpaint: sigma belongs to space="latent" or space="proxy", got sigma=-5'),
+    ],
+)
+def test_arguments_that_would_not_be_looked_at(door, changes, says, rng):
+    flow = stack(AdditiveCoupling, rng)
+    rest = (Identity(DIM), 1) if door is restore else (MASK,)
+    with pytest.raises(NiceValueError, match=re.escape(says)):
+        door(flow, GOOD, *rest, **changes)
+
+
+@pytest.mark.parametrize("rate", [0, "banana", lambda step: 0.1])
+def test_a_wrong_learning_rate_is_told_by_who_was_called(rate, rng):
+    flow = stack(AdditiveCoupling, rng)
+    with pytest.raises((NiceValueError, NiceTypeError), match=r"^restore: learning_rate"):
+        restore(flow, GOOD, Identity(DIM), 1, optimizer="adam", learning_rate=rate)
+    for optimizer in ("adam", "annealed"):
+        with pytest.raises((NiceValueError, NiceTypeError), match=r"^inpaint: learning_rate"):
+            inpaint(flow, GOOD, MASK, optimizer=optimizer, learning_rate=rate)

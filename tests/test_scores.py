@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nice_np import NiceTypeError, NiceValueError, psnr
+from nice_np import NiceOverflowError, NiceTypeError, NiceValueError, psnr
 
 
 def test_psnr_of_known_errors():
@@ -37,3 +37,10 @@ def test_psnr_is_that_of_its_definition(rng):
 def test_psnr_refuses_what_does_not_fit(arguments, error, message):
     with pytest.raises(error, match=message):
         psnr(*arguments)
+
+
+def test_errors_whose_squares_are_no_floats():
+    np.testing.assert_allclose(psnr([[1e200], [1e-200], [1e-320]], np.zeros((3, 1))), [-4000, 4000, 6400], rtol=1e-4)
+    np.testing.assert_allclose(psnr([[1e-200]], [[0.0]], data_range=1e200), 8000)
+    with pytest.raises(NiceOverflowError, match="x - reference overflows float64"):
+        psnr([[1e308]], [[-1e308]])

@@ -74,7 +74,8 @@ def run(arguments: Arguments) -> Result:
         filled[:, mask.hidden] = images.mean[mask.hidden]
         guess = Guess(filled, "the mean training image in the holes")
     space, optimizer = where_and_how(arguments, flow)
-    sigma, sigma_of_draws = arguments.sigma or EXACT, arguments.sigma or EXACT_FOR_DRAWS
+    sigma = None if space == "image" else arguments.sigma or EXACT
+    sigma_of_draws = arguments.sigma or EXACT_FOR_DRAWS
     if space == "image" and arguments.sigma is not None and arguments.samples is None:
         raise NiceValueError("--sigma is for latents: in image space the pixels that are seen stay exactly as they are")
     common: dict[str, Any] = {"clip": PIXELS, "context": images.context, "progress": not arguments.quiet}
@@ -94,8 +95,7 @@ def run(arguments: Arguments) -> Result:
         return drawn
 
     title = f"{_in_words(arguments.mask)} missing"
-    settings = {"mask": arguments.mask, "space": space, "optimizer": optimizer}
-    settings["sigma"] = None if space == "image" else sigma
+    settings = {"mask": arguments.mask, "space": space, "optimizer": optimizer, "sigma": sigma}
     settings["sigma_of_draws"] = None if arguments.samples is None else sigma_of_draws
     seen = Seen(images.x, shape, "seen", hidden)
     return answer(arguments, Problem(model, images, known, seen, guess, title, settings, solve, draw))

@@ -97,6 +97,9 @@ def from_state_dict(
     """
     if not isinstance(state, Mapping):
         raise NiceTypeError(f"from_state_dict: expected a mapping of names to arrays, got {type(state).__name__}")
+    for name in state:
+        if not isinstance(name, str):
+            raise NiceTypeError(f"from_state_dict: every name must be a string, got {name!r}")
     kept = as_choice(first_kept, ("odd", "even"), "from_state_dict", "first_kept")
     dtype = as_dtype(dtype, "from_state_dict")
     left = {name.removeprefix("module."): array for name, array in state.items()}  # the prefix of DataParallel

@@ -37,11 +37,24 @@ def as_clip(clip: Any, owner: str) -> Box:
     return low, as_float(clip[1], owner, "clip[1]", above=low)
 
 
-def within(box: Box, interval: Box) -> Box:
-    """The part of the box that lies within an open interval, ends excluded."""
+def refuse_unused(owner: str, name: str, value: Any, switch: str, setting: str, homes: tuple[str, ...]) -> None:
+    """NiceValueError for an argument that is given but not looked at, since `switch` is set to none of `homes`."""
+    if value is not None and setting not in homes:
+        allowed = " or ".join(f'{switch}="{home}"' for home in homes)
+        raise NiceValueError(f"{owner}: {name} belongs to {allowed}, got {name}={value!r} and {switch}={setting!r}")
+
+
+def within(box: Box, interval: Box, owner: str) -> Box:
+    """The part of the box that lies within an open interval, ends excluded; NiceValueError where there is none."""
     low, high = interval
     margin = (high - low) * 1e-6 if np.isfinite(high - low) else 0.0
-    return max(box[0], low + margin), min(box[1], high - margin)
+    inner = max(box[0], low + margin), min(box[1], high - margin)
+    if inner[0] >= inner[1]:
+        raise NiceValueError(
+            f"{owner}: clip {box} has no part between {low:.9g} and {high:.9g}, where this flow has a density; give a "
+            "range of its data"
+        )
+    return inner
 
 
 def space_for(flow: Flow) -> str:

@@ -16,7 +16,7 @@ from nice_np.flow import Flow
 from nice_np.operators import Mask, Operator
 from nice_np.optim import Cosine, InverseTime, Schedule, get_schedule
 from nice_np.progress import Progress
-from nice_np.restoration.arguments import as_clip, starting_images, within
+from nice_np.restoration.arguments import as_clip, refuse_unused, starting_images, within
 from nice_np.restoration.lbfgs import minimize_lbfgs
 from nice_np.restoration.objectives import (
     HiddenPixels,
@@ -30,6 +30,7 @@ from nice_np.restoration.solvers import Show, Solution, ascend_annealed, minimiz
 SPACES = ("latent", "image", "proxy")
 ADAM_RATE = Cosine(0.05)
 PAPER_RATE = InverseTime(0.1, half=100)  # 10 / (100 + k)
+EXACT = 1e-2  # sigma in the latent spaces, where the pixels are exact
 
 Solver = Callable[[Objective, Array, tuple[float, float], Show], Solution]
 
@@ -120,15 +121,15 @@ def restore(
     """
     kinds = dict(zip(SPACES, (LatentObjective, ImageObjective, ProxyObjective), strict=True))
     kind = kinds[as_choice(space, SPACES, "restore", "space")]
-    if gamma is not None and kind is not ProxyObjective:
-        raise NiceValueError(f'restore: gamma belongs to space="proxy", got gamma={gamma!r} and space={space!r}')
+    as_choice(optimizer, ("lbfgs", "adam"), "restore", "optimizer")
+    refuse_unused("restore", "gamma", gamma, "space", space, ("proxy",))
+    refuse_unused("restore", "learning_rate", learning_rate, "optimizer", optimizer, ("adam",))
     weight = {} if gamma is None else {"gamma": gamma}
     objective = kind(flow=flow, operator=operator, y=y, sigma=sigma, context=context, **weight)
-    as_choice(optimizer, ("lbfgs", "adam"), "restore", "optimizer")
     box = as_clip(clip, "restore")
     first = starting_images(objective, start, "restore")
-    solver = _solver(optimizer, as_int(steps, "restore", "steps", 1), learning_rate)
-    return _solve(objective, first, solver, box, progress)
+    solver = _solver(optimizer, as_int(steps, "restore", "steps", 1), learning_rate, "restore")
+    return _solve(objective, first, solver, box, progress, "restore")
 
 
 def inpaint(
@@ -140,9 +141,9 @@ def inpaint(
     optimizer: str = "lbfgs",
     steps: int = 500,
     start: npt.ArrayLike | None = None,
-    sigma: float = 1e-2,
+    sigma: float | None = None,
     learning_rate: float | Schedule | None = None,
-    drift: str = "image",
+    drift: str | None = None,
     clip: tuple[float, float] | None = None,
     context: npt.ArrayLike | None = None,
     rng: Rng = None,
@@ -165,14 +166,14 @@ def inpaint(
     steps : int
     start : array_like, shape (N, D)
         By default decode(0); for "annealed" uniform in [0, 1], as in the paper.
-    sigma : float
-        For the latent spaces.
+    sigma : float, optional
+        Of "latent" and "proxy" alone; by default 0.01.
     learning_rate : float or Schedule, optional
         Of "adam", as in `restore`, and of "annealed": there by default 10 / (100 + k) at step k, as in the paper.
         Where a flow's likelihood is steep, as behind a `Standardize`, that is too long a step: give a smaller one.
-    drift : {"image", "batch"}
-        Of "annealed": every image climbs its own likelihood, as the paper says; or all climb their mean, which moves
-        each of N images N times less, as the authors' program does with N = 100.
+    drift : {"image", "batch"}, optional
+        Of "annealed" alone; by default "image": every image climbs its own likelihood, as the paper says.  "batch": all
+        climb their mean, which moves each of N images N times less, as the authors' program does with N = 100.
     clip, context, progress
         As in `restore`.
     rng : seed or numpy.random.Generator
@@ -199,22 +200,25 @@ def inpaint(
     y = known[:, mask.observed]
     as_choice(space, SPACES, "inpaint", "space")
     as_choice(optimizer, ("lbfgs", "adam", "annealed"), "inpaint", "optimizer")
-    as_choice(drift, ("image", "batch"), "inpaint", "drift")
+    follows = as_choice("image" if drift is None else drift, ("image", "batch"), "inpaint", "drift")
+    refuse_unused("inpaint", "sigma", sigma, "space", space, ("latent", "proxy"))
+    refuse_unused("inpaint", "learning_rate", learning_rate, "optimizer", optimizer, ("adam", "annealed"))
+    refuse_unused("inpaint", "drift", drift, "optimizer", optimizer, ("annealed",))
     box, rng, steps = as_clip(clip, "inpaint"), as_rng(rng, "inpaint"), as_int(steps, "inpaint", "steps", 1)
     if space == "image":
         objective = HiddenPixels(flow=flow, operator=mask, y=y, context=context)
         if optimizer == "annealed":
             start = rng.random(known.shape) if start is None else start
-            solver = _annealed(steps, learning_rate, 1 / max(len(y), 1) if drift == "batch" else 1.0, rng)
+            solver = _annealed(steps, learning_rate, 1 / max(len(y), 1) if follows == "batch" else 1.0, rng)
         else:
-            solver = _solver(optimizer, steps, learning_rate)
-        found = _solve(objective, starting_images(objective, start, "inpaint"), solver, box, progress)
+            solver = _solver(optimizer, steps, learning_rate, "inpaint")
+        found = _solve(objective, starting_images(objective, start, "inpaint"), solver, box, progress, "inpaint")
     elif optimizer == "annealed":
         raise NiceValueError(f'inpaint: optimizer="annealed" belongs to space="image", got space={space!r}')
     else:
         found = restore(
-            flow, y, mask, sigma, space=space, optimizer=optimizer, steps=steps, start=start,
-            learning_rate=learning_rate, clip=clip, context=context, progress=progress,
+            flow, y, mask, EXACT if sigma is None else sigma, space=space, optimizer=optimizer, steps=steps,
+            start=start, learning_rate=learning_rate, clip=clip, context=context, progress=progress,
         )  # fmt: skip
     filled = found.x.astype(np.result_type(known, found.x))
     filled[:, mask.observed] = y
@@ -230,32 +234,33 @@ def _known(x: Any, mask: Mask) -> Array:
     return as_samples(raw, mask.dim_in, owner="inpaint")
 
 
-def _solver(optimizer: str, steps: int, learning_rate: float | Schedule | None) -> Solver:
+def _solver(optimizer: str, steps: int, learning_rate: float | Schedule | None, owner: str) -> Solver:
     if optimizer == "lbfgs":
         return lambda objective, u, box, show: minimize_lbfgs(objective, u, steps, box, show)
-    schedule = ADAM_RATE if learning_rate is None else get_schedule(learning_rate)
+    schedule = ADAM_RATE if learning_rate is None else get_schedule(learning_rate, owner)
     return lambda objective, u, box, show: minimize_adam(objective, u, steps, box, schedule, show)
 
 
 def _annealed(steps: int, learning_rate: float | Schedule | None, drift: float, rng: np.random.Generator) -> Solver:
-    schedule = PAPER_RATE if learning_rate is None else get_schedule(learning_rate)
+    schedule = PAPER_RATE if learning_rate is None else get_schedule(learning_rate, "inpaint")
     return lambda objective, u, box, show: ascend_annealed(objective, u, steps, box, schedule, show, rng, drift)
 
 
 def _solve(
-    objective: Objective, images: Array, solver: Solver, box: tuple[float, float], progress: bool
+    objective: Objective, images: Array, solver: Solver, box: tuple[float, float], progress: bool, owner: str
 ) -> Restoration:
+    in_pixels = isinstance(objective, (ImageObjective, HiddenPixels))
+    space = within(box, objective.interval, owner) if in_pixels else (-inf, inf)
     u = objective.variables(images)
     if u.size == 0:  # nothing is hidden, or there is no image
         value = objective.value_and_grad(u)[0]
         return Restoration(objective.image(u), value, [value[n : n + 1] for n in range(len(value))])
-    in_pixels = isinstance(objective, (ImageObjective, HiddenPixels))
     bar = Progress(progress)
     try:
         u, history = solver(
             objective,
             u,
-            within(box, objective.interval) if in_pixels else (-inf, inf),
+            space,
             lambda done, step, value: bar.show_state(done, f"step {step}", f"objective {value.mean():.2f} nats"),
         )
     finally:

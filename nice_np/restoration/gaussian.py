@@ -25,7 +25,12 @@ class GaussianImages:
     ----------
     mean : array_like, shape (D,)
     covariance : array_like, shape (D, D)
-        Symmetric, and positive definite unless every use has sigma > 0.
+        Symmetric, without negative eigenvalues; positive definite unless every use has sigma > 0.
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        For NaN or inf, another shape, and a matrix that is no covariance.
 
     Examples
     --------
@@ -46,6 +51,12 @@ class GaussianImages:
                 f"GaussianImages: covariance must be symmetric, ({self.dim}, {self.dim}), got shape "
                 f"{self.covariance.shape}"
             )
+        # Rounding may leave an eigenvalue a little below 0: a millionth of their sum, the trace, is allowed.
+        slack = max(1e-6 * np.trace(self.covariance), np.finfo(np.float64).tiny)
+        try:
+            np.linalg.cholesky(self.covariance + slack * np.eye(self.dim))
+        except np.linalg.LinAlgError:
+            raise NiceValueError("GaussianImages: covariance has a negative eigenvalue, a variance below 0") from None
 
     @classmethod
     def fit(cls, x: npt.ArrayLike) -> GaussianImages:
@@ -70,15 +81,12 @@ class GaussianImages:
             raise NiceValueError(
                 f"{owner}: the operator expects {operator.dim_in} features, the images have {self.dim}"
             )
-        sigma = as_float(sigma, owner, "sigma", minimum=0)
+        sigma = as_float(sigma, owner, "sigma", minimum=0, below=1e150)  # its square is a float, too
         measured = as_samples(y, operator.dim_out, owner=owner, name="y", dtype=np.float64)
         CA = operator.forward(self.covariance)  # C A^T, (D, M): the rows of C measured
         ACA = operator.forward(CA.T)  # A C A^T, (M, M)
         residual = measured - operator.forward(self.mean[None])  # (N, M)
-        try:
-            weights = np.linalg.solve(ACA + sigma**2 * np.eye(len(ACA)), residual.T)  # (M, N)
-        except np.linalg.LinAlgError:
-            raise NiceValueError(f"{owner}: A C A^T + sigma^2 I is singular; give a sigma > 0") from None
+        weights = solved(ACA + sigma**2 * np.eye(len(ACA)), residual.T, owner)  # (M, N)
         estimate: Array = self.mean + (CA @ weights).T
         return estimate
 
@@ -98,3 +106,22 @@ class GaussianImages:
         draws = (x - self.conditional_mean(seen, operator, sigma)).reshape(len(mean), k, self.dim)
         found: Array = mean[:, None] + draws
         return found
+
+
+def solved(B: Array, right: Array, owner: str) -> Array:
+    """B^-1 right for B = A C A^T + sigma^2 I: (M, M), (M, N) -> (M, N); NiceValueError for a singular B.
+
+    Where a row of B depends on those above, its pivot in B = L L^T is 0: what of its variance the others leave open.
+    Rounding makes it some multiple of the variance times epsilon, or a negative number, at which `cho_factor` stops.
+    """
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    try:
+        factor = cho_factor(B, lower=True, check_finite=False)
+        pivots = np.diag(factor[0]) ** 2  # (M,)
+        if not (pivots > 10 * len(B) * np.finfo(B.dtype).eps * np.diag(B)).all():
+            raise LinAlgError
+    except LinAlgError:
+        raise NiceValueError(f"{owner}: A C A^T + sigma^2 I is singular; give a sigma > 0, or a larger one") from None
+    solution: Array = cho_solve(factor, right, check_finite=False)
+    return solution

@@ -2,26 +2,28 @@
 
 Each image has an optimiser of its own in a thread of its own.  One that wants to know its objective at a point waits
 until every other wants the same or has come to its end; then one pass through the flow answers all of them.  What comes
-out for an image does not depend on the others, but for rounding.
+out for an image does not depend on the others, but for rounding.  Many images are solved block by block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import inf
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 
 from nice_np.checks import Array
-from nice_np.errors import NiceOverflowError
+from nice_np.errors import NiceError, NiceOverflowError
 from nice_np.restoration.arguments import Box
 from nice_np.restoration.objectives import Objective
 from nice_np.restoration.solvers import Show, Solution
 
 FTOL = 1e-13  # L-BFGS stops when a step lowers the objective by less than this part of it ...
 GTOL = 1e-6  # ... or when no component of the gradient, in nats, is larger than this
+BLOCK = 500  # images at a time: more would not be faster, and a system has only so many threads
 MEMORY = 20  # pairs of steps and gradients from which it guesses the curvature
 
 Answer = tuple[float, Array]  # the objective of one image and its gradient (P,)
@@ -34,9 +36,23 @@ class Abandoned(Exception):
 
 def minimize_lbfgs(objective: Objective, u: Array, steps: int, box: Box, show: Show) -> Solution:
     """L-BFGS-B of every image; see `nice_np.restoration.solvers` for the arguments."""
-    u = np.clip(u, *box)
+    u, found = np.clip(u, *box), []
+    for first in range(0, len(u), BLOCK):
+        images = range(first, min(first + BLOCK, len(u)))
+
+        def shown(done: float, step: int, value: Array, images: range = images) -> None:
+            show((images.start + done * len(images)) / len(u), step, value)
+
+        found += minimize_block(objective, u, images, steps, box, shown)
+    return np.array([point for point, _ in found]).astype(u.dtype), [history for _, history in found]
+
+
+def minimize_block(
+    objective: Objective, u: Array, images: range, steps: int, box: Box, show: Show
+) -> list[tuple[Array, Array]]:
+    """What `lbfgs_of_one` finds for each of these images, rows of u (N, P), with a thread for each."""
     questions: SimpleQueue[Question] = SimpleQueue()
-    answers: list[SimpleQueue[Answer | None]] = [SimpleQueue() for _ in u]
+    answers: dict[int, SimpleQueue[Answer | None]] = {n: SimpleQueue() for n in images}
 
     def run(n: int) -> tuple[Array, Array]:
         def ask(point: Array) -> Answer:
@@ -51,27 +67,40 @@ def minimize_lbfgs(objective: Objective, u: Array, steps: int, box: Box, show: S
         finally:
             questions.put((n, None))
 
-    with ThreadPoolExecutor(len(u)) as pool:
-        tasks = [pool.submit(run, n) for n in range(len(u))]
+    with ThreadPoolExecutor(len(images)) as pool:
         try:
+            tasks = start_all(pool, run, images)
             answer_all(objective, u.copy(), questions, answers, steps, show)
         finally:
-            for queue in answers:  # after an error or Ctrl-C some are still waiting
+            for queue in answers.values():  # after an error or Ctrl-C some are still waiting
                 queue.put(None)
-    found = [task.result() for task in tasks]
-    return np.array([point for point, _ in found]).astype(u.dtype), [history for _, history in found]
+    return [task.result() for task in tasks]
+
+
+def start_all(pool: ThreadPoolExecutor, run: Callable[[int], Any], images: range) -> list[Future[Any]]:
+    """A task for each image, all running; NiceError where the system starts no more threads."""
+    try:
+        return [pool.submit(run, n) for n in images]
+    except RuntimeError as error:
+        raise NiceError(
+            f"L-BFGS: the system does not start the {len(images)} threads for {len(images)} images ({error}); restore "
+            'fewer images at a time, or take optimizer="adam"'
+        ) from error
 
 
 def answer_all(
     objective: Objective,
     points: Array,
     questions: SimpleQueue[Question],
-    answers: list[SimpleQueue[Answer | None]],
+    answers: Mapping[int, SimpleQueue[Answer | None]],
     steps: int,
     show: Show,
 ) -> None:
-    """Answer the optimisers, all those that are not done at a time, until all are; `points` (N, P) are overwritten."""
-    active, rounds = set(range(len(points))), 0
+    """Answer the optimisers, all those that are not done at a time, until all are.
+
+    `answers` has a queue for each image of the block; its rows of `points` (N, P) are overwritten.
+    """
+    active, rounds = set(answers), 0
     while active:
         waiting: list[int] = []
         while len(waiting) < len(active):
@@ -92,7 +121,7 @@ def answer_all(
             raise
         for n, f, df in zip(waiting, value, gradient, strict=True):
             answers[n].put((float(f), df.astype(np.float64)))
-        show(max(1 - len(active) / len(points), min(rounds / steps, 1)), rounds, value)
+        show(max(1 - len(active) / len(answers), min(rounds / steps, 1)), rounds, value)
 
 
 def lbfgs_of_one(ask: Callable[[Array], Answer], u: Array, steps: int, box: Box) -> tuple[Array, Array]:

@@ -76,7 +76,7 @@ class Objective(ABC):
         NiceOverflowError
             If either does not fit into the dtype: from the flow with the name of the layer, else from here.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
             value, gradient = self._value_and_grad(u)
         bad = ~(np.isfinite(value) & np.isfinite(gradient).all(axis=1))
         if bad.any():
@@ -203,13 +203,18 @@ class ProxyObjective(_OverLatents):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        gamma = self.sigma**2 if self.gamma is None else self.gamma
-        self.gamma = as_float(gamma, type(self).__name__, "gamma", minimum=0)
+        if self.gamma is not None:
+            self.gamma = as_float(self.gamma, type(self).__name__, "gamma", minimum=0)
+
+    @property
+    def weight(self) -> float:
+        """gamma / sigma^2; by one sigma after the other, since sigma^2 may be too small or too large for a float."""
+        return 1.0 if self.gamma is None else self.gamma / self.sigma / self.sigma
 
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
         x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
         fit, dfit = misfit(self.operator, x, self.y, self.sigma)
-        weight = u.dtype.type(self.gamma / self.sigma**2)
+        weight = u.dtype.type(self.weight)
         length = weight * squares(u) / 2
         return fit + length, pullback(dfit, np.zeros_like(log_det)) + weight * u  # d(w |z|^2 / 2)/dz = w z
 

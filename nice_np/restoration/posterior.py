@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.checks import Array, Rng, as_int, as_real_array, as_rng
+from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.flow import Flow
 from nice_np.operators import Operator
 from nice_np.priors import Prior, checked_sample
@@ -48,7 +49,7 @@ class Posterior:
     mean, std : ndarray, shape (N, D)
         Of all images that the chains came through after their warm-up.
     acceptance : ndarray, shape (N, K)
-        The share of steps that were taken; near 0 a chain has not moved.
+        The mean probability with which its steps were taken; near 0 a chain has hardly moved.
     """
 
     samples: Array
@@ -140,7 +141,7 @@ def sample_posterior(
     if start is None:
         z = checked_sample(flow.prior, n * chains, flow.dim, rng).astype(flow.dtype)
     else:
-        z = target.variables(starting_images(target, _one_a_chain(start, chains), owner))
+        z = target.variables(starting_images(target, _one_a_chain(start, n, chains), owner))
     run = Run(target, z, leapfrogs, box, rng)
     bar = Progress(progress)
     try:
@@ -156,8 +157,11 @@ def sample_posterior(
     return run.result(n, chains)
 
 
-def _one_a_chain(start: npt.ArrayLike, chains: int) -> Array:
+def _one_a_chain(start: npt.ArrayLike, n: int, chains: int) -> Array:
+    """The images to start from, one for each chain; counted here, as the caller counts them."""
     images = as_real_array(start, "sample_posterior", "start")
+    if images.ndim in (2, 3) and len(images) != n:
+        raise NiceValueError(f"sample_posterior: start has {len(images)} rows, expected {n}, one for each image")
     if images.ndim == 3 and images.shape[1] == chains:
         return images.reshape(-1, images.shape[2])
     return images.repeat(chains, axis=0) if images.ndim == 2 else images
@@ -173,7 +177,7 @@ class Run:
         self.chains = Chains(z, np.eye(z.shape[1], dtype=z.dtype), FIRST_STEP, rng)
         self.in_prior = information_in(target.flow.prior, rng)
         self.total, self.squares = np.zeros(z.shape), np.zeros(z.shape)
-        self.moved, self.steps = np.zeros(len(z)), 0
+        self.probability, self.steps = np.zeros(len(z)), 0  # sums over the steps that counted
         self.state = ""
 
     def warm_up(self, k: int, warmup: int, wide: float) -> None:
@@ -190,9 +194,9 @@ class Run:
 
     def count(self) -> None:
         """A step that counts."""
-        self.moved += self._step(self.target)
+        self.probability += self._step(self.target)
         self.steps += 1
-        x = self._images()
+        x = self._images().astype(np.float64)  # the squares nearly cancel where std is small beside the mean
         self.total += x
         self.squares += x**2
 
@@ -203,7 +207,7 @@ class Run:
         count, dtype = self.steps * chains, self.chains.z.dtype
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        samples, acceptance = self._images().reshape(shape), (self.moved / self.steps).reshape(n, chains)
+        samples, acceptance = self._images().reshape(shape), (self.probability / self.steps).reshape(n, chains)
         return Posterior(samples, mean.astype(dtype), std.astype(dtype), acceptance)
 
     def _step(self, target: LatentPosterior) -> Array:
@@ -229,6 +233,8 @@ def whitener(target: LatentPosterior, z: Array, in_prior: float, rng: np.random.
     if len(z):
         rows = rng.choice(len(z), min(len(z), BLOCK), replace=False)
         M += information_in_measurements(target.rows(rows), z[rows], rng)
+    if not np.isfinite(M).all():
+        raise NiceOverflowError("sample_posterior: J^T A^T A J / sigma^2 overflows float64; check sigma and the flow")
     R = np.linalg.cholesky(M)
     inverse: Array = solve_triangular(R, np.eye(len(R)), lower=True)
     return inverse.astype(z.dtype)
@@ -243,4 +249,5 @@ def information_in_measurements(target: LatentPosterior, z: Array, rng: np.rando
         noise = rng.standard_normal((len(z), operator.dim_out)).astype(z.dtype)  # xi
         v = pullback(operator.adjoint(noise), np.zeros_like(log_det))  # (N, D): rows J^T A^T xi
         total += v.T @ v
-    return total / (repeats * len(z) * target.sigma**2)
+    with np.errstate(over="ignore"):  # looked for by `whitener`
+        return total / (repeats * len(z)) / target.sigma / target.sigma

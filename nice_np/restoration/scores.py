@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.checks import Array, as_float, as_samples
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceOverflowError, NiceValueError
 
 
 def psnr(x: npt.ArrayLike, reference: npt.ArrayLike, data_range: float = 1.0) -> Array:
@@ -32,6 +32,8 @@ def psnr(x: npt.ArrayLike, reference: npt.ArrayLike, data_range: float = 1.0) ->
     ------
     NiceValueError, NiceTypeError
         If the two are not finite real numbers of the same shape (N, D), D >= 1.
+    NiceOverflowError
+        If a difference is too large for a float.
 
     Examples
     --------
@@ -45,6 +47,13 @@ def psnr(x: npt.ArrayLike, reference: npt.ArrayLike, data_range: float = 1.0) ->
     data_range = as_float(data_range, "psnr", "data_range", above=0)
     if images.shape != r.shape or r.shape[1] == 0:
         raise NiceValueError(f"psnr: expected x and reference of one shape (N, D), got {images.shape} and {r.shape}")
+    with np.errstate(over="ignore"):  # looked for below
+        error = np.abs(images - r)  # (N, D)
+    peak = error.max(axis=1)  # (N,): in its unit no square is too large or too small for a float
+    if not np.isfinite(peak).all():
+        raise NiceOverflowError("psnr: x - reference overflows float64; check their scale")
+    error /= np.where(peak > 0, peak, 1)[:, None]
+    mean_square = np.einsum("nd,nd->n", error, error) / error.shape[1]  # MSE / peak^2
     with np.errstate(divide="ignore"):  # log10(0) = -inf: no error at all
-        decibels: Array = -20 * np.log10(np.sqrt(((images - r) ** 2).mean(axis=1)) / data_range)
+        decibels: Array = 20 * (np.log10(data_range) - np.log10(peak) - np.log10(mean_square) / 2)
     return decibels
