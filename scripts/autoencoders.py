@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
     parser.add_argument("--epochs", type=int, help="of each run (default: the preset's)")
     parser.add_argument("--k", type=int, default=100, help="draws of latents for each test digit (default: 100)")
+    parser.add_argument("--data-dir", type=Path, help="where the files of MNIST are")
     arguments = parser.parse_args()
-    digits = load("mnist")
+    digits = load("mnist", data_dir=arguments.data_dir)
     print(f"| preset | seed | seconds | ELBO, validation | ELBO, test | bound of {arguments.k} draws, test |")
     print("|---|---|---|---|---|---|", flush=True)
     means = []

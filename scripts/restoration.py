@@ -3,7 +3,8 @@
     python scripts/restoration.py runs/mnist-best runs/mnist-affine > table.md
 
 The two runs are those of `nice-np train mnist --preset mnist-best` and `--preset mnist-affine`.  The Gaussian has mean
-and covariance of the training digits.  All searches and the chains that do not start from noise start at its estimate.
+and covariance of the training digits.  The searches start at its estimate, the noisy ascent from uniform noise, the
+chains at draws from the prior.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import pytest
 from command_line import fail, run
 
 from nice_np import load_model, nice, save_model
+from nice_np.plotting import play as figure
 
 
 def test_it_saves_a_picture_and_says_where_the_sliders_are(tmp_path):
@@ -29,6 +30,20 @@ def test_a_seed_starts_at_random_and_repeats(tmp_path):
         return json.loads(run("play", "--seed", seed, "--save", tmp_path / name, "--json")[1])["positions"]
 
     assert positions(1, "a.svg") == positions(1, "b.svg") != positions(2, "c.svg")
+
+
+def test_the_button_goes_on_where_the_seed_has_started(monkeypatch):
+    shown = []
+
+    def show(ground, rng):
+        shown.append(dict(ground.positions))
+        ground.randomize(rng)  # as the button does
+        return ground
+
+    monkeypatch.setattr(figure, "show", show)
+    after = json.loads(run("play", "--seed", 1, "--json")[1])["positions"]
+    assert after != shown[0]
+    assert after == json.loads(run("play", "--seed", 1, "--json")[1])["positions"]
 
 
 def test_a_trained_flow_from_a_file(tmp_path, rng):

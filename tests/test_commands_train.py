@@ -148,9 +148,11 @@ def test_a_data_set_that_is_missing_creates_nothing(here):
 
 def test_the_command_to_go_on_says_all_that_matters():
     words = "train rings --epochs 7 --seed 4 --preset toy --learning-rate 0.002 --batch-size 99 --data-dir d --out o"
-    arguments = cli.parse([*words.split(), "--threads", "2"])
+    arguments = cli.parse([*words.split(), "--threads", "2", "--checkpoint-every", "5"])
     again = cli.parse(train.resume_command(arguments).split()[1:])
     assert vars(again) == {**vars(arguments), "resume": True}
+    assert train.resume_command(cli.parse(["train", "rings"])) == "nice-np train rings --resume"
+    assert "checkpoint" not in train.train_command(arguments)
 
 
 def test_a_learning_rate_that_the_presets_schedule_cannot_have_is_wrong_usage(here):

@@ -49,3 +49,33 @@ def test_what_counts_as_killed(outcome, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", run)
     assert script.killed(script.Mutant("wrong sign", "mlp.py", "x + b", "x - b"), tmp_path) is expected
     assert source.read_text() == "y = x + b\n"
+
+
+def run_all(script, monkeypatch, exit_code, word=""):
+    """The exit code of the script, with that of the suite in the place of the suite."""
+    monkeypatch.setattr(script, "exit_code", lambda folder, first="": exit_code(folder))
+    monkeypatch.setattr(script, "MUTANTS", [script.Mutant("no bias", "mlp.py", "import annotations", "import")] * 256)
+    monkeypatch.setattr("sys.argv", ["mutants.py", word])
+    return script.main()
+
+
+def is_changed(folder):
+    return "import annotations" not in (folder / "nice_np" / "mlp.py").read_text(encoding="utf-8")
+
+
+def test_the_exit_code_says_whether_one_survives(monkeypatch, capsys):
+    assert run_all(load_script(), monkeypatch, lambda folder: 0) == 1  # 256 survive, which the system takes for 0
+    assert "0 of 256 mutants killed" in capsys.readouterr().out
+    assert run_all(load_script(), monkeypatch, is_changed) == 0
+    assert "256 of 256 mutants killed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_suite_that_is_red_anyway_proves_nothing(code, monkeypatch):
+    with pytest.raises(SystemExit, match="fail without any mutant"):
+        run_all(load_script(), monkeypatch, lambda folder: code)
+
+
+def test_a_word_that_matches_nothing(monkeypatch):
+    with pytest.raises(SystemExit, match="no mutant has 'afine'"):
+        run_all(load_script(), monkeypatch, lambda folder: 0, "afine")

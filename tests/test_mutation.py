@@ -83,6 +83,20 @@ def test_what_is_done_at_import_is_marked(operators):
     assert operators.mutants_of("class A:\n    def __repr__(self):\n        return 1 + 1\n") == []
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--report"], "give both"),
+        (["--report", "--keep", "empty", "priors"], "empty has no result of"),
+    ],
+)
+def test_a_page_of_nothing(words, says, tmp_path):
+    words = [str(tmp_path / word) if word == "empty" else word for word in words]
+    run = subprocess.run([sys.executable, SCRIPTS, *words], capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    assert says in run.stderr
+
+
 CODE = """
 LIMIT = 3
 

@@ -43,6 +43,13 @@ Math.random = () => 0.75;
 new MutationObserver(() => { element("png").textContent = element("picture").toDataURL(); })
   .observe(element("status"), {childList: true});
 </script>"""
+SLIDER = """<pre id="png"></pre><script>
+const warmer = ["1.0", "0.7"];  // from 0.7 and back
+new MutationObserver(() => {
+  element("png").textContent += element("picture").toDataURL() + " ";
+  if (warmer.length) { element("temperature").value = warmer.shift(); element("temperature").oninput(); }
+}).observe(element("status"), {childList: true});
+</script>"""
 
 
 @pytest.fixture
@@ -99,6 +106,19 @@ def test_the_page_of_the_documentation_draws(page, tmp_path, rng):
     expected = np.clip(flow.decode(latents), 0, 1).reshape(8, 8)
     assert expected.std() > 0
     np.testing.assert_allclose(shown[..., :3], np.tile(expected, (5, 8))[..., None] * np.ones(3), atol=0.6 / 255)
+
+
+@pytest.mark.parametrize("prior", ["logistic", "normal"])
+def test_the_slider_keeps_the_latents(prior, page, tmp_path, rng):
+    save_onnx(registry.shaken(nice(64, hidden=(8,), prior=prior, rng=rng), rng), page / "decode.onnx", "decode")
+    text = DIGITS.read_text(encoding="utf-8").replace("const draw = logistic;", f"const draw = {prior};")
+    assert f"const draw = {prior};" in text
+    (page / "digits.html").write_text(text + SLIDER, encoding="utf-8")
+    with served(page) as (address, missing):
+        dom, errors = opened(f"{address}/digits.html", tmp_path / "profile")
+    assert (errors, missing) == ([], [])
+    first, warm, again = found("png", dom).split()
+    assert first == again != warm
 
 
 def test_the_page_says_what_it_cannot_draw(page, tmp_path, rng):

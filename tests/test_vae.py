@@ -503,6 +503,15 @@ def test_a_fixed_sigma_lies_in_the_file_and_is_no_parameter():
     assert Gaussian.count_parameters(Gaussian(3).config()) == Gaussian(3).n_parameters == 3
 
 
+def test_a_fixed_sigma_has_the_dtype_of_its_model():
+    encoder, network = (MLP(sizes, dtype=np.float32, rng=0) for sizes in ((D, 2 * L), (L, D)))
+    decoder = Decoder(network, FixedGaussian(np.full(D, 0.5)))
+    model = VAE(GaussianPosterior(encoder), PlainPrior(), decoder)
+    x, eps = np.zeros((3, D)), np.zeros((3, L))
+    assert model.elbo(x, eps).dtype == model.sample(2, rng=0).dtype == np.float32
+    assert model.astype(np.float64).elbo(x, eps).dtype == np.float64
+
+
 @decoders
 def test_pixels(decoder, rng):
     model, pixels = build(rng, decoder=decoder), rng.integers(0, 256, (20, D)).astype(np.uint8)

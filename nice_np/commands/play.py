@@ -9,6 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nice_np.commands.options import add_force, new_command
 from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
 from nice_np.commands.shared import Result, refuse_if
@@ -75,7 +77,8 @@ def run(arguments: Arguments) -> Result:
     out: Path | None = arguments.save
     if out is not None:
         refuse_to_replace(out, arguments.force)
-    ground = _ground(arguments)
+    rng = np.random.default_rng(arguments.seed)  # of the start and of the button: what it shows comes after the start
+    ground = _ground(arguments, rng)
     for name, value in arguments.set:
         ground.turn(name, value)
     # Matplotlib takes a moment to import: only those who draw wait for it.
@@ -83,7 +86,7 @@ def run(arguments: Arguments) -> Result:
     from nice_np.plotting import save
 
     if out is None:
-        ground = figure.show(ground, arguments.seed)
+        ground = figure.show(ground, rng)
         return _result(ground, None), "again: nice-np play " + _words(ground, arguments.model)
     with replacing(out) as temporary:
         save(figure.PlayFigure(ground).figure, temporary)
@@ -102,7 +105,7 @@ def _words(ground: Playground, model: Path | None) -> str:
     return " ".join([*start, *(f"--set {name}={value:.4g}" for name, value in ground.positions.items())])
 
 
-def _ground(arguments: Arguments) -> Playground:
+def _ground(arguments: Arguments, rng: np.random.Generator) -> Playground:
     if arguments.model is not None:
         unfit = [f"--{name}" for name in (*DEFAULTS, "seed") if getattr(arguments, name) is not None]
         refuse_if(bool(unfit), f"only the tiny flow takes {' and '.join(unfit)}: leave that out, or {arguments.model}")
@@ -110,5 +113,5 @@ def _ground(arguments: Arguments) -> Playground:
     given = {name: value for name in DEFAULTS if (value := getattr(arguments, name)) is not None}
     ground = tiny_flow(**(DEFAULTS | given))
     if arguments.seed is not None:
-        ground.randomize(arguments.seed)
+        ground.randomize(rng)
     return ground

@@ -210,19 +210,21 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (int, float)) else repr(value)
 
 
-def train_command(arguments: Arguments, *folders: str) -> str:
-    """What to type to train the same once more; where the files are is part of it only for the `folders` named."""
+def train_command(arguments: Arguments, *about_files: str) -> str:
+    """What to type to train the same once more; options about its files belong to it only where they are named."""
     words = ["nice-np", "train", arguments.dataset]
-    for name in ("model", "preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads", *folders):
+    usual = {"seed": 0, "threads": DEFAULTS["threads"], "checkpoint_every": DEFAULTS["checkpoint_every"]}
+    options = ("model", "preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads")
+    for name in (*options, *about_files):
         value = getattr(arguments, name)
-        if value is not None and (name, value) not in (("seed", 0), ("threads", 1)):
+        if value is not None and value != usual.get(name):
             words.append(f"--{name.replace('_', '-')}={value}")
     return shlex.join(words)
 
 
 def resume_command(arguments: Arguments) -> str:
     """What to type to go on with a training that was stopped."""
-    return f"{train_command(arguments, 'data_dir', 'out', 'tensorboard')} --resume"
+    return f"{train_command(arguments, 'data_dir', 'out', 'tensorboard', 'checkpoint_every')} --resume"
 
 
 def _summary(result: dict[str, Any]) -> str:

@@ -150,7 +150,7 @@ class FixedGaussian(Gaussian):
     Parameters
     ----------
     sigma : array_like, shape (D,)
-        > 0, in the unit of x.
+        > 0, in the unit of x.  A `VAE` turns it to its own dtype.
     """
 
     param_names = ()

@@ -45,6 +45,8 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="run nothing: write the page again from what was kept")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     arguments = parser.parse_args()
+    if arguments.report and arguments.keep is None:
+        parser.error("--report makes the page from what --keep FOLDER has: give both")
 
     files = core_files()
     names = {file: file.relative_to(PACKAGE).as_posix() for file in files}
@@ -68,6 +70,8 @@ def main() -> int:
         explained = reasons()  # why try again what is no error
         known = {key for key, what in kept.items() if what in done or (what == SURVIVED and key in explained)}
         results = {key: kept[key] for key in mutants if key in known}
+    if arguments.report and (missing := mutants.keys() - results.keys()):
+        parser.error(f"{arguments.keep} has no result of {len(missing)} mutants; run once without --report")
     hypothesis.settings.register_profile("mutation", database=None, derandomize=True, deadline=None)
     hypothesis.settings.load_profile("mutation")
     with tempfile.TemporaryDirectory() as folder:

@@ -23,8 +23,9 @@ files below that computes, not in texts and type hints.  The tests that reach th
 mutant is killed.  One that no test notices is either no error at all, or a hole in the tests; so each survivor is
 listed with the reason why it may live.  Timed out are those that never end, which a test would notice.
 
-Of the tests that reach a line those that are written for its file run first, then the quickest of the others, for
-{budget:.0f} seconds.  So a survivor may be seen by a slower test, and one that is killed is seen by a quick one."""
+Of the tests that reach a line those that are written for its file run first, and all of them; then the quickest of the
+others, as long as all together take no more than {budget:.0f} seconds.  So a survivor may be seen by a slower test, and
+one that is killed is seen by a quick one or by a test of its own file."""
 
 
 def keys_of(mutants: list[Mutant], lines: list[str]) -> list[str]:
