@@ -381,6 +381,7 @@ MUTANTS = [
     ),
     *several(
         "restoration/arguments.py",
+        ("a box without any room", "if inner[0] >= inner[1]:", "if False:"),
         ("pixels leave the interval", "inner = max(box[0], low + margin), min(box[1], high - margin)", "inner = box"),
     ),
     *several(

@@ -1,5 +1,6 @@
 """Pictures show the numbers they claim to show, in the right place, and leave no trace behind."""
 
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -322,3 +323,64 @@ def test_save_speaks_of_the_path(tmp_path):
     plotting.save(ax.figure, tmp_path / "a.svg")
     plotting.save(Figure().subfigures(1, 2)[1].add_subplot(), tmp_path / "b.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.png"]
+
+
+def plane():
+    return nice(2, couplings=3, hidden=(3,), rng=0)
+
+
+@pytest.mark.parametrize(
+    ("draw", "says"),
+    [
+        (lambda: plotting.density("x"), "density: flow must be a Flow, got str"),
+        (lambda: plotting.bent_grid("x"), "bent_grid: flow must be a Flow"),
+        (lambda: plotting.spectrum("x"), "spectrum: flow must be a Flow"),
+        (lambda: plotting.interpolation("x", np.zeros((2, 4))), "interpolation: flow must be a Flow"),
+        (lambda: plotting.density_evolution(plane()), "density_evolution: flows must be an Iterable, got Flow"),
+        (lambda: plotting.density_evolution(["x"]), "density_evolution: flow must be a Flow"),
+        (lambda: plotting.gradient_check("x"), "gradient_check: report must be a GradientReport"),
+        (lambda: plotting.training_curves([1]), "training_curves: histories must be a Mapping"),
+        (lambda: plotting.label_grid([np.zeros((1, 4))]), "label_grid: images_by_label must be a Mapping, got list"),
+        (lambda: plotting.sample_rows([np.zeros((1, 4))]), "sample_rows: groups must be a Mapping"),
+        (lambda: plotting.data_and_samples([1], [1]), "data_and_samples: data must be a Mapping"),
+        (lambda: plotting.likelihood_histogram([1.0]), "likelihood_histogram: groups must be a Mapping"),
+        (lambda: plotting.roofline(1e9, 1e9, [(1, 1)]), "roofline: points must be a Mapping"),
+        (lambda: plotting.roofline(1e9, 1e9, {"a": "ab"}), "roofline: 'a' has dtype"),
+        (lambda: plotting.save("x", "a.png"), "save: expected an Axes or a Figure, got str"),
+    ],
+)
+def test_what_is_of_another_class(draw, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NiceTypeError, match=re.escape(says)):
+        draw()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "says"),
+    [
+        (lambda: plotting.roofline(1e9, 1e9, {"a": 3}), NiceValueError, "'a' must be (intensity, rate)"),
+        (
+            lambda: plotting.likelihood_histogram({"a": [1e308, -1e308]}),
+            NiceOverflowError,
+            "a likelihood of 1e+308 is too large",
+        ),
+    ],
+)
+def test_what_no_figure_can_show(draw, error, says):
+    with pytest.raises(error, match=re.escape(says)):
+        draw()
+
+
+def test_the_longest_frame_of_a_gif():
+    animation = plotting.density_evolution([plane()], resolution=4)
+    assert plotting.gif(animation, seconds=655)[:3] == b"GIF"
+    with pytest.raises(NiceValueError, match="gif: seconds must be at most 655"):
+        plotting.gif(animation, seconds=1e9)
+
+
+@pytest.mark.parametrize("levels", [(0, 1, 2), "ab", 1])
+def test_a_wrong_range_of_values_with_decibels(levels):
+    x = np.full((2, 4), 0.5)
+    with pytest.raises((NiceValueError, NiceTypeError), match="restorations: value_range"):
+        plotting.restorations(x, x, x, decibels=True, value_range=levels)

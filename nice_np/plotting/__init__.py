@@ -1,7 +1,8 @@
 """Pictures of data and flows with Matplotlib: images, curves, likelihoods, densities, bent grids, checks, animations.
 
 Each function draws on the Axes it is given, or on those of a new Figure (made without ``pyplot``: no display is needed,
-nothing stays open), and returns the Axes.  Wrong arguments raise NiceValueError or NiceTypeError.
+nothing stays open), and returns the Axes.  Wrong arguments raise NiceValueError or NiceTypeError,
+numbers too large to draw NiceOverflowError.
 `density_evolution` returns an animation, and `gif` the bytes of one.
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from nice_np.checks import as_float, as_real_array
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.plotting.style import BLUE, VERMILION, annotate, new_axes
+from nice_np.gradcheck import GradientReport
+from nice_np.plotting.style import BLUE, VERMILION, annotate, new_axes, refuse_other
 from nice_np.plotting.tiles import escape
-
-if TYPE_CHECKING:
-    from nice_np.gradcheck import GradientReport
 
 ZERO = "#D9D9D9"  # grey: in none of the colours of the map
 PALE = "#F4F4F4"  # a cell in which a check saw nothing
@@ -81,6 +78,7 @@ def gradient_check(report: GradientReport, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
+    refuse_other(report, GradientReport, "gradient_check", "report")
     rows = report.rows
     if not rows:
         raise NiceValueError("gradient_check: the report has no rows")

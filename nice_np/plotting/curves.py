@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,13 +11,20 @@ from matplotlib.ticker import MaxNLocator
 from nice_np.bijectors import DiagonalScaling, Standardize
 from nice_np.bijectors.with_context import without_context
 from nice_np.errors import NiceValueError
-from nice_np.history import score_columns
-from nice_np.plotting.style import BLUE, GREEN, VERMILION, annotate, draw_line, legend_above, line_style, new_axes
+from nice_np.flow import Flow
+from nice_np.history import History, score_columns
+from nice_np.plotting.style import (
+    BLUE,
+    GREEN,
+    VERMILION,
+    annotate,
+    draw_line,
+    legend_above,
+    line_style,
+    new_axes,
+    refuse_other,
+)
 from nice_np.plotting.tiles import escape
-
-if TYPE_CHECKING:
-    from nice_np.flow import Flow
-    from nice_np.history import History
 
 YLABELS = {"log_likelihood": "log-likelihood (nats)", "elbo": "ELBO (nats)"}
 
@@ -65,6 +71,7 @@ def training_curves(histories: Mapping[str, History], ax: Axes | None = None, ti
     -------
     matplotlib.axes.Axes
     """
+    refuse_other(histories, Mapping, "training_curves", "histories")
     curves = {name: _both_points(history)[1] for name, history in histories.items()}
     unvalidated = [name for name, points in curves.items() if not points]
     curves |= {name: _both_points(histories[name])[0] for name in unvalidated}
@@ -97,6 +104,7 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
+    refuse_other(flow, Flow, "spectrum", "flow")
     layers = without_context(flow.layers)
     scalings = [layer for layer in layers if isinstance(layer, DiagonalScaling)]
     if not scalings:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,12 +16,11 @@ from PIL import Image
 
 from nice_np.checks import as_float, as_int, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.flow import Flow
 from nice_np.plotting.plane import as_extent, density_on_grid
-from nice_np.plotting.style import DPI, annotate
+from nice_np.plotting.style import DPI, annotate, refuse_other
 
-if TYPE_CHECKING:
-    from nice_np.flow import Flow
-
+LONGEST = 655.0  # seconds: a GIF counts hundredths, up to 65535
 LEVELS = 12  # steps of colour: even areas are what makes a GIF small
 
 
@@ -57,6 +56,7 @@ def density_evolution(
         `gif` makes a small file of it; its own methods ``save`` and ``to_jshtml`` work, too.
     """
     owner = "density_evolution"
+    refuse_other(flows, Iterable, owner, "flows")
     flows = list(flows)
     if not flows:
         raise NiceValueError(f"{owner}: expected at least one flow")
@@ -103,7 +103,7 @@ def gif(animation: FuncAnimation, seconds: float = 0.2, dpi: int = 80, colours: 
     animation : FuncAnimation
         Such as `density_evolution` returns.
     seconds : float
-        How long a frame is shown; the last one at least 1.5 s.
+        How long a frame is shown, up to 655; the last one at least 1.5 s.
     dpi : int
         Pixels per inch of the figure.
     colours : int
@@ -116,7 +116,10 @@ def gif(animation: FuncAnimation, seconds: float = 0.2, dpi: int = 80, colours: 
     """
     if not isinstance(animation, FuncAnimation):
         raise NiceTypeError(f"gif: expected a matplotlib FuncAnimation, got {type(animation).__name__}")
-    milliseconds = round(1000 * as_float(seconds, "gif", "seconds", above=0))
+    seconds = as_float(seconds, "gif", "seconds", above=0)
+    if seconds > LONGEST:
+        raise NiceValueError(f"gif: seconds must be at most {LONGEST:g}, got {seconds:g}")
+    milliseconds = round(1000 * seconds)
     dpi, colours = as_int(dpi, "gif", "dpi", 1), as_int(colours, "gif", "colours", 2)
     if colours > 256:
         raise NiceValueError(f"gif: colours must be at most 256, got {colours}")

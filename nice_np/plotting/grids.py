@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from nice_np.checks import as_int
 from nice_np.errors import NiceValueError
+from nice_np.plotting.style import refuse_other
 from nice_np.plotting.tiles import as_images, draw_sheet, name_rows
 
 
@@ -102,6 +103,7 @@ def label_grid(
     -------
     matplotlib.axes.Axes
     """
+    refuse_other(images_by_label, Mapping, "label_grid", "images_by_label")
     rows = [
         as_images(images, image_shape, "label_grid", f"images of {label!r}")  # (N, H, W, C)
         for label, images in images_by_label.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,9 @@ from matplotlib.patches import Rectangle
 
 from nice_np.checks import Array, as_choice, as_int
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import VERMILION
+from nice_np.flow import Flow
+from nice_np.plotting.style import VERMILION, refuse_other
 from nice_np.plotting.tiles import as_images, draw_sheet
-
-if TYPE_CHECKING:
-    from nice_np.flow import Flow
 
 PATHS = ("spherical", "straight")
 
@@ -51,6 +48,7 @@ def interpolation(
     -------
     matplotlib.axes.Axes
     """
+    refuse_other(flow, Flow, "interpolation", "flow")
     z = flow.encode(x, context)  # (2 P, D)
     if len(z) == 0 or len(z) % 2:
         raise NiceValueError(f"interpolation: expected an even number of images, one pair a row; got {len(z)}")

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from nice_np.checks import Array, as_choice, as_samples
-from nice_np.errors import NiceValueError
-from nice_np.plotting.style import annotate, legend_above, line_style, new_axes
+from nice_np.errors import NiceOverflowError, NiceValueError
+from nice_np.plotting.style import annotate, legend_above, line_style, new_axes, refuse_other
 from nice_np.plotting.tiles import escape
 
 UNITS = {"nats": (r"log-likelihood $\log p(x)$ (nats)", 1), "bits/dim": ("bits/dim", 3)}  # label, decimals
 BINS = 50
+LARGEST = 1e300  # differences of larger ones may be no floats
 
 
 def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = None, unit: str = "nats") -> Axes:
@@ -38,13 +39,19 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError, NiceOverflowError
+        If the groups are no mapping of finite numbers, or a number is beyond 1e300.
     """
     owner = "likelihood_histogram"
     label, digits = UNITS[as_choice(unit, UNITS, owner, "unit")]
+    refuse_other(groups, Mapping, owner, "groups")
     values = {name: _as_likelihoods(numbers, owner, name) for name, numbers in groups.items()}
     if not values:
         raise NiceValueError(f"{owner}: expected at least one group of likelihoods, got none")
-    edges = _edges(values)
+    edges = _edges(values, owner)
     ax = new_axes(ax, owner, width=7)
     for k, (name, numbers) in enumerate(values.items()):
         counts, _ = np.histogram(numbers, edges)
@@ -69,9 +76,11 @@ def _as_likelihoods(numbers: npt.ArrayLike, owner: str, name: str) -> Array:
     return as_samples(column[:, None], 1, owner=owner, name=f"group {name!r}", dtype=np.float64)[:, 0]
 
 
-def _edges(values: Mapping[str, Array]) -> Array:
+def _edges(values: Mapping[str, Array], owner: str) -> Array:
     """Bins around the first group, as far as there is anything: its central 90 % and once their width on each side."""
     everything = np.concatenate(list(values.values()))
+    if np.abs(everything).max() > LARGEST:
+        raise NiceOverflowError(f"{owner}: a likelihood of {np.abs(everything).max():g} is too large for the figure")
     low, high = np.quantile(next(iter(values.values())), [0.05, 0.95])
     span = high - low or 1.0
     left, right = max(low - span, everything.min()), min(high + span, everything.max())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,8 @@ from matplotlib.figure import Figure
 
 from nice_np.checks import Array, as_float, as_int, as_real_array, as_samples
 from nice_np.errors import NiceOverflowError, NiceValueError
-from nice_np.plotting.style import DPI, VERMILION, annotate, new_axes
-
-if TYPE_CHECKING:
-    from nice_np.flow import Flow
+from nice_np.flow import Flow
+from nice_np.plotting.style import DPI, VERMILION, annotate, new_axes, refuse_other
 
 
 def density(
@@ -166,7 +164,8 @@ def _draw_points(ax: Axes, points: Array) -> None:
 
 
 def as_extent(flow: Flow, extent: Any, owner: str) -> tuple[float, float, float, float]:
-    """(left, right, bottom, top), checked together with the flow's dimension."""
+    """(left, right, bottom, top), checked together with the flow and its dimension."""
+    refuse_other(flow, Flow, owner, "flow")
     if flow.dim != 2:
         raise NiceValueError(f"{owner}: expected a flow of dimension 2, got dimension {flow.dim}")
     values = as_real_array(extent, owner, "extent")

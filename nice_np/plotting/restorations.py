@@ -80,7 +80,7 @@ def restorations(
     >>> ax = restorations(x, x + 0.1, x, decibels=True, title="noise of 0.1")
     """
     owner = "restorations"
-    if isinstance(names, str) or len(names) != 3:
+    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) != 3:
         raise NiceValueError(f"{owner}: expected three names, of original, degraded and restored; got {names!r}")
     if decibels and original is None:
         raise NiceValueError(f"{owner}: decibels compare with the originals; give them, or leave out decibels")
@@ -96,11 +96,11 @@ def restorations(
         rows.append(Row("mean of draws", _like(found, mean, image_shape, "mean"), True))
     if draws is not None:
         rows += _rows_of_draws(found, draws, image_shape)
+    coloured = [to_colours(row.images, value_range, owner) for row in rows]  # and `value_range` has been checked
     captions = [
         _decibels(row.images, known, value_range) if decibels and row.compared and known is not None else []
         for row in rows
     ]
-    coloured = [to_colours(row.images, value_range, owner) for row in rows]
     if hidden is not None:
         at = 0 if known is None else 1
         coloured[at] = np.where(_as_holes(hidden, seen.shape[1:]), to_rgb(HOLE), coloured[at])

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from nice_np.checks import as_float
+from nice_np.checks import as_float, as_real_array
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import COLOURS, annotate, new_axes
+from nice_np.plotting.style import COLOURS, annotate, new_axes, refuse_other
 from nice_np.plotting.tiles import escape
 
 MARKERS = "osD^vPX*"
@@ -44,8 +44,10 @@ def roofline(
     """
     peak = as_float(peak, "roofline", "peak", above=0)
     bandwidth = as_float(bandwidth, "roofline", "bandwidth", above=0)
+    refuse_other(points, Mapping, "roofline", "points")
     for name, point in points.items():
-        if len(point) != 2 or not all(0 < value < np.inf for value in point):
+        numbers = as_real_array(point, "roofline", repr(name))
+        if numbers.shape != (2,) or not ((numbers > 0) & (numbers < np.inf)).all():
             raise NiceValueError(f"roofline: {name!r} must be (intensity, rate), two numbers above 0; got {point}")
     ax = new_axes(ax, "roofline")
     ridge = peak / bandwidth  # FLOP per byte from which on memory is fast enough

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nice_np.checks import Array
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import DPI, new_axes
+from nice_np.plotting.style import DPI, new_axes, refuse_other
 from nice_np.plotting.tiles import as_images, bare, escape, to_colours
 
 GAP = 0.06  # between images, in units of their height
@@ -45,6 +45,7 @@ def sample_rows(
     >>> import numpy as np
     >>> ax = sample_rows({"digits": np.zeros((10, 28, 28)), "photographs": np.ones((10, 3, 32, 32))})
     """
+    refuse_other(groups, Mapping, "sample_rows", "groups")
     if not groups:
         raise NiceValueError("sample_rows: expected at least one group of images, got none")
     rows = [_row(images, name, value_range, "sample_rows") for name, images in groups.items()]
@@ -75,6 +76,8 @@ def data_and_samples(
     >>> ax = data_and_samples({"digits": np.zeros((10, 28, 28))}, {"digits": np.ones((10, 28, 28))})
     """
     owner = "data_and_samples"
+    for name, images in (("data", data), ("samples", samples)):
+        refuse_other(images, Mapping, owner, name)
     if not data or set(data) != set(samples):
         raise NiceValueError(
             f"{owner}: expected data and samples of the same names, at least one; "

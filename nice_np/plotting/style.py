@@ -40,6 +40,13 @@ def new_axes(ax: Axes | None, owner: str, width: float = 5.5, height: float = 4.
     return ax
 
 
+def refuse_other(value: object, kind: type[Any], owner: str, name: str) -> None:
+    """NiceTypeError unless `value` is of a class: for what is drawn from, where NumPy's checks do not look."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise NiceTypeError(f"{owner}: {name} must be {article} {kind.__name__}, got {type(value).__name__}")
+
+
 def line_style(k: int) -> dict[str, Any]:
     """Colour and dashes of the k-th of several lines: neighbours differ in both, so that a grey print can be read."""
     return {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
@@ -69,7 +76,7 @@ def legend_above(ax: Axes, fontsize: float = 8) -> None:
 def save(drawing: Axes | Figure, path: str | os.PathLike[str] | IO[bytes], dpi: int = DPI) -> None:
     """Write a figure, or the figure of an Axes, to a file; the ending chooses the format (.png, .pdf, .svg, ...).
 
-    A path that cannot be written raises NiceFileError, an unknown ending NiceValueError.
+    A path that cannot be written raises NiceFileError, an unknown ending NiceValueError, another drawing NiceTypeError.
 
     Parameters
     ----------
@@ -79,6 +86,8 @@ def save(drawing: Axes | Figure, path: str | os.PathLike[str] | IO[bytes], dpi: 
     dpi : int
         Dots per inch.
     """
+    if not isinstance(drawing, (Axes, Figure)):
+        raise NiceTypeError(f"save: expected an Axes or a Figure, got {type(drawing).__name__}")
     figure = drawing if isinstance(drawing, Figure) else drawing.figure.figure  # of a SubFigure: the whole figure
     try:
         figure.savefig(path, dpi=dpi, bbox_inches="tight")
