@@ -108,8 +108,8 @@ CALLS = {
         "rng": 0, "threads": 1, "progress": False,
     },
     "inpaint": {
-        "flow": flow(), "x": X, "mask": mask(), "space": "image", "optimizer": "lbfgs", "steps": 2, "start": None,
-        "sigma": 0.1, "clip": (0, 1), "rng": 0,
+        "flow": flow(), "x": X, "mask": mask(), "space": "latent", "optimizer": "adam", "steps": 2, "start": None,
+        "sigma": 0.1, "learning_rate": 0.1, "clip": (0, 1), "rng": 0,
     },
     "restore": {
         "flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), "sigma": 0.1, "space": "latent",
