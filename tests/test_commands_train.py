@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -103,6 +104,24 @@ def test_divergence_is_one_line(here, monkeypatch):
 
     monkeypatch.setattr(train, "fit", diverge)
     assert "training diverged at step 3" in fail("train", "rings", *QUICK, code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--preset", "mnist-affine"), "is not between"),  # a logit's pixels
+        (("--tensorboard", "a-file"), "tensorboardX|cannot write into"),  # which may not be installed
+        (("--preset", "mnist-code", "--learning-rate", "5e-5"), "--learning-rate"),
+    ],
+)
+def test_what_is_refused_costs_no_old_run(words, says, moons, here):
+    folder = here / "run"
+    shutil.copytree(moons, folder)
+    (here / "a-file").touch()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    err = fail("train", "two-moons", *QUICK, "--out", folder, "--force", *words, code=2 if "5e-5" in words else 1)
+    assert re.search(says, err)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_is_kept_unless_forced(moons, tmp_path, no_figures):

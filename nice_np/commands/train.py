@@ -34,6 +34,7 @@ from nice_np.runs import (
 )
 from nice_np.tensorboard import TensorBoard
 from nice_np.training import fit
+from nice_np.training_data import TrainingData
 from nice_np.training_plan import Callback
 
 log = logging.getLogger(__name__)
@@ -136,10 +137,13 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     }
     origin = {"dataset": dataset.name, "preset": preset_name, "seed": arguments.seed}
     settings = {**origin, **{name: _plain(value) for name, value in training.items()}}
-    open_folder(folder, settings, resume=arguments.resume)
+    # All that can be refused comes first: to open the folder is to delete the results of an older run, with --force.
     callbacks: list[Callback] = [partial(_write_history, folder / "history.csv")]
     if arguments.tensorboard is not None:
         callbacks.append(TensorBoard(arguments.tensorboard))
+    context = label_context(model, seen, "train")
+    TrainingData.checked(model, seen.train, context, "x")
+    open_folder(folder, settings, resume=arguments.resume)
     if not arguments.quiet:
         span = (
             f"{arguments.time_limit:g} s (the clock steers the learning rate)"
@@ -150,7 +154,7 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     history = fit(
         model,
         seen.train,
-        label_context(model, seen, "train"),
+        context,
         validation=dataset.validation,
         validation_context=label_context(model, dataset, "validation"),
         callbacks=callbacks,
