@@ -13,7 +13,7 @@ from nice_np.errors import NiceImportError
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
-EPILOG = """to be done once for each shell:
+EPILOG = """to be done once for each shell, into a folder that is there (mkdir -p):
   bash        nice-np completion bash > ~/.local/share/bash-completion/completions/nice-np
   zsh         nice-np completion zsh > ~/.zfunc/_nice-np, with "fpath+=~/.zfunc" before compinit in ~/.zshrc
   fish        nice-np completion fish > ~/.config/fish/completions/nice-np.fish

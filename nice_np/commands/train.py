@@ -215,7 +215,10 @@ def _plain(value: Any) -> Any:
 
 
 def train_command(arguments: Arguments, *about_files: str) -> str:
-    """What to type to train the same once more; options about its files belong to it only where they are named."""
+    """What to type to train the same once more; options about its files belong to it only where they are named.
+
+    A run that went on with another length is not one of these: its schedules saw both.
+    """
     words = ["nice-np", "train", arguments.dataset]
     usual = {"seed": 0, "threads": DEFAULTS["threads"], "checkpoint_every": DEFAULTS["checkpoint_every"]}
     options = ("model", "preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads")
