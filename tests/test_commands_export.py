@@ -47,6 +47,9 @@ def test_what_cannot_be_exported(here, monkeypatch):
     assert "required: --to, --out" in fail("export", "affine.npz", code=2)
     assert "got AffineCoupling" in fail("export", "affine.npz", "--to", "masked", *where, code=1)
     assert "missing" in fail("export", "missing", "--to", "masked", *where, code=1)
+    for kind, ending, right in (("blocks", "onnx", "npz"), ("decode", "NPZ", "onnx")):
+        err = fail("export", "affine.npz", "--to", kind, "--out", f"w.{ending}", code=2)
+        assert f"argument --out: --to {kind} writes a file .{right}, got w.{ending}" in err
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert 'pip install "nice-np[onnx]"' in fail("export", "affine.npz", "--to", "encode", *where, code=1)
     assert not Path("out").exists()

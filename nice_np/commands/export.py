@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.commands.options import add_force, add_model, new_command
-from nice_np.commands.parsing import Arguments, OneOf, Parser
+from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError
 from nice_np.commands.shared import Result
 from nice_np.runs import load_run, refuse_to_replace, replacing
 
@@ -42,6 +42,9 @@ def run(arguments: Arguments) -> Result:
     from nice_np.interop import save_onnx, to_state_dict
     from nice_np.interop.onnx_models import METHODS
 
+    theirs, other = (".onnx", ".npz") if arguments.to in METHODS else (".npz", ".onnx")
+    if arguments.out.suffix.lower() == other:
+        raise UsageError(f"argument --out: --to {arguments.to} writes a file {theirs}, got {arguments.out}")
     flow, _ = load_run(arguments.model)
     refuse_to_replace(arguments.out, arguments.force)
     if arguments.to in METHODS:
