@@ -21,7 +21,7 @@ from nice_np.checks import Array, Rng, as_int, as_rng, as_samples, check_interva
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.kernels import all_finite
 from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior
-from nice_np.vae.likelihoods import Bernoulli, Decoder, FixedGaussian
+from nice_np.vae.likelihoods import Bernoulli, Decoder
 
 
 class Terms(NamedTuple):
@@ -117,8 +117,6 @@ class VAE(Model):
         self.posterior, self.prior, self.decoder, self.preprocess = posterior, prior, decoder, preprocess
         self._check_preprocess()
         self._pack()
-        if isinstance(decoder.likelihood, FixedGaussian):  # no parameter, so that nothing else sees to its dtype
-            decoder.likelihood.sigma = decoder.likelihood.sigma.astype(self.dtype)
 
     def _check_preprocess(self) -> None:
         if self.preprocess is None:

@@ -150,7 +150,7 @@ class FixedGaussian(Gaussian):
     Parameters
     ----------
     sigma : array_like, shape (D,)
-        > 0, in the unit of x.  A `VAE` turns it to its own dtype.
+        > 0, in the unit of x.  A `Decoder` turns it to the dtype of its network.
     """
 
     param_names = ()
@@ -202,6 +202,8 @@ class Decoder(Module):
         self.latent, self.dim = network.sizes[0], network.sizes[-1]
         if isinstance(likelihood, Gaussian) and likelihood.dim != self.dim:
             raise NiceValueError(f"Decoder: the Gaussian has {likelihood.dim} features, expected {self.dim}")
+        if isinstance(likelihood, FixedGaussian):
+            likelihood.cast(network.layers[0].W.dtype)
         self.network, self.likelihood = network, likelihood
 
     def forward(self, z: Array, x: Array) -> tuple[Array, DecoderCache]:
