@@ -165,7 +165,8 @@ def test_a_signal_during_training_leaves_a_checkpoint_to_go_on_from(start, signu
     last = stderr.splitlines()[-1]
     assert last.startswith(f"nice-np: error: stopped by {signum.name} at step ")
     assert f"saved {out}/checkpoint.npz" in last
-    assert last.endswith(f"go on with: nice-np train two-moons --epochs=100000 '--out={out}' --resume")
+    words = f"nice-np train two-moons --epochs=100000 '--out={out}' --checkpoint-every=0.05 --resume"
+    assert last.endswith(f"go on with: {words}")
     assert "Traceback" not in stderr
     left = {path.name for path in out.iterdir()} - {"history.csv"}  # there once an epoch has come to its end
     assert left == {"checkpoint.npz", "figures", "settings.json"}
