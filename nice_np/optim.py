@@ -92,7 +92,7 @@ class Optimizer(ABC):
         if set(state) != set(expected):
             names = [", ".join(sorted(some)) or "none" for some in (expected, state)]
             raise NiceValueError(f"{who}: after {steps} steps expected vectors {names[0]}, got {names[1]}")
-        vectors = list(state.values())
+        vectors = state.values()
         are_vectors = all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype in FLOATS for v in vectors)
         if not are_vectors or len({(v.shape, v.dtype) for v in vectors}) > 1:
             raise NiceValueError(
