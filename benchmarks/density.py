@@ -55,7 +55,7 @@ def measure(
     call: Callable[[Contender], Callable[[], Any]],
 ) -> Result:
     """Time `call` of each contender; before that, `some` results are compared."""
-    from nice_np.flow import CHUNK
+    from nice_np.flows.flow import CHUNK
 
     names = options.among(ONE_OF_EACH)
     contenders, missing = agreeing(model, names, some)

@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.contenders import LEARNING_RATE
 from benchmarks.model import Array, Model
-from nice_np.optim import Adam
-from nice_np.parallel import Gradient, in_threads
+from nice_np.training.optim import Adam
+from nice_np.training.parallel import Gradient, in_threads
 
 
 class NumpyModel:

@@ -7,9 +7,8 @@ Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' 
 
 import logging
 
-from nice_np import _blas  # noqa: F401 (before NumPy)
+from nice_np import _blas, _moved  # noqa: F401 (before NumPy)
 from nice_np._version import __version__
-from nice_np.base_model import Model
 from nice_np.bijectors import (
     AdditiveCoupling,
     AffineCoupling,
@@ -29,11 +28,9 @@ from nice_np.bijectors import (
     WithContext,
     ZCAWhitening,
 )
-from nice_np.binarize import binarize
-from nice_np.checkpoint import load_model, save_model
-from nice_np.conditional import classify, log_prob_by_label, one_hot, sample_by_label
-from nice_np.convnet import ConvNet
-from nice_np.dequantize import dequantize
+from nice_np.checks.gradients import check_gradients
+from nice_np.checks.jacobian import numerical_jacobian
+from nice_np.checks.maps import check_inverse, check_log_det
 from nice_np.errors import (
     CheckpointError,
     DatasetError,
@@ -47,38 +44,16 @@ from nice_np.errors import (
     NiceValueError,
     TrainingInterrupted,
 )
-from nice_np.flow import Flow, to_bits_per_dim
-from nice_np.gradcheck import check_gradients
-from nice_np.history import History
-from nice_np.jacobian import numerical_jacobian
-from nice_np.mapcheck import check_inverse, check_log_det
-from nice_np.mlp import MLP
-from nice_np.models import nice, real_nvp
-from nice_np.operators import (
-    Blur,
-    Composition,
-    Downsample,
-    GreyOut,
-    Identity,
-    Mask,
-    Operator,
-    RandomProjection,
-    Separable,
-    named_mask,
-)
-from nice_np.optim import (
-    SGD,
-    Adam,
-    Constant,
-    Cosine,
-    ExponentialDecay,
-    InverseTime,
-    Optimizer,
-    RMSPropMomentum,
-    Schedule,
-)
+from nice_np.flows.builders import nice, real_nvp
+from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, sample_by_label
+from nice_np.flows.flow import Flow, to_bits_per_dim
+from nice_np.flows.model import Model, load_model, save_model
+from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
+from nice_np.networks.convnet import ConvNet
+from nice_np.networks.mlp import MLP
 from nice_np.parameters import FlatParameters, Module
-from nice_np.priors import Prior, StandardLogistic, StandardNormal
+from nice_np.pixels.binarize import binarize
+from nice_np.pixels.dequantize import dequantize
 from nice_np.restoration import (
     GaussianImages,
     HiddenPixels,
@@ -93,10 +68,34 @@ from nice_np.restoration import (
     restore,
     sample_posterior,
 )
+from nice_np.restoration.operators import (
+    Blur,
+    Composition,
+    Downsample,
+    GreyOut,
+    Identity,
+    Mask,
+    Operator,
+    RandomProjection,
+    Separable,
+    named_mask,
+)
 from nice_np.restoration.scores import psnr
-from nice_np.tensorboard import TensorBoard
-from nice_np.training import fit
-from nice_np.training_loop import StopTraining
+from nice_np.training.fit import fit
+from nice_np.training.history import History
+from nice_np.training.loop import StopTraining
+from nice_np.training.optim import (
+    SGD,
+    Adam,
+    Constant,
+    Cosine,
+    ExponentialDecay,
+    InverseTime,
+    Optimizer,
+    RMSPropMomentum,
+    Schedule,
+)
+from nice_np.training.tensorboard import TensorBoard
 from nice_np.vae import VAE, variational_autoencoder
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until a program asks for more

@@ -16,8 +16,8 @@ from typing import TextIO
 from nice_np.commands import COMMANDS, build_parser, messages
 from nice_np.commands.parsing import Arguments, UsageError, did_you_mean
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
-from nice_np.runs import printable, to_json
-from nice_np.signals import StopSignals
+from nice_np.runs.folder import printable, to_json
+from nice_np.training.signals import StopSignals
 
 
 def parse(argv: Sequence[str]) -> Arguments:

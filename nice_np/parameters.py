@@ -6,17 +6,18 @@ perturbs one vector, and ``scipy.optimize.minimize`` can train a flow directly.
 
 from __future__ import annotations
 
+import copy
 from abc import ABCMeta
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import FLOATS, Array, as_dtype, as_real_array
-from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.gradcheck_objects import containers, pairs
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.validation import FLOATS, Array, as_dtype, as_real_array
 
 Triple = tuple[str, Array, Array]  # path, parameter, gradient
 
@@ -157,6 +158,47 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def containers(value: Any, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
+    """The attribute dictionary of an object, and every list, dictionary and attribute dictionary below it, by path."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or isinstance(value, (type, ModuleType)):
+        return
+    seen.add(id(value))
+    if isinstance(value, (list, dict)):
+        container: Any = value
+    elif isinstance(value, tuple):
+        container = list(value)
+    elif hasattr(value, "__dict__"):
+        container = vars(value)
+        seen.add(id(container))
+    else:
+        return
+    yield path, container
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, item in list(items):
+        if not isinstance(item, (np.ndarray, str, int, float)):  # of which there may be many, and nothing is below
+            yield from containers(item, f"{path}.{key}" if path else str(key), seen)
+
+
+def is_float_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def pairs(attributes: dict[Any, Any]) -> Iterator[tuple[str, Array, Any]]:
+    """Every float array ``W`` beside a ``dW``; also lists of arrays, ``W = [W1, W2]`` beside ``dW = [dW1, dW2]``."""
+    for name, value in attributes.items():
+        if not (is_float_array(value) or isinstance(value, (list, tuple))):
+            continue
+        gradient = attributes.get(f"d{name}")
+        if isinstance(value, np.ndarray):
+            if isinstance(gradient, np.ndarray):
+                yield name, value, gradient
+        elif isinstance(gradient, (list, tuple)):
+            for i, (item, part) in enumerate(zip(value, gradient, strict=False)):
+                if is_float_array(item):
+                    yield f"{name}.{i}", item, part
 
 
 def _holds_module(value: Any) -> bool:
@@ -342,3 +384,65 @@ class FlatParameters:
         rows = [f"FlatParameters({len(self)} x {self._values.dtype})"]
         rows += [f"  {slot.path:<48} {slot.shape}" for slot in self.slots]
         return "\n".join(rows)
+
+
+P = TypeVar("P", bound="Packed")
+
+
+class Packed(Module):
+    """A module whose parameters lie in one vector: what is trained as a whole, and copied and saved as a whole.
+
+    Attributes
+    ----------
+    dtype : dtype
+        float32 or float64, that of all parameters and constants.
+    params : FlatParameters
+        ``params.values`` and ``params.grads``, both (P,).
+    """
+
+    def _pack(self, values: Array | None = None) -> None:
+        self.params = FlatParameters(self, values)
+        self.dtype: np.dtype[Any] = self.params.values.dtype
+
+    def copy(self: P) -> P:
+        """An independent copy."""
+        return copy.deepcopy(self)
+
+    def replica(self: P) -> P:
+        """A model with the same vector of parameters and a vector of gradients of its own, for another thread.
+
+        What is no parameter, such as a mean that was measured, is copied as it is now.
+        """
+        # deepcopy takes what its memo names as already copied: here the views of parameters and gradients.
+        views = {id(array): array for _, *pair in self.named_parameters() for array in pair}
+        twin = type(self).__new__(type(self))
+        vars(twin).update(copy.deepcopy(self.__getstate__(), views))
+        twin._pack(self.params.values)
+        return twin
+
+    def astype(self: P, dtype: npt.DTypeLike) -> P:
+        """A copy in float32 or float64; NiceOverflowError if a parameter does not fit.
+
+        A model that has neither parameters nor constants is float64, whatever was asked for.
+        """
+        owner = f"{type(self).__name__}.astype"
+        dtype = as_dtype(dtype, owner)
+        with np.errstate(over="ignore"):
+            fits = np.isfinite(self.params.values.astype(dtype)).all()
+        if np.isfinite(self.params.values).all() and not fits:
+            raise NiceOverflowError(f"{owner}: a parameter is too large for {dtype}")
+        parts = copy.deepcopy(self.config())
+        for part in parts.values():
+            if isinstance(part, Module):
+                part.cast(dtype)
+        return type(self)(**parts)
+
+    def __copy__(self: P) -> P:
+        return self.copy()  # a shallow copy would share its layers, whose arrays can be views of one vector only
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "params"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._pack()

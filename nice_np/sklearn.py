@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors import Bijector
-from nice_np.checks import Array, as_choice, as_dtype, as_float, as_int, as_rng
 from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
-from nice_np.flow import Flow
-from nice_np.models import nice, real_nvp
-from nice_np.priors import Prior
-from nice_np.training import fit
+from nice_np.flows.builders import nice, real_nvp
+from nice_np.flows.flow import Flow
+from nice_np.flows.priors import Prior
+from nice_np.training.fit import fit
+from nice_np.validation import Array, as_choice, as_dtype, as_float, as_int, as_rng
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -81,7 +81,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     Notes
     -----
     All numbers are nats of `X` as it is given.  Integers are taken as real numbers: counts and pixels have no density
-    until they are spread out, see `nice_np.dequantize`.
+    until they are spread out, see `nice_np.pixels.dequantize`.
 
     Examples
     --------

@@ -19,9 +19,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nice_np import MLP, VAE, Adam, Cosine, nice
-from nice_np.checks import Array
 from nice_np.plotting import save
 from nice_np.vae import Decoder, FixedGaussian, FlowPosterior, GaussianPosterior, PlainPrior
+from nice_np.validation import Array
 
 SIGMA = 0.2  # of the observation's noise
 PROBLEMS = {  # name -> (weights of |z_1|, |z_2| and z_2 in m(z), the observation x, m(z) in words)

@@ -34,9 +34,9 @@ from nice_np import (
     restore,
     sample_posterior,
 )
-from nice_np.checks import Array
 from nice_np.datasets import load
 from nice_np.restoration.scores import psnr
+from nice_np.validation import Array
 
 MASKS = ("top", "bottom", "even", "odd", "left", "right", "center-rows", "center-columns", "random75", "random90")
 METHODS = ("simple", "Gaussian", "ascent", "image MAP", "latent MAP", "mode of z", "posterior mean", "one draw")

@@ -17,11 +17,11 @@ import numpy as np
 
 from nice_np import DivergenceError, Flow, fit, real_nvp
 from nice_np.bijectors.scales import SCALES
-from nice_np.checks import Array
 from nice_np.datasets import Dataset, load
 from nice_np.errors import NiceOverflowError
-from nice_np.optim import Adam, Cosine
-from nice_np.runs import NOISE_SEED, as_density_input, score
+from nice_np.runs.folder import NOISE_SEED, as_density_input, score
+from nice_np.training.optim import Adam, Cosine
+from nice_np.validation import Array
 
 USUAL, HIGH = 1e-3, 1e-2  # learning rates
 COLUMNS = "| scale | learning rate | argument | validation | test | train | worst inverse | seconds |"

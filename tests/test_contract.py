@@ -9,8 +9,8 @@ from registry import BIJECTORS, CONDITIONERS, PRIORS, draw
 
 import nice_np
 from nice_np import Bijector, Module, Prior, check_gradients
-from nice_np.activations import ACTIVATIONS
 from nice_np.bijectors.scales import SCALES
+from nice_np.networks.activations import ACTIVATIONS
 
 bijectors = pytest.mark.parametrize("make", BIJECTORS.values(), ids=BIJECTORS.keys())
 directions = pytest.mark.parametrize("passes", [("forward", "backward"), ("inverse", "inverse_backward")], ids=str)

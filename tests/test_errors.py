@@ -6,9 +6,9 @@ import pickle
 import pytest
 
 from nice_np import DivergenceError, NiceError, StopTraining, TrainingInterrupted, errors
-from nice_np.check_report import CheckError
+from nice_np.checks.gradient_report import GradientError
+from nice_np.checks.report import CheckError
 from nice_np.commands.parsing import UsageError
-from nice_np.gradcheck_report import GradientError
 
 FAMILY = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, BaseException)]
 

@@ -26,7 +26,7 @@ from nice_np import (
     fit,
     nice,
 )
-from nice_np.mlp import Linear
+from nice_np.networks.mlp import Linear
 
 
 @pytest.fixture

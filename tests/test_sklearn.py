@@ -25,7 +25,7 @@ from nice_np import (
     Standardize,
     StandardNormal,
 )
-from nice_np.models import preprocessing
+from nice_np.flows.builders import preprocessing
 from nice_np.sklearn import NICEDensity
 
 asserts = pytest.mark.skipif(not __debug__, reason="scikit-learn's checks are asserts, which python -O leaves out")

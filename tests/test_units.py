@@ -20,7 +20,7 @@ from nice_np import (
     dequantize,
     to_bits_per_dim,
 )
-from nice_np.training import start_from_data
+from nice_np.training.fit import start_from_data
 
 D = 6
 

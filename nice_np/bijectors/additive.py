@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nice_np.bijectors.coupling import Coupling
-from nice_np.checks import Array
+from nice_np.validation import Array
 
 
 class AdditiveCoupling(Coupling):

@@ -9,7 +9,7 @@ import numpy as np
 from nice_np.bijectors.coupling import Conditioner, Coupling
 from nice_np.bijectors.partition import Partition
 from nice_np.bijectors.scales import get_scale
-from nice_np.checks import Array
+from nice_np.validation import Array
 
 
 class AffineCache(NamedTuple):

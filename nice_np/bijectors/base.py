@@ -11,9 +11,9 @@ from abc import abstractmethod
 from math import inf
 from typing import Any
 
-from nice_np.checks import Array
 from nice_np.errors import NiceTypeError
 from nice_np.parameters import Module
+from nice_np.validation import Array
 
 
 class Bijector(Module):

@@ -7,8 +7,8 @@ from typing import Any
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.permutation import Permutation
-from nice_np.checks import Array
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.validation import Array
 
 
 class Chain(Bijector):

@@ -16,9 +16,9 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.partition import Partition
-from nice_np.checks import Array, as_batch, as_sizes, check_shape
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.parameters import Module
+from nice_np.validation import Array, as_batch, as_sizes, check_shape
 
 
 class Conditioner(Protocol):

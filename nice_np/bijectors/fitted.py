@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from nice_np.checks import Array
 from nice_np.errors import NiceValueError
+from nice_np.validation import Array
 
 Chunks = Callable[[], Iterable[Array]]  # each call starts a new pass over the same numbers: (n, D), (n, D), ...
 

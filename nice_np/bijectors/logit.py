@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.bijectors.base import Bijector
-from nice_np.checks import Array, as_batch, as_float, as_int, refuse_outside
+from nice_np.validation import Array, as_batch, as_float, as_int, refuse_outside
 
 
 class LogitCache(NamedTuple):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_choice, as_int, as_real_array, as_sizes, check_shape
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.kernels import put_columns, put_pairs, take_columns, take_pairs
+from nice_np.validation import Array, as_choice, as_int, as_real_array, as_sizes, check_shape
 
 Indices = npt.NDArray[np.intp]
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
-from nice_np.checks import Array, Rng, as_batch, as_int, as_real_array, as_rng
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.validation import Array, Rng, as_batch, as_int, as_real_array, as_rng
 
 
 class Permutation(Bijector):

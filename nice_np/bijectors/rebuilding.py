@@ -18,8 +18,8 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
-from nice_np.checks import Array
 from nice_np.errors import DriftError
+from nice_np.validation import Array
 
 SMALL = 1e-3  # a feature smaller than this, against the mean of all, is compared as if it were of this size
 

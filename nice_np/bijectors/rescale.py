@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.bijectors.base import Bijector
-from nice_np.checks import Array, as_batch, as_float, as_int
+from nice_np.validation import Array, as_batch, as_float, as_int
 
 
 class Rescale(Bijector):

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nice_np.checks import Array, as_choice
+from nice_np.validation import Array, as_choice
 
 LIMIT = 30.0  # of |log s|
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks, mean_of
-from nice_np.checks import Array, as_batch, as_constants, as_dtype, as_flag, as_int
 from nice_np.errors import NiceOverflowError, NiceValueError
+from nice_np.validation import Array, as_batch, as_constants, as_dtype, as_flag, as_int
 
 
 class Standardize(Bijector):

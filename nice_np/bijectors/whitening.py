@@ -23,9 +23,9 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks, mean_of
-from nice_np.checks import Array, as_batch, as_constants, as_dtype, as_flag, as_float, as_int
-from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import NiceOverflowError, NiceValueError
+from nice_np.pixels.dequantize import BIN_WIDTH
+from nice_np.validation import Array, as_batch, as_constants, as_dtype, as_flag, as_float, as_int
 
 NOISE_VARIANCE = BIN_WIDTH**2 / 12  # of the dequantisation noise u / 256
 

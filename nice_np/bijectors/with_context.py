@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from nice_np.bijectors.base import Bijector
-from nice_np.checks import Array, as_batch, as_int
 from nice_np.errors import NiceTypeError
+from nice_np.validation import Array, as_batch, as_int
 
 
 class WithContext(Bijector):

@@ -9,7 +9,7 @@ from nice_np.commands.options import add_data_dir, add_model, add_seed, new_comm
 from nice_np.commands.parsing import Arguments, OneOf, Parser, whole
 from nice_np.commands.shared import Result, refuse_if, score_model
 from nice_np.errors import NiceValueError
-from nice_np.runs import SPLITS, load_any_run, load_data
+from nice_np.runs.folder import SPLITS, load_any_run, load_data
 from nice_np.vae import VAE
 
 DRAWS = 100  # of each sample's latents, for a VAE's tighter bound

@@ -10,7 +10,7 @@ import numpy as np
 from nice_np.commands.options import add_force, add_model, new_command
 from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError
 from nice_np.commands.shared import Result
-from nice_np.runs import load_run, refuse_to_replace, replacing
+from nice_np.runs.folder import load_run, refuse_to_replace, replacing
 
 EXAMPLES = """examples:
   nice-np export runs/mnist --to log_prob --out log_prob.onnx

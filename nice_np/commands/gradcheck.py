@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from nice_np.checks.gradients import check_gradients
+from nice_np.checks.small_models import small_models
 from nice_np.commands.options import add_seed, new_command
 from nice_np.commands.parsing import Arguments, Parser
 from nice_np.commands.shared import Result, labels_to_draw
-from nice_np.flow import Flow
-from nice_np.gradcheck import check_gradients
-from nice_np.runs import load_any_run
-from nice_np.small_models import small_models
+from nice_np.flows.flow import Flow
+from nice_np.runs.folder import load_any_run
 from nice_np.vae import VAE
 
 EXAMPLES = """examples:

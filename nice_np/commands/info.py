@@ -8,7 +8,7 @@ from typing import Any
 from nice_np.commands.options import add_model, new_command
 from nice_np.commands.parsing import Arguments, Parser
 from nice_np.commands.shared import Result, kind_of
-from nice_np.runs import load_any_run
+from nice_np.runs.folder import load_any_run
 
 EXAMPLES = """examples:
   nice-np info runs/mnist

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array
 from nice_np.commands.options import add_model, new_command
 from nice_np.commands.parsing import Arguments, OneOf, Parser, number
 from nice_np.commands.restoration_results import Guess, Problem, Seen, answer
 from nice_np.commands.restoring import FILES, PIXELS, add_options, open_undisturbed, the_images, where_and_how
 from nice_np.commands.shared import Result
+from nice_np.datasets.image_files import read_mask
 from nice_np.errors import NiceValueError
-from nice_np.image_files import read_mask
-from nice_np.operators import Mask, named_mask
 from nice_np.restoration import Posterior, sample_posterior
 from nice_np.restoration import inpaint as fill_in
-from nice_np.runs import printable
+from nice_np.restoration.operators import Mask, named_mask
+from nice_np.runs.folder import printable
+from nice_np.validation import Array
 
 EXACT = 0.01  # the noise that observed pixels are taken to have over latents ...
 EXACT_FOR_DRAWS = 0.05  # ... and when drawing: the smaller, the shorter the steps

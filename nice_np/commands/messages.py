@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from nice_np.runs import printable
+from nice_np.runs.folder import printable
 
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # of no -v, of -v, of -vv
 

@@ -14,9 +14,9 @@ import numpy as np
 from nice_np.commands.options import add_force, new_command
 from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
 from nice_np.commands.shared import Result, refuse_if
-from nice_np.play import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
-from nice_np.priors import PRIORS
-from nice_np.runs import load_run, refuse_to_replace, replacing
+from nice_np.flows.priors import PRIORS
+from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
+from nice_np.runs.folder import load_run, refuse_to_replace, replacing
 
 DEFAULTS: dict[str, Any] = {"law": "additive", "couplings": 2, "prior": "normal"}
 HELP = """the tiny flow: coupling k keeps a feature u and changes the other, v; scaling is last
@@ -82,7 +82,7 @@ def run(arguments: Arguments) -> Result:
     for name, value in arguments.set:
         ground.turn(name, value)
     # Matplotlib takes a moment to import: only those who draw wait for it.
-    from nice_np.plotting import play as figure
+    from nice_np.playground import window as figure
     from nice_np.plotting import save
 
     if out is None:

@@ -7,7 +7,7 @@ from typing import Any
 from nice_np.commands.options import new_command
 from nice_np.commands.parsing import Arguments, Parser
 from nice_np.commands.shared import Result
-from nice_np.presets import PRESETS
+from nice_np.runs.presets import PRESETS
 
 EXAMPLES = """examples:
   nice-np presets

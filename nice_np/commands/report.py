@@ -9,9 +9,9 @@ from nice_np.commands.options import add_data_dir, add_force, new_command
 from nice_np.commands.parsing import Arguments, Parser, ending_in
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceValueError
-from nice_np.finished import read_runs
-from nice_np.report import make_report
-from nice_np.runs import refuse_to_replace, replacing, write_text
+from nice_np.runs.finished import read_runs
+from nice_np.runs.folder import refuse_to_replace, replacing, write_text
+from nice_np.runs.report import make_report
 
 EXAMPLES = """example:
   nice-np report runs/mnist runs/mnist-affine --out report.html --poster samples.png

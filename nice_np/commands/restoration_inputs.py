@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.checks import Array, as_float
-from nice_np.conditional import one_hot
-from nice_np.dequantize import BIN_WIDTH, dequantize
+from nice_np.datasets.image_files import read_images
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
-from nice_np.image_files import read_images
-from nice_np.operators.base import as_image_shape
-from nice_np.runs import NOISE_SEED, as_density_input, label_context, load_data, load_run
+from nice_np.flows.conditional import one_hot
+from nice_np.flows.flow import Flow
+from nice_np.pixels.dequantize import BIN_WIDTH, dequantize
+from nice_np.restoration.operators.base import as_image_shape
+from nice_np.runs.folder import NOISE_SEED, as_density_input, label_context, load_data, load_run
+from nice_np.validation import Array, as_float
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array
 from nice_np.commands.parsing import Arguments
 from nice_np.commands.restoration_inputs import ImageModel, Images
 from nice_np.commands.shared import Result
-from nice_np.flow import to_bits_per_dim
+from nice_np.flows.flow import to_bits_per_dim
 from nice_np.restoration import Posterior
 from nice_np.restoration.scores import psnr
-from nice_np.runs import replacing
+from nice_np.runs.folder import replacing
+from nice_np.validation import Array
 
 SHOWN = 20  # images in a figure, and rows of a table
 COLUMNS = {  # of the table: heading and format of each score

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.checks import Array
 from nice_np.commands.options import add_model, new_command
 from nice_np.commands.parsing import Arguments, OneOf, Parser, number, whole
 from nice_np.commands.restoration_inputs import own_measurements
@@ -15,9 +14,10 @@ from nice_np.commands.restoration_results import Guess, Problem, Seen, answer
 from nice_np.commands.restoring import FILES, PIXELS, add_options, open_undisturbed, the_images, where_and_how
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceValueError
-from nice_np.operators import Blur, Downsample, Identity, Operator, RandomProjection
 from nice_np.restoration import Posterior, sample_posterior
 from nice_np.restoration import restore as most_probable
+from nice_np.restoration.operators import Blur, Downsample, Identity, Operator, RandomProjection
+from nice_np.validation import Array
 
 TASKS: dict[str, tuple[str | None, float | None]] = {  # the option of each, and its default
     "denoise": (None, None),

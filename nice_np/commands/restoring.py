@@ -8,9 +8,9 @@ from typing import Any
 from nice_np.commands.options import add_data_dir, add_force, add_seed
 from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
 from nice_np.commands.restoration_inputs import ImageModel, Images, images_of_test_set, open_model, own_images
-from nice_np.flow import Flow
+from nice_np.flows.flow import Flow
 from nice_np.restoration.arguments import space_for
-from nice_np.runs import refuse_to_replace
+from nice_np.runs.folder import refuse_to_replace
 
 PIXELS = (0.0, 1.0)
 FROM_TEST = 10  # images of the test set, where nobody says how many

@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from nice_np.base_model import Model
-from nice_np.checks import Array
 from nice_np.commands.options import add_force, add_model, add_seed, new_command
 from nice_np.commands.parsing import Arguments, Parser, ending_in, number, whole
 from nice_np.commands.shared import Result, labels_to_draw, refuse_if
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
-from nice_np.runs import load_any_run, refuse_to_replace, replacing
+from nice_np.flows.flow import Flow
+from nice_np.flows.model import Model
+from nice_np.runs.folder import load_any_run, refuse_to_replace, replacing
 from nice_np.vae import VAE
+from nice_np.validation import Array
 
 EXAMPLES = """examples:
   nice-np sample runs/mnist -n 64 --out samples.png

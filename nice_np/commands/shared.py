@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from nice_np.base_model import Model
-from nice_np.checks import Array
-from nice_np.conditional import one_hot
 from nice_np.datasets import Dataset
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
-from nice_np.runs import score, score_bounds
+from nice_np.flows.conditional import one_hot
+from nice_np.flows.flow import Flow
+from nice_np.flows.model import Model
+from nice_np.runs.folder import score, score_bounds
 from nice_np.vae import VAE
+from nice_np.validation import Array
 
 Result = tuple[dict[str, Any], str]  # for --json, and to read
 

@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 
 from nice_np import datasets
-from nice_np.base_model import Model
 from nice_np.commands.messages import say
 from nice_np.commands.options import add_data_dir, add_force, add_seed, new_command
 from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, number, whole
 from nice_np.commands.shared import Result, kind_of, score_model
 from nice_np.datasets import Dataset, load
 from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
-from nice_np.figures import draw
-from nice_np.history import History
-from nice_np.presets import MODELS, PRESETS, get_preset
-from nice_np.runs import (
+from nice_np.flows.model import Model
+from nice_np.runs.figures import draw
+from nice_np.runs.folder import (
     NOISE_SEED,
     SPLITS,
     check_folder,
@@ -32,10 +30,12 @@ from nice_np.runs import (
     write_results,
     write_text,
 )
-from nice_np.tensorboard import TensorBoard
-from nice_np.training import fit
-from nice_np.training_data import TrainingData
-from nice_np.training_plan import Callback
+from nice_np.runs.presets import MODELS, PRESETS, get_preset
+from nice_np.training.data import TrainingData
+from nice_np.training.fit import fit
+from nice_np.training.history import History
+from nice_np.training.plan import Callback
+from nice_np.training.tensorboard import TensorBoard
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nice_np.checks import as_choice, as_int
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.cifar10 import load_cifar10
 from nice_np.datasets.faces import load_faces
@@ -35,6 +34,7 @@ from nice_np.datasets.toy import (
     two_spirals,
 )
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.validation import as_choice, as_int
 
 __all__ = [
     "TOYS",

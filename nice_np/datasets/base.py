@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import as_choice, as_float, as_real_array, as_sizes
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.validation import as_choice, as_float, as_real_array, as_sizes
 
 SPLITS = ("train", "validation", "test")
 

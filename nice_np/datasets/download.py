@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from nice_np.checks import as_float, as_int, as_path
 from nice_np.errors import DatasetError
+from nice_np.validation import as_float, as_int, as_path
 
 if TYPE_CHECKING:
     import requests

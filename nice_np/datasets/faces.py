@@ -15,8 +15,8 @@ from nice_np.datasets.base import Dataset
 from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder
 from nice_np.datasets.mat import Variable, read_mat
-from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import DatasetError
+from nice_np.pixels.dequantize import BIN_WIDTH
 
 # Several versions of the file are about: the one of 4 MB on the author's page and at Figshare, whose checksum
 # scikit-learn publishes, and one that was saved again, compressed, in 2013.  They are recognised by their pixels.

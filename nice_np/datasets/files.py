@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from nice_np.checks import as_path
 from nice_np.datasets.download import RemoteFile, fetch
 from nice_np.errors import DatasetError
+from nice_np.validation import as_path
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from nice_np.datasets.base import SPLITS, Dataset
 from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder
 from nice_np.datasets.idx import read_idx, to_idx_bytes
-from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import DatasetError
+from nice_np.pixels.dequantize import BIN_WIDTH
 
 log = logging.getLogger(__name__)
 

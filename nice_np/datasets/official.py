@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.datasets.base import Dataset
-from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import DatasetError
+from nice_np.pixels.dequantize import BIN_WIDTH
 
 Images = npt.NDArray[np.uint8]  # (N, D)
 Labels = npt.NDArray[np.integer[Any]]  # (N,)

@@ -10,12 +10,12 @@ import os
 
 import numpy as np
 
-from nice_np.checks import as_int
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.files import ENVIRONMENT_VARIABLE, find, given_folder
 from nice_np.datasets.mat import Variable, read_mat
-from nice_np.dequantize import BIN_WIDTH
 from nice_np.errors import DatasetError
+from nice_np.pixels.dequantize import BIN_WIDTH
+from nice_np.validation import as_int
 
 FILE = "TFD_ranzato_48x48.mat"
 IMAGE_SHAPE = (48, 48)

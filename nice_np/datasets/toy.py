@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Rng, as_float, as_int, as_rng
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.validation import Rng, as_float, as_int, as_rng
 
 Points = npt.NDArray[np.float64]  # (n, 2)
 

@@ -19,10 +19,10 @@ from copy import deepcopy
 import numpy as np
 
 from nice_np.bijectors import AdditiveCoupling, Bijector, Chain, DiagonalScaling, Partition, Standardize
-from nice_np.checks import Array
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.flow import Flow
-from nice_np.mlp import MLP
+from nice_np.flows.flow import Flow
+from nice_np.networks.mlp import MLP
+from nice_np.validation import Array
 
 
 def fold_standardize(flow: Flow) -> Flow:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nice_np.activations import SLOPE, Activation
 from nice_np.interop.onnx_graph import Graph
+from nice_np.networks.activations import SLOPE, Activation
 
 
 def softplus(graph: Graph, a: str) -> str:
@@ -17,7 +17,7 @@ def log_one_plus_exp_minus(graph: Graph, size: str) -> str:
 
 
 def activated(activation: Activation, graph: Graph, a: str) -> str:
-    """f(a); see `nice_np.activations`."""
+    """f(a); see `nice_np.networks.activations`."""
     if activation.name == "relu":
         return graph.add("Max", a, 0.0)
     if activation.name == "leaky_relu":

@@ -31,10 +31,10 @@ from nice_np.bijectors import (
 )
 from nice_np.bijectors.scales import Scale
 from nice_np.errors import NiceTypeError
+from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.interop.onnx_functions import log_one_plus_exp_minus, softplus
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_networks import network
-from nice_np.priors import Prior, StandardLogistic, StandardNormal
 
 Named = tuple[str, str]  # of the output and of log|det|
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nice_np._version import __version__
-from nice_np.checks import as_choice, as_path
 from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
-from nice_np.flow import Flow
+from nice_np.flows.flow import Flow
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_layers import forward, inverse, log_prior
-from nice_np.runs import replacing
+from nice_np.runs.folder import replacing
+from nice_np.validation import as_choice, as_path
 
 if TYPE_CHECKING:
     import onnx

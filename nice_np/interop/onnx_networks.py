@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.convnet import ConvNet
 from nice_np.errors import NiceTypeError
 from nice_np.interop.onnx_functions import activated
 from nice_np.interop.onnx_graph import Graph
-from nice_np.mlp import MLP
+from nice_np.networks.convnet import ConvNet
+from nice_np.networks.mlp import MLP
 
 
 @singledispatch

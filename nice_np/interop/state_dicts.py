@@ -21,12 +21,12 @@ import numpy as np
 
 from nice_np.bijectors import AdditiveCoupling, Chain, DiagonalScaling, Partition
 from nice_np.bijectors.partition import Indices
-from nice_np.checks import Array, as_choice, as_constants, as_dtype
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.flow import Flow
+from nice_np.flows.flow import Flow
+from nice_np.flows.priors import Prior
 from nice_np.interop.folding import folded, partitions_and_networks
-from nice_np.mlp import MLP
-from nice_np.priors import Prior
+from nice_np.networks.mlp import MLP
+from nice_np.validation import Array, as_choice, as_constants, as_dtype
 
 
 class Layout(NamedTuple):

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize, SymLogNorm
 from matplotlib.ticker import MaxNLocator
 
-from nice_np.checks import as_float, as_real_array
+from nice_np.checks.gradients import GradientReport
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.gradcheck import GradientReport
 from nice_np.plotting.style import BLUE, VERMILION, annotate, new_axes, refuse_other
 from nice_np.plotting.tiles import escape
+from nice_np.validation import as_float, as_real_array
 
 ZERO = "#D9D9D9"  # grey: in none of the colours of the map
 PALE = "#F4F4F4"  # a cell in which a check saw nothing

@@ -11,8 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from nice_np.bijectors import DiagonalScaling, Standardize
 from nice_np.bijectors.with_context import without_context
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
-from nice_np.history import History, score_columns
+from nice_np.flows.flow import Flow
 from nice_np.plotting.style import (
     BLUE,
     GREEN,
@@ -25,6 +24,7 @@ from nice_np.plotting.style import (
     refuse_other,
 )
 from nice_np.plotting.tiles import escape
+from nice_np.training.history import History, score_columns
 
 YLABELS = {"log_likelihood": "log-likelihood (nats)", "elbo": "ELBO (nats)"}
 

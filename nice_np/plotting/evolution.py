@@ -14,11 +14,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nice_np.checks import as_float, as_int, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.flow import Flow
+from nice_np.flows.flow import Flow
 from nice_np.plotting.plane import as_extent, density_on_grid
 from nice_np.plotting.style import DPI, annotate, refuse_other
+from nice_np.validation import as_float, as_int, as_samples
 
 LONGEST = 655.0  # seconds: a GIF counts hundredths, up to 65535
 LEVELS = 12  # steps of colour: even areas are what makes a GIF small

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from nice_np.checks import as_int
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import refuse_other
 from nice_np.plotting.tiles import as_images, draw_sheet, name_rows
+from nice_np.validation import as_int
 
 
 def image_grid(

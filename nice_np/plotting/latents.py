@@ -9,11 +9,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from nice_np.checks import Array, as_choice, as_int
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
+from nice_np.flows.flow import Flow
 from nice_np.plotting.style import VERMILION, refuse_other
 from nice_np.plotting.tiles import as_images, draw_sheet
+from nice_np.validation import Array, as_choice, as_int
 
 PATHS = ("spherical", "straight")
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from nice_np.checks import Array, as_choice, as_samples
 from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.plotting.style import annotate, legend_above, line_style, new_axes, refuse_other
 from nice_np.plotting.tiles import escape
+from nice_np.validation import Array, as_choice, as_samples
 
 UNITS = {"nats": (r"log-likelihood $\log p(x)$ (nats)", 1), "bits/dim": ("bits/dim", 3)}  # label, decimals
 BINS = 50

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from nice_np.checks import Array, as_int, as_real_array, as_samples
 from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.plotting.rows import draw_rows, left_edge
 from nice_np.plotting.style import VERMILION
 from nice_np.plotting.tiles import as_images, to_colours
+from nice_np.validation import Array, as_int, as_real_array, as_samples
 
 CHUNK = 1000  # training images looked at together
 CAPTION = 0.3  # room below an image, in units of its height

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from nice_np.checks import Array, as_float, as_int, as_real_array, as_samples
 from nice_np.errors import NiceOverflowError, NiceValueError
-from nice_np.flow import Flow
+from nice_np.flows.flow import Flow
 from nice_np.plotting.style import DPI, VERMILION, annotate, new_axes, refuse_other
+from nice_np.validation import Array, as_float, as_int, as_real_array, as_samples
 
 
 def density(

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from nice_np.checks import Array, as_real_array
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.plotting.rows import GAP, draw_rows, left_edge
 from nice_np.plotting.tiles import as_images, to_colours
 from nice_np.restoration.scores import psnr
+from nice_np.validation import Array, as_real_array
 
 HOLE = "#8DB4D8"  # hidden pixels: a blue, since any grey could be a pixel's value
 CAPTION = 0.24  # room for a line of text below an image, in units of its height

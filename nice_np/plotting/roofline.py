@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from nice_np.checks import as_float, as_real_array
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import COLOURS, annotate, new_axes, refuse_other
 from nice_np.plotting.tiles import escape
+from nice_np.validation import as_float, as_real_array
 
 MARKERS = "osD^vPX*"
 GIGA = 1e9

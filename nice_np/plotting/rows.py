@@ -9,10 +9,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nice_np.checks import Array
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import DPI, new_axes, refuse_other
 from nice_np.plotting.tiles import as_images, bare, escape, to_colours
+from nice_np.validation import Array
 
 GAP = 0.06  # between images, in units of their height
 APART = 0.3  # between one data set and the next

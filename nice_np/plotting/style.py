@@ -10,8 +10,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nice_np.checks import Array
 from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
+from nice_np.validation import Array
 
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito's colours: apart for colour-blind eyes too
 COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # all but their yellow: pale on white

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from nice_np.checks import Array, as_int, as_real_array, as_samples
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import DPI, new_axes
+from nice_np.validation import Array, as_int, as_real_array, as_samples
 
 SHEET = 700  # screen pixels of a sheet's longer side, at most, unless its images have more
 SEPARATOR = "#C6D7E8"  # a pale blue: no grey of a picture looks like it

@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nice_np.bijectors.whitening import principal_components
-from nice_np.checks import Array, as_samples
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import BLUE, DPI, VERMILION, annotate, new_axes
 from nice_np.plotting.tiles import as_images, draw_sheet
+from nice_np.validation import Array, as_samples
 
 OWNER = "whitening"
 SHOWN = 12  # images in each picture

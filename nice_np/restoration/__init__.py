@@ -1,6 +1,6 @@
 """Inverse problems with a flow as prior: which image x is likely, and could have been seen as y?
 
-    y = A x + n,  n ~ N(0, sigma^2 I)           A: an Operator of nice_np.operators
+    y = A x + n,  n ~ N(0, sigma^2 I)           A: an Operator of nice_np.restoration.operators
     F(x) = |A x - y|^2 / (2 sigma^2) - log p(x)
 
 F is -log p(x | y) in nats, up to a constant, and its minimiser the most probable image, the MAP.  With x = g(z), g the

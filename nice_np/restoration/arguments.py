@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.checks import Array, as_float, as_samples, check_interval
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.flow import Flow
+from nice_np.flows.flow import Flow
 from nice_np.restoration.objectives import Objective
+from nice_np.validation import Array, as_float, as_samples, check_interval
 
 Box = tuple[float, float]
 

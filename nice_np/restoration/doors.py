@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, Rng, as_choice, as_int, as_real_array, as_rng, as_samples
 from nice_np.errors import NiceValueError
-from nice_np.flow import Flow
-from nice_np.operators import Mask, Operator
-from nice_np.optim import Cosine, InverseTime, Schedule, get_schedule
-from nice_np.progress import Progress
+from nice_np.flows.flow import Flow
 from nice_np.restoration.arguments import as_clip, refuse_unused, starting_images, within
 from nice_np.restoration.lbfgs import minimize_lbfgs
 from nice_np.restoration.objectives import (
@@ -25,7 +21,11 @@ from nice_np.restoration.objectives import (
     Objective,
     ProxyObjective,
 )
+from nice_np.restoration.operators import Mask, Operator
 from nice_np.restoration.solvers import Show, Solution, ascend_annealed, minimize_adam
+from nice_np.training.optim import Cosine, InverseTime, Schedule, get_schedule
+from nice_np.training.progress import Progress
+from nice_np.validation import Array, Rng, as_choice, as_int, as_real_array, as_rng, as_samples
 
 SPACES = ("latent", "image", "proxy")
 ADAM_RATE = Cosine(0.05)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, Rng, as_constants, as_float, as_int, as_rng, as_samples
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.operators import Operator
+from nice_np.restoration.operators import Operator
+from nice_np.validation import Array, Rng, as_constants, as_float, as_int, as_rng, as_samples
 
 
 class GaussianImages:

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array
 from nice_np.errors import NiceOverflowError
+from nice_np.validation import Array
 
 Rows = npt.NDArray[np.intp]
 Potential = Callable[[Array, Rows], tuple[Array, Array]]  # z (N, D), rows (n,) -> U (n,) and dU/dz (n, D) of the rows

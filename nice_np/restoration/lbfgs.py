@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.checks import Array
 from nice_np.errors import NiceError, NiceOverflowError
 from nice_np.restoration.arguments import Box
 from nice_np.restoration.objectives import Objective
 from nice_np.restoration.solvers import Show, Solution
+from nice_np.validation import Array
 
 FTOL = 1e-13  # L-BFGS stops when a step lowers the objective by less than this part of it ...
 GTOL = 1e-6  # ... or when no component of the gradient, in nats, is larger than this

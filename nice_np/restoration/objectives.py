@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_context, as_float, as_samples
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
-from nice_np.flow import Flow
-from nice_np.operators import Mask, Operator
-from nice_np.priors import checked_gradient
+from nice_np.flows.flow import Flow
+from nice_np.flows.priors import checked_gradient
+from nice_np.restoration.operators import Mask, Operator
+from nice_np.validation import Array, as_context, as_float, as_samples
 
 Kind = TypeVar("Kind", bound="Objective")
 

@@ -20,15 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, Rng, as_int, as_real_array, as_rng
 from nice_np.errors import NiceOverflowError, NiceValueError
-from nice_np.flow import Flow
-from nice_np.operators import Operator
-from nice_np.priors import Prior, checked_sample
-from nice_np.progress import Progress
+from nice_np.flows.flow import Flow
+from nice_np.flows.priors import Prior, checked_sample
 from nice_np.restoration.arguments import as_clip, starting_images
 from nice_np.restoration.hmc import BLOCK, Chains
 from nice_np.restoration.objectives import LatentPosterior
+from nice_np.restoration.operators import Operator
+from nice_np.training.progress import Progress
+from nice_np.validation import Array, Rng, as_int, as_real_array, as_rng
 
 WIDE = 1.0  # sigma at the start of the warm-up, in the unit of pixels: all images can still be reached
 ANNEALED = 0.7  # the share of the warm-up during which sigma comes down

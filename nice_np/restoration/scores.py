@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_float, as_samples
 from nice_np.errors import NiceOverflowError, NiceValueError
+from nice_np.validation import Array, as_float, as_samples
 
 
 def psnr(x: npt.ArrayLike, reference: npt.ArrayLike, data_range: float = 1.0) -> Array:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.checks import Array
-from nice_np.optim import Adam, Schedule
 from nice_np.restoration.arguments import Box
 from nice_np.restoration.objectives import Objective
+from nice_np.training.optim import Adam, Schedule
+from nice_np.validation import Array
 
 Show = Callable[[float, int, Array], Any]
 Solution = tuple[Array, list[Array]]

@@ -14,14 +14,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.base_model import CHUNK, Model, mean_score
 from nice_np.bijectors import Bijector, Chain
-from nice_np.binarize import binarize
-from nice_np.checks import Array, Rng, as_int, as_rng, as_samples, check_interval
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.flows.model import CHUNK, Model, mean_score
 from nice_np.kernels import all_finite
+from nice_np.pixels.binarize import binarize
 from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior
 from nice_np.vae.likelihoods import Bernoulli, Decoder
+from nice_np.validation import Array, Rng, as_int, as_rng, as_samples, check_interval
 
 
 class Terms(NamedTuple):

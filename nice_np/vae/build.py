@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from nice_np.bijectors import Bijector, Chain
-from nice_np.checks import Rng, as_choice, as_dtype, as_int, as_rng, as_sizes
 from nice_np.errors import NiceValueError
-from nice_np.mlp import MLP
-from nice_np.models import nice, preprocessing
+from nice_np.flows.builders import nice, preprocessing
+from nice_np.networks.mlp import MLP
 from nice_np.vae.autoencoder import VAE
 from nice_np.vae.latents import FlowPosterior, FlowPrior, GaussianPosterior, PlainPrior
 from nice_np.vae.likelihoods import Bernoulli, Decoder, Gaussian, Likelihood
+from nice_np.validation import Rng, as_choice, as_dtype, as_int, as_rng, as_sizes
 
 KINDS = ("plain", "nice-posterior", "nice-prior")
 DECODERS = ("bernoulli", "gaussian")

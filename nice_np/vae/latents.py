@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.bijectors import Bijector, Chain
-from nice_np.checks import Array, as_int
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.mlp import MLP
+from nice_np.flows.priors import Prior, StandardNormal, checked_gradient, checked_sample, get_prior
+from nice_np.networks.mlp import MLP
 from nice_np.parameters import Module
-from nice_np.priors import Prior, StandardNormal, checked_gradient, checked_sample, get_prior
 from nice_np.vae.sigma import LogSigma
+from nice_np.validation import Array, as_int
 
 
 class GaussianCache(NamedTuple):

@@ -15,11 +15,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks import Array, as_constants, as_dtype, as_int
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.mlp import MLP
+from nice_np.networks.mlp import MLP
 from nice_np.parameters import Module
 from nice_np.vae.sigma import LogSigma
+from nice_np.validation import Array, as_constants, as_dtype, as_int
 
 
 class Likelihood(Module):

@@ -36,7 +36,7 @@ TESTS = [f"tests/test_{name}.py" for name in (
     "contract", "bijectors", "scales", "logit", "rescale", "fitted", "whitening", "rebuilding", "units", "mlp",
     "priors", "optim", "vae", "vae_training", "flow", "models", "conditional",
 )]  # fmt: skip
-TESTS += [f"tests/test_checkpoint.py::test_{name}_come{s}_back_to_the_bit" for name, s in (
+TESTS += [f"tests/files/test_checkpoint.py::test_{name}_come{s}_back_to_the_bit" for name, s in (
     ("every_bijector", "s"), ("the_papers_models", ""),
 )]  # fmt: skip
 # They run once before the first fork, so that the children find the compiled loops loaded: 0.02 s instead of 0.7.

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from nice_np import fit, nice, variational_autoencoder
-from nice_np.npz import STALE, read_npz
+from nice_np.files.npz import STALE, read_npz
 
 
 def build(kind):

@@ -10,7 +10,7 @@ import numpy as np
 from registry import BIJECTORS, CONDITIONERS, PRIORS, draw, shaken
 
 from nice_np import AffineCoupling, Chain, Flow, MultiplicativeCoupling, Partition, Permutation, check_gradients, nice
-from nice_np.jacobian import numerical_jacobian
+from nice_np.checks.jacobian import numerical_jacobian
 
 DEPTHS = (1, 2, 4, 16, 64)
 SCALES = (1e-3, 1.0, 1e6)

@@ -96,7 +96,7 @@ def vae(folder: Path) -> Target:
 
 
 def with_header(arrays: dict[str, Any]) -> Callable[[bytes], bytes]:
-    from nice_np.npz import _write_members
+    from nice_np.files.npz import _write_members
 
     def pack(header: bytes) -> bytes:
         buffer = io.BytesIO()
@@ -109,7 +109,7 @@ def with_header(arrays: dict[str, Any]) -> Callable[[bytes], bytes]:
 def model_header(folder: Path) -> Target:
     """The JSON in a model, with a right checksum: what loads is a model, though it may be another one."""
     from nice_np import load_model
-    from nice_np.npz import read_npz
+    from nice_np.files.npz import read_npz
 
     target = model(folder)
     arrays = read_npz(target.path)
@@ -142,7 +142,7 @@ def checkpoint(folder: Path) -> Target:
 
 def checkpoint_header(folder: Path) -> Target:
     """The JSON in a checkpoint, with a right checksum: a setting that differs is named (ValueError)."""
-    from nice_np.npz import read_npz
+    from nice_np.files.npz import read_npz
 
     target = checkpoint(folder)
     arrays = read_npz(target.path)
@@ -157,7 +157,7 @@ def checkpoint_header(folder: Path) -> Target:
 
 def checkpoint_history(folder: Path) -> Target:
     """The JSON of the history in a checkpoint, with a right checksum."""
-    from nice_np.npz import read_npz
+    from nice_np.files.npz import read_npz
 
     target = checkpoint_header(folder)
     arrays = read_npz(target.path)
@@ -290,7 +290,7 @@ IMAGE_REFUSALS = (errors.NiceFileError, errors.NiceValueError, errors.DatasetErr
 
 def npy(folder: Path) -> Target:
     """Images of a user's own; the header only, for the numbers have no checksum."""
-    from nice_np.image_files import read_images
+    from nice_np.datasets.image_files import read_images
 
     path, buffer = folder / "x.npy", io.BytesIO()
     np.save(buffer, np.random.default_rng(0).random((3, 4, 6)))
@@ -316,7 +316,7 @@ def png_bytes() -> bytes:
 
 def png(folder: Path) -> Target:
     """Each chunk has a checksum, though not what stands behind the last one."""
-    from nice_np.image_files import read_images
+    from nice_np.datasets.image_files import read_images
 
     path = folder / "x.png"
     return Target(path, png_bytes(), lambda: digest(read_images(path, (3, 4, 6))), IMAGE_REFUSALS)
@@ -324,7 +324,7 @@ def png(folder: Path) -> Target:
 
 def png_chunks(folder: Path) -> Target:
     """A picture whose chunks have right checksums around damaged contents."""
-    from nice_np.image_files import read_images
+    from nice_np.datasets.image_files import read_images
 
     target = png(folder)
 
@@ -375,7 +375,7 @@ def inpaint(folder: Path) -> Target:
 
 def settings_json(folder: Path) -> Target:
     """The settings of a run folder that is resumed."""
-    from nice_np.runs import open_folder
+    from nice_np.runs.folder import open_folder
 
     settings = {"dataset": "rings", "seed": 3, "batch_size": 100, "average": None}
     path = folder / "settings.json"

@@ -25,7 +25,7 @@ from nice_np import (
     sample_posterior,
     variational_autoencoder,
 )
-from nice_np.operators import Mask
+from nice_np.restoration.operators import Mask
 
 many = settings(
     max_examples=times(60),

@@ -36,8 +36,8 @@ def test_the_end_is_that_of_an_uninterrupted_run(kind, tmp_path):
 TEXT = """
 import os, random, signal, sys, time
 from pathlib import Path
-from nice_np.npz import STALE
-from nice_np.runs import write_text
+from nice_np.files.npz import STALE
+from nice_np.runs.folder import write_text
 path, kills, random = Path(sys.argv[1]) / "metrics.json", int(sys.argv[2]), random.Random(0)
 text = lambda value: f"{value}\\n" * 50_000
 write_text(path, text(0))

@@ -16,7 +16,7 @@ import hashlib, sys
 import numpy as np
 from nice_np import dequantize, fit, inpaint, nice, real_nvp, sample_posterior, variational_autoencoder
 from nice_np.datasets import load
-from nice_np.operators import Mask
+from nice_np.restoration.operators import Mask
 import nice_np.datasets as datasets
 before = np.random.get_state()[1].copy(), np.geterr()
 total = hashlib.sha256()

@@ -9,7 +9,7 @@ import pytest
 from faults import ENVIRONMENT, is_one_line_error, posix, run, started, tally, temporaries, times, wait_until
 from kill_loop import state
 
-from nice_np.npz import read_npz
+from nice_np.files.npz import read_npz
 
 pytestmark = [posix, pytest.mark.slow]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

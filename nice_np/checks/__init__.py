@@ -1,0 +1,17 @@
+"""Checks of hand-derived code by numerical differentiation: gradients, inverses and log-determinants.
+
+Read `gradients` first, then `differences`, where the central differences are; `maps` and `jacobian` next.
+"""
+
+from nice_np.checks.gradients import GradientError, GradientReport, check_gradients
+from nice_np.checks.jacobian import numerical_jacobian
+from nice_np.checks.maps import check_inverse, check_log_det
+
+__all__ = [
+    "GradientError",
+    "GradientReport",
+    "check_gradients",
+    "check_inverse",
+    "check_log_det",
+    "numerical_jacobian",
+]

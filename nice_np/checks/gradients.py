@@ -1,0 +1,305 @@
+"""Check hand-derived gradients by central differences, dL/dw ~ (L(w + h) - L(w - h)) / 2h, in float64.
+
+Works on any object that obeys a protocol of `check_gradients`, also on one that knows nothing of nice_np.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nice_np.checks.differences import Settings, compare, compare_exactly
+from nice_np.checks.gradient_report import GradientError, GradientReport, Row, impossible
+from nice_np.checks.objects import (
+    Numbers,
+    Pass,
+    find_arrays,
+    find_numbers,
+    find_parameters,
+    float64_copy,
+    pull_back,
+    why_unchecked,
+)
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.validation import Array, Rng, as_float, as_int, as_real_array, as_rng, as_samples
+
+__all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
+
+OWNER = "check_gradients"
+Found = tuple[list[Row], tuple[str, ...]]  # the rows, and notes for the reader
+PROTOCOLS = """\
+  a bijector:  forward(x) -> (z, log_det, cache), backward(dz, dlog_det, cache) -> dx; perhaps also inverse(z) and
+               inverse_backward(dx, dlog_det, cache) -> dz
+  a layer:     forward(x) -> (y, cache), backward(dy, cache) -> dx
+  a prior:     log_prob(z) -> (N,), grad_log_prob(z) -> (N, D)
+  a flow:      nll_and_grad(x) -> (nll, gradient (P,)), log_prob(x), grad_log_prob(x), params.values, params.slots
+  a VAE:       draw_noise(n, rng) -> eps, elbo(x, eps) -> (N,), loss_and_grad(x, eps) -> (loss, gradient (P,)),
+               params.values, params.slots"""
+
+
+def check_gradients(
+    obj: Any,
+    x: Any,
+    *,
+    context: Any = None,
+    rng: Rng = 0,
+    max_coordinates: int = 2000,
+    directions: int = 3,
+    eps: float = 1e-5,
+    atol: float = 1e-7,
+    rtol: float = 1e-5,
+) -> GradientReport:
+    """Compare every gradient that `obj` computes with central differences.
+
+    Parameters
+    ----------
+    obj : bijector, conditioner or other layer, prior, flow or VAE
+        Recognised by its methods alone: ``forward`` and ``backward``; ``inverse`` and ``inverse_backward`` where it
+        has them; ``log_prob`` and ``grad_log_prob``; or ``nll_and_grad`` with ``params.values`` and ``params.slots``.
+        Of a VAE, with ``elbo`` and ``loss_and_grad``, it is the gradient of the loss for noise that is drawn once.
+        Parameters are what ``named_parameters()`` yields as (path, array, gradient), and every array ``W`` beside a
+        ``dW``, in the object and in what its attributes hold.  ``backward`` may add to ``dW`` or assign it.
+    x : array_like, shape (N, D)
+        Where to check: at least one sample.  Small random numbers are best; exact zeros sit on the kinks of ReLUs.
+    context : array_like, shape (N, C) or (C,), optional
+        For a flow with a context.  To check the gradient through the context, check its bijector: there it is a part
+        of the input.
+    rng : int or numpy.random.Generator
+        For the random functional L, the directions and the sample of elements.
+    max_coordinates : int
+        An array with at most this many elements is checked one by one.
+    directions : int
+        A larger array is checked along this many random directions and at ``max_coordinates // 10`` random elements.
+        A direction feels every element, but among 10^6 of them one that is wrong can hide below the tolerance.
+    eps : float
+        The step h; times \\|w\\| for an element above 1.
+    atol, rtol : float
+        ``|numeric - analytic| <= atol + rtol |numeric|`` for every element.
+
+    Returns
+    -------
+    GradientReport
+        True if all is right; prints the largest error of each array, and of a failure place, size and likely cause.
+
+    Raises
+    ------
+    NiceTypeError
+        If `obj` obeys no protocol or cannot be copied, or `x` is not an array of numbers.
+    NiceValueError
+        If `x` is not a finite (N, D) array with N >= 1, a setting is out of range, or an output has a wrong shape.
+
+    Notes
+    -----
+    A pass with several outputs is checked through a random linear functional ``L = sum(G * z) + sum(g * log_det)``,
+    and the rows "log_det" take the volume term alone (each element of arrays up to ``max_coordinates // 20``).
+    The rows "cancellation" need no step: ``inverse_backward(backward(dz))`` is dz, and the two passes' parameter
+    gradients cancel, as forward followed by inverse is the identity whatever the parameters are.
+    The check works on a deep copy in float64.  See `nice_np.checks.differences` for the kinks of a ReLU.
+
+    Examples
+    --------
+    >>> class Square:
+    ...     def forward(self, x):
+    ...         return x**2, x
+    ...     def backward(self, dy, x):
+    ...         return 2 * x * dy
+    >>> check_gradients(Square(), [[0.5, -1.0], [2.0, 3.0]]).passed
+    True
+    >>> Square.backward = lambda self, dy, x: -2 * x * dy
+    >>> check_gradients(Square(), [[0.5, -1.0], [2.0, 3.0]]).rows[0].hint
+    'every element has the wrong sign'
+    """
+    samples = as_samples(x, None, owner=OWNER, dtype=np.float64).copy()  # (N, D)
+    if not samples.size:
+        raise NiceValueError(f"{OWNER}: x has shape {samples.shape}; at least 1 sample with 1 feature is needed")
+    settings = Settings(
+        rng=as_rng(rng, OWNER),
+        max_coordinates=as_int(max_coordinates, OWNER, "max_coordinates", 1),
+        directions=as_int(directions, OWNER, "directions", 1),
+        eps=as_float(eps, OWNER, "eps", minimum=1e-8, below=0.1),
+        atol=as_float(atol, OWNER, "atol", minimum=0.0),
+        rtol=as_float(rtol, OWNER, "rtol", minimum=0.0),
+        n_samples=len(samples),
+    )
+    check = _choose_check(obj)
+    if context is not None:
+        if check is not _check_flow:
+            raise NiceTypeError(f"{OWNER}: only a flow takes a context; a bijector has it among its features")
+        check = partial(_check_flow, context=as_real_array(context, OWNER, "context"))
+    with np.errstate(all="ignore"):  # what is not finite is reported, in a row of its own
+        rows, notes = check(float64_copy(obj), samples, settings)
+    return GradientReport(type(obj).__name__, tuple(rows), notes)
+
+
+def _choose_check(obj: Any) -> Callable[[Any, Array, Settings], Found]:
+    def has(*names: str) -> bool:
+        return not isinstance(obj, type) and all(callable(getattr(obj, name, None)) for name in names)
+
+    if has("nll_and_grad", "log_prob"):
+        return _check_flow
+    if has("loss_and_grad", "elbo", "draw_noise"):
+        return _check_vae
+    if has("forward", "backward"):
+        return _check_passes
+    if has("log_prob", "grad_log_prob"):
+        return _check_prior
+    cure = "; pass an instance, not the class" if isinstance(obj, type) else ""
+    raise NiceTypeError(f"{OWNER}: {obj!r} obeys none of the protocols that can be checked{cure}:\n{PROTOCOLS}")
+
+
+def _check_prior(prior: Any, z: Array, settings: Settings) -> Found:
+    return [_check_score("log_prob: z", prior, z, settings)], ()
+
+
+def _check_score(name: str, density: Any, x: Array, settings: Settings, **given: Array) -> Row:
+    gradient = density.grad_log_prob(x.copy(), **given)  # (N, D)
+    return compare(name, lambda: _vector(density.log_prob(x.copy(), **given), x), x, gradient, settings)
+
+
+def _check_flow(flow: Any, x: Array, settings: Settings, **given: Array) -> Found:
+    """The gradient of nll = -mean(log_prob) for every parameter, and of log_prob for the input, for a given context."""
+    rows = _check_loss(
+        "nll", flow, lambda: flow.nll_and_grad(x.copy(), **given), lambda: flow.log_prob(x.copy(), **given), x, settings
+    )
+    if callable(getattr(flow, "grad_log_prob", None)):
+        rows.append(_check_score("log_prob: x", flow, x, settings, **given))
+    return rows, ()
+
+
+def _check_vae(vae: Any, x: Array, settings: Settings) -> Found:
+    """The gradient of loss = -mean(elbo) for every parameter, for noise that is drawn once."""
+    eps = vae.draw_noise(len(x), settings.rng)
+    rows = _check_loss(
+        "loss", vae, lambda: vae.loss_and_grad(x.copy(), eps), lambda: vae.elbo(x.copy(), eps), x, settings
+    )
+    return rows, ("the loss is that of noise drawn once",)
+
+
+def _check_loss(
+    name: str,
+    model: Any,
+    loss_and_grad: Callable[[], tuple[float, Array]],
+    score: Callable[[], Array],
+    x: Array,
+    settings: Settings,
+) -> list[Row]:
+    """The value of a loss = -mean(score), and its gradient for every parameter."""
+    loss_and_grad()  # called twice: a gradient left over from an earlier call would count double
+    loss, gradient = loss_and_grad()
+    gradient = np.array(gradient, dtype=np.float64)  # (P,)
+
+    def terms() -> Array:
+        return -_vector(score(), x) / len(x)
+
+    rows = [compare_exactly(f"{name}: value", terms().sum(keepdims=True), np.reshape(loss, (1,)), settings)]
+    for slot in model.params.slots:
+        values = model.params.values[slot.start : slot.stop].reshape(slot.shape)  # a view
+        if values.size:
+            claimed = gradient[slot.start : slot.stop].reshape(slot.shape)
+            rows.append(compare(f"{name}: {slot.path}", terms, values, claimed, settings))
+    return rows
+
+
+def _vector(log_prob: Any, x: Array) -> Array:
+    """A (N,) output as a float64 vector, or an error that says what came instead."""
+    vector: Array = as_real_array(log_prob, OWNER, "log_prob or log_det").astype(np.float64)
+    if vector.shape != (len(x),):
+        raise NiceValueError(f"{OWNER}: log_prob or log_det has shape {vector.shape}, expected (N,) = ({len(x)},)")
+    return vector
+
+
+def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
+    """A bijector's two passes, or a layer's one."""
+    known, before = find_arrays(obj), find_numbers(obj)
+
+    def parameters() -> dict[str, tuple[Array, Any]]:
+        return find_parameters(obj, known)
+
+    *outputs, cache = obj.forward(x.copy())
+    if len(outputs) not in (1, 2):
+        raise NiceTypeError(f"{OWNER}: forward returned {len(outputs) + 1} values; allowed are\n{PROTOCOLS}")
+    for log_det in outputs[1:]:
+        _vector(log_det, x)
+    obj.backward(*[np.ones_like(output) for output in outputs], cache)  # some create their dW only here
+    there = Pass("forward", obj.forward, obj.backward, parameters)
+    rows = [*_unchecked(before, find_numbers(obj)), *_check_pass(there, x, settings)]
+    if len(outputs) == 2 and all(callable(getattr(obj, name, None)) for name in ("inverse", "inverse_backward")):
+        z = np.array(outputs[0], dtype=np.float64)  # (N, D), a point that inverse can map
+        back = Pass("inverse", obj.inverse, obj.inverse_backward, parameters)
+        rows += _check_pass(back, z, settings) + _check_cancellation(there, back, x, settings)
+    return rows, () if parameters() else ("no parameters found: an array W counts when a dW lies beside it",)
+
+
+def _unchecked(before: Numbers, after: Numbers) -> Iterator[Row]:
+    """A failed row for each gradient that backward has written, but for no array that can be checked."""
+    for path in after:
+        reason = why_unchecked(before[path], after[path]) if path in before else ""
+        if reason:
+            yield impossible(f"forward: {path}", np.shape(after[path][0]), reason)
+
+
+def _check_pass(passing: Pass, x: Array, settings: Settings) -> list[Row]:
+    """Parameters and input of one pass, through a random functional of all its outputs, then of log_det alone."""
+    *outputs, _ = passing.forward(x.copy())
+    weights = [_random_weights(output, settings.rng) for output in outputs]
+    rows = _check_functional(passing, x, weights, settings)
+    if len(outputs) == 1:
+        return rows
+    volume = passing._replace(name=f"{passing.name} log_det")
+    few = settings._replace(max_coordinates=max(1, settings.max_coordinates // 20))
+    found = _check_functional(volume, x, [np.zeros_like(weights[0]), weights[1]], few)
+    rows = [_blame_log_det(row, found) for row in rows]
+    return rows + [row for row in found if row.max_error != 0.0]  # 0.0: log_det does not depend on this array
+
+
+def _blame_log_det(row: Row, found: list[Row]) -> Row:
+    """Point a failed row at the log-det term if that alone is as far off."""
+    for volume in found:
+        same = volume.name.split(": ")[1] == row.name.split(": ")[1]
+        if same and not (row.passed or volume.passed) and math.isclose(row.max_error, volume.max_error, rel_tol=0.01):
+            return replace(row, hint="all of the error is in the log-det term, see the row for log_det")
+    return row
+
+
+def _random_weights(output: Any, rng: np.random.Generator) -> Array:
+    """Weights G that make L = sum(G * output) about 1 in size, so that rounding stays far below atol."""
+    size = float(np.sqrt(np.mean(np.square(output, dtype=np.float64))))
+    weights: Array = rng.standard_normal(np.shape(output)) / np.sqrt(np.size(output))
+    return weights / size if 1 < size < np.inf else weights
+
+
+def _check_functional(passing: Pass, x: Array, weights: list[Array], settings: Settings) -> list[Row]:
+    """The gradients of L = sum(weights * outputs)."""
+
+    def terms() -> Array:
+        *outputs, _ = passing.forward(x.copy())
+        return np.concatenate([np.ravel(w * output) for w, output in zip(weights, outputs, strict=True)])
+
+    dx, parameters = pull_back(passing, x, weights)
+    rows = [
+        compare(f"{passing.name}: {path}", terms, array, gradient, settings)
+        for path, (array, gradient) in parameters.items()
+        if array.size
+    ]
+    return [*rows, compare(f"{passing.name}: input", terms, x, dx, settings)]
+
+
+def _check_cancellation(there: Pass, back: Pass, x: Array, settings: Settings) -> list[Row]:
+    """With dlog_det = 0, inverse_backward undoes backward, and what the two add to a parameter's gradient cancels."""
+    z, log_det, _ = there.forward(x.copy())
+    dz, zero = _random_weights(z, settings.rng), np.zeros_like(log_det)
+    dx, first = pull_back(there, x, [dz, zero])
+    if np.shape(dx) != x.shape:
+        return []  # the rows of forward say so
+    dz_again, second = pull_back(back, np.array(z), [dx, zero])
+    rows = [compare_exactly("cancellation: input", dz, dz_again, settings)]
+    return rows + [
+        compare_exactly(f"cancellation: {path}", -gradient, second[path][1], settings)
+        for path, (_, gradient) in first.items()
+        if gradient.size
+    ]

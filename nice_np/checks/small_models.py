@@ -1,0 +1,51 @@
+"""Small models of every kind, with random weights: what `nice-np gradcheck` checks when it is given none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nice_np import bijectors as b
+from nice_np.bijectors.scales import SCALES
+from nice_np.flows.flow import Flow
+from nice_np.flows.model import Model
+from nice_np.flows.priors import PRIORS
+from nice_np.networks.mlp import MLP
+from nice_np.vae import variational_autoencoder
+from nice_np.vae.build import DECODERS, KINDS
+
+
+def small_models(seed: int) -> Iterator[tuple[str, Model]]:
+    """Pairs (name, model): the flows below, and a VAE of every form and decoder."""
+    yield from small_flows(seed)
+    rng = np.random.default_rng(seed)
+    for kind in KINDS:
+        for decoder in DECODERS:
+            model = variational_autoencoder(
+                5, 3, (6,), kind, decoder,
+                couplings=3, flow_hidden=(4,), context_dim=2 if kind == "nice-posterior" else 0,
+                dtype=np.float64, rng=rng,
+            )  # fmt: skip
+            model.params.values[:] = rng.normal(0, 0.3, len(model.params))
+            yield f"VAE, {kind}, {decoder} decoder", model
+
+
+def small_flows(seed: int) -> Iterator[tuple[str, Flow]]:
+    """Pairs (name, flow) for each law, scale and prior, with random weights."""
+    rng = np.random.default_rng(seed)
+    laws: list[tuple[str, type[b.Coupling], dict[str, Any]]] = [("AdditiveCoupling", b.AdditiveCoupling, {})]
+    for scale in SCALES:
+        laws.append((f"MultiplicativeCoupling, scale {scale}", b.MultiplicativeCoupling, {"scale": scale}))
+        laws.append((f"AffineCoupling, scale {scale}", b.AffineCoupling, {"scale": scale}))
+    for name, law, settings in laws:
+        for prior in PRIORS:
+            part, layers = b.Partition.odd_even(5), []
+            for _ in range(3):
+                sizes = (len(part.idx_a), 8, law.thetas_per_feature * len(part.idx_b))
+                layers.append(law(part, MLP(sizes, rng=rng), **settings))
+                part = part.swapped()
+            flow = Flow(prior, b.Chain([b.Standardize(rng.normal(size=5), np.ones(5)), *layers, b.DiagonalScaling(5)]))
+            flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
+            yield f"{name}, {prior} prior", flow

@@ -1,0 +1,136 @@
+"""An architecture as JSON, and back: which modules, with which settings.
+
+A module is ``{"class": name, **config}``, an array ``{"array": member}`` (the array itself is kept apart), and a module
+that came before, since layers may share one, ``{"again": number}``.  "class" is a keyword, so no argument can have that
+name.  Nothing is built before its size has been checked, and only from classes that the caller knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from inspect import isabstract
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.parameters import Module
+
+MAX_DEPTH = 50  # modules inside modules
+SPARE = 1_000_000  # numbers that an architecture may need beyond those in the file: index arrays and the like
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def own_classes() -> dict[str, type[Module]]:
+    """nice_np's own modules by name: what a file may name without being told."""
+    found: dict[str, type[Module]] = {}
+    waiting = Module.__subclasses__()
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        if cls.__module__.startswith("nice_np.") and not isabstract(cls):
+            found[cls.__name__] = cls
+    return found
+
+
+def describe(value: Any, arrays: Arrays, seen: list[Module]) -> Any:
+    """A module as JSON; arrays are put into `arrays` and named in their place, modules into `seen` and numbered."""
+    if isinstance(value, Module):
+        for number, module in enumerate(seen):
+            if module is value:
+                return {"again": number}
+        name = type(value).__name__
+        if own_classes().get(name, type(value)) is not type(value):
+            raise NiceTypeError(f"save: your class {name} has the name of one of nice_np's; give it another one")
+        node = {"class": name, **{k: describe(v, arrays, seen) for k, v in value.config().items()}}
+        seen.append(value)
+        return node
+    if isinstance(value, np.ndarray):
+        name = f"array.{len(arrays)}"
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, (list, tuple)):
+        return [describe(item, arrays, seen) for item in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise NiceTypeError(
+        f"save: {type(value).__name__} cannot be saved; config() may hold numbers, strings, lists, arrays and modules"
+    )
+
+
+def build(node: Any, arrays: Arrays, seen: list[Module], classes: Mapping[str, type[Module]]) -> Any:
+    """Undo `describe`; takes the arrays that it uses out of `arrays`."""
+    if isinstance(node, list):
+        return [build(item, arrays, seen, classes) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "array" in node and "class" not in node:
+        return arrays.pop(node["array"])
+    if "again" in node and "class" not in node:
+        return _earlier(node["again"], seen)
+    name = node["class"]
+    if name not in classes:
+        raise ValueError(f"unknown class {name!r}; pass your own classes as load(path, classes=[...])")
+    settings = {key: build(value, arrays, seen, classes) for key, value in node.items() if key != "class"}
+    make: Any = getattr(classes[name], "from_config", classes[name])
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            module: Module = make(**settings)
+    except Exception as error:  # with damaged settings a constructor, also one of the user's, may raise anything
+        raise ValueError(f"cannot build {name}: {str(error) or repr(error)}") from None
+    seen.append(module)
+    return module
+
+
+def _earlier(number: Any, seen: list[Module]) -> Module:
+    if type(number) is not int or not 0 <= number < len(seen):
+        raise ValueError(f"there is no module number {number!r}")
+    return seen[number]
+
+
+def check_size(node: Any, classes: Mapping[str, type[Module]], limit: float, depth: int = 0) -> float:
+    """Refuse, before anything is allocated, an architecture that needs more numbers than `limit`; return how many."""
+    if isinstance(node, list):
+        children = node
+    elif isinstance(node, dict):
+        children = list(node.values())
+    else:
+        return 0
+    if depth > 2 * MAX_DEPTH:  # a list inside a module counts as well
+        raise NiceValueError(f"the architecture is nested more than {MAX_DEPTH} modules deep")
+    total = float(_numbers_of(node, classes)) if isinstance(node, dict) else 0.0
+    total += sum(check_size(child, classes, limit, depth + 1) for child in children)
+    if total > limit:
+        raise NiceValueError(f"the architecture needs {total:.0f} numbers, far more than the file holds")
+    return total
+
+
+def _numbers_of(node: dict[str, Any], classes: Mapping[str, type[Module]]) -> int:
+    # Only whole numbers are handed on: 10**9 * "abc" would itself be the bomb, and nan > limit is never true.
+    whole = {key: value for key, value in node.items() if type(value) is int or _is_whole_list(value)}
+    name = node.get("class")
+    count = getattr(classes.get(name) if isinstance(name, str) else None, "count_parameters", None)
+    if count is None:
+        dim = whole.get("dim")
+        return max(0, dim) if isinstance(dim, int) else 0
+    try:
+        needed = int(count(whole))
+    except KeyError as error:
+        raise NiceValueError(f"{name}: {error} must be given in whole numbers") from None
+    if needed < 0:
+        raise NiceValueError(f"{name}: sizes must be positive whole numbers")
+    return needed
+
+
+def _is_whole_list(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def by_name(classes: Iterable[type[Module]]) -> dict[str, type[Module]]:
+    """nice_np's classes and the given ones by name; a given one cannot take the place of ours."""
+    is_list = isinstance(classes, Iterable) and not isinstance(classes, type)
+    known = tuple(classes) if is_list else ()
+    if not is_list or not all(isinstance(cls, type) and issubclass(cls, Module) for cls in known):
+        raise NiceTypeError("load: classes must be a list of Module subclasses, classes=[MyLayer, ...]")
+    return {**{cls.__name__: cls for cls in known}, **own_classes()}

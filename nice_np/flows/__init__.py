@@ -1,0 +1,4 @@
+"""A flow is a prior and a bijector: its likelihood, its samples, its gradient.
+
+Read `priors` first, then `flow`, then `builders` for the papers' models; `conditional` puts a label beside the data.
+"""

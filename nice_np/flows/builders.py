@@ -1,0 +1,289 @@
+"""The papers' architectures as plain functions."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from math import log, sqrt
+from typing import Any
+
+import numpy as np
+
+from nice_np.bijectors import (
+    AdditiveCoupling,
+    AffineCoupling,
+    Bijector,
+    Chain,
+    Coupling,
+    DiagonalScaling,
+    Logit,
+    Partition,
+    PCAWhitening,
+    Permutation,
+    Rescale,
+    Standardize,
+    WithContext,
+    ZCAWhitening,
+    get_partition,
+)
+from nice_np.bijectors.coupling import Conditioner
+from nice_np.bijectors.whitening import Whitening
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.flows.flow import Flow
+from nice_np.flows.priors import Prior, get_prior
+from nice_np.networks.convnet import ConvNet
+from nice_np.networks.mlp import MLP
+from nice_np.validation import Rng, as_choice, as_dtype, as_flag, as_float, as_int, as_rng, as_sizes
+
+Network = Callable[[Partition, int], Conditioner]  # a new conditioner for a partition, with so many thetas per feature
+CONDITIONERS = ("mlp", "conv")
+PREPROCESSING: dict[str, Callable[[int, Any], Bijector]] = {
+    "standardize": lambda dim, dtype: Standardize.unfitted(dim, dtype),
+    "logit": lambda dim, dtype: Logit(dim, alpha=1e-6),
+    "rescale": lambda dim, dtype: Rescale(dim, -1.0, 1.0),
+    "zca": lambda dim, dtype: ZCAWhitening.unfitted(dim, dtype=dtype),
+    "pca": lambda dim, dtype: PCAWhitening.unfitted(dim, dtype=dtype),
+}
+UNIT_VARIANCE = (Standardize, Whitening)  # what comes out of these has std 1
+
+
+def nice(
+    dim: int,
+    couplings: int = 4,
+    hidden: Sequence[int] = (1000,) * 5,
+    prior: str | Prior = "logistic",
+    *,
+    activation: str = "relu",
+    conditioner: str = "mlp",
+    partition: str | Partition = "odd-even",
+    image_shape: tuple[int, ...] | None = None,
+    preprocess: Sequence[str | Bijector] = ("standardize",),
+    init: str = "he",
+    context_dim: int = 0,
+    dtype: Any = np.float32,
+    rng: Rng = None,
+) -> Flow:
+    """NICE: additive couplings with alternating roles, and a diagonal scaling on top (Dinh et al. 2014, section 5.1).
+
+    Called with the dimension alone it has the architecture of the paper's MNIST model: four couplings, each with five
+    hidden layers of 1000 ReLU units, odd and even pixels in turn, logistic prior; ``preprocess=()`` gives its raw
+    pixels, too.
+
+    Parameters
+    ----------
+    dim : int
+        D, at least 2.
+    couplings : int
+        With fewer than three some outputs cannot depend on some inputs (a warning says so).
+    hidden : sequence of int
+        Widths of the hidden layers of every conditioner, or its hidden channels; () makes them linear.
+    prior : {"logistic", "normal"} or Prior
+    activation : {"relu", "leaky_relu", "tanh", "softplus"}
+    conditioner : {"mlp", "conv"}
+        "conv" needs `image_shape` and a checkerboard, see `ConvNet`.
+    partition : {"odd-even", "halves", "checkerboard"} or Partition
+        What the first coupling keeps and transforms; "checkerboard" needs `image_shape`.
+    image_shape : (height, width) or (channels, height, width), optional
+    preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
+        Fixed layers next to the data, data side first.  They count in the likelihood, so its unit stays that of the
+        data: "logit" (alpha = 1e-6) is for pixels in [0, 1], "rescale" maps those to [-1, 1], the others are measured
+        by `fit` before its first step.  A bijector is copied, and cast to `dtype`.  Behind a layer that gives unit
+        variance, a `Standardize` or a whitening, the scaling starts at log(std of the prior), otherwise at 0.
+        Standardised pixels have the same family of functions as raw ones, and train far better; () is the paper's own
+        setting.
+    init : {"he", "uniform"}
+        See `MLP`.
+    context_dim : int
+        C > 0 gives a flow of x for a given context of C numbers, such as a one-hot label, which every conditioner
+        sees: ``flow.log_prob(x, context)``.
+    dtype : {float32, float64}
+        float32 for speed, float64 for truth.
+    rng : seed or numpy.random.Generator
+
+    Returns
+    -------
+    Flow
+
+    Examples
+    --------
+    >>> nice(784, hidden=(500,) * 3, rng=0)
+    Flow(dim=784, prior=StandardLogistic, float32, 3,576,352 parameters)
+      Standardize(dim=784)                                                                        0
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      AdditiveCoupling(dim=784, kept=392, conditioner=MLP(392-500-500-500-392, relu))       893,892
+      DiagonalScaling(dim=784)                                                                  784
+    """
+    prior, dtype = get_prior(prior), as_dtype(dtype, "nice")
+    part = get_partition(partition, _at_least_two(dim, "nice"), image_shape).with_context(context_dim)
+    settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
+    network = _network(conditioner, hidden, image_shape, settings)
+    fixed = preprocessing(preprocess, dim, dtype)
+    unit_variance = len(fixed) > 0 and isinstance(fixed[-1], UNIT_VARIANCE)
+    width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
+    layers = [
+        *fixed,
+        *_alternating(AdditiveCoupling, part, couplings, network),
+        DiagonalScaling(dim, log(width), dtype),
+    ]
+    return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
+
+
+def real_nvp(
+    dim: int,
+    couplings: int = 6,
+    hidden: Sequence[int] = (256, 256),
+    prior: str | Prior = "normal",
+    *,
+    scale: str = "tanh",
+    activation: str = "relu",
+    conditioner: str = "mlp",
+    partition: str | Partition = "odd-even",
+    image_shape: tuple[int, ...] | None = None,
+    preprocess: Sequence[str | Bijector] = ("standardize",),
+    init: str = "he",
+    context_dim: int = 0,
+    dtype: Any = np.float32,
+    rng: Rng = None,
+) -> Flow:
+    """RealNVP: affine couplings with alternating roles (Dinh et al. 2016).
+
+    With affine layers the volume changes from point to point, so there is no scaling layer on top.
+
+    Parameters
+    ----------
+    dim, couplings, hidden, prior, activation, conditioner, partition, image_shape
+        As for `nice`.
+    preprocess, init, context_dim, dtype, rng
+        As for `nice`.
+    scale : {"tanh", "exp", "sigmoid", "softplus"}
+        What bounds the multipliers, see `AffineCoupling`.
+
+    Returns
+    -------
+    Flow
+    """
+    prior, dtype = get_prior(prior), as_dtype(dtype, "real_nvp")
+    part = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)
+    settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
+    network = _network(conditioner, hidden, image_shape, settings)
+    layers = [
+        *preprocessing(preprocess, dim, dtype),
+        *_alternating(AffineCoupling, part, couplings, network, scale=scale),
+    ]
+    return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
+
+
+def original_nice(
+    dim: int,
+    depths: Sequence[int] = (5, 5, 5, 5),
+    width: int = 1000,
+    prior: str | Prior = "logistic",
+    *,
+    tile: bool = True,
+    dtype: Any = np.float32,
+    rng: Rng = None,
+) -> Flow:
+    """NICE as its authors' own code builds it: halves and reversals in the place of alternating pixels.
+
+    Each coupling keeps the first half, adds m of it to the second, and a full reversal follows.  With `tile` the even
+    pixels are put before the odd ones first, so that the halves are pixel parities (MNIST, TFD); without it, the
+    channel-major vector of a colour image is cut in the middle (CIFAR-10, SVHN).  Weights start in U(-0.01, 0.01),
+    biases and log-scales at 0.
+
+    Parameters
+    ----------
+    dim : int
+    depths : sequence of int
+        One coupling each: the number of hidden ReLU layers of its MLP.
+    width : int
+        Of every hidden layer.
+    prior : {"logistic", "normal"} or Prior
+    tile : bool
+    dtype : {float32, float64}
+    rng : seed or numpy.random.Generator
+
+    Returns
+    -------
+    Flow
+
+    Examples
+    --------
+    >>> original_nice(8, depths=(1, 2), width=5, rng=0)
+    Flow(dim=8, prior=StandardLogistic, float32, 136 parameters)
+      Permutation(dim=8)                                                          0
+      AdditiveCoupling(dim=8, kept=4, conditioner=MLP(4-5-4, relu))              49
+      Permutation(dim=8)                                                          0
+      AdditiveCoupling(dim=8, kept=4, conditioner=MLP(4-5-5-4, relu))            79
+      Permutation(dim=8)                                                          0
+      DiagonalScaling(dim=8)                                                      8
+    """
+    part = Partition.halves(_at_least_two(dim, "original_nice"))
+    dtype, rng = as_dtype(dtype, "original_nice"), as_rng(rng, "original_nice")
+    layers: list[Bijector] = [Permutation.tile(dim)] if as_flag(tile, "original_nice", "tile") else []
+    for depth in as_sizes(depths, "original_nice", "depths"):
+        sizes = (len(part.idx_a), *(width,) * depth, len(part.idx_b))
+        layers.append(AdditiveCoupling(part, MLP(sizes, init="uniform", dtype=dtype, rng=rng)))
+        layers.append(Permutation.reversal(dim))
+    return Flow(prior, Chain([*layers, DiagonalScaling(dim, dtype=dtype)]))
+
+
+def _network(
+    conditioner: str, hidden: Sequence[int], image_shape: tuple[int, ...] | None, settings: dict[str, Any]
+) -> Network:
+    hidden = as_sizes(hidden, "models", "hidden")
+
+    def mlp(part: Partition, thetas: int) -> Conditioner:
+        network = MLP((len(part.idx_a) + part.context_dim, *hidden, thetas * len(part.idx_b)), **settings)
+        if part.context_dim > 0:
+            # Of a one-hot label one number is not 0: at the scale of the features' weights it would hardly be heard
+            # among them.  So it starts as loud as all of them together.
+            network.layers[0].W[-part.context_dim :] *= sqrt(len(part.idx_a))
+        return network
+
+    def conv(part: Partition, thetas: int) -> Conditioner:
+        if image_shape is None:
+            raise NiceValueError('conditioner "conv" needs image_shape=(height, width) or (channels, height, width)')
+        return ConvNet(image_shape, part.idx_a, hidden, thetas, part.context_dim, **settings)
+
+    return mlp if as_choice(conditioner, CONDITIONERS, "models", "conditioner") == "mlp" else conv
+
+
+def preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
+    """The fixed layers next to the data, by name, or copies of those given, all of one dtype; see `nice`."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ('logit',); got {names!r}")
+    fixed = [
+        copy.deepcopy(name) if isinstance(name, Bijector)
+        else PREPROCESSING[as_choice(name, PREPROCESSING, "preprocess", "name")](dim, dtype)
+        for name in names
+    ]  # fmt: skip
+    for layer in fixed:
+        layer.cast(dtype)
+    return fixed
+
+
+def _alternating(
+    law: type[Coupling], first: Partition, couplings: int, network: Network, **settings: Any
+) -> list[Bijector]:
+    if as_int(couplings, law.__name__, "couplings", 1) < 3:
+        warnings.warn(
+            f"with {couplings} coupling layer(s) some outputs cannot depend on some inputs: "
+            "three are needed for every dimension to affect every other (Dinh et al. 2014)",
+            stacklevel=3,
+        )
+    parts = [first, first.swapped()]  # what was transformed is kept next
+    return [law(parts[k % 2], network(parts[k % 2], law.thetas_per_feature), **settings) for k in range(couplings)]
+
+
+def _with_context(layers: list[Bijector], context_dim: int) -> list[Bijector]:
+    """Couplings have the context in their partition; around all other layers it passes."""
+    if context_dim == 0:
+        return layers
+    return [layer if isinstance(layer, Coupling) else WithContext(layer, context_dim) for layer in layers]
+
+
+def _at_least_two(dim: int, owner: str) -> int:
+    return as_int(dim, owner, "dim (a coupling layer needs at least 2 features)", 2)

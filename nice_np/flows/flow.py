@@ -1,0 +1,421 @@
+"""A normalizing flow: a prior and a bijector, log p(x) = log p_Z(f(x)) + log|det df/dx|.
+
+Likelihoods are in nats of x as it is given; for 8-bit images rescaled to [0, 1], `bits_per_dim` turns them into the
+bits per pixel of the integer image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.chain import Chain
+from nice_np.bijectors.rebuilding import Rebuilding
+from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.flows.model import CHUNK, Model, mean_score
+from nice_np.flows.priors import Prior, checked_gradient, checked_sample, get_prior
+from nice_np.kernels import all_finite
+from nice_np.pixels.dequantize import BIN_WIDTH
+from nice_np.validation import (
+    Array,
+    Rng,
+    as_context,
+    as_flag,
+    as_float,
+    as_int,
+    as_rng,
+    as_samples,
+    check_interval,
+    check_shape,
+)
+
+Passes = list[
+    tuple[str, Callable[[Array], tuple[Array, Array, Any]]]
+]  # forward or inverse of each layer, with its name
+
+
+class Flow(Model):
+    """A density on R^D with exact likelihood and exact sampling.
+
+    Parameters
+    ----------
+    prior : {"logistic", "normal"} or Prior
+    bijector : Bijector
+        The map from data to latents.  Its parameters move into the flow's flat vector; a bijector belongs to one flow.
+    context_dim : int
+        C: the last C features of the bijector are a context c, such as a label, that no layer changes.  The flow is
+        then a density of the other features given c, log p(x | c), and every method takes ``context``, (N, C).
+
+    Attributes
+    ----------
+    dim : int
+        D, the features of x, context not counted.
+    context_dim : int
+    dtype : dtype
+        float32 or float64; input is converted to it.
+    params : FlatParameters
+        ``params.values`` and ``params.grads``, both (P,).
+
+    Examples
+    --------
+    >>> from nice_np import DiagonalScaling
+    >>> flow = Flow("normal", DiagonalScaling(2))
+    >>> flow.log_prob([[0.0, 0.0]])  # -log 2 pi
+    array([-1.83787707])
+    >>> flow.sample(3, rng=0).shape
+    (3, 2)
+    """
+
+    def __init__(self, prior: str | Prior, bijector: Bijector, context_dim: int = 0) -> None:
+        if not isinstance(bijector, Bijector):
+            raise NiceTypeError(f"Flow: expected a Bijector, got {bijector!r}; derive your own from nice_np.Bijector")
+        self.context_dim = as_int(context_dim, "Flow", "context_dim", 0)
+        if self.context_dim >= bijector.dim:
+            raise NiceValueError(
+                f"Flow: context_dim = {context_dim} leaves none of the bijector's {bijector.dim} features"
+            )
+        self.prior = get_prior(prior)
+        self.bijector = bijector
+        self.dim = bijector.dim - self.context_dim
+        self._pack()
+
+    # -- data to latents and back ---------------------------------------------------------------------------------
+
+    def encode(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
+        """z = f(x): (N, D) -> (N, D).
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+        context : array_like, shape (N, C) or (C,)
+            For a flow with a context, and only there; one row of C floats stands for all samples.  Whole numbers of
+            that shape may be labels, and are refused: see `one_hot`.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError
+            If `x` is not a finite real array of shape (N, D), or `context` none of (N, C).
+        NiceOverflowError
+            If the latents do not fit into the dtype; the message names the layer.
+        """
+        x = self._joined(x, context, "encode", "x")
+        return self._in_chunks(x, lambda part: through(part, self._encoding())[0][:, : self.dim], self._encoding())
+
+    def decode(self, z: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
+        """x = f^-1(z): (N, D) -> (N, D); `context` and errors as in `encode`."""
+        z = self._joined(z, context, "decode", "z")
+        return self._in_chunks(z, lambda part: through(part, self._decoding())[0][:, : self.dim], self._decoding())
+
+    def sample(self, n: int, rng: Rng = None, temperature: float = 1.0, context: npt.ArrayLike | None = None) -> Array:
+        """`n` draws from the model, (n, D).
+
+        Parameters
+        ----------
+        n : int
+        rng : seed or numpy.random.Generator
+        temperature : float
+            Latents are multiplied by it: below 1 samples are more typical and less varied, 0 gives decode(0).
+        context : array_like, shape (n, C) or (C,)
+            What to draw, in a flow with a context.
+        """
+        n = as_int(n, "Flow.sample", "n", 0)
+        temperature = as_float(temperature, "Flow.sample", "temperature", minimum=0)
+        rng = as_rng(rng, "Flow.sample")
+        z = np.empty((n, self.dim), self.dtype)
+        for start in range(0, n, CHUNK):
+            rows = z[start : start + CHUNK]
+            with np.errstate(over="ignore"):  # infinite latents are refused below
+                rows[:] = temperature * checked_sample(self.prior, len(rows), self.dim, rng)
+        return self.decode(z, context)
+
+    # -- likelihood -----------------------------------------------------------------------------------------------
+
+    def log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
+        """log p(x), or log p(x | context), of each row in nats: (N, D) -> (N,); arguments and errors as in `encode`."""
+        x = self._joined(x, context, "log_prob", "x")
+        return self._in_chunks(x, lambda part: self._scored(part, self._forward_only)[0], self._encoding())
+
+    def bits_per_dim(
+        self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH, context: npt.ArrayLike | None = None
+    ) -> float:
+        """Mean of -log2 p(x) per dimension, in the unit of integers that were rescaled to steps of `bin_width`.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+        bin_width : float
+            1/256 for 256 levels in [0, 1]; 2/256 in [-1, 1]; 1 for data that never were integers.
+        context : array_like, shape (N, C) or (C,)
+
+        Notes
+        -----
+        The probability of a bin is its density times bin_width^D, so bits/dim = (NLL - D log bin_width) / (D log 2):
+        a uniform density on [0, 1] has exactly 8 bits/dim.
+        """
+        log_prob = self.log_prob(x, context)
+        if len(log_prob) == 0:
+            raise NiceValueError("Flow.bits_per_dim: 0 samples; the mean needs at least one")
+        return to_bits_per_dim(mean_score(log_prob), self.dim, bin_width)
+
+    def nll_and_grad(
+        self, x: npt.ArrayLike, context: npt.ArrayLike | None = None, *, recompute: bool = False
+    ) -> tuple[float, Array]:
+        """Mean negative log-likelihood of a batch and its gradient: what training minimises.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D), N >= 1
+        context : array_like, shape (N, C) or (C,)
+        recompute : bool
+            Keep nothing of the layers and rebuild their inputs from their outputs on the way back: memory that does
+            not grow with the number of layers, for one more evaluation of each conditioner.
+
+        Returns
+        -------
+        nll : float
+            -(1/N) sum_n log p(x_n), in nats.
+        grads : ndarray, shape (P,)
+            dNLL/dvalues: ``params.grads`` itself, overwritten by the next call.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError, NiceOverflowError
+            As `encode`; the last also for a gradient that does not fit into the dtype.
+        DriftError
+            If a rebuilt input has lost more than half of the dtype's digits: the layers' inverses, one after the
+            other, enlarge rounding errors.  The message names the layer; ``params.grads`` is then NaN.
+        """
+        x = self._joined(x, context, "nll_and_grad", "x")
+        recompute = as_flag(recompute, "Flow.nll_and_grad", "recompute")
+        if len(x) == 0:
+            raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            bijector = Rebuilding(self.bijector, self.dim) if recompute else self.bijector
+            log_prob, z, cache = self._scored(x, bijector.forward)
+            if not np.isfinite(log_prob).all():
+                self._explain_overflow(x, self._encoding(), log_prob)
+            # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
+            weight = z.dtype.type(-1 / len(x))
+            dz = self._widened(weight * checked_gradient(self.prior, z))
+            with self.params.gradients_from_zero():
+                bijector.backward_to_parameters(dz, np.full(len(x), weight), cache)
+        if not all_finite(self.params.grads):
+            raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; check the scale of input and parameters")
+        return -mean_score(log_prob), self.params.grads
+
+    def grad_log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
+        """d log p(x) / dx of each row: (N, D) -> (N, D).
+
+        Leaves parameter gradients alone; arguments and errors as in `encode`.
+        """
+        x = self._joined(x, context, "grad_log_prob", "x")
+        return self._in_chunks(x, lambda part: self._scored_with_gradient(part)[1], self._encoding())
+
+    def log_prob_and_grad(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> tuple[Array, Array]:
+        """log p(x) (N,) and d log p(x) / dx (N, D) of each row, by one pass there and back.
+
+        Leaves parameter gradients alone; arguments and errors as in `encode`.
+        """
+        x = self._joined(x, context, "log_prob_and_grad", "x")
+        both = self._in_chunks(x, lambda part: np.column_stack(self._scored_with_gradient(part)), self._encoding())
+        return both[:, 0], both[:, 1:]
+
+    def decode_with_pullback(
+        self, z: npt.ArrayLike, context: npt.ArrayLike | None = None
+    ) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
+        """x = f^-1(z), log|det dx/dz|, and the map that takes a gradient with respect to them back to z.
+
+        Parameters
+        ----------
+        z : array_like, shape (N, D)
+        context : array_like, shape (N, C) or (C,)
+
+        Returns
+        -------
+        x : ndarray, shape (N, D)
+        log_det : ndarray, shape (N,)
+            Of the inverse: log p(x) = log p_Z(z) - log_det.
+        pullback : callable
+            ``pullback(dx, dlog_det)``, (N, D) and (N,) -> dz (N, D), with dz = J^T dx + dlog_det d log_det/dz and
+            J = dx/dz.  Leaves parameter gradients alone; NiceValueError for any other shapes.
+
+        Raises
+        ------
+        NiceValueError, NiceTypeError, NiceOverflowError
+            As `decode`; the last also from `pullback`, for a gradient that does not fit into the dtype.
+        """
+        z = self._joined(z, context, "decode_with_pullback", "z")
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            x, log_det, cache = self.bijector.inverse(z)
+        if not (np.isfinite(x).all() and np.isfinite(log_det).all()):
+            self._explain_overflow(z, self._decoding(), np.column_stack([x, log_det]))
+
+        def pullback(dx: Array, dlog_det: Array) -> Array:
+            check_shape(dx, (len(z), self.dim), "Flow: pullback", "dx")
+            check_shape(dlog_det, (len(z),), "Flow: pullback", "dlog_det")
+            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+                dz = self.bijector.inverse_backward(self._widened(dx), dlog_det, cache, accumulate=False)
+            bad = ~np.isfinite(dz).all(axis=1)
+            if bad.any():
+                raise NiceOverflowError(
+                    f"Flow: the gradient of row {bad.argmax()} with respect to its latents overflows {self.dtype}; "
+                    "check the scale of the input and of the parameters"
+                )
+            return dz[:, : self.dim]
+
+        return x[:, : self.dim], log_det, pullback
+
+    def config(self) -> dict[str, Any]:
+        context = {"context_dim": self.context_dim} if self.context_dim else {}
+        return {"prior": self.prior, "bijector": self.bijector, **context}
+
+    def __repr__(self) -> str:
+        rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in self.layers]
+        width = max(len(text) for text, _ in rows) + 2
+        context = f", context_dim={self.context_dim}" if self.context_dim else ""
+        prior = type(self.prior).__name__
+        head = f"Flow(dim={self.dim}{context}, prior={prior}, {self.dtype}, {len(self.params):,} parameters)"
+        return "\n".join([head, *(f"  {text:<{width}}{count:>12}" for text, count in rows)])
+
+    # -- what training asks ---------------------------------------------------------------------------------------
+
+    def loss_and_grad(self, x: npt.ArrayLike, context: Any = None) -> tuple[float, Array]:
+        """`nll_and_grad`, by the name that every `Model` has for it."""
+        return self.nll_and_grad(x, context)
+
+    def score(self, x: npt.ArrayLike, context: Any = None) -> Array:
+        """`log_prob`, by the name that every `Model` has for it."""
+        return self.log_prob(x, context)
+
+    def check_samples(self, x: Array, owner: str) -> None:
+        check_interval(x, self.bijector.interval, owner)
+
+    def checked_context(self, context: Any, n: int, owner: str) -> Array | None:
+        if self.context_dim:
+            return as_context(context, n, self.context_dim, owner, self.dtype)
+        if context is not None:
+            raise NiceValueError(f"{owner}: this flow takes no context; build one with context_dim, see nice(...)")
+        return None
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[Bijector, ...]:
+        """The bijector's layers, data side first; a bijector that is no Chain is the only one."""
+        return self.bijector.layers if isinstance(self.bijector, Chain) else (self.bijector,)
+
+    def _joined(self, x: Any, context: Any, method: str, name: str) -> Array:
+        """Checked samples with their context behind them: (N, D + C), what the bijector takes."""
+        owner = f"Flow.{method}"
+        samples = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
+        if name == "x":
+            self.check_samples(samples, owner)
+        context = self.checked_context(context, len(samples), owner)
+        return samples if context is None else np.concatenate([samples, context], axis=1)
+
+    def _widened(self, dz: Array) -> Array:
+        """A gradient of the latents as one of the bijector's output: the prior does not look at the context."""
+        return np.pad(dz, ((0, 0), (0, self.context_dim))) if self.context_dim else dz
+
+    def _in_chunks(self, x: Array, function: Callable[[Array], Array], passes: Passes) -> Array:
+        parts = []
+        for start in range(0, max(len(x), 1), CHUNK):  # at least one, also of 0 samples: it has the right shape
+            part = x[start : start + CHUNK]
+            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+                result = function(part)
+            if not np.isfinite(result).all():
+                self._explain_overflow(part, passes, result, start)
+            parts.append(result)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _forward_only(self, part: Array) -> tuple[Array, Array, None]:
+        return *through(part, self._encoding()), None
+
+    def _scored(self, part: Array, forward: Callable[[Array], tuple[Array, Array, Any]]) -> tuple[Array, Array, Any]:
+        z, log_det, cache = forward(part)
+        if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):
+            raise NiceValueError(
+                "Flow: the bijector changed the context; every layer must let it pass, see WithContext"
+            )
+        z = z[:, : self.dim]  # (N, D)
+        log_prior = self.prior.log_prob(z)
+        for name, value in ((self.bijector, log_det), (self.prior, log_prior)):
+            if np.shape(value) != (len(part),):  # a (N, 1) answer would broadcast to (N, N) without a word
+                raise NiceValueError(
+                    f"Flow: {type(name).__name__} must give one number a row, ({len(part)},), got {np.shape(value)}"
+                )
+        return log_prior + log_det, z, cache
+
+    def _scored_with_gradient(self, part: Array) -> tuple[Array, Array]:
+        log_prob, z, cache = self._scored(part, self.bijector.forward)
+        dz, dlog_det = self._widened(checked_gradient(self.prior, z)), np.ones(len(part), part.dtype)
+        return log_prob, self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
+
+    def _encoding(self) -> Passes:
+        return [(f"layer {i} ({type(layer).__name__})", layer.forward) for i, layer in enumerate(self.layers)]
+
+    def _decoding(self) -> Passes:
+        passes: Passes = [(f"layer {i} ({type(layer).__name__})", layer.inverse) for i, layer in enumerate(self.layers)]
+        return passes[::-1]
+
+    def _explain_overflow(self, part: Array, passes: Passes, result: Array, start: int = 0) -> NoReturn:
+        # Walk again, layer by layer, to say where the numbers ended; `result` is what came of it, row by row.
+        cure = "check the scale of the input and of the parameters"
+        for name, layer in passes:
+            with np.errstate(over="ignore", invalid="ignore"):
+                part, log_det, _ = layer(part)
+            bad = ~(np.isfinite(part).all(axis=1) & np.isfinite(log_det))
+            if bad.any():
+                raise NiceOverflowError(f"Flow: row {start + bad.argmax()} overflows {self.dtype} in {name}; {cure}")
+        z = part[:, : self.dim]
+        row = start + (~np.isfinite(result)).reshape(len(part), -1).any(axis=1).argmax()
+        with np.errstate(over="ignore", invalid="ignore"):
+            by_prior = (np.isfinite(ask(z)).all() for ask in (self.prior.log_prob, self.prior.grad_log_prob))
+            where = "on its way back through the layers" if all(by_prior) else f"in {type(self.prior).__name__}"
+        raise NiceOverflowError(
+            f"Flow: the log-density of row {row}, or its gradient, overflows {self.dtype} {where}; {cure}"
+        )
+
+
+def through(x: Array, passes: Passes) -> tuple[Array, Array]:
+    """x (N, D) after forward, or inverse, of all layers, and log|det| (N,).
+
+    Each layer's cache is dropped before the next one makes its own: nobody will ask for a gradient, and memory that
+    is used again at once is fast.
+    """
+    log_det = np.zeros((), x.dtype)
+    for _, pass_ in passes:
+        x, layer_log_det = pass_(x)[:2]
+        log_det = log_det + layer_log_det
+    return x, log_det
+
+
+def to_bits_per_dim(log_likelihood: float, dim: int, bin_width: float) -> float:
+    """Bits per dimension from a mean log-likelihood in nats.
+
+    Parameters
+    ----------
+    log_likelihood : float
+    dim : int
+    bin_width : float
+        See `Flow.bits_per_dim`.
+
+    Returns
+    -------
+    float
+        (-log_likelihood - D log bin_width) / (D log 2).
+
+    Examples
+    --------
+    >>> round(to_bits_per_dim(1980.50, dim=784, bin_width=1 / 256), 2)  # the NICE paper's MNIST
+    4.36
+    """
+    log_likelihood = as_float(log_likelihood, "bits_per_dim", "log_likelihood")
+    dim = as_int(dim, "bits_per_dim", "dim", 1)
+    bin_width = as_float(bin_width, "bits_per_dim", "bin_width", above=0)
+    return (-log_likelihood - dim * log(bin_width)) / (dim * log(2))

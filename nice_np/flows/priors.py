@@ -1,0 +1,133 @@
+"""The prior p(z) = prod_d p_d(z_d): standard Gaussian or standard logistic, with gradient and sampling.
+
+Write your own by subclassing Prior: a log-density, its gradient, a sampler and its standard deviation.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import log, pi, sqrt
+
+import numpy as np
+
+from nice_np.errors import NiceTypeError
+from nice_np.parameters import Module
+from nice_np.validation import Array, Rng, as_batch, as_choice, as_int, as_rng, check_shape
+
+
+class Prior(Module):
+    """A factorised density on R^D, the same in every coordinate.
+
+    Attributes
+    ----------
+    std : float
+        Standard deviation of one coordinate.  A flow that starts from the data scales it to this width.
+    """
+
+    std: float
+
+    @abstractmethod
+    def log_prob(self, z: Array) -> Array:
+        """log p(z) in nats: (N, D) -> (N,)."""
+
+    @abstractmethod
+    def grad_log_prob(self, z: Array) -> Array:
+        """d log p(z) / dz: (N, D) -> (N, D)."""
+
+    @abstractmethod
+    def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
+        """`n` draws: (n, dim), float64, finite whatever the generator returns."""
+
+
+class StandardNormal(Prior):
+    """log p(z) = sum_d -(z_d^2 + log 2 pi) / 2.
+
+    Examples
+    --------
+    >>> StandardNormal().log_prob(np.zeros((1, 2)))  # -log 2 pi
+    array([-1.83787707])
+    """
+
+    std = 1.0
+
+    def log_prob(self, z: Array) -> Array:
+        z = as_batch(z, None, self, "z")
+        # The sum of squares as a product of a row with itself: no (N, D) temporary.
+        squares: Array = np.einsum("nd,nd->n", z, z)  # (N,)
+        log_p: Array = -0.5 * squares - z.dtype.type(0.5 * log(2 * pi) * z.shape[1])
+        return log_p
+
+    def grad_log_prob(self, z: Array) -> Array:
+        return -as_batch(z, None, self, "z")  # d(-z^2/2)/dz
+
+    def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
+        shape = (as_int(n, "StandardNormal", "n", 0), as_int(dim, "StandardNormal", "dim", 1))
+        return _finite(as_rng(rng, "StandardNormal").standard_normal(shape))
+
+
+class StandardLogistic(Prior):
+    """log p(z) = sum_d -softplus(z_d) - softplus(-z_d)      (Dinh et al. 2014, section 3.4)
+
+    Its tails fall like exp(-|z|), slower than the Gaussian's, so that a pixel far out costs less.
+
+    Examples
+    --------
+    >>> StandardLogistic().log_prob(np.array([[0.0], [1000.0]]))  # -2 log 2, and no overflow
+    array([   -1.38629436, -1000.        ])
+    """
+
+    std = pi / sqrt(3)
+
+    def log_prob(self, z: Array) -> Array:
+        # softplus(z) + softplus(-z) = |z| + 2 log(1 + e^-|z|): the exponent is never positive, so nothing overflows.
+        size = np.abs(as_batch(z, None, self, "z"))  # (N, D)
+        with np.errstate(under="ignore"):  # e^-1000 is 0, and rightly so
+            log_p: Array = -(size + 2 * np.log1p(np.exp(-size))).sum(axis=1)
+        return log_p
+
+    def grad_log_prob(self, z: Array) -> Array:
+        gradient: Array = -np.tanh(0.5 * as_batch(z, None, self, "z"))  # -sigmoid(z) + sigmoid(-z) = -tanh(z/2)
+        return gradient
+
+    def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
+        shape = (as_int(n, "StandardLogistic", "n", 0), as_int(dim, "StandardLogistic", "dim", 1))
+        u = as_rng(rng, "StandardLogistic").random(shape)
+        # The quantile function log u - log(1 - u); u = 0 or 1 would be infinite.  A generator makes steps of epsneg.
+        step = np.finfo(float).epsneg
+        np.fmin(np.fmax(u, step, out=u), 1 - step, out=u)  # of NaN and a number these take the number
+        u /= 1 - u
+        return np.log(u, out=u)
+
+
+def _finite(z: Array) -> Array:
+    # No true normal draw comes near 40; a generator that returns NaN or inf gets 0 or the bound.
+    return np.nan_to_num(np.clip(z, -40, 40))
+
+
+PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "logistic": StandardLogistic}
+
+
+def checked_gradient(prior: Prior, z: Array) -> Array:
+    """d log p(z) / dz of a prior that may be the user's own: (N, D) -> (N, D), or NiceValueError."""
+    gradient = prior.grad_log_prob(z)
+    check_shape(gradient, z.shape, f"{type(prior).__name__}.grad_log_prob", "an answer")
+    return gradient
+
+
+def checked_sample(prior: Prior, n: int, dim: int, rng: Rng) -> Array:
+    """`n` draws of a prior that may be the user's own: (n, dim), or NiceValueError."""
+    z = prior.sample(n, dim, rng)
+    check_shape(z, (n, dim), f"{type(prior).__name__}.sample", "an answer")
+    return z
+
+
+def get_prior(prior: str | Prior) -> Prior:
+    """The prior called "normal" or "logistic"; an object with the methods of Prior is returned as it is."""
+    if isinstance(prior, str):
+        return PRIORS[as_choice(prior, PRIORS, "prior", "prior")]()
+    if isinstance(prior, type):
+        raise NiceTypeError(f"prior: expected an object, got the class {prior.__name__}; write {prior.__name__}()")
+    missing = [name for name in ("log_prob", "grad_log_prob", "sample") if not callable(getattr(prior, name, None))]
+    if missing:
+        raise NiceTypeError(f"prior: expected {' or '.join(PRIORS)} or a Prior; {prior!r} lacks {', '.join(missing)}")
+    return prior

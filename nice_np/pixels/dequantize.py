@@ -1,0 +1,71 @@
+"""From 8-bit pixels to real numbers: x' = (x + u) / 256, u ~ U[0, 1), also where x was divided by 255 before.
+
+Integers have no density: a flow trained on them would put a spike on each of the 256 levels and score as high as it
+likes.  With fresh uniform noise at every look the pixel fills its bin of width 1/256, and by Jensen's inequality
+E log p(x') - D log 256 <= log P(x), the log-probability that the model gives to the integer image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.validation import Array, Rng, as_dtype, as_real_array, as_rng
+
+BIN_WIDTH = 1 / 256  # of one level, when the 256 levels share [0, 1]
+
+
+def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
+    """(x + u) / 256 in [0, 1].
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8 or float, any shape
+        Levels x = 0 .. 255; floats are taken as x / 255 in [0, 1], as the authors of NICE store them, and give
+        (255 pixels + u) / 256: the same result.
+    rng : seed or numpy.random.Generator
+    dtype : {float64, float32}
+
+    Returns
+    -------
+    ndarray
+        Of the same shape.
+
+    Raises
+    ------
+    NiceTypeError
+        For integers other than uint8.
+    NiceValueError
+        For a float outside [0, 1], or NaN.
+
+    Examples
+    --------
+    >>> x = dequantize(np.full(1000, 255, np.uint8), rng=0)
+    >>> bool(x.min() >= 255 / 256), bool(x.max() <= 1)
+    (True, True)
+    """
+    pixels, dtype = as_pixels(pixels, "dequantize"), as_dtype(dtype, "dequantize")
+    levels = pixels if pixels.dtype == np.uint8 else pixels.astype(dtype) * 255
+    x: Array = as_rng(rng, "dequantize").random(pixels.shape, dtype)
+    x += levels
+    x *= BIN_WIDTH
+    return x
+
+
+def as_pixels(pixels: npt.ArrayLike, owner: str) -> npt.NDArray[Any]:
+    """8-bit levels as they are, or floats, all of them in [0, 1]; else an error with the place and the value."""
+    found = as_real_array(pixels, owner, "pixels")
+    if found.dtype == np.uint8:
+        return found
+    if found.dtype.kind != "f":
+        raise NiceTypeError(f"{owner}: pixels must be uint8 (0 .. 255) or floats in [0, 1], got {found.dtype}")
+    bad = ~((found >= 0) & (found <= 1))
+    if bad.any():
+        where = np.argwhere(bad)[0].tolist()
+        raise NiceValueError(
+            f"{owner}: pixels{where} = {found[tuple(where)]!s} is not in [0, 1]; give level / 255, or uint8"
+        )
+    return found

@@ -1,0 +1,192 @@
+"""The figures of a finished run: which are drawn for which data, and into which files."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nice_np.flows.model import Model
+from nice_np.bijectors import DiagonalScaling
+from nice_np.bijectors.with_context import without_context
+from nice_np.validation import Array
+from nice_np.flows.conditional import log_prob_without_label, sample_by_label
+from nice_np.datasets.base import Dataset, Samples
+from nice_np.errors import NiceOverflowError
+from nice_np.flows.flow import Flow
+from nice_np.training.history import History
+from nice_np.restoration.operators import named_mask
+from nice_np.restoration import inpaint
+from nice_np.restoration.arguments import space_for
+from nice_np.runs.folder import NOISE_SEED, as_density_input, label_context, replacing
+from nice_np.vae import VAE
+
+SAMPLES = 100  # of a flow without labels
+PER_LABEL = 10  # samples of each label
+PAIRS = 5  # rows of an interpolation
+SCORED = 500  # images of each kind whose likelihood is drawn
+LOOKED_UP = 6  # samples whose neighbours are shown
+SMALL = 1000  # features; of larger images fewer are completed, in fewer steps
+
+
+def draw(model: Model, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
+    """Draw what suits the data and write it into `folder`.
+
+    Parameters
+    ----------
+    model : Flow or VAE
+    dataset : Dataset
+    history : History
+    folder : path
+        It exists; files in it are replaced.
+    seed : int
+        Of the samples.
+
+    Returns
+    -------
+    list of Path
+        One a figure, each named as in `runs.FIGURES`.
+    """
+    from nice_np import plotting
+
+    figures: dict[str, Any] = {"training_curve": plotting.training_curve(history)}
+    if isinstance(model, VAE):
+        figures.update(_of_autoencoder(model, dataset, seed))
+    elif isinstance(model, Flow):
+        figures.update(_of_plane(model, seed) if dataset.image_shape is None else _of_images(model, dataset, seed))
+        if any(isinstance(layer, DiagonalScaling) for layer in without_context(model.layers)):
+            figures["spectrum"] = plotting.spectrum(model)
+    paths = {name: folder / f"{name}.png" for name in figures}
+    for name, path in paths.items():
+        with replacing(path) as temporary:
+            plotting.save(figures[name], temporary)
+    return list(paths.values())
+
+
+def _of_plane(flow: Flow, seed: int) -> dict[str, Any]:
+    from nice_np import plotting
+
+    return {
+        "density": plotting.density(flow, samples=flow.sample(500, rng=seed)),
+        "bent_grid": plotting.bent_grid(flow)[0].figure,
+    }
+
+
+def _of_autoencoder(model: VAE, dataset: Dataset, seed: int) -> dict[str, Any]:
+    from nice_np import plotting
+
+    shape = dataset.image_shape
+    means = model.decode(model.sample_latents(SAMPLES, seed))
+    real = model.from_pixels(dataset.test[: min(2 * PAIRS, dataset.n_test)], NOISE_SEED)
+    rebuilt = plotting.reconstructions(real, model.reconstruct(real), shape)
+    rebuilt.set_title("test images and E[x | z] at the encoder's z", fontsize=10)
+    return {
+        "samples": plotting.image_grid(means, shape, title="E[x | z] for z drawn from the prior"),
+        "reconstructions": rebuilt,
+    }
+
+
+def _of_images(flow: Flow, dataset: Dataset, seed: int) -> dict[str, Any]:
+    from nice_np import plotting
+
+    shape = dataset.image_shape
+    samples = draw_samples(flow, SAMPLES, PER_LABEL, seed)
+    count = min(2 * PAIRS, dataset.n_test // 2 * 2)
+    real = as_density_input(dataset.test[:count], NOISE_SEED, flow.dtype)
+    labels = label_context(flow, dataset, "test")
+    context = None if labels is None else labels[:count]
+    return {
+        "samples": _sheet(flow, samples, shape),
+        "reconstructions": plotting.reconstructions(real, flow.decode(flow.encode(real, context), context), shape),
+        "interpolation": plotting.interpolation(flow, real, image_shape=shape, context=context),
+        **_inpainting(flow, real, shape, context),
+        "likelihoods": plotting.likelihood_histogram(likelihoods(flow, dataset)),
+        "nearest_neighbours": _neighbours(samples, dataset),
+    }
+
+
+def _inpainting(flow: Flow, real: Array, shape: Any, context: Array | None) -> dict[str, Any]:
+    """Images completed from their upper halves; nothing where that leads the flow out of its floating-point numbers."""
+    from nice_np import plotting
+
+    count, steps = (10, 60) if flow.dim <= SMALL else (5, 30)
+    x, context = real[:count], None if context is None else context[:count]
+    observed = np.broadcast_to(named_mask("bottom", *shape[-2:]), shape)
+    try:
+        found = inpaint(flow, x, observed, space=space_for(flow), steps=steps, clip=(0, 1), context=context)
+    except NiceOverflowError:
+        return {}
+    names, title = ("real", "seen", "completed"), "test images, of which the upper half is seen"
+    drawing = plotting.restorations(x, x, found.x, shape, hidden=~observed, names=names, title=title)
+    return {"inpainting": drawing}
+
+
+def draw_samples(flow: Flow, n: int, per_label: int, seed: int) -> Array:
+    """`n` samples, (n, D); of a flow with C labels `per_label` of each, the labels in turn: (per_label C, D)."""
+    if flow.context_dim == 0:
+        return flow.sample(n, rng=seed)
+    by_label = sample_by_label(flow, per_label, seed)  # C times (per_label, D)
+    return np.stack(list(by_label.values()), axis=1).reshape(-1, flow.dim)
+
+
+def _sheet(flow: Flow, samples: Array, shape: Any) -> Any:
+    """What `draw_samples` drew; where there are labels, a row each."""
+    from nice_np import plotting
+
+    classes = flow.context_dim
+    if classes == 0:
+        return plotting.image_grid(samples, shape, title="samples from the model")
+    by_label = {k: samples[k::classes] for k in range(classes)}
+    return plotting.label_grid(by_label, shape, title="samples from the model given the label")
+
+
+def _neighbours(samples: Array, dataset: Dataset) -> Any:
+    from nice_np import plotting
+
+    medians = [np.median(plotting.nearest(x, dataset.train, 1)[1]) for x in (samples, dataset.test[: len(samples)])]
+    title = (
+        "samples (framed), the training images nearest to them, and the distance\n"
+        "median distance to the nearest: samples {:.3g}, test images {:.3g}".format(*medians)
+    )
+    k = min(5, dataset.n_train)
+    return plotting.nearest_neighbours(samples[:LOOKED_UP], dataset.train, dataset.image_shape, k, title=title)
+
+
+def likelihoods(flow: Flow, dataset: Dataset) -> dict[str, Array]:
+    """log p(x) in nats of test images, and of images that the flow was not made for.
+
+    Parameters
+    ----------
+    flow : Flow
+    dataset : Dataset
+        Of images, uint8.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (N,)
+        Test images first.  A kind of images that leads the flow out of its floating-point numbers is missing.
+    """
+    scores: dict[str, Array] = {}
+    for name, images in strange_images(dataset).items():
+        with suppress(NiceOverflowError):  # far from its data an affine flow may leave the floats; others still tell
+            scores[name] = log_prob_without_label(flow, as_density_input(images, NOISE_SEED, flow.dtype))
+    return scores
+
+
+def strange_images(dataset: Dataset) -> dict[str, Samples]:
+    """Test images, and what a model of them should find strange: the same upside down, inverted, shuffled, and blank.
+
+    The shuffle is one permutation of the pixels for all images.  Each is uint8 of shape (N, D).
+    """
+    test = dataset.test[:SCORED]  # (N, D)
+    height, width = (dataset.image_shape or test.shape)[-2:]
+    planes = test.reshape(len(test), -1, height, width)  # (N, C, H, W)
+    return {
+        "test images": test,
+        "upside down": planes[:, :, ::-1].reshape(test.shape),
+        "inverted": 255 - test,
+        "pixels shuffled": test[:, np.random.default_rng(0).permutation(dataset.dim)],
+        "blank": np.zeros_like(test),
+    }

@@ -1,0 +1,105 @@
+"""Finished runs, read back from their folders: what each reached, how it came there, and its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nice_np.errors import NiceFileError, NiceValueError
+from nice_np.training.history import History
+from nice_np.runs.folder import FIGURES, SPLITS, finished, printable
+
+TEXTS = ("dataset", "preset")
+NUMBERS = ("seed", "parameters", "epochs", "steps", "train_seconds")
+SCORES = ("bits_per_dim", "standard_error")  # a number for each split, beside one of history.MEASURES
+LABEL_SCORES = ("log_likelihood_given_label", "accuracy")  # the same, where the flow takes labels
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run whose training has come to its end.
+
+    Attributes
+    ----------
+    name : str
+        One printable line.
+    folder : path
+    metrics : dict
+        From metrics.json, with the fields above in the types that they should have.
+    history : History
+    figures : dict of str to path
+        The pictures that are there, in the order of `runs.FIGURES`.
+    """
+
+    name: str
+    folder: Path
+    metrics: dict[str, Any]
+    history: History
+    figures: dict[str, Path]
+
+
+def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
+    """Read finished runs, each named by its folder, or by its path where folders of the same name come together.
+
+    Raises
+    ------
+    NiceValueError
+        If a folder is given twice.
+    NiceFileError
+        If a run is not finished, or one of its files is missing or damaged; names the file.
+    """
+    real = [os.path.realpath(folder) for folder in folders]
+    twice = [folder for folder, path in zip(folders, real, strict=True) if real.count(path) > 1]
+    if twice:
+        raise NiceValueError(f"the run {twice[0]} is given twice; give each run once")
+    names = [os.path.basename(path) for path in real]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    return [_read_run(folder, printable(name)) for folder, name in zip(folders, names, strict=True)]
+
+
+def _read_run(folder: Path, name: str) -> FinishedRun:
+    metrics = _read(finished(folder, "metrics.json"), _as_metrics)
+    history = _read(folder / "history.csv", History.from_csv)
+    if history.measure not in metrics:
+        raise NiceFileError(f"{folder / 'history.csv'} is damaged: it is of another model; train the run again")
+    paths = {kind: folder / "figures" / f"{kind}.png" for kind in FIGURES}
+    return FinishedRun(name, folder, metrics, history, {kind: path for kind, path in paths.items() if path.exists()})
+
+
+def _read(path: Path, parse: Any) -> Any:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise NiceFileError(f"{path} is damaged: {error!s:.300}; train the run again") from None
+
+
+def _as_metrics(text: str) -> dict[str, Any]:
+    metrics = json.loads(text)
+    if not isinstance(metrics, dict):
+        raise ValueError("expected a JSON object")
+    for name in TEXTS:
+        if not isinstance(metrics.get(name), str):
+            raise ValueError(f"expected {name} to be a text, got {metrics.get(name)!r}")
+    for name in NUMBERS:
+        _check_number(metrics.get(name), name)
+    measure = "elbo" if "elbo" in metrics else "log_likelihood"
+    for name in (measure, *SCORES, *(name for name in LABEL_SCORES if name in metrics)):
+        scores = metrics.get(name)
+        if not isinstance(scores, dict):
+            raise ValueError(f"expected {name} to have a number for each split, got {scores!r}")
+        for split in SPLITS:
+            _check_number(scores.get(split), f"{name} of {split}")
+    return metrics
+
+
+def _check_number(value: Any, name: str) -> None:
+    if not isinstance(value, (int, float)):
+        raise ValueError(f"expected {name} to be a number, got {value!r}")
+    float(value)  # OverflowError, where an integer has too many digits to be printed as a decimal number

@@ -1,0 +1,165 @@
+"""For small flows: a run of coupling layers in one compiled call a pass, instead of some fifty calls of NumPy.
+
+A matrix of 64 x 64 is multiplied in the time that Python needs to ask for it ten times.  So `fit` trains a small flow
+through a twin that shares its parameters and gradients, and in which the couplings come as one `FusedCouplings`.  The
+numbers are those of the layers one by one, which remain the text to read, to rounding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple, TypeGuard, cast
+
+import numpy as np
+
+from nice_np.bijectors.additive import AdditiveCoupling
+from nice_np.bijectors.affine import AffineCoupling
+from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.chain import Chain
+from nice_np.bijectors.scales import TanhScale
+from nice_np.errors import NiceOverflowError
+from nice_np.flows.flow import Flow
+from nice_np.networks.activations import ACTIVATIONS
+from nice_np.networks.mlp import MLP, Linear
+from nice_np.parameters import FlatParameters
+from nice_np.training.fused.loops import ADDITIVE, AFFINE, QUICK, couple, couple_backward
+from nice_np.validation import Array, as_batch, check_shape
+
+SMALL = 4_000_000  # N P_m, rows of a batch times parameters of a conditioner, up to which it pays
+FEWEST = 100  # rows in a block: with fewer, small products are no quicker than large ones
+
+FusedCoupling = AdditiveCoupling | AffineCoupling
+
+
+def can_be_fused(layer: Bijector) -> TypeGuard[FusedCoupling]:
+    """Whether the kernels know the layer: its law, its scale and its network, and no subclass of them."""
+    known = type(layer) is AdditiveCoupling or (type(layer) is AffineCoupling and type(layer.scale) is TanhScale)
+    if not (known and isinstance(layer, FusedCoupling)):
+        return False
+    net = layer.conditioner
+    return type(net) is MLP and net.activation == ACTIVATIONS["relu"] and all(type(L) is Linear for L in net.layers)
+
+
+def is_small(coupling: FusedCoupling, batch_size: int) -> bool:
+    """Whether Python's part of the time is large enough to be worth saving."""
+    return batch_size * mlp_of(coupling).n_parameters <= SMALL
+
+
+def mlp_of(coupling: FusedCoupling) -> MLP:
+    """The conditioner of a coupling that `can_be_fused`."""
+    return cast(MLP, coupling.conditioner)
+
+
+class FusedCache(NamedTuple):
+    """For each block of rows, what the kernels remember of the activations: (rows * width,)."""
+
+    blocks: list[slice]
+    kept: list[Array]
+
+
+class FusedCouplings(Chain):
+    """A `Chain` of additive and affine couplings with ReLU networks whose passes are one kernel each.
+
+    Parameters
+    ----------
+    couplings : sequence of AdditiveCoupling or AffineCoupling
+        Each such that `can_be_fused`.
+    params : FlatParameters
+        Where their parameters are.
+    starts : dict
+        Where: the position in the vector of each parameter, by the identity of its array.
+    """
+
+    def __init__(self, couplings: Sequence[FusedCoupling], params: FlatParameters, starts: dict[int, int]) -> None:
+        super().__init__(couplings)
+        self._params = params
+        self._linears: list[Linear] = []
+        rows: list[tuple[int, ...]] = []
+        indices: list[int] = []
+        self._width = 0  # numbers to remember for each sample
+        for coupling in couplings:
+            layers, part = mlp_of(coupling).layers, coupling.partition
+            idx_a = [*part.idx_a.tolist(), *range(part.dim, coupling.dim)]  # and the context
+            law = ADDITIVE if isinstance(coupling, AdditiveCoupling) else AFFINE
+            first, count, n_b = len(self._linears), len(layers), len(part.idx_b)
+            rows.append((law, first, count, len(idx_a), n_b, len(indices), self._width))
+            indices += [*idx_a, *part.idx_b.tolist()]
+            self._linears += layers
+            self._width += len(idx_a) + sum(layer.W.shape[1] for layer in layers)
+        linears = [(starts[id(layer.W)], *layer.W.shape) for layer in self._linears]
+        self._tables = np.array(rows), np.array(linears), np.array(indices, np.uint64)
+
+    def forward(self, x: Array) -> tuple[Array, Array, FusedCache]:  # type: ignore[override]
+        z = np.array(as_batch(x, self.dim, self), self._params.values.dtype, order="C")
+        log_det = np.zeros(len(z), z.dtype)
+        cache = FusedCache(self._blocks(len(z)), [])
+        for block in cache.blocks:
+            kept = np.empty((block.stop - block.start) * self._width, z.dtype)
+            couple(z[block], log_det[block], self._params.values, *self._tables, kept)
+            cache.kept.append(kept)
+        return z, log_det, cache
+
+    def backward(  # type: ignore[override]
+        self, dz: Array, dlog_det: Array, cache: FusedCache, accumulate: bool = True
+    ) -> Array:
+        rows = cache.blocks[-1].stop
+        check_shape(dz, (rows, self.dim), "FusedCouplings", "dz")
+        check_shape(dlog_det, (rows,), "FusedCouplings", "dlog_det")
+        dtype = self._params.values.dtype  # which a prior or a layer of somebody else's may not keep to
+        dx, dlog_det = np.array(dz, dtype, order="C"), np.ascontiguousarray(dlog_det, dtype)
+        grads = self._params.grads if accumulate else np.empty_like(self._params.grads)
+        add = accumulate and not self._linears[0].stale
+        for block, kept in zip(cache.blocks, cache.kept, strict=True):
+            couple_backward(dx[block], dlog_det[block], self._params.values, grads, *self._tables, kept, add)
+            add = accumulate
+        if accumulate:
+            for layer in self._linears:
+                layer.stale = False
+        return dx
+
+    def _blocks(self, n_rows: int) -> list[slice]:
+        """The batch in blocks of equal size, small enough for the products that OpenBLAS is quickest at."""
+        rows = QUICK // max(layer.W.size for layer in self._linears)
+        n = -(-n_rows // rows) if rows >= FEWEST and n_rows else 1
+        return [slice(n_rows * i // n, n_rows * (i + 1) // n) for i in range(n)]
+
+    def backward_to_parameters(  # type: ignore[override]
+        self, dz: Array, dlog_det: Array, cache: FusedCache
+    ) -> None:
+        self.backward(dz, dlog_det, cache)
+
+
+class Fused:
+    """A flow's gradient through a twin with `FusedCouplings`: as `Flow.nll_and_grad`, to rounding."""
+
+    def __init__(self, flow: Flow, twin: Flow) -> None:
+        self.flow, self.twin = flow, twin
+
+    def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
+        """See `Flow.nll_and_grad`; the gradient is ``flow.params.grads``, too."""
+        with suppress(NiceOverflowError):
+            return self.twin.nll_and_grad(x, context)
+        return self.flow.nll_and_grad(x, context)  # fails, too, and names the layer
+
+
+def fused(flow: Flow, batch_size: int) -> Flow | Fused:
+    """The fastest way to the flow's gradient for batches of this size: fused where that pays, or the flow itself."""
+    layers = flow.layers
+    uses = Counter(id(module) for layer in layers for _, module in layer.modules())
+    small = [can_be_fused(layer) and is_small(layer, batch_size) for layer in layers]
+    if not any(small) or max(uses.values()) > 1 or not couple.is_compiled:
+        return flow
+    import scipy.linalg.cython_blas  # noqa: F401 (the BLAS of compiled code: loaded now, limits on its threads hold)
+
+    starts = {id(W): slot.start for (_, W, _), slot in zip(flow.named_parameters(), flow.params.slots, strict=True)}
+    parts: list[Bijector] = []
+    for together, pairs in groupby(zip(small, layers, strict=True), key=itemgetter(0)):
+        run = [layer for _, layer in pairs]
+        parts += [FusedCouplings(cast(list[FusedCoupling], run), flow.params, starts)] if together else run
+    twin = type(flow).__new__(type(flow))
+    vars(twin).update({**vars(flow), "bijector": Chain(parts)})  # not by assignment: its parameters are the flow's
+    return Fused(flow, twin)

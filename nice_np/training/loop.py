@@ -1,0 +1,254 @@
+"""The loop behind `fit`: one step, one epoch, and what happens around them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import AbstractContextManager
+from signal import Signals
+from typing import Any
+
+import numpy as np
+
+from nice_np.errors import DivergenceError, DriftError, NiceFileError, NiceOverflowError, TrainingInterrupted
+from nice_np.flows.flow import to_bits_per_dim
+from nice_np.flows.model import Model, mean_score
+from nice_np.kernels import average_kernel, average_step
+from nice_np.training.data import TrainingData
+from nice_np.training.history import History, score_columns
+from nice_np.training.optim import clip_by_norm
+from nice_np.training.parallel import Gradient, in_threads
+from nice_np.training.plan import Plan
+from nice_np.training.progress import Progress
+from nice_np.training.ranks import Team
+from nice_np.training.signals import StopSignals
+from nice_np.training.state import TrainingState, save_state
+from nice_np.validation import Array, as_float
+
+log = logging.getLogger(__name__)
+
+EXPLODED = 1e4  # nats per dimension above the first loss: no model comes back from there
+
+
+class StopTraining(Exception):
+    """Raise it in a callback to end training after this epoch, as if the last one had been reached."""
+
+
+class Training:
+    """One run: the model and the data, the plan, and the state that a checkpoint keeps.
+
+    Parameters
+    ----------
+    model : Model
+    data : TrainingData
+    validation : TrainingData or None
+    plan : Plan
+    state : TrainingState
+    settings : dict
+        What a checkpoint remembers of plan and data.
+    team : Team
+        The processes that share the run.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: TrainingData,
+        validation: TrainingData | None,
+        plan: Plan,
+        state: TrainingState,
+        settings: dict[str, Any],
+        team: Team,
+    ) -> None:
+        self.model, self.data, self.plan, self.state, self.settings = model, data, plan, state, settings
+        self.team = team
+        noise = np.random.default_rng(state.validation_seed)
+        self.validation = None if validation is None else validation.drawn(model, noise)
+        # Where one of the two is pixels, the other is in their units, too.
+        self.bin_width = min(part.bin_width(model) for part in (data, validation) if part is not None)
+        self.learning_rate = 0.0
+        self.clock = time.perf_counter()
+        self.saved_at = state.seconds
+
+    def run(self, progress: bool) -> History:
+        """Train until the plan, the validation or a callback says stop; the model then has the weights to keep."""
+        bar = Progress(progress and self.team.first, self._done(), "ELBO " if self.model.measure == "elbo" else "")
+        if not average_kernel.is_compiled:
+            log.info("loops run in NumPy: Numba is not installed, or switched off")
+        if self.state.position > 0:  # resumed in the middle of an epoch
+            self.plan.optimizer.start_epoch(self.state.epoch)
+        try:
+            with StopSignals() as signals, self._source() as source:
+                gradient = self.team.gradient(source, self.model.params.grads)
+                while not self.state.finished:
+                    self._step(gradient)
+                    self._show(bar)
+                    done = self._done()
+                    if self.state.position == len(self.data) or done >= 1:
+                        self._end_epoch(done)
+                    if signum := self.team.highest(signals.received):
+                        self._interrupt(signum)
+                    if self.state.seconds - self.saved_at > self.plan.checkpoint_every:
+                        self._save()
+                self._save()
+        except NiceFileError:  # what was learned is worth more than the file
+            self._keep_best()
+            raise
+        finally:
+            bar.close()
+        self._keep_best()
+        self.state.history.stopped = self.state.finished
+        log.info("training is over (%s): %r", self.state.finished, self.state.history)
+        return self.state.history
+
+    def _source(self) -> AbstractContextManager[Gradient]:
+        return in_threads(self.model, self.plan.threads, self.plan.batch_size, self.plan.recompute)
+
+    # -- one step -------------------------------------------------------------------------------------------------
+
+    def _step(self, gradient: Gradient) -> None:
+        state, plan, values = self.state, self.plan, self.model.params.values
+        if state.position == 0:
+            state.order = state.rng.permutation(len(self.data))
+            state.nats_sum = 0.0
+            plan.optimizer.start_epoch(state.epoch)
+        rows = state.order[state.position : state.position + plan.batch_size]
+        # A schedule of one's own may return anything; the history is to hold a plain number.
+        self.learning_rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
+        nll, grads = self._loss(gradient, self.data.rows(rows).drawn(self.model, state.rng))
+        if plan.clip_norm is not None:
+            clip_by_norm(grads, plan.clip_norm)
+        plan.optimizer.step(values, grads, self.learning_rate)
+        state.step += 1
+        state.position += len(rows)
+        state.nats_sum -= nll * len(rows)
+        if plan.average is not None:
+            if state.average is None:
+                state.average = values.copy()
+            # A plain mean of the first steps, then a window of about `average` of them.
+            average_step(state.average, values, max(1 / plan.average, 1 / state.step))
+        self._tick()
+
+    def _loss(self, gradient: Gradient, batch: TrainingData) -> tuple[float, Array]:
+        state = self.state
+        try:
+            nll, grads = gradient.nll_and_grad(batch.x, batch.context)
+        except DriftError:
+            self._keep_best()
+            raise
+        except NiceOverflowError as error:
+            raise self._diverged(f"loss or gradient is not finite ({error})") from None
+        if state.first_nll is None:
+            state.first_nll = nll
+        if nll > state.first_nll + EXPLODED * self.model.dim:
+            raise self._diverged(f"loss = {nll:.6g} nats")
+        return nll, grads
+
+    def _diverged(self, what: str) -> DivergenceError:
+        self._keep_best()
+        self.state.history.stopped = "divergence"
+        return DivergenceError(
+            f"training diverged at step {self.state.step + 1}: {what}, learning rate = {self.learning_rate:.6g}; "
+            "try a smaller learning rate, or clip_norm",
+            self.state.history,
+        )
+
+    # -- one epoch ------------------------------------------------------------------------------------------------
+
+    def _end_epoch(self, done: float) -> None:
+        state, plan = self.state, self.plan
+        train, held_out = score_columns(self.model.measure)
+        row: dict[str, Any] = {
+            "epoch": state.epoch,
+            "step": state.step,
+            "learning_rate": self.learning_rate,
+            train: state.nats_sum / state.position,
+            held_out: None,
+            "validation_bits_per_dim": None,
+        }
+        if self.validation is not None:
+            score = self._validate(self.validation)
+            row[held_out] = score
+            row["validation_bits_per_dim"] = to_bits_per_dim(score, self.model.dim, self.bin_width)
+            state.stale += 1
+            if state.best is None or score > state.best:
+                state.best, state.stale, state.best_values = score, 0, self._weights().copy()
+                state.history.best_epoch = state.epoch
+        self._tick()
+        state.history.rows.append({**row, "seconds": state.seconds})
+        log.debug("epoch %(epoch)d: %(row)s", {"epoch": state.epoch, "row": state.history.rows[-1]})
+        state.epoch += 1
+        state.position = 0
+        if done >= 1:
+            state.finished = "epochs" if plan.time_limit is None else "time limit"
+        elif plan.patience is not None and state.stale >= plan.patience:
+            state.finished = "patience"
+        if self.team.from_first(self._called_off):
+            state.finished = "callback"
+
+    def _called_off(self) -> bool:
+        """Call back; True if a callback ends the training."""
+        try:
+            for callback in self.plan.callbacks:
+                callback(self.model, self.state.history)
+        except StopTraining:
+            return True
+        return False
+
+    def _validate(self, validation: TrainingData) -> float:
+        try:
+            return self.team.from_first(lambda: self._score(validation))
+        except NiceOverflowError as error:
+            raise self._diverged(f"the validation loss is not finite ({error})") from None
+
+    def _score(self, validation: TrainingData) -> float:
+        """The mean score under the weights that would be kept now."""
+        values = self.model.params.values
+        trained = values.copy()
+        values[:] = self._weights()
+        try:
+            return mean_score(self.model.score(validation.x, validation.context))
+        finally:
+            values[:] = trained
+
+    def _weights(self) -> Array:
+        """The weights that would be kept now: the average, where there is one."""
+        return self.model.params.values if self.state.average is None else self.state.average
+
+    def _keep_best(self) -> None:
+        best = self._weights() if self.state.best_values is None else self.state.best_values
+        self.model.params.values[:] = best
+
+    # -- around it ------------------------------------------------------------------------------------------------
+
+    def _done(self) -> float:
+        return self.plan.done(self.state, len(self.data))
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.state.seconds = self.team.share(self.state.seconds + now - self.clock)
+        self.clock = now
+
+    def _show(self, bar: Progress) -> None:
+        state = self.state
+        nats = state.nats_sum / state.position
+        samples = (state.epoch - 1) * len(self.data) + state.position
+        speed = samples / max(state.seconds, 1e-9)
+        bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.model.dim, self.bin_width), speed)
+
+    def _save(self) -> None:
+        if not np.isfinite(self.model.params.values).all():
+            raise self._diverged("the weights are not finite")
+        if not all(np.isfinite(vector).all() for vector in self.plan.optimizer.state().values()):
+            # In float32 the square of a gradient of 1e20 overflows: Adam would never move that parameter again.
+            raise self._diverged("the optimiser's state is not finite")
+        with self.team.together():
+            if self.plan.checkpoint is not None and self.team.first:
+                save_state(self.plan.checkpoint, self.model, self.plan.optimizer, self.state, self.settings)
+        self._tick()
+        self.saved_at = self.state.seconds
+
+    def _interrupt(self, signum: int) -> None:
+        self._save()
+        where = f"saved {self.plan.checkpoint}" if self.plan.checkpoint is not None else "no checkpoint was asked for"
+        raise TrainingInterrupted(f"stopped by {Signals(signum).name} at step {self.state.step}; {where}", signum)

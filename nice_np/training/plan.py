@@ -1,0 +1,71 @@
+"""What `fit` was asked to do, checked: how long, in what steps, and where to save."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nice_np.errors import NiceValueError
+from nice_np.training.history import History
+from nice_np.training.optim import Optimizer, Schedule
+from nice_np.training.state import TrainingState
+from nice_np.validation import as_float, as_int
+
+Callback = Callable[[Any, History], None]  # the model comes first
+
+
+@dataclass
+class Plan:
+    """The arguments of `fit` that say how to train; see there.
+
+    Raises
+    ------
+    NiceValueError, NiceTypeError
+        If one of them is out of range.
+    """
+
+    optimizer: Optimizer
+    schedule: Schedule
+    epochs: int | None
+    time_limit: float | None
+    batch_size: int
+    clip_norm: float | None
+    average: int | None
+    patience: int | None
+    callbacks: list[Callback]
+    checkpoint: Path | None
+    checkpoint_every: float
+    threads: int
+    recompute: bool
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.time_limit is None):
+            raise NiceValueError("fit: give either epochs or time_limit")
+        self.batch_size = as_int(self.batch_size, "fit", "batch_size", 1)
+        self.checkpoint_every = as_float(self.checkpoint_every, "fit", "checkpoint_every", minimum=0)
+        self.threads = as_int(self.threads, "fit", "threads", 1)
+        for name in ("epochs", "average", "patience"):
+            if (value := getattr(self, name)) is not None:
+                setattr(self, name, as_int(value, "fit", name, 1))
+        for name in ("time_limit", "clip_norm"):
+            if (value := getattr(self, name)) is not None:
+                setattr(self, name, as_float(value, "fit", name, above=0))
+
+    def done(self, state: TrainingState, n_samples: int) -> float:
+        """The share of the run that is done, which steers the schedule."""
+        if self.time_limit is not None:
+            return state.seconds / self.time_limit
+        steps_per_epoch = -(-n_samples // self.batch_size)
+        return state.step / (steps_per_epoch * (self.epochs or 1))
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same when a run is resumed; the rest may change, also `epochs` in either direction."""
+        return {
+            "batch_size": self.batch_size,
+            "learning_rate": repr(self.schedule),
+            "optimizer": repr(self.optimizer),
+            "clip_norm": self.clip_norm,
+            "average": self.average,
+        }

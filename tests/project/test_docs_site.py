@@ -1,0 +1,160 @@
+"""The documentation site is built without warnings, has a page for every public name, and works in a browser."""
+
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser import needs_chromium, opened, served
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SUBPACKAGES = ("bijectors", "datasets", "interop", "operators", "plotting", "restoration", "sklearn", "vae")
+PACKAGES = ("nice_np", *(f"nice_np.{name}" for name in SUBPACKAGES))
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="docs/ is in the checkout: run python -m pytest there")
+
+
+def public():
+    """{name: object} of everything public, once: a package's name only where nice_np itself has not the same object."""
+    found = {}
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if not any(thing is known for known in found.values()):
+                found[f"{package}.{name}"] = thing
+    return found
+
+
+PUBLIC = public()
+
+
+# -- what needs no Sphinx ---------------------------------------------------------------------------------------------
+
+
+def test_the_reference_lists_every_public_name_once():
+    listed, module = [], ""
+    for line in (DOCS / "reference.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif re.fullmatch(r" {3}[\w.]+", line):
+            listed.append(f"{module}.{line.strip()}")
+    assert sorted(listed) == sorted(PUBLIC)
+    lower = [name.lower() for name in listed]
+    assert len(set(lower)) == len(lower), "two pages would be one file on Windows"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_its_docstring_says_what_goes_in_and_what_comes_out(name):
+    assert list(missing_sections(PUBLIC[name])) == []
+
+
+def missing_sections(thing):
+    """The sections that numpydoc expects and a docstring lacks."""
+    text = inspect.getdoc(thing) or ""
+    if inspect.isfunction(thing):
+        signature = inspect.signature(thing)
+        due = {"Parameters": bool(signature.parameters), "Returns": signature.return_annotation not in (None, "None")}
+    elif inspect.isclass(thing):
+        own = vars(thing)  # what a class inherits, its base explains
+        is_record = hasattr(thing, "_fields") or hasattr(thing, "__dataclass_fields__")
+        if is_record:
+            due = {"Parameters": bool(own.get("__annotations__")) and "Attributes\n---" not in text}
+        else:
+            takes = "__init__" in own and len(inspect.signature(thing.__init__).parameters) > 1
+            due = {"Parameters": takes and not issubclass(thing, BaseException) and not is_protocol(thing)}
+    else:
+        return
+    if not text:
+        yield "docstring"
+    yield from (section for section, is_due in due.items() if is_due and f"{section}\n---" not in text)
+
+
+def is_protocol(thing):
+    return getattr(thing, "_is_protocol", False)
+
+
+def test_a_missing_section_is_seen():
+    def half(x: int) -> float:
+        """Half of x."""
+        return x / 2
+
+    assert list(missing_sections(half)) == ["Parameters", "Returns"]
+
+
+# -- the site ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of a fresh build, in which a warning is an error."""
+    for module in ("sphinx", "myst_nb", "numpydoc", "furo", "math_core"):
+        pytest.importorskip(module, reason='pip install -e ".[docs]"')
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(out)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return out
+
+
+@pytest.mark.slow
+def test_pages_and_figures_are_there(site):
+    documents = [f"{path.stem}.html" for path in DOCS.glob("*.md")]
+    results = [f"results/{path.stem}.html" for path in (ROOT / "results").glob("*.md")]
+    notebooks = [f"tutorials/{path.stem}.html" for path in (ROOT / "tutorials").glob("*.ipynb")]
+    code = [f"source/{path.relative_to(ROOT).as_posix()}.html" for path in (ROOT / "nice_np").rglob("*.py")]
+    names = [f"api/{name}.html" for name in PUBLIC]
+    for page in (*documents, *results, *notebooks, *code, *names):
+        assert (site / page).is_file(), page
+    for page in (site / page for page in (*documents, *results, *notebooks)):
+        text = page.read_text(encoding="utf-8")
+        for source in re.findall(r'<img[^>]* src="([^":]+)"', text):
+            assert (page.parent / source).is_file(), (page, source)
+        for formula in re.findall(r"<math.*?</math>", text, re.DOTALL):
+            assert "\\" not in formula, (page, "LaTeX that nobody translates")
+    for page in notebooks:
+        assert "<img" in (site / page).read_text(encoding="utf-8"), f"{page} has no figure"
+
+
+@pytest.mark.slow
+def test_docstrings_keep_their_formulas_and_sections(site):
+    page = (site / "api" / "nice_np.check_gradients.html").read_text(encoding="utf-8")
+    assert "Parameters" in page
+    assert "Returns" in page
+    reference = (site / "reference.html").read_text(encoding="utf-8")
+    text = re.sub(r"<[^>]+>", "", reference)
+    assert "y = A x + n,  n ~ N(0, sigma^2 I)" in text  # with its two spaces: a line of its own, not a paragraph
+    assert "DiagonalScaling(dim" in text, "z = exp(s) * y is a formula, not a signature"
+
+
+@pytest.mark.slow
+def test_the_search_index_knows_the_names(site):
+    text = (site / "searchindex.js").read_text(encoding="utf-8")
+    index = json.loads(text[text.index("(") + 1 : text.rindex(")")])
+    assert "glossary" in index["docnames"]
+    assert "coupl" in index["terms"], "stems of words"
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_pages_and_search_work_in_a_browser(site, tmp_path):
+    with served(site) as (address, missing):
+        for page, expected in {
+            "index.html": "Twelve lines",
+            "api/nice_np.AffineCoupling.html": "conditioner",
+            "mathematics.html": "<math",
+            "tutorials/02_coupling_layers.html": "<math",
+            "search.html?q=check_gradients": "nice_np.check_gradients.html",
+        }.items():
+            dom, errors = opened(f"{address}/{page}", tmp_path)
+            assert expected in dom, page
+            assert errors == [], page
+            assert missing == [], page
+        (site / "broken.html").write_text('<script src="missing.js"></script><script>no_such_name()</script>')
+        _, errors = opened(f"{address}/broken.html", tmp_path)
+        assert ["no_such_name is not defined" in line for line in errors] == [True]
+        assert missing == ["/missing.js"]

@@ -1,0 +1,457 @@
+"""The tutorials run, their exercise twins fail where there is something to do and nowhere else, and are graded."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+TUTORIALS = Path(__file__).parents[2] / "tutorials"
+if not TUTORIALS.exists():
+    pytest.skip("tutorials/ is in the checkout: run python -m pytest there", allow_module_level=True)
+nbformat = pytest.importorskip("nbformat", reason='pip install -e ".[tutorials]"')
+pytest.importorskip("nbclient", reason='pip install -e ".[tutorials]"')
+pytest.importorskip("ipykernel", reason='pip install -e ".[tutorials]"')
+sys.path.insert(0, str(TUTORIALS))
+
+import build  # noqa: E402
+import grade  # noqa: E402
+import tutorial_cells as cells  # noqa: E402
+from tutorial_kernel import execute  # noqa: E402
+from tutorial_mistakes import MISTAKES  # noqa: E402
+
+SOLVED = cells.solved_notebooks()
+each = pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own packages
+
+
+# -- the notebooks as they are in the repository ----------------------------------------------------------------------
+
+
+def test_they_are_numbered_without_gaps():
+    assert [int(path.name[:2]) for path in SOLVED] == list(range(1, len(SOLVED) + 1))
+    assert len(SOLVED) >= 3
+    assert {path.name for path in cells.EXERCISES.glob("*.ipynb")} == {path.name for path in SOLVED}
+
+
+@each
+def test_markers_checks_outputs_and_size(path):
+    notebook = cells.read(path)
+    assert list(cells.problems(notebook)) == []
+    assert path.stat().st_size <= cells.LIMIT
+    assert len(cells.numbered(cells.EXERCISE, notebook)) >= 2
+    assert [cell.execution_count for cell in cells.code_cells(notebook)] == [
+        *range(1, 1 + len(cells.code_cells(notebook)))
+    ], "run it from top to bottom: python tutorials/build.py run"
+
+
+@each
+def test_it_has_one_title_and_every_lesson_with_code_asserts_something(path):
+    titles, lesson, asserts = [], "", {}
+    for cell in cells.read(path).cells:
+        if cell.cell_type == "markdown":
+            titles += re.findall(r"^# .+", cell.source, re.MULTILINE)
+            lesson = (re.findall(r"^## .+", cell.source, re.MULTILINE) or [lesson])[-1]
+        elif lesson:  # not the imports
+            found = len(re.findall(r"^ *assert |raise_if_failed", cell.source, re.MULTILINE))
+            asserts[lesson] = asserts.get(lesson, 0) + found
+    assert len(titles) == 1
+    assert len(asserts) >= 4
+    assert [lesson for lesson, found in asserts.items() if not found] == []
+
+
+@each
+def test_its_twin_is_up_to_date(path):
+    stored = (cells.EXERCISES / path.name).read_text(encoding="utf-8")
+    assert stored == nbformat.writes(cells.twin(cells.read(path))) + "\n", "python tutorials/build.py exercises"
+
+
+@each
+def test_nothing_but_outputs_changes_when_it_is_built_again(path, tmp_path):
+    cells.write(cells.tidy(cells.read(path), path.stem), tmp_path / path.name)
+    assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+@each
+def test_the_twin_keeps_signatures_and_docstrings_and_says_what_to_do(path):
+    solved, twin = cells.read(path), cells.read(cells.EXERCISES / path.name)
+    for k, cell in cells.numbered(cells.EXERCISE, solved).items():
+        theirs = cells.numbered(cells.EXERCISE, twin)[k].source
+        assert "SOLUTION" not in theirs
+        assert theirs.count('raise NotImplementedError("TODO: ') == cell.source.count("### BEGIN SOLUTION")
+        assert described(theirs) == described(cell.source)
+    assert not any(cell.outputs or cell.execution_count for cell in cells.code_cells(twin))
+
+
+def described(source):
+    """Name, arguments and docstring of every function, and name and docstring of every class."""
+    nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    return [(n.name, ast.dump(n.args) if isinstance(n, ast.FunctionDef) else "", ast.get_docstring(n)) for n in nodes]
+
+
+# -- they run ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@each
+def test_the_solved_notebook_runs(path):
+    execute(cells.read(path), timeout=300, fast=True)
+
+
+@pytest.mark.slow
+@each
+def test_the_twin_fails_where_there_is_something_to_do_and_nowhere_else(path):
+    """Every check, and every cell that uses a solution, fails with a TODO; every other cell runs."""
+    twin = cells.read(cells.EXERCISES / path.name)
+    execute(twin, timeout=300, fast=True, allow_errors=True)
+    for cell in cells.code_cells(twin):
+        needs = any(cells.number(pattern, cell) for pattern in (cells.CHECK, cells.USES))
+        errors = [(o.ename, o.evalue[:6]) for o in cell.outputs if o.output_type == "error"]
+        assert errors == ([("NotImplementedError", "TODO: ")] if needs else []), cell.source
+
+
+@pytest.mark.slow
+@each
+def test_solved_gets_full_marks_and_the_twin_none(path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(path)])
+    assert grade.main() == 0
+    printed = capsys.readouterr().out
+    count = len(cells.numbered(cells.EXERCISE, cells.read(path)))
+    assert f"{count} of {count} exercises passed" in printed
+    assert "note" not in printed
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(cells.EXERCISES / path.name)])
+    assert grade.main() == 1
+    printed = capsys.readouterr().out
+    assert f"0 of {count} exercises passed" in printed
+    assert printed.count("not done") == printed.count("TODO: ") == count
+    assert "note" not in printed
+
+
+@pytest.mark.slow
+@each
+@pytest.mark.parametrize("k", range(3))
+def test_the_checks_see_what_readers_get_wrong(path, k):
+    solved = cells.read(path)
+    wrong = deepcopy(solved)
+    for exercise, cell in cells.numbered(cells.EXERCISE, wrong).items():
+        _, right, mistake = MISTAKES[path.stem][exercise][k]
+        assert cell.source.count(right) == 1, (exercise, right)
+        cell.source = cell.source.replace(right, mistake)
+    result = grade.grade(wrong, solved)
+    assert [score.status for score in result.scores] == ["failed"] * len(result.scores), result
+    assert not result.notes
+    promised = promises(path.stem)
+    for score in result.scores:
+        what, _, _ = MISTAKES[path.stem][score.exercise][k]
+        in_order = ".*".join(map(re.escape, promised[score.exercise, what].split(" ... ")))
+        assert re.search(in_order, score.why), (what, promised[score.exercise, what], score.why)
+
+
+def promises(name):
+    """{(exercise, mistake): what the check says} of the course plan for one tutorial."""
+    plan = (TUTORIALS.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
+    title = f"\n### {name.replace('_', ' ')}\n"
+    section = plan[plan.lower().index(title) + len(title) :].split("\n### ")[0]
+    return {
+        (int(k), what): said for k, what, said in re.findall(r"^\| (\d) \| (.+?) \| `(.+?)` \|", section, re.MULTILINE)
+    }
+
+
+@pytest.mark.slow
+def test_the_kernel_has_an_empty_home_no_network_and_no_data(monkeypatch):
+    monkeypatch.setenv("NICE_NP_DATA", "somewhere")
+    home, network, settings = small(
+        "from pathlib import Path\nassert not [p for p in Path.home().iterdir() if p.name[0] != '.' and p.is_file()]",
+        "import urllib.request, urllib.error\ntry:\n    urllib.request.urlopen('https://example.com', timeout=5)\n"
+        "except urllib.error.URLError:\n    pass\nelse:\n    raise AssertionError('the network is there')",
+        "import os\nassert 'NICE_NP_DATA' not in os.environ\nassert os.environ['NICE_NP_FAST'] == '1'",
+    ).cells[1:]
+    notebook = nbformat.v4.new_notebook(cells=[home, network, settings])
+    execute(notebook, fast=True)
+
+
+# -- what an author is told -------------------------------------------------------------------------------------------
+
+SETUP = "from math import sqrt"
+FIRST = """\
+# Exercise 1: the square
+def square(x):
+    \"\"\"x squared.\"\"\"
+    ### BEGIN SOLUTION: return x * x
+    return x * x
+    ### END SOLUTION"""
+CHECK_1 = "# Check of exercise 1\nassert square(3) == 9, f'3 * 3 is {square(3)}'\nassert sqrt(square(5)) == 5"
+SECOND = FIRST.replace("Exercise 1", "Exercise 2").replace("square", "cube").replace("x * x", "x * x * x")
+CHECK_2 = "# Check of exercise 2\nassert cube(2) == 8, f'2 * 2 * 2 is {cube(2)}'"
+
+
+def small(*sources):
+    """A notebook of a few code cells."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# A small tutorial"))
+    return notebook
+
+
+def test_a_good_notebook_has_no_problems():
+    assert list(cells.problems(small(SETUP, FIRST, CHECK_1, SECOND, CHECK_2))) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        ((FIRST,), "each followed by its check"),
+        ((SECOND, CHECK_2), "numbered from 1"),
+        ((FIRST, CHECK_1, CHECK_1), "each followed by its check"),
+        ((FIRST.replace("    ### END SOLUTION", ""), CHECK_1), "pair up"),
+        ((FIRST.replace(": return x * x", ""), CHECK_1), "pair up"),
+        (("### BEGIN SOLUTION: all\nx = 1\n### END SOLUTION",), "solutions belong into a cell"),
+        ((FIRST.replace("### ", "# "), CHECK_1), "such a cell needs one"),
+        (("# Exercise 1: a number\n### BEGIN SOLUTION: x\nx = 1\n### END SOLUTION", CHECK_1), "inside a function"),
+        ((FIRST.replace(": return x * x", ": " + "return it " * 20), CHECK_1), "longer than"),
+        ((FIRST, "# Check of exercise 1\nprint(square(3))"), "without an assert"),
+        ((FIRST, CHECK_1, "# uses Exercise 1\nprint(square(2))"), "neither"),
+    ],
+)
+def test_mistakes_of_an_author_are_named(sources, problem):
+    assert any(problem in found for found in cells.problems(small(*sources)))
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ({"output_type": "stream", "name": "stderr", "text": "a warning"}, "a warning among the outputs"),
+        ({"output_type": "error", "ename": "E", "evalue": "", "traceback": []}, "an error"),
+        ({"output_type": "stream", "name": "stdout", "text": "/home/me/file.py"}, "a path"),
+        ({"output_type": "display_data", "data": {"text/html": "see /tmp/x"}, "metadata": {}}, "a path"),
+    ],
+)
+def test_outputs_that_do_not_belong_there_are_named(output, problem):
+    notebook = small("x = 1")
+    notebook.cells[1].outputs = [nbformat.from_dict(output)]
+    assert any(problem in found for found in cells.problems(notebook))
+
+
+def test_a_solution_becomes_an_error_that_says_what_to_return():
+    assert cells.unsolved(FIRST) == (
+        '# Exercise 1: the square\ndef square(x):\n    """x squared."""\n'
+        '    raise NotImplementedError("TODO: return x * x")'
+    )
+    two = cells.unsolved(FIRST + "\n\n\n" + FIRST.split("\n", 1)[1].replace("x * x", "y"))
+    assert two.count("TODO: return x * x") == two.count("TODO: return y") == 1
+
+
+@pytest.mark.parametrize("todo", ['return "yes" or "no"', 'it\'s "x"', "a \\ b", "return it's mean"])
+def test_a_todo_may_hold_quotes(todo):
+    solved = small(SETUP, FIRST.replace("return x * x\n", f"{todo}\n", 1), CHECK_1)
+    assert list(cells.problems(solved)) == []
+    scope = {}
+    exec(cells.twin(solved).cells[3].source, scope)
+    with pytest.raises(NotImplementedError) as caught:
+        scope["square"](3)
+    assert str(caught.value) == f"TODO: {todo}"
+
+
+def test_metadata_name_exercises_and_checks_for_nbgrader():
+    tidied = cells.tidy(small(SETUP, FIRST, CHECK_1), "small")
+    _, setup, exercise, check = (cell.metadata for cell in tidied.cells)
+    assert setup == {}
+    assert (exercise.nbgrader.solution, exercise.nbgrader.grade, exercise.nbgrader.locked) == (True, False, False)
+    assert (check.nbgrader.solution, check.nbgrader.grade, check.nbgrader.locked) == (False, True, True)
+    assert check.nbgrader.points == 1
+    assert len({cell.id for cell in tidied.cells}) == len(tidied.cells)
+
+
+def test_pieces_of_printed_text_are_joined():
+    notebook = small("print(1)")
+    pieces = [("stdout", "1\n"), ("stdout", "2\n"), ("stderr", "3\n"), ("stdout", "4\n")]
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in pieces]
+    notebook.cells[1].outputs.append(nbformat.v4.new_output("display_data", {"text/plain": "5"}))
+    outputs = cells.tidy(notebook, "small").cells[1].outputs
+    assert [output.get("text") for output in outputs] == ["1\n2\n", "3\n", "4\n", None]
+    assert len(notebook.cells[1].outputs) == 5, "the notebook that was given is left alone"
+
+
+def test_a_stale_twin_is_found_and_made(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "01_small.ipynb"
+    cells.write(cells.tidy(small(SETUP, FIRST, CHECK_1), path.stem), path)
+    monkeypatch.setattr(build, "EXERCISES", tmp_path / "exercises")
+    assert build.make_twins([path], check=True) == 1
+    assert build.make_twins([path], check=False) == 0
+    assert build.make_twins([path], check=True) == 0
+    cells.write(cells.tidy(small(SETUP, SECOND, CHECK_1), path.stem), path)
+    assert build.make_twins([path], check=True) == 1
+    assert "out of date: 01_small.ipynb" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_notebook_is_built_and_its_problems_are_named(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "01_small.ipynb"
+    draw = (
+        "import matplotlib.pyplot as plt\nimport numpy as np\n"
+        "plt.imshow(np.random.default_rng(0).normal(size=(99, 99)))\nplt.show()"
+    )
+    cells.write(small(SETUP, draw, FIRST, CHECK_1), path)
+    assert build.run([path]) == 0
+    built = cells.code_cells(cells.read(path))
+    assert [cell.execution_count for cell in built] == [1, 2, 3, 4]
+    build.write_figures(path, tmp_path / "figures")
+    (figure,) = (tmp_path / "figures").iterdir()
+    with Image.open(figure) as picture:
+        assert picture.mode == "P"  # a palette of 256 colours
+    first = path.read_bytes()
+    assert build.run([path]) == 0
+    assert path.read_bytes() == first
+    monkeypatch.setattr(build, "LIMIT", 1000)
+    assert build.run([path]) == 1
+    assert "allowed are 1,000" in capsys.readouterr().out
+
+
+# -- grading ----------------------------------------------------------------------------------------------------------
+
+REFERENCE = small(SETUP, "side = 3", FIRST, CHECK_1, "# Uses exercise 1\nprint(square(side))", SECOND, CHECK_2)
+FIRST_DONE, SECOND_DONE = (source.replace("### BEGIN SOLUTION", "# mine") for source in (FIRST, SECOND))
+
+
+def submitted(first=FIRST_DONE, second=SECOND_DONE, check_1=CHECK_1, check_2=CHECK_2, extra=()):
+    notebook = deepcopy(REFERENCE)
+    sources = [SETUP, "side = 3", *extra, first, check_1, "# Uses exercise 1\nprint(square(side))", second, check_2]
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources if source]
+    return notebook
+
+
+def graded(*answers, timeout=60, **changes):
+    result = grade.grade(submitted(*answers, **changes), REFERENCE, timeout)
+    return [(score.status, score.why) for score in result.scores], result.notes
+
+
+def test_a_right_answer_passes_and_a_wrong_one_says_why():
+    wrong = FIRST_DONE.replace("return x * x", "return x + x")
+    assert graded(first=wrong) == ([("failed", "3 * 3 is 6"), ("passed", "")], [])
+
+
+def test_an_exercise_that_is_not_done_is_no_failure():
+    (first, (status, why)), _ = graded(first=cells.unsolved(FIRST), second="")
+    assert first == ("not done", "TODO: return x * x")
+    assert status == "not done"
+    assert "there is no cell '# Exercise 2: ...'" in why
+
+
+def test_a_cell_that_does_not_run_is_named():
+    syntax = "# Exercise 1: the square\ndef square(x) return x"
+    zero = SECOND_DONE.replace("return x * x * x", "return x / 0")
+    ((status, why), second), _ = graded(first=syntax, second=zero)
+    assert status == "failed"
+    assert why.startswith("SyntaxError")
+    assert second == ("failed", "ZeroDivisionError: division by zero")
+
+
+def test_checks_are_taken_from_the_reference():
+    wrong = FIRST_DONE.replace("return x * x", "return 0"), SECOND_DONE.replace("return x * x * x", "return 0")
+    scores, notes = graded(*wrong, check_1="# Check of exercise 1\npass", check_2="")
+    assert [status for status, _ in scores] == ["failed", "failed"]
+    assert notes == [
+        "the check of exercise 1 was changed; the original one was used",
+        "the check of exercise 2 was removed; the original one was used",
+    ]
+
+
+def test_helpers_of_the_reader_count_and_names_of_the_library_are_put_back():
+    helped = SECOND_DONE.replace("return x * x * x", "return helper(x)")
+    cheat = FIRST_DONE.replace("return x * x", "return 9") + "\n\n\nsqrt = lambda x: 5"
+    scores, _ = graded(first=cheat, second=helped, extra=["def helper(x):\n    return x**3"])
+    assert [status for status, _ in scores] == ["failed", "passed"]
+
+
+@pytest.mark.slow
+def test_a_loop_without_end_is_stopped_and_the_rest_is_graded():
+    stubborn = "while True:\n        try:\n            while True: pass\n        except BaseException: pass"
+    loop = FIRST_DONE.replace("    # mine: return x * x\n    return x * x", f"    {stubborn}")
+    scores, _ = graded(first=loop, timeout=3)
+    assert scores == [("failed", "stopped after 3 seconds"), ("passed", "")]
+    scores, _ = graded(extra=["while True: pass"], timeout=3)
+    assert [status for status, _ in scores] == ["passed", "passed"]
+
+
+@pytest.mark.slow
+def test_a_kernel_that_dies_is_replaced():
+    scores, _ = graded(first=FIRST_DONE.replace("return x * x", "import os; os._exit(1)"))
+    assert scores == [("failed", "the kernel died"), ("passed", "")]
+
+
+def test_a_report_becomes_its_most_telling_line():
+    report = "Gradients of X\narray shape\nFAILED forward: W at [0]: off by 1\nFAILED: 1 of 2"
+    assert grade._one_line(grade.Outcome("GradientError", report)) == "FAILED forward: W at [0]: off by 1"
+    assert grade._one_line(grade.Outcome("AssertionError", "")) == "AssertionError"
+
+
+@pytest.mark.parametrize("content", ["no notebook", json.dumps({"cells": 3})])
+def test_what_is_no_notebook_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "01.ipynb"
+    path.write_text(content, encoding="utf-8")
+    done = subprocess.run([sys.executable, TUTORIALS / "grade.py", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be read as a notebook" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_graded_does_not_keep_the_others_from_it(tmp_path, monkeypatch, capsys):
+    wrong, right = tmp_path / "homework.ipynb", tmp_path / "01_change_of_variables-student7.ipynb"
+    cells.write(small(SETUP), wrong)
+    cells.write(submitted(), right)
+    monkeypatch.setattr(grade, "reference_of", lambda notebook, path: nowhere(path) if path == wrong else solved)
+    solved = tmp_path / "solved.ipynb"
+    cells.write(REFERENCE, solved)
+
+    def nowhere(path):
+        raise grade.NotGraded(f"{path}: belongs to none")
+
+    monkeypatch.setattr(sys, "argv", ["grade.py", str(wrong), str(tmp_path / "typo.ipynb"), str(right)])
+    assert grade.main() == 1
+    out, err = capsys.readouterr()
+    assert "2 of 2 exercises passed" in out
+    assert "homework.ipynb: belongs to none" in err
+    assert "typo.ipynb: No such file or directory" in err
+
+
+def test_a_foreign_reference_is_mentioned(tmp_path, monkeypatch, capsys):
+    mine = submitted()
+    mine.metadata["tutorial"] = "02_coupling_layers"
+    cells.write(mine, tmp_path / "mine.ipynb")
+    cells.write(REFERENCE, tmp_path / "01_small.ipynb")
+    monkeypatch.setattr(
+        sys, "argv", ["grade.py", str(tmp_path / "mine.ipynb"), "--reference", str(tmp_path / "01_small.ipynb")]
+    )
+    assert grade.main() == 0
+    assert "note: made from 02_coupling_layers, graded by 01_small" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "soon"])
+def test_a_cell_needs_some_time(timeout, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["grade.py", "a.ipynb", "--timeout", timeout])
+    with pytest.raises(SystemExit) as caught:
+        grade.main()
+    assert caught.value.code == 2
+    assert "--timeout" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_one_word(tmp_path, monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grade, "report", interrupted)
+    monkeypatch.setattr(sys, "argv", ["grade.py", "a.ipynb"])
+    assert grade.main() == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_a_notebook_of_nowhere_is_refused(tmp_path):
+    cells.write(small(SETUP), tmp_path / "other.ipynb")
+    with pytest.raises(grade.NotGraded, match="belongs to none of 01_change_of_variables"):
+        grade.reference_of(cells.read(tmp_path / "other.ipynb"), tmp_path / "other.ipynb")
+    by_name = grade.reference_of(small(SETUP), Path("01_change_of_variables-student7.ipynb"))
+    assert by_name.name == "01_change_of_variables.ipynb"

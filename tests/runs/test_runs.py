@@ -1,0 +1,208 @@
+"""Run folders: what is refused, what is replaced, and files that are whole or not there."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nice_np import NiceFileError, NiceValueError, datasets, nice, one_hot
+from nice_np.pixels.dequantize import BIN_WIDTH
+from nice_np.runs.folder import (
+    as_density_input,
+    check_folder,
+    environment,
+    label_context,
+    open_folder,
+    replacing,
+    score,
+    to_json,
+    write_text,
+)
+
+SETTINGS = {"dataset": "two-moons", "preset": "toy", "seed": 0, "batch_size": 256}
+
+
+def contents(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_new_folder_is_made_with_its_parents(tmp_path):
+    folder = tmp_path / "a" / "b c"
+    check_folder(folder, resume=False, force=False)
+    assert contents(tmp_path) == []
+    open_folder(folder, SETTINGS, resume=False)
+    assert contents(folder) == ["figures", "settings.json"]
+    assert json.loads((folder / "settings.json").read_text()) == SETTINGS
+    check_folder(folder, resume=False, force=False)  # nothing that is worth keeping yet
+
+
+@pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz", "metrics.json", "history.csv", "figures/density.png"])
+def test_a_run_is_not_overwritten_without_force(name, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("old")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(NiceFileError, match=rf"already holds a run \({name}\); --resume .*--force .*--out"):
+        check_folder(tmp_path, resume=False, force=False)
+    assert (tmp_path / name).read_text() == "old"
+    check_folder(tmp_path, resume=False, force=True)
+    open_folder(tmp_path, SETTINGS, resume=False)
+    assert not (tmp_path / name).exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_link_to_nowhere_counts_as_there(tmp_path):
+    (tmp_path / "model.npz").symlink_to(tmp_path / "unplugged-disk" / "model.npz")
+    with pytest.raises(NiceFileError, match="already holds a run"):
+        check_folder(tmp_path, resume=False, force=False)
+
+
+def test_what_cannot_be_a_folder_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(NiceFileError, match=r"file is not a folder; choose another one with --out"):
+        check_folder(file, resume=False, force=True)
+    for folder in (file / "below", Path("/proc/nowhere/run"), tmp_path / ("n" * 300)):
+        with pytest.raises(NiceFileError, match=r"cannot write into .*: (Not a directory|No such|File name too)"):
+            open_folder(folder, SETTINGS, resume=False)
+    assert contents(tmp_path) == ["file"]
+    assert file.read_text() == "mine"
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "run" / "model.npz").mkdir(parents=True)
+    with pytest.raises(NiceFileError, match=r"cannot write into .*run"):
+        open_folder(tmp_path / "run", SETTINGS, resume=False)
+
+
+def test_resume_needs_a_checkpoint_and_creates_nothing(tmp_path):
+    with pytest.raises(NiceFileError, match=r"nothing to resume: .*checkpoint.npz does not exist"):
+        check_folder(tmp_path / "new", resume=True, force=False)
+    assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "now"), [("dataset", "rings"), ("preset", "toy-affine"), ("seed", 7), ("batch_size", 1)]
+)
+def test_resume_with_another_setting_names_both_values(name, now, tmp_path):
+    open_folder(tmp_path, SETTINGS, resume=False)
+    (tmp_path / "checkpoint.npz").write_bytes(b"")
+    check_folder(tmp_path, resume=True, force=False)
+    open_folder(tmp_path, SETTINGS, resume=True)
+    assert (tmp_path / "checkpoint.npz").exists()
+    with pytest.raises(NiceValueError, match=rf"{name} is {now} now and was {SETTINGS[name]} then"):
+        open_folder(tmp_path, {**SETTINGS, name: now}, resume=True)
+    assert json.loads((tmp_path / "settings.json").read_text()) == SETTINGS
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_damaged_settings_are_named(damage, tmp_path):
+    (tmp_path / "settings.json").write_bytes(damage)
+    with pytest.raises(NiceFileError, match=r"cannot read .*settings.json: .*; delete it"):
+        open_folder(tmp_path, SETTINGS, resume=True)
+    (tmp_path / "settings.json").unlink()
+    open_folder(tmp_path, SETTINGS, resume=True)
+
+
+@pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_file_is_replaced_whole_or_not_at_all(stop, tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def stopped_half_way():
+        with replacing(path) as temporary:
+            temporary.write_text("half of the n")
+            raise stop
+
+    with pytest.raises(stop):
+        stopped_half_way()
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert contents(tmp_path) == ["file.txt"]
+
+
+def test_replacing_keeps_links_and_long_names(tmp_path):
+    (tmp_path / "link.txt").symlink_to(tmp_path / "file.txt")
+    write_text(tmp_path / "link.txt", "text")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "file.txt").read_text() == "text"
+    write_text(tmp_path / ("n" * 255), "text")
+
+
+def test_replacing_says_what_cannot_be_written(tmp_path):
+    (tmp_path / "folder").mkdir()
+    cases = {"folder": "it is a folder", "no/file": "No such file", "n" * 300: "File name too long"}
+    for name, reason in cases.items():
+        with pytest.raises(NiceFileError, match=rf"cannot write .*{name}: .*{reason}"), replacing(tmp_path / name):
+            pytest.fail("the block ran")
+    assert contents(tmp_path) == ["folder"]
+
+
+def test_json_has_no_nan():
+    text = to_json({"a": [float("nan"), (1.5, float("inf"))], "b": {"c": None, 1: True}})
+    assert json.loads(text, parse_constant=pytest.fail) == {"a": [None, [1.5, None]], "b": {"c": None, "1": True}}
+
+
+def test_score_of_points_and_pixels(rng):
+    moons = datasets.load("two-moons")
+    flow = nice(2, hidden=(8,), prior="normal", rng=0)
+    flow.params.values[:] = 0  # the identity: the density of the prior itself
+    expected = -0.5 * (moons.test**2).sum(axis=1) - np.log(2 * np.pi)
+    found = score(flow, moons, "test", seed=1)
+    assert found["log_likelihood"] == pytest.approx(expected.mean(), rel=1e-5)
+    assert found["standard_error"] == pytest.approx(expected.std() / np.sqrt(5000), rel=1e-4)
+    assert found["bits_per_dim"] == pytest.approx(-expected.mean() / (2 * np.log(2)), rel=1e-5)
+    assert found["samples"] == 5000
+
+    pixels = rng.integers(0, 256, (50, 6)).astype(np.uint8)
+    images = datasets.Dataset("images", pixels, pixels[:5], pixels, image_shape=(2, 3), bin_width=BIN_WIDTH)
+    flow = nice(6, hidden=(8,), prior="normal", rng=0)
+    flow.params.values[:] = 0
+    x = as_density_input(pixels, 3)
+    assert ((pixels <= x * 256) & (x * 256 < pixels + 1.001)).all()
+    expected = (-0.5 * x**2 - 0.5 * np.log(2 * np.pi)).sum(axis=1).mean()
+    found = score(flow, images, "test", seed=3)
+    assert found["log_likelihood"] == pytest.approx(expected, rel=1e-5)
+    assert found["bits_per_dim"] == pytest.approx(-expected / (6 * np.log(2)) + 8, rel=1e-5)
+    assert score(flow, images, "test", seed=3) == found
+
+
+@pytest.fixture
+def labelled(rng):
+    """Points in three classes, and a flow that takes the class as its context."""
+    x, labels = rng.normal(size=(30, 4)), np.arange(30) % 3
+    flow = nice(4, hidden=(8,), prior="normal", context_dim=3, rng=0, dtype=np.float64)
+    flow.params.values[:] += rng.normal(size=len(flow.params)) / 5
+    return flow, datasets.Dataset("points", x, x[:9], x, labels, labels[:9], labels)
+
+
+def test_score_of_a_flow_with_labels_is_the_likelihood_without_them(labelled):
+    flow, points = labelled
+    by_label = np.stack([flow.log_prob(points.test, one_hot(np.full(30, k), 3)) for k in range(3)], axis=1)  # (N, C)
+    marginal = np.log(np.exp(by_label).mean(axis=1))
+    found = score(flow, points, "test", seed=1)
+    assert found["log_likelihood"] == pytest.approx(marginal.mean(), rel=1e-9)
+    assert found["standard_error"] == pytest.approx(marginal.std() / np.sqrt(30), rel=1e-9)
+    assert found["log_likelihood_given_label"] == pytest.approx(by_label[np.arange(30), np.arange(30) % 3].mean())
+    assert found["accuracy"] == pytest.approx((by_label.argmax(axis=1) == np.arange(30) % 3).mean())
+    assert 0 < found["accuracy"] < 1
+    np.testing.assert_array_equal(label_context(flow, points, "validation"), one_hot(np.arange(9) % 3, 3))
+    assert label_context(nice(4, hidden=(8,), rng=0), points, "test") is None
+
+
+def test_labels_that_a_flow_cannot_take(labelled):
+    flow, points = labelled
+    with pytest.raises(NiceValueError, match="has no labels, which this flow needs as its context"):
+        score(flow, replace(points, test_labels=None), "test", seed=1)
+    with pytest.raises(NiceValueError, match=r"knows the labels 0 \.\. 2, test has 0 \.\. 3"):
+        score(flow, replace(points, test_labels=np.arange(30) % 4), "test", seed=1)
+
+
+def test_environment_names_versions_and_threads(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    found = environment()
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["threads"]["OPENBLAS_NUM_THREADS"] == "3"
+    assert found["threads"]["cores"] >= 1

@@ -1,0 +1,48 @@
+"""The data of a training run: pairs of samples and context, and how a resumed run recognises them."""
+
+import numpy as np
+import pytest
+
+from nice_np import NiceValueError, nice
+from nice_np.training.data import TrainingData, fingerprint
+
+
+@pytest.fixture
+def flow():
+    return nice(4, hidden=(3,), context_dim=2, dtype=np.float64, rng=0)
+
+
+def test_fingerprints_tell_data_apart(rng):
+    x = rng.normal(size=(5, 2))
+    y = x.copy()
+    y[4, 1] += 1e-12
+    assert fingerprint(x) == fingerprint(x.copy()) == fingerprint(np.asfortranarray(x))
+    assert len({fingerprint(a) for a in (x, y, x.astype(np.float32), x[:4], x.reshape(2, 5))}) == 5
+    assert len({TrainingData(x, c).fingerprint() for c in (None, x, y)}) == 3
+
+
+def test_rows_and_noise_keep_the_context_with_its_sample(flow, rng):
+    labels = np.arange(10)
+    pixels = np.repeat(labels[:, None], 4, axis=1).astype(np.uint8)
+    data = TrainingData.checked(flow, pixels, np.stack([labels, -labels], axis=1), "x")
+    batch = data.rows([7, 2]).seen_by(flow, rng)
+    np.testing.assert_array_equal(np.floor(256 * batch.x[:, 0]), [7, 2])
+    np.testing.assert_array_equal(batch.context, [[7, -7], [2, -2]])
+    joined = batch.joined(np.float64)
+    assert joined.shape == (2, 6)
+    np.testing.assert_array_equal(joined[:, 4:], batch.context)
+
+
+def test_one_row_of_context_serves_all(flow, rng):
+    data = TrainingData.checked(flow, rng.normal(size=(3, 4)), [0.0, 1.0], "x")
+    np.testing.assert_array_equal(data.context, [[0, 1]] * 3)
+
+
+def test_context_must_belong_to_flow_and_samples(flow, rng):
+    x = rng.normal(size=(3, 4))
+    with pytest.raises(NiceValueError, match=r"expected context of shape \(3, 2\), got none"):
+        TrainingData.checked(flow, x, None, "x")
+    with pytest.raises(NiceValueError, match=r"got \(3,\); for labels use one_hot\(labels, 2\)"):
+        TrainingData.checked(flow, x, [0, 1, 1], "x")
+    with pytest.raises(NiceValueError, match="takes no context"):
+        TrainingData.checked(nice(4, hidden=(3,), rng=0), x, np.zeros((3, 2)), "x")
