@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
 FIGURE = re.compile(r"<!--([\w ,-]+)-->([^<]*)<!---->")
 TEST = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "reliability"), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "reliability")]
 
 
 def small(value: float) -> str:
@@ -32,10 +32,11 @@ def small(value: float) -> str:
     return f"{value:.1e}"
 
 
-def planted() -> str:
-    from mutants import MUTANTS
-
-    return str(len(MUTANTS))
+def mutants() -> tuple[int, int]:
+    """How many mutants scripts/mutation has planted in the core, and how many of them the tests noticed."""
+    text = (ROOT / "results" / "mutation.md").read_text(encoding="utf-8")
+    planted, killed, timed_out = map(int, re.findall(r"\| \*\*all\*\* \| (\d+) \| (\d+) \| (\d+) ", text)[0])
+    return planted, killed + timed_out
 
 
 def seconds_of_help() -> str:
@@ -67,7 +68,8 @@ def measurements() -> dict[str, Callable[[], str]]:
         "inverse float32": lambda: f"{max(m.inverse_error(seed, np.float32) for seed in range(10)):.1f}",
         "inverse float64": lambda: f"{max(m.inverse_error(seed, np.float64) for seed in range(10)):.1f}",
         "deep": lambda: f"{max(map(deep, range(30))):.1f}",
-        "planted errors": planted,
+        "planted errors": lambda: f"{mutants()[0]:,}",
+        "noticed errors": lambda: f"{mutants()[1]:,}",
         "help": seconds_of_help,
         "notebooks": lambda: str(len(list((ROOT / "tutorials").glob("[0-9]*.ipynb")))),
     }
@@ -95,7 +97,7 @@ def collected(files: set[str]) -> Counter[tuple[str, str]]:
     paths = [path for name in sorted(files) for path in (ROOT / "tests").rglob(name)]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *map(str, paths)]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    return Counter(re.findall(r"^tests/(?:reliability/)?(test_\w+\.py)::(test_\w+)", found, re.MULTILINE))
+    return Counter(re.findall(r"^tests/(?:\w+/)?(test_\w+\.py)::(test_\w+)", found, re.MULTILINE))
 
 
 def cases(tests: str, found: Counter[tuple[str, str]]) -> int:

@@ -113,13 +113,13 @@ def answer_all(
         if not waiting:
             return
         rounds += 1
-        images = np.array(waiting)
+        images = np.sort(waiting)  # not in the order of the threads: the same call gives the same bits
         try:
             value, gradient = objective.rows(images).value_and_grad(points[images])
         except NiceOverflowError:
             objective.value_and_grad(points)  # fails, too, and counts the rows as the caller does
             raise
-        for n, f, df in zip(waiting, value, gradient, strict=True):
+        for n, f, df in zip(images, value, gradient, strict=True):
             answers[n].put((float(f), df.astype(np.float64)))
         show(max(1 - len(active) / len(answers), min(rounds / steps, 1)), rounds, value)
 

@@ -6,8 +6,7 @@ python scripts/mutation --keep FOLDER            keep what is found there; what 
 python scripts/mutation --keep FOLDER --report   run nothing: the page again, from what FOLDER has
 python scripts/mutation --list optim             the mutants alone
 
-`mutants.py` plants errors chosen by hand; here `operators.py` makes every change that it knows of.  What keeps it to a
-tenth of a second for most of them:
+`operators.py` makes every change that it knows of.  Most take a tenth of a second, since:
 
 1. The tests are collected once and run once under a tracer, which notes the lines that each of them executes.
 2. For a mutant the process forks.  The child changes the functions of the module in place and runs the tests that

@@ -40,7 +40,7 @@ def keys_of(mutants: list[Mutant], lines: list[str]) -> list[str]:
 
 
 def table(outcomes: dict[str, Counter[str]]) -> list[str]:
-    """Markdown: a row for each file, and one for each package in all."""
+    """Markdown: one row per file, and one for each room and for all."""
     rows = [
         "| file | mutants | killed | timed out | survived | no test reaches it | killed or timed out |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -48,9 +48,10 @@ def table(outcomes: dict[str, Counter[str]]) -> list[str]:
     groups: dict[str, Counter[str]] = defaultdict(Counter)
     for file, counts in outcomes.items():
         rows.append(_row(f"`{file}`", counts))
-        groups[file.split("/")[0] + ("/" if "/" in file else "")].update(counts)
+        groups[file.split("/")[0] + "/"].update(counts)
         groups["all"].update(counts)
-    return rows + [_row(f"**{name}**", groups[name]) for name in ("bijectors/", "vae/", "all") if name in groups]
+    rooms = ("bijectors/", "networks/", "vae/", "all")
+    return rows + [_row(f"**{name}**", groups[name]) for name in rooms if name in groups]
 
 
 def _row(name: str, counts: Counter[str]) -> str:

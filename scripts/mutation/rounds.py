@@ -32,15 +32,18 @@ from operators import Mutant
 from reach import PACKAGE, Reach, core_files, mirror_of
 
 # Those that mirror the core, and the models built of it; what only happens to pass through is no proof.
-TESTS = [f"tests/test_{name}.py" for name in (
-    "contract", "bijectors", "scales", "logit", "rescale", "fitted", "whitening", "rebuilding", "units", "mlp",
-    "priors", "optim", "vae", "vae_training", "flow", "models", "conditional",
-)]  # fmt: skip
+TESTS = ["tests/test_contract.py", "tests/test_units.py", "tests/training/test_optim.py"]
+TESTS += ["tests/bijectors", "tests/networks", "tests/flows", "tests/vae"]
 TESTS += [f"tests/files/test_checkpoint.py::test_{name}_come{s}_back_to_the_bit" for name, s in (
     ("every_bijector", "s"), ("the_papers_models", ""),
 )]  # fmt: skip
 # They run once before the first fork, so that the children find the compiled loops loaded: 0.02 s instead of 0.7.
-WARM = tuple(f"tests/test_{name}.py" for name in ("contract", "optim", "mlp", "vae_training"))
+WARM = (
+    "tests/test_contract.py",
+    "tests/training/test_optim.py",
+    "tests/networks/test_mlp.py",
+    "tests/vae/test_vae_training.py",
+)
 OPTIONS = [
     *["-q", "--capture=sys", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:faulthandler"], "-m", "not slow",
     "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning",

@@ -1,7 +1,5 @@
 """fetch against a server on this machine that behaves as badly as servers do."""
 
-import contextlib
-import hashlib
 import http.server
 import io
 import os
@@ -11,55 +9,11 @@ import threading
 import time
 
 import pytest
+from bad_server import CONTENT, Handler, drip, hang_up, remote, send
 
 from nice_np.datasets import download
-from nice_np.datasets.download import RemoteFile, fetch
+from nice_np.datasets.download import fetch
 from nice_np.errors import DatasetError, NiceTypeError, NiceValueError
-
-CONTENT = bytes(range(256)) * 1000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Gives the server's answers in turn, the last one for ever."""
-
-    def do_GET(self):
-        self.server.requests.append(self.path)
-        answers = self.server.answers
-        with contextlib.suppress(ConnectionError):  # a client that has heard enough hangs up
-            (answers.pop(0) if len(answers) > 1 else answers[0])(self)
-
-    def log_message(self, *args):
-        pass
-
-
-def send(content=CONTENT, status=200, length=True, announce=None, **headers):
-    def answer(handler):
-        handler.send_response(status)
-        if length:
-            handler.send_header("Content-Length", str(len(content) if announce is None else announce))
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(content)
-
-    return answer
-
-
-def hang_up(handler):
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def drip(handler):
-    """One byte at a time, for longer than any deadline here."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(CONTENT)))
-    handler.end_headers()
-    for _ in range(300):
-        handler.wfile.write(b"a")
-        if handler.server.stopping.wait(0.02):
-            return
-    handler.server.dripped_out.set()
 
 
 @pytest.fixture
@@ -84,10 +38,6 @@ def closed_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))  # bound but not listening: a connection is refused
         yield sock.getsockname()[1]
-
-
-def remote(*urls, content=CONTENT):
-    return RemoteFile("file.gz", urls, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def fails(folder, *urls, message, **options):

@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 import pytest
+from bad_server import CONTENT, SHA256, Handler, drip, hang_up, remote, send
 from faults import linux, posix, run, started, tally, times, without_privileges
-from test_download import CONTENT, SHA256, Handler, drip, hang_up, remote, send
 
 from nice_np.datasets import download
 from nice_np.datasets.download import fetch

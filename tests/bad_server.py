@@ -1,0 +1,57 @@
+"""A server on this machine that behaves as badly as servers do, for the tests of downloads."""
+
+import contextlib
+import hashlib
+import http.server
+import socket
+
+from nice_np.datasets.download import RemoteFile
+
+CONTENT = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Gives the server's answers in turn, the last one for ever."""
+
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        answers = self.server.answers
+        with contextlib.suppress(ConnectionError):  # a client that has heard enough hangs up
+            (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+
+    def log_message(self, *args):
+        pass
+
+
+def send(content=CONTENT, status=200, length=True, announce=None, **headers):
+    def answer(handler):
+        handler.send_response(status)
+        if length:
+            handler.send_header("Content-Length", str(len(content) if announce is None else announce))
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def hang_up(handler):
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def drip(handler):
+    """One byte at a time, for longer than any deadline here."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(CONTENT)))
+    handler.end_headers()
+    for _ in range(300):
+        handler.wfile.write(b"a")
+        if handler.server.stopping.wait(0.02):
+            return
+    handler.server.dripped_out.set()
+
+
+def remote(*urls, content=CONTENT):
+    return RemoteFile("file.gz", urls, hashlib.sha256(content).hexdigest(), len(content))
