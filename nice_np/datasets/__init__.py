@@ -1,4 +1,7 @@
-"""Data sets by name: the images of the NICE paper, more faces, and densities in the plane.
+"""Data sets by name: the images of the NICE paper, the Olivetti faces, and densities in the plane.
+
+Reading order: `base` (Dataset), `toy`, `mnist` with `idx`, the other images with `mat`; then where files come from,
+`files` and `download`.
 
 >>> from nice_np import datasets
 >>> datasets.load("two-moons")
@@ -61,7 +64,7 @@ __all__ = [
     "with_shifts",
 ]
 
-# Of each data set of images, how it is loaded, given `data_dir` and `progress`.
+# How each data set of images is loaded, given `data_dir` and `progress`.
 IMAGES: dict[str, Callable[[str | os.PathLike[str] | None, bool], Dataset]] = {
     "mnist-small": lambda data_dir, progress: load_digits(),
     "mnist": lambda data_dir, progress: load_mnist(data_dir, progress=progress),
@@ -96,11 +99,11 @@ def load(
     ----------
     name : str
         One of `names()`: "mnist-small" comes with the package; "mnist", "cifar10", "svhn" and "faces" are read from
-        files or downloaded; "tfd" is read from a file, fold 0; the densities in the plane are generated.
+        files or downloaded; "tfd" is read from a file (fold 0); the densities in the plane are generated.
     data_dir : path, optional
-        Where the files of the images are, see `load_mnist` and so on; the others need none.
+        The folder of the image files, see `load_mnist` and the other loaders; not needed for the rest.
     seed : int
-        Generates the densities in the plane, see `load_toy`; images do not depend on it.
+        For the densities in the plane, see `load_toy`; images do not depend on it.
     progress : bool
         Show progress bars on stderr while downloading.
 
@@ -111,11 +114,13 @@ def load(
     Raises
     ------
     NiceValueError
-        If nothing has that name; the message lists the names and suggests the nearest.
+        If the name is unknown; lists the names and suggests the nearest.
     NiceTypeError
         If an argument has the wrong type.
     DatasetError
         If a file is missing, damaged or not what it claims to be.
+    NiceImportError
+        If a download is needed and the packages for it are not installed.
 
     Examples
     --------
@@ -134,10 +139,10 @@ def load(
 
 
 def load_toy(name: str, *, seed: int = 0) -> Dataset:
-    """A density in the plane: 10,000 points to train on, 2,000 to validate, 5,000 to test.
+    """Points from a density in the plane: 10,000 to train, 2,000 to validate, 5,000 to test.
 
-    Each split has a child of `seed` of its own (``np.random.SeedSequence(seed).spawn(3)``), so the three are
-    independent, and each stays the same whatever the sizes of the others.
+    Each split is drawn with its own child of `seed` (``np.random.SeedSequence(seed).spawn(3)``), so the splits are
+    independent and do not depend on each other's sizes.
 
     Parameters
     ----------

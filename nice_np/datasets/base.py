@@ -1,4 +1,4 @@
-"""A Dataset: three arrays of samples, their labels, and the unit in which bits per dimension are counted."""
+"""A Dataset: three arrays of samples, their labels, and the bin width that defines bits per dimension."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ Labels = npt.NDArray[np.integer[Any]]  # (N,)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Samples to train on, to choose a model with, and to report the final number on.
+    """Samples for training, for choosing a model (validation) and for the final score (test).
 
     Parameters
     ----------
     name : str
-        The name that `nice_np.datasets.load` knows it by.
+        Its name in `nice_np.datasets.load`.
     train, validation, test : ndarray, shape (N, D)
-        Images as flattened rows of uint8 in 0..255, not yet dequantised; points of the plane as float64.
+        Images as flattened uint8 rows, 0..255, not yet dequantised; points of the plane as float64.
     train_labels, validation_labels, test_labels : ndarray of int, shape (N,), or None
-        The class of each sample, where there are classes.
+        The class of each sample, if there are classes.
     image_shape : (height, width), (channels, height, width) or None
-        How to fold a row into a picture: ``row.reshape(image_shape)``.  A colour image is one plane after the other,
-        red, green, blue, as in the files of CIFAR-10.
+        ``row.reshape(image_shape)`` is the image.  A colour image is stored as its red, green and blue plane.
     bin_width : float
-        The width of one grey level in the coordinates that a flow sees: 1/256 for 8-bit images rescaled to [0, 1], 1.0
-        for continuous data.  It is the unit of bits per dimension: (nll / D - log(bin_width)) / log(2).
+        The width of one grey level in the coordinates of the flow: 1/256 for 8-bit images scaled to [0, 1], 1.0 for
+        continuous data.  Bits per dimension are (nll / D - log(bin_width)) / log(2).
     source : str
-        Where the data come from and under which licence, in one line.
+        Origin and licence, in one line.
 
     Raises
     ------
     NiceValueError, NiceTypeError
-        If the arrays do not belong together; the message names the one that does not fit.
+        If the arrays do not fit together; names the one that does not fit.
 
     Examples
     --------
@@ -71,35 +70,27 @@ class Dataset:
             samples = as_real_array(getattr(self, name), owner, name)
             if samples.ndim != 2:
                 raise NiceValueError(f"{owner}: expected {name} of shape (N, D), got {samples.shape}")
-            object.__setattr__(self, name, samples)  # the dataclass is frozen, but a list should work too
-        for name in SPLITS:
-            if self.split(name).shape[1] != self.dim:
-                raise NiceValueError(f"{owner}: {name} has {self.split(name).shape[1]} features, train has {self.dim}")
-            self._check_labels(owner, name)
+            object.__setattr__(self, name, samples)  # the dataclass is frozen, but lists are accepted
+            if samples.shape[1] != self.dim:
+                raise NiceValueError(f"{owner}: {name} has {samples.shape[1]} features, train has {self.dim}")
+            if self.labels(name) is not None:
+                labels = as_real_array(self.labels(name), owner, f"{name}_labels")
+                if labels.dtype.kind not in "iu":
+                    raise NiceTypeError(f"{owner}: {name}_labels must be integers, got {labels.dtype}")
+                if labels.shape != (len(samples),):
+                    raise NiceValueError(
+                        f"{owner}: expected {name}_labels of shape ({len(samples)},), got {labels.shape}"
+                    )
+                object.__setattr__(self, f"{name}_labels", labels)
         if self.image_shape is not None:
-            self._check_image_shape(owner, self.image_shape)
-
-    def _check_labels(self, owner: str, name: str) -> None:
-        if self.labels(name) is None:
-            return
-        labels = as_real_array(self.labels(name), owner, f"{name}_labels")
-        if labels.dtype.kind not in "iu":
-            raise NiceTypeError(f"{owner}: {name}_labels must be integers, got {labels.dtype}")
-        if labels.shape != (len(self.split(name)),):
-            raise NiceValueError(
-                f"{owner}: expected {name}_labels of shape ({len(self.split(name))},), got {labels.shape}"
-            )
-        object.__setattr__(self, f"{name}_labels", labels)
-
-    def _check_image_shape(self, owner: str, image_shape: tuple[int, ...]) -> None:
-        sides = as_sizes(image_shape, owner, "image_shape")
-        if len(sides) not in (2, 3):
-            raise NiceValueError(
-                f"{owner}: image_shape must be (height, width) or (channels, height, width), got {image_shape!r}"
-            )
-        if math.prod(sides) != self.dim:
-            raise NiceValueError(f"{owner}: an image of {_times(sides)} pixels does not have {self.dim} features")
-        object.__setattr__(self, "image_shape", sides)
+            sides = as_sizes(self.image_shape, owner, "image_shape")
+            if len(sides) not in (2, 3):
+                raise NiceValueError(
+                    f"{owner}: image_shape must be (height, width) or (channels, height, width), got {sides}"
+                )
+            if math.prod(sides) != self.dim:
+                raise NiceValueError(f"{owner}: an image of {times(sides)} pixels does not have {self.dim} features")
+            object.__setattr__(self, "image_shape", sides)
 
     @property
     def dim(self) -> int:
@@ -141,7 +132,7 @@ class Dataset:
         return samples
 
     def labels(self, name: str) -> Labels | None:
-        """The labels of one split, shape (N,), or None where there are none; names and errors as in `split`."""
+        """The labels of one split, shape (N,), or None if there are none; names and errors as in `split`."""
         labels: Labels | None = getattr(self, as_choice(name, SPLITS, "Dataset.labels", "name") + "_labels")
         return labels
 
@@ -149,11 +140,12 @@ class Dataset:
         sizes = " + ".join(f"{len(self.split(name))} {name}" for name in SPLITS)
         parts = [repr(self.name), sizes, f"dim={self.dim}", str(self.train.dtype)]
         if self.image_shape is not None:
-            parts.append(f"{_times(self.image_shape)} images")
+            parts.append(f"{times(self.image_shape)} images")
         if self.train_labels is not None:
             parts.append("labels")
         return f"Dataset({', '.join(parts)})"
 
 
-def _times(sides: Iterable[int]) -> str:
+def times(sides: Iterable[int]) -> str:
+    """A shape in words, "28 x 28"."""
     return " x ".join(map(str, sides))

@@ -1,8 +1,8 @@
 """CIFAR-10: 60,000 colour photographs of 32 x 32 pixels in ten classes, in the binary version of its files.
 
-A file is a row of records of 3,073 bytes: the label 0..9, then the red, the green and the blue plane of 32 x 32 bytes.
-The archive is read as a stream; of its members only the six known ones are looked at, nothing that a header says about
-another file is followed, and nothing is written to disk.
+A file is a sequence of records of 3,073 bytes: the label 0..9, then the red, the green and the blue plane of 32 x 32
+bytes.  The archive is read as a stream: only its six known members are read, links in it are never followed, and
+nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.download import RemoteFile
-from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder, open_file
-from nice_np.datasets.official import Images, Labels, hold_out_last_tenth
+from nice_np.datasets.files import cached, find, given_folder, open_file, to_put
+from nice_np.datasets.official import Split, hold_out_last_tenth
 from nice_np.errors import DatasetError
 
 ARCHIVE = RemoteFile(
@@ -31,9 +31,9 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the label and three planes
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
 FOLDER_IN_ARCHIVE = "cifar-10-batches-bin"
-MAX_RECORDS = 10_000  # of one file, as many as the original's have
+MAX_RECORDS = 10_000  # per file, as in the original
 MAX_ARCHIVE = 200_000_000  # bytes when inflated; the original has 184 million
-BLOCK = 512  # bytes; of a tar archive every header takes one, and every content is padded to a multiple
+BLOCK = 512  # bytes: the size of a header in a tar archive; contents are padded to a multiple
 SOURCE = (
     "CIFAR-10 by Alex Krizhevsky, Vinod Nair and Geoffrey Hinton; A. Krizhevsky, Learning Multiple Layers of Features "
     "from Tiny Images, 2009"
@@ -41,17 +41,17 @@ SOURCE = (
 
 
 def load_cifar10(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
-    """All of CIFAR-10: 45,000 images to train on, the last 5,000 of the training files to validate, 10,000 to test.
+    """All of CIFAR-10: 45,000 training images, 5,000 for validation (the last of the training files), 10,000 to test.
 
     Parameters
     ----------
     data_dir : path, optional
-        The folder that holds data_batch_1.bin to data_batch_5.bin and test_batch.bin, or cifar-10-binary.tar.gz,
-        itself or in its subfolder ``cifar10``, ``cifar-10-batches-bin`` or ``cifar10/cifar-10-batches-bin``.  Files
-        with fewer records, or fewer training files, are taken for a part of CIFAR-10: the last tenth of their training
-        images is for validation, and `source` gives the numbers.  By default the environment variable NICE_NP_DATA
-        names the folder; where that is unset, too, the archive is downloaded once (170 MB) and kept in the user's
-        cache folder.
+        The folder with data_batch_1.bin to data_batch_5.bin and test_batch.bin, or with cifar-10-binary.tar.gz; its
+        subfolders ``cifar10``, ``cifar-10-batches-bin`` and ``cifar10/cifar-10-batches-bin`` are searched too.  Files
+        with fewer records, or fewer training files, count as a part of CIFAR-10: the last tenth of their training
+        images is for validation, and `source` gives the numbers.  By default the environment variable NICE_NP_DATA; if
+        that is unset too, the archive is downloaded once (170 MB) into the user's cache folder, which needs
+        ``pip install "nice-np[download]"``.
     progress : bool
         Show a progress bar on stderr while downloading.
 
@@ -64,54 +64,48 @@ def load_cifar10(data_dir: str | os.PathLike[str] | None = None, *, progress: bo
     Raises
     ------
     DatasetError
-        If a file is missing, damaged, or not in CIFAR-10's format; names the file.
-    NiceTypeError
-        If `data_dir` is not a path.
+        If a file is missing, damaged or not in CIFAR-10's format; names the file.
+    NiceImportError, NiceTypeError
+        As in `load_mnist`.
 
     Notes
     -----
-    The binary files carry no checksum: a changed pixel in one cannot be noticed.  The archive's are checked.
+    The binary files have no checksum, so a changed pixel goes unnoticed; the archive is checked.
     """
     folder = given_folder(data_dir, "load_cifar10")
     if folder is None:
         path = cached(ARCHIVE, "cifar10", progress=progress)
     else:
-        cure = f"put the files of the binary version there, or {TO_DOWNLOAD}"
         subfolders = ("cifar10", FOLDER_IN_ARCHIVE, f"cifar10/{FOLDER_IN_ARCHIVE}")
-        path = find((TRAIN_FILES[0], ARCHIVE.name), folder, subfolders, cure)
+        path = find((TRAIN_FILES[0], ARCHIVE.name), folder, subfolders, to_put("the files of the binary version"))
     batches = _read_archive(path) if path.name == ARCHIVE.name else _read_folder(path.parent)
     train = [batches[name] for name in TRAIN_FILES if name in batches]
     if not train or TEST_FILE not in batches:
         raise DatasetError(
             f"{path}: expected {TRAIN_FILES[0]} and {TEST_FILE}, found {', '.join(batches) or 'neither'}"
         )
+    images, labels = (np.concatenate(parts) for parts in zip(*train, strict=True))  # (N, 3072), (N,)
     return hold_out_last_tenth(
-        "cifar10",
-        (np.concatenate([images for images, _ in train]), np.concatenate([labels for _, labels in train])),
-        batches[TEST_FILE],
-        whole=(50_000, 10_000),
-        image_shape=IMAGE_SHAPE,
-        source=SOURCE,
-        path=path,
+        "cifar10", (images, labels), batches[TEST_FILE], (50_000, 10_000), IMAGE_SHAPE, SOURCE, path
     )
 
 
-def _read_folder(folder: Path) -> dict[str, tuple[Images, Labels]]:
+def _read_folder(folder: Path) -> dict[str, Split]:
     """The known files in a folder, by name."""
     batches = {}
     for name in (*TRAIN_FILES, TEST_FILE):
         path = folder / name
-        if os.path.lexists(path):  # a broken link is an error, not a part of CIFAR-10 that is left out
+        if os.path.lexists(path):  # a broken link is an error, not a missing part
             with open_file(path, "a file of CIFAR-10") as file:
                 batches[name] = _read_records(file, os.fstat(file.fileno()).st_size, path)
     return batches
 
 
-def _read_archive(path: Path) -> dict[str, tuple[Images, Labels]]:
+def _read_archive(path: Path) -> dict[str, Split]:
     """The known members of an archive, by name."""
     import tarfile
 
-    batches: dict[str, tuple[Images, Labels]] = {}
+    batches: dict[str, Split] = {}
     with open_file(path, "an archive of CIFAR-10") as file, gzip.GzipFile(fileobj=file, mode="rb") as stream:
         while (header := _exactly(stream, BLOCK, path)) != bytes(BLOCK):  # a block of zeros ends the archive
             try:
@@ -126,17 +120,17 @@ def _read_archive(path: Path) -> dict[str, tuple[Images, Labels]]:
                 )
             folder, _, name = member.name.rpartition("/")
             if folder == FOLDER_IN_ARCHIVE and name in (*TRAIN_FILES, TEST_FILE):
-                # isreg() would also take a sparse file, whose zeros are not in the archive
+                # isreg() would also accept a sparse file, whose zeros are not in the archive
                 if name in batches or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
                     raise DatasetError(f"{where}: expected one ordinary file of that name, found another kind or two")
                 batches[name] = _read_records(stream, member.size, where)
             stream.seek(end)
-        if stream.seek(MAX_ARCHIVE + 1) > MAX_ARCHIVE:  # as far as the end of the gzip stream, where its CRC is checked
+        if stream.seek(MAX_ARCHIVE + 1) > MAX_ARCHIVE:  # to the end of the gzip stream, where its CRC is checked
             raise DatasetError(f"{path}: expected an archive of at most {MAX_ARCHIVE} bytes, found more")
     return batches
 
 
-def _read_records(stream: IO[bytes] | gzip.GzipFile, size: int, where: object) -> tuple[Images, Labels]:
+def _read_records(stream: IO[bytes] | gzip.GzipFile, size: int, where: object) -> Split:
     if size == 0 or size % RECORD or size > MAX_RECORDS * RECORD:
         raise DatasetError(
             f"{where}: expected 1 to {MAX_RECORDS} records of {RECORD} bytes, found {size} bytes, "

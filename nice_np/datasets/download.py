@@ -1,7 +1,7 @@
-"""Downloads that can be trusted: a thin layer on pooch, which verifies the SHA-256 before it renames into place.
+"""Safe downloads: a thin layer on pooch, which verifies the SHA-256 and then renames the file into place.
 
-What is added to pooch: several mirrors, retries only where they can help (a server's 5xx, a cut connection), one
-deadline for everything, a limit of size, and the refusal to go from https to http.
+Added here: several mirrors, retries where they can help (a server's 5xx, a cut connection), one deadline for all of
+them, a size limit, and no step from https down to http.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16  # bytes
-TIMEOUT = 10.0  # seconds of silence from a server, at most
-SLOW = 50_000  # bytes in a second; the deadline allows a connection as slow as that
-PAUSE = 0.5  # seconds before the first retry, twice as many before each further one
+TIMEOUT = 10.0  # the longest silence of a server, in seconds
+SLOW = 50_000  # bytes per second: the slowest connection that the default deadline allows for
+PAUSE = 0.5  # seconds before the first retry, doubled before each further one
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web: where it is, and how to know that it is the right one.
+    """A file on the web: where it is, and how to recognise it.
 
     Parameters
     ----------
     name : str
-        Its name in the folder that it is stored in.
+        The local file name.
     urls : sequence of str
-        The mirrors, in the order in which they are tried.
+        Mirrors, in the order in which they are tried.
     sha256 : str
-        The SHA-256 of its content, 64 hexadecimal digits.
+        The SHA-256 of the content, 64 hexadecimal digits.
     size : int
-        Its size in bytes; a download is cut off beyond it.
+        In bytes; a longer download is cut off.
     size_is_exact : bool
-        Whether `size` is the size itself, or only an upper limit where the size is not known.
+        False if `size` is only an upper bound.
     """
 
     name: str
@@ -60,7 +60,7 @@ class _Unavailable(Exception):
 
 
 class _TryAgain(Exception):
-    """This mirror may well deliver a moment later."""
+    """This mirror may deliver a moment later."""
 
 
 def fetch(
@@ -72,25 +72,25 @@ def fetch(
     attempts: int = 3,
     allow_http: bool = False,
 ) -> Path:
-    """The path of a verified local copy of `remote`, downloaded only if `folder` does not have one already.
+    """The path of a verified copy of `remote`, downloaded only if `folder` does not hold one.
 
-    A copy with the right checksum is returned as it is: no network, nothing written.  Otherwise the download goes to a
-    temporary file and is renamed once its checksum is right, so that a file that was there before survives a failure
-    and two processes may do this at once.
+    A copy with the right checksum is returned without network access or writing.  Otherwise a temporary file is
+    downloaded and renamed once its checksum is right: a failure leaves an older file untouched, and several processes
+    may do this at once.
 
     Parameters
     ----------
     remote : RemoteFile
     folder : path
-        Where the file is kept; made if it does not exist.
+        Created if it does not exist.
     progress : bool
         Show a progress bar on stderr.
     deadline : float, optional
-        Seconds for everything, all mirrors and retries together; by default five minutes and 20 seconds for each MB.
+        Seconds for all mirrors and retries together; by default five minutes plus 20 seconds per MB.
     attempts : int
         How often each mirror is tried, >= 1.
     allow_http : bool
-        Allow URLs and redirects that are not encrypted; from https to http it never goes.
+        Allow unencrypted URLs and redirects; a redirect from https to http is always refused.
 
     Returns
     -------
@@ -99,10 +99,10 @@ def fetch(
     Raises
     ------
     DatasetError
-        If no mirror delivers the file in time, or the folder cannot be written; names the URLs, the folder and what
-        went wrong with each.
+        If no mirror delivers the file in time or the folder cannot be written; names the folder and, for each URL, what
+        went wrong.
     NiceTypeError, NiceValueError
-        For a wrong argument.
+        For a bad argument.
     """
     import pooch
 
@@ -110,19 +110,16 @@ def fetch(
     attempts = as_int(attempts, "fetch", "attempts", 1)
     give_up_at = time.monotonic() + deadline
     folder = as_path(folder, "fetch", "folder")
-    failures = []
+    failures: list[str] = []
     for url in remote.urls:
+        if failures:
+            log.warning("%s; trying the next mirror", failures[-1])
         for attempt in range(1, attempts + 1):
+            download = _downloader(remote, give_up_at, progress, allow_http, attempt)
             try:
-                with _silence(pooch.get_logger()):  # it would write to stderr unasked
-                    path = pooch.retrieve(
-                        url,
-                        known_hash=f"sha256:{remote.sha256}",
-                        fname=remote.name,
-                        path=folder,
-                        downloader=_downloader(remote, give_up_at, progress, allow_http, attempt),
-                    )
-                log.info("%s is in %s, and its SHA-256 is right", remote.name, folder)
+                with _silence(pooch.get_logger()):  # pooch logs to stderr by default
+                    path = pooch.retrieve(url, f"sha256:{remote.sha256}", remote.name, folder, downloader=download)
+                log.info("%s is in %s, SHA-256 verified", remote.name, folder)
                 return Path(path)
             except _TryAgain as error:
                 pause = PAUSE * 2 ** (attempt - 1)
@@ -134,13 +131,11 @@ def fetch(
             except _Unavailable as error:
                 failures.append(f"{url}: {error}")
                 break
-            except ValueError:  # pooch's word for a wrong checksum; those of the address have become _Unavailable
-                failures.append(f"{url}: the content has another SHA-256 than {remote.sha256}")
+            except ValueError:  # from pooch, a wrong checksum; a malformed address has become _Unavailable
+                failures.append(f"{url}: the SHA-256 of the content is not {remote.sha256}")
                 break
-            except OSError as error:  # the disk's; the network's have become one of the two above
+            except OSError as error:  # the disk's; network errors have become one of the two above
                 raise DatasetError(f"cannot store {remote.name} in {folder}: {error.strerror or error}") from None
-        if url != remote.urls[-1]:
-            log.warning("%s; trying the next mirror", failures[-1])
     raise DatasetError(
         f"cannot download {remote.name} into {folder}: {'; '.join(failures)}; check the network, or put the "
         "original file there by hand"
@@ -160,19 +155,25 @@ def _silence(logger: logging.Logger) -> Iterator[None]:
 def _downloader(
     remote: RemoteFile, give_up_at: float, progress: bool, allow_http: bool, attempt: int
 ) -> Callable[[str, str, object], None]:
-    """What pooch calls to bring `url` into `output_file`."""
+    """The function that pooch calls to download `url` into `output_file`."""
     import urllib3.exceptions
 
     schemes = ("https", "http") if allow_http else ("https",)
 
     def download(url: str, output_file: str, _pooch: object) -> None:
-        if _scheme(url) not in schemes:
+        try:
+            scheme = urlsplit(url).scheme
+        except ValueError as error:  # such as an unmatched [
+            raise _Unavailable(f"malformed ({error})") from None
+        if scheme not in schemes:
             raise _Unavailable("refused, the address is not https")
         if time.monotonic() > give_up_at:
             raise _Unavailable("out of time")
         log.info("downloading %s (attempt %d)", url, attempt)
         with _answer(url, schemes, give_up_at) as response:
-            _check_status(response)
+            if response.status_code != 200:
+                kind = _TryAgain if response.status_code >= 500 else _Unavailable
+                raise kind(f"the server answered {response.status_code} {response.reason}")
             with open(output_file, "wb") as file:
                 try:
                     _copy(response, file.write, remote, give_up_at, progress)
@@ -182,15 +183,8 @@ def _downloader(
     return download
 
 
-def _scheme(url: str) -> str:
-    try:
-        return urlsplit(url).scheme
-    except ValueError as error:  # such as a [ without its ]
-        raise _Unavailable(f"malformed ({error})") from None
-
-
 def _answer(url: str, schemes: Sequence[str], give_up_at: float) -> requests.Response:
-    """The server's answer, its body still to be read; nothing here touches the disk that the file goes to."""
+    """The server's answer with its body unread.  The disk is not touched here, so every OSError is the network's."""
     import requests
     import urllib3.exceptions
 
@@ -199,22 +193,22 @@ def _answer(url: str, schemes: Sequence[str], give_up_at: float) -> requests.Res
             url,
             stream=True,
             timeout=max(0.1, min(TIMEOUT, give_up_at - time.monotonic())),
-            headers={"Accept-Encoding": "identity"},  # the checksum is of the file as it lies on the server
+            headers={"Accept-Encoding": "identity"},  # the checksum is of the file as the server stores it
             hooks={"response": _redirect_guard(schemes)},
         )
     except requests.ConnectionError as error:
-        # MaxRetryError: no connection came about (no network, unknown host), so that trying again is in vain.
+        # MaxRetryError: no connection was made (no network, unknown host), so another attempt is useless.
         if error.args and isinstance(error.args[0], urllib3.exceptions.MaxRetryError):
             raise _Unavailable(f"no connection ({type(error).__name__})") from None
         raise _TryAgain("the connection was cut") from None
-    except requests.RequestException as error:  # too slow to answer, too many redirects
+    except requests.RequestException as error:  # timeout, too many redirects
         raise _Unavailable(f"{type(error).__name__}") from None
-    except (OSError, ValueError) as error:  # no certificates where the environment says; a malformed redirect
+    except (OSError, ValueError) as error:  # a missing certificate bundle; a malformed redirect
         raise _Unavailable(str(error)) from None
 
 
 def _redirect_guard(schemes: Sequence[str]) -> Callable[..., None]:
-    """A hook that looks at each answer before a redirect in it is followed."""
+    """A hook that checks each redirect before requests follows it."""
 
     def guard(response: requests.Response, *args: Any, **kwargs: Any) -> None:
         if response.is_redirect:
@@ -227,27 +221,16 @@ def _redirect_guard(schemes: Sequence[str]) -> Callable[..., None]:
     return guard
 
 
-def _check_status(response: requests.Response) -> None:
-    answer = f"the server answered {response.status_code} {response.reason}"
-    if response.status_code >= 500:
-        raise _TryAgain(answer)
-    if response.status_code != 200:
-        raise _Unavailable(answer)
-
-
 def _copy(
     response: requests.Response, write: Callable[[bytes], int], remote: RemoteFile, give_up_at: float, progress: bool
 ) -> None:
-    """Copy the body, chunk by chunk, within the limits of time and size."""
-    received = 0
-    with contextlib.ExitStack() as stack:
-        bar = None
-        if progress:
-            from tqdm import tqdm
+    """Copy the body in chunks, within the limits of time and size."""
+    from tqdm import tqdm
 
-            total = remote.size if remote.size_is_exact else None
-            bar = stack.enter_context(tqdm(total=total, unit="B", unit_scale=True, desc=remote.name))
-        # read1 returns what has arrived; read would wait until a server that drips byte by byte has filled the chunk.
+    received = 0
+    total = remote.size if remote.size_is_exact else None
+    with tqdm(total=total, unit="B", unit_scale=True, desc=remote.name, disable=not progress) as bar:
+        # read1 returns what has arrived; read would wait for a full chunk from a server that drips byte by byte.
         while chunk := response.raw.read1(CHUNK):
             received += len(chunk)
             if received > remote.size:
@@ -255,7 +238,6 @@ def _copy(
             if time.monotonic() > give_up_at:
                 raise _Unavailable(f"out of time after {received} of {remote.size} bytes")
             write(chunk)
-            if bar is not None:
-                bar.update(len(chunk))
+            bar.update(len(chunk))
     if remote.size_is_exact and received < remote.size:
         raise _TryAgain(f"the connection was cut after {received} of {remote.size} bytes")

@@ -1,7 +1,7 @@
 """The Olivetti faces: ten grey photographs of each of 40 people, 64 x 64 pixels.
 
-A file of MATLAB 5 with the variable ``faces``, (4096, 400): a column is an image, its pixels column by column, and ten
-columns in turn show one person.  There is no official split; here the ten images of a person go eight, one and one.
+A MATLAB 5 file with the variable ``faces``, (4096, 400): each column is an image, stored column by column, and each run
+of ten columns is one person.  There is no official split; here each person's ten images go eight, one and one.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.download import RemoteFile
-from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder
+from nice_np.datasets.files import given_folder, locate
 from nice_np.datasets.mat import Variable, read_mat
+from nice_np.datasets.official import of_images
 from nice_np.errors import DatasetError
-from nice_np.pixels.dequantize import BIN_WIDTH
 
-# Several versions of the file are about: the one of 4 MB on the author's page and at Figshare, whose checksum
-# scikit-learn publishes, and one that was saved again, compressed, in 2013.  They are recognised by their pixels.
+# Several versions of the file exist: one of 4 MB on the author's page and at Figshare, whose checksum scikit-learn
+# publishes, and one that was saved again, compressed, in 2013.  They are recognised by their pixels.
 FILE = RemoteFile(
     "olivettifaces.mat",
     ("https://cs.nyu.edu/~roweis/data/olivettifaces.mat", "https://ndownloader.figshare.com/files/5976027"),
@@ -37,37 +37,33 @@ SOURCE = (
 
 
 def load_faces(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
-    """The 400 Olivetti faces: of each person eight images to train on, the ninth to validate, the last to test.
+    """The 400 Olivetti faces: for each person eight training images, the ninth for validation, the last to test.
 
-    Every person is in every split: the test asks for new images of known people.
+    Every person is in every split: the test images are new images of known people.
 
     Parameters
     ----------
     data_dir : path, optional
-        The folder that holds olivettifaces.mat, itself or in its subfolder ``faces``.  By default the environment
-        variable NICE_NP_DATA names it; where that is unset, too, the file is downloaded once (4 MB) and kept in the
-        user's cache folder.
+        The folder with olivettifaces.mat, or with a subfolder ``faces`` that holds it.  By default the environment
+        variable NICE_NP_DATA; if that is unset too, the file is downloaded once (4 MB) into the user's cache folder,
+        which needs ``pip install "nice-np[download]"``.
     progress : bool
         Show a progress bar on stderr while downloading.
 
     Returns
     -------
     Dataset
-        320, 40 and 40 uint8 images of shape (N, 4096), one person after the other, with the labels 0..39 of the people,
-        `bin_width` 1/256.
+        320, 40 and 40 uint8 images of shape (N, 4096), ordered by person, with labels 0..39 for the people, `bin_width`
+        1/256.
 
     Raises
     ------
     DatasetError
-        If the file is missing, damaged, or holds other images; names the file.
-    NiceTypeError
-        If `data_dir` is not a path.
+        If the file is missing, damaged or holds other images; names the file.
+    NiceImportError, NiceTypeError
+        As in `load_mnist`.
     """
-    folder = given_folder(data_dir, "load_faces")
-    if folder is None:
-        path = cached(FILE, "faces", progress=progress)
-    else:
-        path = find((FILE.name,), folder, ("faces",), f"put the file there, or {TO_DOWNLOAD}")
+    path = locate(FILE, given_folder(data_dir, "load_faces"), "faces", "the file", progress=progress)
     shape = (IMAGE_SHAPE[0] * IMAGE_SHAPE[1], N_PEOPLE * N_EACH)
     columns = read_mat(path, {"faces": Variable(shape, 0, 255)})["faces"]  # (4096, 400)
     images = np.ascontiguousarray(columns.T, dtype=np.uint8)  # (400, 4096)
@@ -77,18 +73,8 @@ def load_faces(data_dir: str | os.PathLike[str] | None = None, *, progress: bool
             f"{path}: a well-formed file, but not the Olivetti faces: the SHA-256 of its pixels is {found}, expected "
             f"{PIXELS_SHA256}"
         )
-    upright = images.reshape(-1, *IMAGE_SHAPE).transpose(0, 2, 1)  # the file has an image column by column
+    upright = images.reshape(-1, *IMAGE_SHAPE).transpose(0, 2, 1)  # the file stores images column by column
     people = upright.reshape(N_PEOPLE, N_EACH, -1)  # (40, 10, 4096)
     labels = np.arange(N_PEOPLE)  # (40,)
-    return Dataset(
-        name="faces",
-        train=people[:, :8].reshape(-1, people.shape[2]),
-        validation=people[:, 8],
-        test=people[:, 9],
-        train_labels=labels.repeat(8),
-        validation_labels=labels,
-        test_labels=labels.copy(),
-        image_shape=IMAGE_SHAPE,
-        bin_width=BIN_WIDTH,
-        source=SOURCE,
-    )
+    train = people[:, :8].reshape(8 * N_PEOPLE, -1), labels.repeat(8)  # (320, 4096), (320,)
+    return of_images("faces", train, (people[:, 8], labels), (people[:, 9], labels.copy()), IMAGE_SHAPE, SOURCE)

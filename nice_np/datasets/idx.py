@@ -1,22 +1,20 @@
 """The IDX file format of MNIST: 4 bytes of magic, the sizes as big-endian integers, then the array in C order.
 
     byte 0, 1   zero
-    byte 2      the type of the elements; 8 means unsigned byte, the only one that MNIST uses
+    byte 2      the element type; 8 means unsigned byte, the only one that MNIST uses
     byte 3      the number of axes
-    then        each axis' length, 4 bytes, big-endian; then the elements, the last axis running fastest
+    then        the length of each axis, 4 bytes, big-endian; then the elements, last axis fastest
 
-The files are usually gzipped.  A file is not trusted: nothing is allocated or inflated beyond what its header
-promises, and a header may promise no more than MAX_BYTES.
+The files are usually gzipped.  They are not trusted: nothing is allocated or inflated beyond what the header promises,
+and a header may promise no more than MAX_BYTES.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import math
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -25,12 +23,15 @@ import numpy.typing as npt
 
 from nice_np.datasets.files import open_file
 from nice_np.errors import DatasetError, NiceTypeError, NiceValueError
+from nice_np.validation import as_path
 
 MAX_BYTES = 1 << 28  # 256 MiB; the largest MNIST file holds 47 MB
 CHUNK = 1 << 20
 MAX_AXES = 4
 UNSIGNED_BYTE = 8
 GZIP_MAGIC = b"\x1f\x8b"
+
+Stream = IO[bytes] | gzip.GzipFile
 
 
 def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
@@ -39,7 +40,7 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     Parameters
     ----------
     path : path
-        The file, plain or gzipped; its content decides, not its name.
+        The file, plain or gzipped; the content decides, not the name.
 
     Returns
     -------
@@ -49,8 +50,8 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     Raises
     ------
     DatasetError
-        If the file is missing, unreadable, not a file, not in IDX format, of another type than unsigned byte, too
-        large, truncated, followed by more bytes, or damaged; the message names the file, what was expected and found.
+        If the file is missing, unreadable, not a regular file, not in IDX format, not of unsigned bytes, too large,
+        truncated, longer than its header says, or damaged; names the file, what was expected and what was found.
     NiceTypeError
         If `path` is not a path.
 
@@ -63,33 +64,18 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     ...     read_idx(path)
     array([5, 0, 4], dtype=uint8)
     """
-    try:
-        path = Path(path)
-    except TypeError:
-        raise NiceTypeError(f"read_idx: path must be a path, got {path!r}") from None
-    with open_file(path, "an IDX file") as file, _uncompressed(file) as stream:
+    path = as_path(path, "read_idx", "path")
+    with open_file(path, "an IDX file") as file:
+        is_gzip = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if is_gzip else file
         shape = _read_header(stream, path)
         return _read_elements(stream, shape, path)
 
 
 def to_idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
-    """The content of an uncompressed IDX file that holds `array`; the inverse of `read_idx`.
+    """The content of an uncompressed IDX file that holds `array` (uint8, 1 to 4 axes); the inverse of `read_idx`.
 
-    Parameters
-    ----------
-    array : ndarray of uint8, 1 to 4 axes
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    NiceTypeError, NiceValueError
-        For anything else.
-
-    Examples
-    --------
     >>> to_idx_bytes(np.array([5, 0, 4], dtype=np.uint8)).hex(" ", -4)
     '00000801 00000003 050004'
     """
@@ -103,20 +89,8 @@ def to_idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:
     return magic + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-@contextlib.contextmanager
-def _uncompressed(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The content of a plain or gzipped file, as a stream."""
-    is_gzip = file.read(2) == GZIP_MAGIC
-    file.seek(0)
-    if is_gzip:
-        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-            yield stream  # type: ignore[misc]  # GzipFile has every method of IO[bytes] that is used here
-    else:
-        yield file
-
-
-def _read_header(stream: IO[bytes], path: Path) -> tuple[int, ...]:
-    """The shape that the header promises, checked before anything of that size is allocated."""
+def _read_header(stream: Stream, path: Path) -> tuple[int, ...]:
+    """The shape in the header, checked before anything of that size is allocated."""
     magic = stream.read(4)
     if not magic:
         raise DatasetError(f"{path}: the file is empty, expected an IDX file")
@@ -137,10 +111,10 @@ def _read_header(stream: IO[bytes], path: Path) -> tuple[int, ...]:
     return shape
 
 
-def _read_elements(stream: IO[bytes], shape: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
+def _read_elements(stream: Stream, shape: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
     promised = math.prod(shape)
-    # One byte more than promised: it must not be there, and a gzip stream checks its CRC only where it ends.
-    content = bytearray()  # which grows with what is there; `read` would make room for all that is asked for
+    # Ask for one byte too many: it must not exist, and a gzip stream checks its CRC only at its end.
+    content = bytearray()  # grows with what is there; one large `read` would allocate all that was promised
     while chunk := stream.read(min(CHUNK, promised + 1 - len(content))):
         content += chunk
     if len(content) < promised:

@@ -1,6 +1,6 @@
-"""MNIST: 28 x 28 grey images of handwritten digits, all 70,000 of them from files or a selection that comes along.
+"""MNIST: 28 x 28 grey images of handwritten digits, all 70,000 from files or a selection that comes with the package.
 
-Split as the NICE paper does: of the official training file the last 10,000 are for validation.
+Split as in the NICE paper: the last 10,000 images of the official training file are for validation.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from nice_np.datasets.base import SPLITS, Dataset
 from nice_np.datasets.download import RemoteFile
-from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder
+from nice_np.datasets.files import cached, find, given_folder, to_put
 from nice_np.datasets.idx import read_idx, to_idx_bytes
+from nice_np.datasets.official import of_images
 from nice_np.errors import DatasetError
 from nice_np.pixels.dequantize import BIN_WIDTH
 
@@ -35,7 +36,7 @@ SOURCE = "MNIST by Yann LeCun, Corinna Cortes and Christopher J.C. Burges, CC BY
 
 @dataclass(frozen=True)
 class _File:
-    """One of the four files: `md5` is of its decompressed bytes, `sha256` and `size` are of the original archive."""
+    """One of the four files: `md5` of its decompressed bytes, `sha256` and `size` of the original archive."""
 
     name: str
     shape: tuple[int, ...]
@@ -75,14 +76,14 @@ TEST_LABELS = _File(
 
 
 def load_mnist(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
-    """All of MNIST: 50,000 images to train on, the last 10,000 of the training file to validate, 10,000 to test.
+    """All of MNIST: 50,000 training images, 10,000 for validation (the last of the training file), 10,000 test images.
 
     Parameters
     ----------
     data_dir : path, optional
-        The folder that holds the four IDX files (gzipped or not), itself or in its subfolder ``mnist``.  By default the
-        environment variable NICE_NP_DATA names it; where that is unset, too, the files are downloaded once (11 MB) and
-        kept in the user's cache folder.
+        The folder with the four IDX files (gzipped or not), or with a subfolder ``mnist`` that holds them.  By default
+        the environment variable NICE_NP_DATA; if that is unset too, the files are downloaded once (11 MB) into the
+        user's cache folder, which needs ``pip install "nice-np[download]"``.
     progress : bool
         Show progress bars on stderr while downloading.
 
@@ -94,38 +95,33 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None, *, progress: bool
     Raises
     ------
     DatasetError
-        If a file is missing, damaged, or not MNIST's; names the file.
+        If a file is missing, damaged or not MNIST's; names the file.
+    NiceImportError
+        If a download is needed and the packages for it are not installed.
     NiceTypeError
         If `data_dir` is not a path.
     """
     folder = given_folder(data_dir, "load_mnist")
-    train_images = _load_file(TRAIN_IMAGES, folder, progress).reshape(-1, 784)  # (60000, 784)
-    train_labels = _load_file(TRAIN_LABELS, folder, progress)  # (60000,)
+    images = _load_file(TRAIN_IMAGES, folder, progress).reshape(-1, 784)  # (60000, 784)
+    labels = _load_file(TRAIN_LABELS, folder, progress)  # (60000,)
     test_images = _load_file(TEST_IMAGES, folder, progress).reshape(-1, 784)  # (10000, 784)
     test_labels = _load_file(TEST_LABELS, folder, progress)  # (10000,)
-    return Dataset(
-        name="mnist",
-        train=train_images[:-N_VALIDATION],
-        validation=train_images[-N_VALIDATION:],
-        test=test_images,
-        train_labels=train_labels[:-N_VALIDATION],
-        validation_labels=train_labels[-N_VALIDATION:],
-        test_labels=test_labels,
-        image_shape=IMAGE_SHAPE,
-        bin_width=BIN_WIDTH,
-        source=SOURCE,
+    train, validation = (
+        (images[:-N_VALIDATION], labels[:-N_VALIDATION]),
+        (images[-N_VALIDATION:], labels[-N_VALIDATION:]),
     )
+    return of_images("mnist", train, validation, (test_images, test_labels), IMAGE_SHAPE, SOURCE)
 
 
 def load_digits() -> Dataset:
     """The part of MNIST that comes with the package, "mnist-small": 10,000 train, 1,000 validation, 2,000 test.
 
-    The first images of each of `load_mnist`'s splits, so that no test image is ever trained on.
+    These are the first images of each split of `load_mnist`, so no test image is ever trained on.
 
     Returns
     -------
     Dataset
-        uint8 images of shape (N, 784) with labels 0..9, `bin_width` 1/256.
+        As `load_mnist` returns it.
 
     Raises
     ------
@@ -150,31 +146,25 @@ def load_digits() -> Dataset:
 
 
 def _load_file(file: _File, folder: Path | None, progress: bool) -> npt.NDArray[np.uint8]:
+    """The array of a file that is certain to be MNIST's: other data sets have files of the same names and sizes."""
     name = f"{file.name}.gz"
     if folder is None:
         remote = RemoteFile(name, tuple(mirror + name for mirror in MIRRORS), file.sha256, file.size)
-        hint = '; the part of MNIST called "mnist-small" needs no download'
-        path = cached(remote, "mnist", progress=progress, hint=hint)
+        path = cached(remote, "mnist", progress=progress, hint='; "mnist-small", a part of MNIST, needs no download')
     else:
-        cure = f"put the four MNIST files there, or {TO_DOWNLOAD}"
-        path = find((name, file.name), folder, ("mnist",), cure)
+        path = find((name, file.name), folder, ("mnist",), to_put("the four MNIST files"))
     array = read_idx(path)
-    _check_identity(array, file, path)
-    return array
-
-
-def _check_identity(array: npt.NDArray[np.uint8], file: _File, path: Path) -> None:
-    """Refuse anything but MNIST: other data sets come in files of the same names and sizes."""
     if array.shape != file.shape:
         raise DatasetError(f"{path}: expected MNIST's array of shape {file.shape}, found {array.shape}")
     if array.ndim == 1 and array.max() > 9:
         position = int(array.argmax())
         raise DatasetError(f"{path}: expected labels from 0 to 9, found {array[position]} at position {position}")
-    # Of the decompressed bytes: an archive that was compressed again is still MNIST.  A check of identity, not of
-    # security; the download is checked by SHA-256.
+    # Of the decompressed bytes: an archive that was recompressed is still MNIST.  This identifies the data; for
+    # security the download is checked by SHA-256.
     md5 = hashlib.md5(to_idx_bytes(array), usedforsecurity=False).hexdigest()
     if md5 != file.md5:
         raise DatasetError(
-            f"{path}: a well-formed file, but not MNIST's (Fashion-MNIST or another data set of the same format?): the "
+            f"{path}: a well-formed file, but not MNIST's (Fashion-MNIST or another data set in the same format?): the "
             f"MD5 of its decompressed bytes is {md5}, expected {file.md5}"
         )
+    return array

@@ -1,6 +1,6 @@
-"""More images to train on: each of them once more a pixel to the left, right, up and down.
+"""Data augmentation: each training image also shifted by one pixel to the left, right, up and down.
 
-A digit a pixel aside is the same digit; a network does not know, and a classifier gains from being told.
+A shifted digit is the same digit.  A fully connected network cannot know that, and a classifier gains from the copies.
 """
 
 from __future__ import annotations
@@ -16,26 +16,25 @@ STEPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # rows down, columns to the 
 
 
 def with_shifts(dataset: Dataset) -> Dataset:
-    """The data set with five times the training images: as they are, and shifted by one pixel in four directions.
+    """The data set with five times the training images: the originals, then shifted by one pixel in four directions.
 
-    Pixels that come in from outside are 0.  Validation and test images stay.
+    Pixels shifted in from outside are 0.  Validation and test images are unchanged.
 
     Parameters
     ----------
     dataset : Dataset
-        Of images.
 
     Returns
     -------
     Dataset
-        train of shape (5 N, D): all images as they are first.
+        train of shape (5 N, D), the originals first.
 
     Raises
     ------
     NiceValueError
-        If it has no images.
+        If the data are not images.
     NiceTypeError
-        If `dataset` is no Dataset.
+        If `dataset` is not a Dataset.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """SVHN: 99,289 colour photographs of house numbers, cropped to the 32 x 32 pixels around one digit.
 
-Two files of MATLAB 5 with the variables ``X`` (32, 32, 3, N), the axes being row, column, colour and image, and ``y``
-(N, 1), the digit, with 10 for 0.  The third file, of 531,131 easier images, is left out, as in the NICE paper's code.
+Two MATLAB 5 files with the variables ``X`` (32, 32, 3, N), axes row, column, colour and image, and ``y`` (N, 1), the
+digit, with 10 for 0.  The third file, of 531,131 easier images, is left out, as in the code of the NICE paper.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.download import RemoteFile
-from nice_np.datasets.files import TO_DOWNLOAD, cached, find, given_folder
+from nice_np.datasets.files import given_folder, locate
 from nice_np.datasets.mat import Variable, read_mat
-from nice_np.datasets.official import Images, Labels, hold_out_last_tenth
+from nice_np.datasets.official import Split, hold_out_last_tenth
 from nice_np.errors import DatasetError
 
 ADDRESS = "https://ufldl.stanford.edu/housenumbers/"
@@ -39,15 +39,15 @@ SOURCE = (
 
 
 def load_svhn(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
-    """SVHN: 65,932 images to train on, the last 7,325 of the training file to validate, 26,032 to test.
+    """SVHN: 65,932 training images, 7,325 for validation (the last of the training file), 26,032 test images.
 
     Parameters
     ----------
     data_dir : path, optional
-        The folder that holds train_32x32.mat and test_32x32.mat, itself or in its subfolder ``svhn``.  Files with other
-        numbers of images are taken for a part of SVHN: the last tenth of the training file is for validation, and
-        `source` gives the numbers.  By default the environment variable NICE_NP_DATA names the folder; where that is
-        unset, too, the files are downloaded once (246 MB) and kept in the user's cache folder.
+        The folder with train_32x32.mat and test_32x32.mat, or with a subfolder ``svhn`` that holds them.  Files with
+        other numbers of images count as a part of SVHN: the last tenth of the training file is for validation, and
+        `source` gives the numbers.  By default the environment variable NICE_NP_DATA; if that is unset too, the files
+        are downloaded once (246 MB) into the user's cache folder, which needs ``pip install "nice-np[download]"``.
     progress : bool
         Show progress bars on stderr while downloading.
 
@@ -59,30 +59,17 @@ def load_svhn(data_dir: str | os.PathLike[str] | None = None, *, progress: bool 
     Raises
     ------
     DatasetError
-        If a file is missing, damaged, or not in SVHN's format; names the file.
-    NiceTypeError
-        If `data_dir` is not a path.
+        If a file is missing, damaged or not in SVHN's format; names the file.
+    NiceImportError, NiceTypeError
+        As in `load_mnist`.
     """
     folder = given_folder(data_dir, "load_svhn")
-    train_path, test_path = (_locate(file, folder, progress) for file in (TRAIN_FILE, TEST_FILE))
-    return hold_out_last_tenth(
-        "svhn",
-        _read(train_path),
-        _read(test_path),
-        whole=(73_257, 26_032),
-        image_shape=IMAGE_SHAPE,
-        source=SOURCE,
-        path=train_path,
-    )
+    paths = [locate(file, folder, "svhn", "the two files", progress=progress) for file in (TRAIN_FILE, TEST_FILE)]
+    train, test = map(_read, paths)
+    return hold_out_last_tenth("svhn", train, test, (73_257, 26_032), IMAGE_SHAPE, SOURCE, paths[0])
 
 
-def _locate(file: RemoteFile, folder: Path | None, progress: bool) -> Path:
-    if folder is None:
-        return cached(file, "svhn", progress=progress)
-    return find((file.name,), folder, ("svhn",), f"put the two files there, or {TO_DOWNLOAD}")
-
-
-def _read(path: Path) -> tuple[Images, Labels]:
+def _read(path: Path) -> Split:
     arrays = read_mat(path, {"X": Variable((32, 32, 3, None), 0, 255), "y": Variable((None, 1), 1, 10)})
     images, digits = arrays["X"], arrays["y"].ravel()  # (32, 32, 3, N), (N,)
     if len(digits) != images.shape[3]:

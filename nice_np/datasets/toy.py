@@ -1,8 +1,8 @@
-"""Densities in the plane, generated with NumPy: hard enough to show what a flow can and cannot do, quick to train on.
+"""Densities in the plane: hard enough to show what a flow can and cannot learn, quick to train on.
 
 Each function draws n points, shape (n, 2), float64, centred at the origin and roughly within [-4, 4] x [-4, 4].
-U[a, b] is the uniform distribution, N(0, s) a normal one with standard deviation s in both coordinates.  Most of these
-shapes are those that FFJORD (Grathwohl et al. 2019) and its forerunners are shown on, here with formulas of our own.
+U[a, b] is the uniform distribution, N(0, s) the normal one with standard deviation s in both coordinates.  Most shapes
+are those in the figures of FFJORD (Grathwohl et al. 2019) and earlier papers, with formulas of our own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Points = npt.NDArray[np.float64]  # (n, 2)
 
 
 def _begin(owner: str, n: int, rng: Rng, **scales: float) -> tuple[int, np.random.Generator]:
-    """Check what all densities take: a number of points, a generator, and scales >= 0."""
+    """Check the arguments common to all densities: the number of points, the generator, and scales >= 0."""
     for name, scale in scales.items():
         as_float(scale, owner, name, minimum=0)
     return as_int(n, owner, "n", 0), as_rng(rng, owner)
@@ -36,7 +36,7 @@ def _blur(owner: str, points: Points, noise: float, rng: np.random.Generator) ->
 
 def _finite(owner: str, points: Points) -> Points:
     if not np.isfinite(points).all():
-        raise NiceOverflowError(f"{owner}: a point is not finite; take smaller arguments than these")
+        raise NiceOverflowError(f"{owner}: a point is not finite; use smaller arguments")
     return points
 
 
@@ -77,7 +77,7 @@ def two_moons(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
 
 
 def rings(n: int, rng: Rng, *, radii: Sequence[float] = (0.75, 1.5, 2.25, 3.0), noise: float = 0.08) -> Points:
-    """Concentric circles, each drawn equally often.
+    """Concentric circles, all equally probable.
 
     r (cos t, sin t) + N(0, noise) with r one of `radii` and t ~ U[0, 2 pi].
 
@@ -86,7 +86,7 @@ def rings(n: int, rng: Rng, *, radii: Sequence[float] = (0.75, 1.5, 2.25, 3.0), 
     n, rng, noise
         As in `two_moons`.
     radii : sequence of float
-        At least one radius >= 0.
+        Each >= 0, at least one.
 
     Returns
     -------
@@ -118,11 +118,11 @@ def two_circles(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
 
 
 def checkerboard(n: int, rng: Rng) -> Points:
-    """The eight dark fields of a 4 x 4 checkerboard on [-4, 4] x [-4, 4], fields of side 2.
+    """The eight dark squares of a 4 x 4 checkerboard on [-4, 4] x [-4, 4], each of side 2.
 
     (2 i - 4 + u, 2 j - 4 + v) with column i in 0..3 and row j in 0..3 such that i + j is even, and u, v ~ U[0, 2].  The
-    density is 1/32 on the dark fields and 0 elsewhere, so the entropy is exactly log 32 = 3.466 nats: no model's mean
-    negative log-likelihood can be lower.
+    density is 1/32 on the dark squares and 0 elsewhere, so the entropy is exactly log 32 = 3.466 nats: no model has a
+    lower expected negative log-likelihood.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def grid(n: int, rng: Rng, *, n_side: int = 5, noise: float = 0.12) -> Points:
     n, rng, noise
         As in `two_moons`.
     n_side : int
-        The number of Gaussians along one side, >= 2.
+        The number of Gaussians per side, >= 2.
 
     Returns
     -------
@@ -181,10 +181,10 @@ def grid(n: int, rng: Rng, *, n_side: int = 5, noise: float = 0.12) -> Points:
 def pinwheel(
     n: int, rng: Rng, *, n_arms: int = 5, radial_noise: float = 0.6, tangential_noise: float = 0.2, twist: float = 0.25
 ) -> Points:
-    """Arms of a pinwheel: a stretched Gaussian beside the origin, turned the further the longer its radius.
+    """Arms of a pinwheel: stretched Gaussians beside the origin, rotated further at larger radii.
 
     With a = 2 + radial_noise N(0, 1) and b = tangential_noise N(0, 1): the point (a, b) is rotated about the origin by
-    the angle 2 pi k / n_arms + twist exp(a / 2), k in 0..n_arms - 1 (Johnson et al. 2016, at twice the size).
+    the angle 2 pi k / n_arms + twist exp(a / 2), k in 0..n_arms - 1 (Johnson et al. 2016, at twice their scale).
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def pinwheel(
     radial_noise, tangential_noise : float
         Standard deviations along and across an arm, >= 0.
     twist : float
-        The strength of the twist, >= 0; 0 gives straight arms.
+        Strength of the twist, >= 0; 0 gives straight arms.
 
     Returns
     -------
@@ -212,10 +212,10 @@ def pinwheel(
 
 
 def two_spirals(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
-    """Two spirals of one and a half turns, wound into each other.
+    """Two interleaved spirals of one and a half turns.
 
     +-(t / 3) (cos t, sin t) + N(0, noise) with t = 3 pi sqrt(u), u ~ U[0, 1]: the square root spreads the points evenly
-    along the spiral, whose length grows with t^2.
+    along the spiral, whose length grows as t^2.
 
     Parameters
     ----------
@@ -233,10 +233,10 @@ def two_spirals(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
 
 
 def swiss_roll(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
-    """One rolled-up sheet, seen from its end.
+    """A rolled-up sheet in cross-section.
 
     ((t cos t, t sin t) - (2, 2 / (3 pi))) / 4 + N(0, noise) with t ~ U[3 pi / 2, 9 pi / 2]; the subtracted point is the
-    exact mean of the first.
+    exact mean of (t cos t, t sin t).
 
     Parameters
     ----------

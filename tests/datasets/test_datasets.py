@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -174,6 +175,55 @@ def test_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- without the packages for downloads -------------------------------------------------------------------------------
+
+BLOCKED = "import sys; sys.modules.update(dict.fromkeys(['pooch', 'requests', 'urllib3']))\n"
+
+
+def without_downloads(code, *words):
+    """What `code` prints in a process in which the packages of the extra [download] cannot be imported."""
+    environment = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE}
+    command = [sys.executable, "-c", BLOCKED + code, *map(str, words)]
+    child = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert child.returncode == 0, child.stderr
+    return child.stdout.strip()
+
+
+def test_what_needs_no_download_needs_none_of_its_packages():
+    code = (
+        "from nice_np import datasets\n"
+        "print(*(datasets.load(name).n_train for name in ('mnist-small', *datasets.TOYS)))"
+    )
+    assert without_downloads(code) == " ".join(["10000"] * (1 + len(TOY_NAMES)))
+
+
+@pytest.mark.slow
+def test_the_demo_needs_none_of_them(tmp_path):
+    code = "from nice_np.cli import main\nassert main(sys.argv[1:]) == 0"
+    assert "bits/dim" in without_downloads(code, "demo", "--time-limit", 1, "--out", tmp_path / "demo", "--quiet")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "svhn", "faces"])
+def test_what_needs_a_download_says_how_to_get_the_packages(name):
+    code = (
+        "from nice_np import NiceImportError, datasets\n"
+        "try:\n"
+        "    datasets.load(sys.argv[1])\n"
+        "except NiceImportError as error:\n"
+        "    print(error)"
+    )
+    message = without_downloads(code, name)
+    for part in (f"data set {name} ", 'pip install "nice-np[download]"', "data_dir", ENVIRONMENT_VARIABLE):
+        assert part in message
+
+
+def test_a_folder_with_the_files_works_without_them(tmp_path):
+    (tmp_path / cifar10.TRAIN_FILES[0]).write_bytes(bytes(10 * cifar10.RECORD))
+    (tmp_path / cifar10.TEST_FILE).write_bytes(bytes(cifar10.RECORD))
+    code = "from nice_np import datasets\nprint(datasets.load('cifar10', data_dir=sys.argv[1]).n_train)"
+    assert without_downloads(code, tmp_path) == "9"
 
 
 # --- scripts/make_digits.py -------------------------------------------------------------------------------------------

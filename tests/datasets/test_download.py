@@ -256,8 +256,8 @@ def test_the_log_says_where_from_and_how_often(server, tmp_path, caplog, capfd):
         ("INFO", f"downloading {server.url} (attempt 1)"),
         ("WARNING", f"{server.url}: the server answered 503 Service Unavailable; trying again in 0.01 s"),
         ("INFO", f"downloading {server.url} (attempt 2)"),
-        ("INFO", f"file.gz is in {tmp_path}, and its SHA-256 is right"),
-        ("INFO", f"file.gz is in {tmp_path}, and its SHA-256 is right"),
+        ("INFO", f"file.gz is in {tmp_path}, SHA-256 verified"),
+        ("INFO", f"file.gz is in {tmp_path}, SHA-256 verified"),
     ]
     assert capfd.readouterr().err == ""  # nor does pooch write there
 

@@ -66,7 +66,7 @@ def test_nothing_found_says_where_and_what_to_do(tmp_path):
 @pytest.mark.parametrize("folder", ["missing", "file", "null\0byte"])
 def test_the_folder_is_no_folder(tmp_path, folder):
     touch(tmp_path / "file")
-    with pytest.raises(DatasetError, match="is no folder; cure"):
+    with pytest.raises(DatasetError, match="is not a folder; cure"):
         find(("a",), tmp_path / folder, ("sub",), "cure")
 
 
@@ -75,7 +75,7 @@ def test_folder_that_may_not_be_looked_into(monkeypatch, tmp_path):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(DatasetError, match=r"cannot be looked into \(Permission denied\); cure") as caught:
+    with pytest.raises(DatasetError, match=r"cannot be searched \(Permission denied\); cure") as caught:
         find(("a",), tmp_path, ("sub",), "cure")
     assert str(tmp_path) in str(caught.value)
 
@@ -86,7 +86,7 @@ def test_folder_without_permissions(tmp_path):
     touch(folder / "a")
     folder.chmod(0)
     try:
-        with pytest.raises(DatasetError, match="cannot be looked into"):
+        with pytest.raises(DatasetError, match="cannot be searched"):
             find(("a",), folder, (), "cure")
         with pytest.raises(DatasetError, match=r"cannot be read|no such file"), open_file(folder / "a", "a file"):
             pass
@@ -101,7 +101,7 @@ def test_names_too_long_and_links_in_a_circle(tmp_path):
         (tmp_path / "circle").symlink_to(tmp_path / "circle")
     except OSError:
         pytest.skip("needs symbolic links")
-    with pytest.raises(DatasetError, match="cannot be looked into"):
+    with pytest.raises(DatasetError, match="cannot be searched"):
         find(("circle",), tmp_path, (), "cure")
 
 

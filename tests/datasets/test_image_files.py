@@ -47,7 +47,7 @@ def test_a_grey_picture(tmp_path):
 def test_a_picture_in_colour_is_three_planes(rgb, tmp_path):
     path = save_png(tmp_path / "a.png", rgb)
     np.testing.assert_array_equal(read_images(path, COLOUR), rgb.transpose(2, 0, 1).reshape(1, 18))
-    with pytest.raises(NiceValueError, match=r"a.png is in colour, and the model is of grey images"):
+    with pytest.raises(NiceValueError, match=r"a.png is in colour, but the model is of grey images"):
         read_images(path, GREY)
 
 
@@ -107,16 +107,16 @@ def test_damaged_files(tmp_path):
     contents = [b"", b"\x93NUMPY", whole[:-1], huge, (tmp_path / "z.npz").read_bytes(), b"no array"]
     for damaged in [*contents, (tmp_path / "o.npy").read_bytes()]:
         (tmp_path / "d.npy").write_bytes(damaged)
-        with pytest.raises(NiceFileError, match=r"d.npy is no whole .npy file of numbers: [^\n]*$"):
+        with pytest.raises(NiceFileError, match=r"d.npy is not a complete .npy file of numbers: [^\n]*$"):
             read_images(tmp_path / "d.npy", GREY)
     picture = save_png(tmp_path / "a.png", LEVELS).read_bytes()
     Image.fromarray(LEVELS).save(tmp_path / "a.jpg")
     for damaged in (b"", picture[:40], picture[:-20], picture[:50] + b"xx" + picture[52:], b"no picture"):
         (tmp_path / "d.png").write_bytes(damaged)
-        with pytest.raises(NiceFileError, match=r"d.png is no whole PNG picture"):
+        with pytest.raises(NiceFileError, match=r"d.png is not a complete PNG image"):
             read_images(tmp_path / "d.png", GREY)
     (tmp_path / "d.png").write_bytes((tmp_path / "a.jpg").read_bytes())
-    with pytest.raises(NiceFileError, match=r"d.png is no whole PNG picture"):
+    with pytest.raises(NiceFileError, match=r"d.png is not a complete PNG image"):
         read_mask(tmp_path / "d.png", GREY)
 
 
@@ -131,12 +131,12 @@ def test_pictures_of_another_kind(rgb, tmp_path):
     transparent = np.concatenate([rgb, np.full((2, 3, 1), 254, np.uint8)], axis=2)
     cases = {
         r"expected 3 x 2 pixels \(across, down\), got 2 x 3": LEVELS.T.copy(),
-        "expected 8 bits a channel, got Pillow's mode I;16": LEVELS.astype(np.uint16) * 256,
+        "expected 8 bits per channel, got Pillow's mode I;16": LEVELS.astype(np.uint16) * 256,
         "has transparent pixels": transparent,
     }
     for says, pixels in cases.items():
         with pytest.raises(NiceValueError, match=says):
             read_images(save_png(tmp_path / "a.png", pixels), COLOUR)
-    with pytest.raises(NiceValueError, match="these measurements are no image"):
+    with pytest.raises(NiceValueError, match="these measurements are not an image"):
         read_images(tmp_path / "a.png", (5,))
     assert issubclass(DatasetError, NiceError)

@@ -213,7 +213,7 @@ GOOD = array(NUMBERS)
         (array(NUMBERS, kind=FLOAT64), "expected 48 bytes"),
         (array(NUMBERS, array_class=5), "expected an array of real numbers, found class 5"),  # sparse
         (array(NUMBERS, flags=0x08), "found class 9 with flags 08"),
-        (element(MATRIX, GOOD[8:] + bytes(8)), "another size than its axes promise"),
+        (element(MATRIX, GOOD[8:] + bytes(8)), "size of the array is not what its axes promise"),
         (element(MATRIX, GOOD[8:-8]), "truncated: expected 6 bytes, found 0"),
         (element(MATRIX, GOOD[8:24]), "truncated: expected 8 bytes, found 0"),
         (element(MATRIX, b""), "truncated"),
@@ -256,7 +256,7 @@ def test_truncated_or_prolonged_zlib_stream(path):
     for content in (packed + b"\0", packed + packed):
         rejected(path, file_of(struct.pack("<II", COMPRESSED, len(content)) + content), "more bytes follow")
     for content in (GOOD + b"\0", struct.pack("<II", MATRIX, len(GOOD)) + GOOD[8:]):  # its size is 8 bytes less
-        rejected(path, file_of(deflated(content)), "another size than its axes promise")
+        rejected(path, file_of(deflated(content)), "size of the array is not what its axes promise")
 
 
 def test_checksum_of_the_zlib_stream_is_verified(path):
@@ -291,7 +291,7 @@ def test_promise_of_more_than_the_file_has(path):
 def test_bomb_is_not_inflated(path):
     bomb = deflated(element(MATRIX, GOOD[8:] + bytes(50_000_000)))
     with memory_below(1_000_000):
-        rejected(path, file_of(bomb), "another size than its axes promise")
+        rejected(path, file_of(bomb), "size of the array is not what its axes promise")
     other = file_of(deflated(array(bytes(50_000_000), name=b"other")))
     with memory_below(1_000_000):
         rejected(path, other, "found no a")
