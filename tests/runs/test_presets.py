@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-import original_program
 import pytest
 
 from nice_np import VAE, AdditiveCoupling, NiceValueError, Permutation, fit
@@ -141,28 +140,58 @@ def test_what_a_preset_needs(rng):
         get_preset("mnist-papier", points)
 
 
+def train_as_the_authors(model, pixels, epochs, batch_size, rng):
+    """The learning rule of their program, for a model of tutorials/nice_on_one_page.py; returns nats per epoch."""
+    parameters, history, t = model.parameters(), [], 0
+    squares, momenta = ([np.zeros_like(array) for array in parameters] for _ in range(2))
+    for epoch in range(1, epochs + 1):
+        mu, order, total = 0.0 if epoch <= 5 else 0.5, rng.permutation(len(pixels)), 0.0
+        for start in range(0, len(pixels), batch_size):
+            batch = pixels[order[start : start + batch_size]]
+            loss, grads = model.loss_and_gradients((255 * (batch / 255) + rng.random(batch.shape)) / 256)
+            rate = max(1e-3 / 1.0005**t, 1e-4)
+            for value, grad, v, m in zip(parameters, grads, squares, momenta, strict=True):
+                v[...] = 0.95 * v + 0.05 * grad**2
+                m[...] = mu * m - rate * grad / np.maximum(np.sqrt(v), 1e-2)
+                value += m
+            total, t = total - loss * len(batch), t + 1
+        history.append(total / len(pixels))
+    return history
+
+
 @pytest.mark.slow
 def test_ten_epochs_of_mnist_code_are_those_of_the_authors_program():
+    import one_page  # skips where there are no tutorials
+
     digits = load("mnist-small").train[:250]  # a whole batch and a part of one
     preset = PRESETS["mnist-code"]
     flow = preset.build(load("mnist-small"), rng=0).astype(np.float64)
-    couplings = [layer for layer in flow.layers if isinstance(layer, AdditiveCoupling)]
-    networks = [[(layer.W.copy(), layer.b.copy()) for layer in law.conditioner.layers] for law in couplings]
-    log_scales = flow.layers[-1].log_scale.copy()
+    laws = [layer for layer in flow.layers if isinstance(layer, AdditiveCoupling)]
     before = flow.params.values.copy()
+
+    # Even pixels before odd ones, and a reversal after each coupling: on one page that is a matter of indices.
+    model = one_page.NICE(np.zeros((1, 784)), couplings=4, hidden=[1000] * 5, rng=np.random.default_rng(0))
+    model.mean, model.std = np.zeros(784), np.ones(784)
+    order = np.concatenate([np.arange(0, 784, 2), np.arange(1, 784, 2)])
+    for k, law in enumerate(laws):
+        network = model.couplings[k][2]
+        network.layers = [(layer.W.copy(), layer.b.copy()) for layer in law.conditioner.layers]
+        model.couplings[k] = (order[:392], order[392:], network)
+        order = order[::-1]
+    model.s[order] = flow.layers[-1].log_scale
 
     history = fit(flow, digits, epochs=10, progress=False, rng=1, **preset.training())
     noise = TrainingState.start(np.random.default_rng(1)).rng  # the generator that the run has drawn from
-    expected = original_program.train(digits, networks, log_scales, 10, 200, noise)
+    expected = train_as_the_authors(model, digits, 10, 200, noise)
 
     assert history.rows[-1]["step"] == 20
     np.testing.assert_allclose(history.column("train_log_likelihood"), expected, rtol=1e-9)
     assert abs(flow.params.values - before).max() > 0.01
-    for law, network in zip(couplings, networks, strict=True):
-        for layer, (W, b) in zip(law.conditioner.layers, network, strict=True):
+    for law, (_, _, network) in zip(laws, model.couplings, strict=True):
+        for layer, (W, b) in zip(law.conditioner.layers, network.layers, strict=True):
             np.testing.assert_allclose(layer.W, W, rtol=0, atol=1e-9)
             np.testing.assert_allclose(layer.b, b, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(flow.layers[-1].log_scale, log_scales, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(flow.layers[-1].log_scale, model.s[order], rtol=0, atol=1e-9)
 
 
 def test_the_baseline_is_float32_as_all_presets(rng):
