@@ -18,6 +18,7 @@ from sphinx.util import logging
 COPIED = {"results": ("*.md", "*.png", "*.html"), "tutorials": ("*.md", "*.ipynb", "exercises/*.ipynb")}
 CODE = [  # the package, and what else pages link to
     "nice_np/**/*.py",
+    "tutorials/nice_on_one_page.py",
     "scripts/mutants.py",
     "scripts/mutation/*.py",
     "scripts/reliability.py",
