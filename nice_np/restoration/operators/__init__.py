@@ -1,12 +1,12 @@
-"""What a camera, a scratch or a sensor does to an image: y = A x, a linear map from D features to M measurements.
+"""Linear measurements: y = A x maps D features of an image x to M measurements y.
 
-A flow knows which x are likely; an operator says what is left of x in y.  Together they answer inverse problems:
+A flow knows which x are likely; an operator says what of x is left in y.  Together they solve inverse problems:
 inpainting (Mask), denoising (Identity), deblurring (Blur), super-resolution (Downsample), colourisation (GreyOut) and
-compressive sensing (RandomProjection), the noise of y apart.  The gradient of |y - A x|^2 / 2 with respect to x is
-A^T (A x - y): hence every operator has its adjoint A^T, the map for which <A x, u> = <x, A^T u> for all x and u.
+compressive sensing (RandomProjection).  The gradient of |y - A x|^2 / 2 with respect to x is A^T (A x - y), so every
+operator comes with its adjoint A^T, defined by <A x, u> = <x, A^T u> for all x and u.
 
-Samples are rows, as everywhere: forward maps (N, D) to (N, M), adjoint (N, M) to (N, D).  An image is a row of its
-planes, channel after channel, each plane row after row.
+As everywhere, samples are rows: `forward` maps (N, D) to (N, M), `adjoint` maps (N, M) to (N, D).  An image is stored
+channel by channel, each channel row by row.  Read `base` first; the other modules are independent examples.
 """
 
 from nice_np.restoration.operators.averages import Downsample, GreyOut

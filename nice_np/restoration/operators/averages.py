@@ -1,4 +1,4 @@
-"""Means: of blocks of pixels, an image with fewer of them; of the channels, an image in grey."""
+"""Averages over blocks of pixels (fewer pixels) and over channels (a grey image)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import numpy as np
 
 from nice_np.errors import NiceValueError
 from nice_np.restoration.operators.base import Operator, as_image_shape
+from nice_np.restoration.operators.separable import Separable
 from nice_np.validation import Array, as_batch, as_int, as_sizes
 
 
-class Downsample(Operator):
-    """Y_ij = mean of X over the block (i, j) of factor x factor pixels.  For super-resolution.
+class Downsample(Separable):
+    """Y_ij = mean of X over block (i, j) of factor x factor pixels.  For super-resolution.
+
+    A mean over a block is a mean over its rows, then over its columns, hence `Separable`.
 
     Parameters
     ----------
     image_shape : (height, width) or (channels, height, width)
-        Of x.  M = D / factor^2.
+        Shape of x.  M = D / factor^2.
     factor : int
-        Divides height and width.
+        Must divide height and width.
 
     Examples
     --------
@@ -29,41 +32,33 @@ class Downsample(Operator):
     """
 
     def __init__(self, image_shape: Any, factor: int) -> None:
-        self.image_shape = as_image_shape(image_shape, "Downsample")
+        shape = as_image_shape(image_shape, "Downsample")
+        height, width = shape[-2:]
         self.factor = as_int(factor, "Downsample", "factor", 1)
-        if any(side % self.factor for side in self.image_shape[-2:]):
+        if height % self.factor or width % self.factor:
             raise NiceValueError(
-                f"Downsample: factor {self.factor} must divide height and width of image_shape, got "
-                f"{self.image_shape}; crop or pad the images"
+                f"Downsample: factor {self.factor} must divide height and width of image_shape, got {shape}; "
+                "crop or pad the images"
             )
-        self.dim_in = prod(self.image_shape)
-        self.dim_out = self.dim_in // self.factor**2
-
-    def forward(self, x: Array) -> Array:
-        x = as_batch(x, self.dim_in, self)
-        height, width = (side // self.factor for side in self.image_shape[-2:])
-        blocks = x.reshape(-1, height, self.factor, width, self.factor)
-        y: Array = blocks.mean(axis=(2, 4))  # (N channels, height, width)
-        return y.reshape(len(x), self.dim_out)
-
-    def adjoint(self, u: Array) -> Array:
-        # <A x, u> = sum_ij u_ij (sum of x over block ij) / factor^2: every pixel of block ij gets u_ij / factor^2.
-        u = as_batch(u, self.dim_out, self, "u")
-        height, width = (side // self.factor for side in self.image_shape[-2:])
-        shares = u.reshape(-1, height, width) / self.factor**2
-        return shares.repeat(self.factor, axis=1).repeat(self.factor, axis=2).reshape(len(u), self.dim_in)
+        super().__init__(shape, block_means(height, self.factor), block_means(width, self.factor))
 
     def __repr__(self) -> str:
         return f"Downsample(image_shape={self.image_shape}, factor={self.factor})"
 
 
+def block_means(size: int, factor: int) -> Array:
+    """The means over blocks of `factor` numbers as a matrix, (size / factor, size)."""
+    means: Array = np.eye(size // factor).repeat(factor, axis=1) / factor
+    return means
+
+
 class GreyOut(Operator):
-    """Y = mean of the planes X_c over the channels c: a colour image in grey.  For colourisation.
+    """Y = mean of the channels X_c: a colour image turned grey.  For colourisation.
 
     Parameters
     ----------
     channels, height, width : int
-        Of x.  M = height * width.
+        Shape of x.  M = height * width.
 
     Examples
     --------
@@ -82,7 +77,7 @@ class GreyOut(Operator):
         return y
 
     def adjoint(self, u: Array) -> Array:
-        # <A x, u> = sum_c sum_m x_cm u_m / channels: every plane gets u / channels.
+        # <A x, u> = sum_c sum_m x_cm u_m / channels: every channel gets u / channels.
         u = as_batch(u, self.dim_out, self, "u")
         return np.tile(u / self.channels, (1, self.channels))
 

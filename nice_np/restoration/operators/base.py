@@ -1,4 +1,4 @@
-"""What every operator has, the composition of two, and the one that changes nothing."""
+"""The interface of a linear operator, the composition of two, and the identity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nice_np.validation import Array, as_batch, as_int, as_sizes
 
 
 class Operator(ABC):
-    """y = A x, a linear map.  Write your own by subclassing: two numbers, forward and its adjoint.
+    """A linear map y = A x.  To write your own, subclass it: two dimensions, `forward` and its adjoint.
 
     Results are new arrays of the input's dtype (float32 or float64; anything else becomes float64).
 
@@ -29,14 +29,14 @@ class Operator(ABC):
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
-        """A x of every row: (N, D) -> (N, M)."""
+        """A x for every row: (N, D) -> (N, M)."""
 
     @abstractmethod
     def adjoint(self, u: Array) -> Array:
-        """A^T u of every row: (N, M) -> (N, D)."""
+        """A^T u for every row: (N, M) -> (N, D)."""
 
     def matrix(self) -> Array:
-        """A itself, (M, D), float64: for small D, since it takes the images of all D unit vectors."""
+        """A itself, (M, D), float64.  For small D only: it maps all D unit vectors."""
         A: Array = self.forward(np.eye(self.dim_in)).T  # row d of forward(I) is A e_d, column d of A
         return A
 
@@ -60,7 +60,7 @@ class Composition(Operator):
 
     Examples
     --------
-    A blurred image of which every other column is seen:
+    A blurred image of which only every other column is observed:
 
     >>> from nice_np import Blur, Mask, named_mask
     >>> Mask(named_mask("even", 4, 4)) @ Blur((4, 4), sigma=1.0)
@@ -71,8 +71,8 @@ class Composition(Operator):
         for operator in (after, first):
             if not isinstance(operator, Operator):
                 raise NiceTypeError(
-                    f"Composition: A @ B takes two operators, got {type(operator).__name__}; apply one to data by "
-                    "A.forward(x)"
+                    f"Composition: A @ B expects two operators, got {type(operator).__name__}; to apply A to data, "
+                    "call A.forward(x)"
                 )
         if after.dim_in != first.dim_out:
             raise NiceValueError(
@@ -93,7 +93,7 @@ class Composition(Operator):
 
 
 class Identity(Operator):
-    """y = x: with noise added to y, denoising.
+    """y = x.  For denoising.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pixels that are missing: the operator of inpainting, and the masks of the NICE paper."""
+"""Missing pixels: the operator of inpainting, and the masks of the NICE paper."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.restoration.operators.base import Operator
 from nice_np.validation import Array, Rng, as_batch, as_choice, as_int, as_real_array, as_rng
 
-RANDOM_PERCENT = {"random75": 75, "random90": 90}  # of the pixels are missing
+RANDOM_PERCENT = {"random75": 75, "random90": 90}  # share of missing pixels
 
 
 class Mask(Operator):
-    """y_m = x_{observed[m]}: the pixels that are seen, in ascending order.  For inpainting.
+    """y_m = x_{observed[m]}: the observed pixels, in ascending order.  For inpainting.
 
-    M is the number of observed pixels: what is hidden does not appear in y at all.
+    M is the number of observed pixels: hidden pixels do not appear in y.
 
     Parameters
     ----------
     observed : array_like of bool, shape (D,), (height, width) or (channels, height, width)
-        True where the pixel is seen, at one pixel at least; see `named_mask`.
+        True where a pixel is observed, for at least one pixel; see `named_mask`.
 
     Attributes
     ----------
     observed, hidden : ndarray of int, shapes (M,) and (D - M,)
-        The indices of the seen and of the missing features in a row x.
+        The indices of observed and hidden features in a row x.
 
     Examples
     --------
@@ -46,8 +46,8 @@ class Mask(Operator):
             )
         if seen.ndim not in (1, 2, 3) or not seen.any():
             raise NiceValueError(
-                "Mask: observed must have shape (D,), (height, width) or (channels, height, width) and be True "
-                f"somewhere, got shape {seen.shape} with {seen.sum()} times True"
+                "Mask: observed must have shape (D,), (height, width) or (channels, height, width) and at least one "
+                f"True, got shape {seen.shape} with {seen.sum()} True"
             )
         self.observed = np.flatnonzero(seen)
         self.hidden = np.flatnonzero(~seen)
@@ -59,7 +59,7 @@ class Mask(Operator):
     def adjoint(self, u: Array) -> Array:
         u = as_batch(u, self.dim_out, self, "u")
         x = np.zeros((len(u), self.dim_in), u.dtype)
-        x[:, self.observed] = u  # <A x, u> = sum_m x_{observed[m]} u_m: u back in its places, zeros where hidden
+        x[:, self.observed] = u  # <A x, u> = sum_m x_{observed[m]} u_m
         return x
 
 
@@ -69,17 +69,17 @@ def named_mask(name: str, height: int, width: int, rng: Rng = None) -> npt.NDArr
     Parameters
     ----------
     name : str
-        What is missing, with the place in an image of 28 x 28:
+        Which pixels are missing; rows and columns are those of a 28 x 28 image:
 
         - "top", "bottom": rows 0-13, rows 14-27;
         - "left", "right": columns 0-13, columns 14-27;
         - "even", "odd": columns 0, 2, 4, ..., columns 1, 3, 5, ...;
         - "center-rows", "center-columns": rows 7-20, columns 7-20;
-        - "random75", "random90": 75 %, 90 % of the pixels (rounded down), anywhere;
-        - "center": a square of half the shorter side, rows 7-20 of columns 7-20.
+        - "random75", "random90": 75 %, 90 % of the pixels (rounded down), at random places;
+        - "center": rows 7-20 of columns 7-20, a square half as long as the shorter side.
 
-        In other sizes halves and middle halves likewise; of an odd number, "top" and "left" miss the smaller half.
-        The authors' code throws a coin for every pixel of the random masks; here the share is exact.
+        If height or width is odd, "top" and "left" miss the smaller half.  The authors' code decides about each pixel
+        of a random mask independently; here the share is exact.
     height, width : int
         At least 2.
     rng : seed or numpy.random.Generator, optional
@@ -88,7 +88,7 @@ def named_mask(name: str, height: int, width: int, rng: Rng = None) -> npt.NDArr
     Returns
     -------
     ndarray of bool, shape (height, width)
-        True where the pixel is observed.  ``np.broadcast_to(mask, (3, height, width))`` is that of a colour image.
+        True where the pixel is observed.  For a colour image: ``np.broadcast_to(mask, (3, height, width))``.
 
     Examples
     --------

@@ -9,16 +9,16 @@ from nice_np.validation import Array, Rng, as_batch, as_int, as_rng
 
 
 class RandomProjection(Operator):
-    """y = A x,  A_md ~ N(0, 1/M) independently, drawn once: compressive sensing.
+    """y = A x,  A_md ~ N(0, 1/M) independently, drawn once.  For compressive sensing.
 
-    Each measurement looks at all the pixels.  The variance 1/M keeps the length on average: E |A x|^2 = |x|^2.
+    Each measurement depends on all pixels.  The variance 1/M preserves the mean square length, E |A x|^2 = |x|^2.
 
     Parameters
     ----------
     dim : int
         D.
     n_measurements : int
-        M, as a rule far less than D.
+        M, usually far smaller than D.
     rng : seed or numpy.random.Generator, optional
         Draws A; the same seed gives the same A.
 
@@ -35,7 +35,7 @@ class RandomProjection(Operator):
 
     def forward(self, x: Array) -> Array:
         x = as_batch(x, self.dim_in, self)
-        y: Array = x @ self.A.T.astype(x.dtype, copy=False)  # row by row (A x)^T = x^T A^T
+        y: Array = x @ self.A.T.astype(x.dtype, copy=False)  # per row (A x)^T = x^T A^T
         return y
 
     def adjoint(self, u: Array) -> Array:

@@ -1,4 +1,4 @@
-"""One matrix for the rows of an image and one for its columns; the Gaussian blur is of this kind."""
+"""One matrix for the rows of an image and one for its columns; Gaussian blur is the usual example."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from nice_np.errors import NiceValueError
 from nice_np.restoration.operators.base import Operator, as_image_shape
 from nice_np.validation import Array, as_batch, as_constants, as_float
 
-TRUNCATE = 4.0  # where the Gaussian of Blur ends, in sigmas
+TRUNCATE = 4.0  # the kernel of Blur is cut off at this many sigmas
 
 
 class Separable(Operator):
-    """Y = R X C^T for every plane X of an image: one matrix acts along its columns, the other along its rows.
+    """Y = R X C^T for every channel X of an image: R mixes its rows, C its columns.
 
     Parameters
     ----------
     image_shape : (height, width) or (channels, height, width)
     rows : array_like, shape (height', height)
-        R, which mixes the rows of the image.
+        R.
     columns : array_like, shape (width', width)
-        C, which mixes its columns.
+        C.
 
     Examples
     --------
-    Only the first row of an image of 2 x 2, reflected left to right:
+    Only the first row of a 2 x 2 image, reflected left to right:
 
     >>> Separable((2, 2), rows=[[1, 0]], columns=[[0, 1], [1, 0]]).forward(np.array([[1.0, 2.0, 3.0, 4.0]]))
     array([[2., 1.]])
@@ -48,17 +48,17 @@ class Separable(Operator):
 
     def forward(self, x: Array) -> Array:
         x = as_batch(x, self.dim_in, self)
-        rows, columns = self.rows.astype(x.dtype, copy=False), self.columns.astype(x.dtype, copy=False)
-        planes = x.reshape(-1, rows.shape[1], columns.shape[1])  # (N channels, height, width)
-        y: Array = rows @ planes @ columns.T
+        R, C = self.rows.astype(x.dtype, copy=False), self.columns.astype(x.dtype, copy=False)
+        X = x.reshape(-1, R.shape[1], C.shape[1])  # (N channels, height, width)
+        y: Array = R @ X @ C.T  # (N channels, height', width')
         return y.reshape(len(x), self.dim_out)
 
     def adjoint(self, u: Array) -> Array:
         # <R X C^T, U> = trace(C X^T R^T U) = trace(X^T R^T U C) = <X, R^T U C>
         u = as_batch(u, self.dim_out, self, "u")
-        rows, columns = self.rows.astype(u.dtype, copy=False), self.columns.astype(u.dtype, copy=False)
-        planes = u.reshape(-1, len(rows), len(columns))  # (N channels, height', width')
-        x: Array = rows.T @ planes @ columns
+        R, C = self.rows.astype(u.dtype, copy=False), self.columns.astype(u.dtype, copy=False)
+        U = u.reshape(-1, len(R), len(C))  # (N channels, height', width')
+        x: Array = R.T @ U @ C
         return x.reshape(len(u), self.dim_in)
 
     def __repr__(self) -> str:
@@ -66,16 +66,17 @@ class Separable(Operator):
 
 
 class Blur(Separable):
-    """Y = H_r X H_c^T,  H_ij = k(i - j),  k(d) ~ exp(-d^2 / (2 sigma^2)): a Gaussian blur.  For deblurring.
+    """Y = H_r X H_c^T,  H_ij = k(i - j),  k(d) ~ exp(-d^2 / (2 sigma^2)): Gaussian blur.  For deblurring.
 
-    The kernel k ends at 4 sigma and sums to one.  Beyond the border the image is zero: near it the blur darkens.
+    The kernel k is cut off at 4 sigma and sums to one.  The image is zero outside its border, so the blur darkens it
+    near the border.
 
     Parameters
     ----------
     image_shape : (height, width) or (channels, height, width)
-        Every channel is blurred alike, and M = D.
+        All channels are blurred in the same way; M = D.
     sigma : float
-        Width of the Gaussian in pixels, greater than 0 and less than the longer side of the image.
+        Width of the Gaussian in pixels, > 0 and less than the longer side of the image.
 
     Examples
     --------
@@ -85,16 +86,17 @@ class Blur(Separable):
     """
 
     def __init__(self, image_shape: Any, sigma: float) -> None:
-        height, width = as_image_shape(image_shape, "Blur")[-2:]
+        shape = as_image_shape(image_shape, "Blur")
+        height, width = shape[-2:]
         self.sigma = as_float(sigma, "Blur", "sigma", above=0, below=max(height, width))
-        super().__init__(image_shape, gaussian_band(height, self.sigma), gaussian_band(width, self.sigma))
+        super().__init__(shape, gaussian_band(height, self.sigma), gaussian_band(width, self.sigma))
 
     def __repr__(self) -> str:
         return f"Blur(image_shape={self.image_shape}, sigma={self.sigma:g})"
 
 
 def gaussian_band(size: int, sigma: float) -> Array:
-    """H (size, size) with H_ij = k(i - j): the blur along one axis as a matrix, banded and symmetric."""
+    """H (size, size) with H_ij = k(i - j), banded and symmetric: blur along one axis as a matrix."""
     radius = int(TRUNCATE * sigma + 0.5)
     half = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)  # k(0) .. k(radius)
     half /= half[0] + 2 * half[1:].sum()
