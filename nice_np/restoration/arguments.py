@@ -1,4 +1,4 @@
-"""Arguments of the doors of restoration: images to start from, the range of the data, and where to search."""
+"""Argument checks that `restore`, `inpaint` and `sample_posterior` share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def starting_images(objective: Objective, start: Any, owner: str) -> Array:
 
 
 def as_clip(clip: Any, owner: str) -> Box:
-    """A range (low, high); None is everything."""
+    """A range (low, high); None is unbounded."""
     if clip is None:
         return (-inf, inf)
     if not isinstance(clip, (tuple, list)) or len(clip) != 2:
@@ -37,30 +37,30 @@ def as_clip(clip: Any, owner: str) -> Box:
     return low, as_float(clip[1], owner, "clip[1]", above=low)
 
 
-def refuse_unused(owner: str, name: str, value: Any, switch: str, setting: str, homes: tuple[str, ...]) -> None:
-    """NiceValueError for an argument that is given but not looked at, since `switch` is set to none of `homes`."""
-    if value is not None and setting not in homes:
-        allowed = " or ".join(f'{switch}="{home}"' for home in homes)
+def refuse_unused(owner: str, name: str, value: Any, switch: str, setting: str, users: tuple[str, ...]) -> None:
+    """NiceValueError for an argument that would be ignored because `switch` is set to none of its `users`."""
+    if value is not None and setting not in users:
+        allowed = " or ".join(f'{switch}="{user}"' for user in users)
         raise NiceValueError(f"{owner}: {name} belongs to {allowed}, got {name}={value!r} and {switch}={setting!r}")
 
 
 def within(box: Box, interval: Box, owner: str) -> Box:
-    """The part of the box that lies within an open interval, ends excluded; NiceValueError where there is none."""
+    """The part of the box inside an open interval; NiceValueError if there is none."""
     low, high = interval
     margin = (high - low) * 1e-6 if np.isfinite(high - low) else 0.0
     inner = max(box[0], low + margin), min(box[1], high - margin)
     if inner[0] >= inner[1]:
         raise NiceValueError(
-            f"{owner}: clip {box} has no part between {low:.9g} and {high:.9g}, where this flow has a density; give a "
+            f"{owner}: clip {box} does not overlap ({low:.9g}, {high:.9g}), where this flow has a density; give the "
             "range of its data"
         )
     return inner
 
 
 def space_for(flow: Flow) -> str:
-    """Where to search: in latent space, of a flow that sees pixels through a logit by the proxy.
+    """Where to search: in latent space, with the proxy for a flow behind a logit.
 
-    Through a logit the density of x is highest far out, where pixels are blacker and whiter than the flow has ever seen
-    them (docs/mathematics.md): its maximum is no image.
+    Behind a logit the density of x is highest far out, at pixels blacker and whiter than any the flow was trained on
+    (docs/mathematics.md): its maximum is not an image.
     """
     return "proxy" if isfinite(flow.bijector.interval[0]) else "latent"

@@ -1,17 +1,16 @@
-"""L-BFGS-B of SciPy on many images at once.
+"""SciPy's L-BFGS-B on many images at once.
 
-Each image has an optimiser of its own in a thread of its own.  One that wants to know its objective at a point waits
-until every other wants the same or has come to its end; then one pass through the flow answers all of them.  What comes
-out for an image does not depend on the others, but for rounding.  Many images are solved block by block.
+Each image has its own optimiser in its own thread.  An optimiser that needs its objective waits until all others need
+theirs or have finished; then one pass through the flow serves them all.  The result for an image does not depend on
+the others, except for rounding.  Many images are solved block by block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
 
@@ -21,36 +20,36 @@ from nice_np.restoration.objectives import Objective
 from nice_np.restoration.solvers import Show, Solution
 from nice_np.validation import Array
 
-FTOL = 1e-13  # L-BFGS stops when a step lowers the objective by less than this part of it ...
+FTOL = 1e-13  # stop when a step lowers the objective by less than this part of it ...
 GTOL = 1e-6  # ... or when no component of the gradient, in nats, is larger than this
-BLOCK = 500  # images at a time: more would not be faster, and a system has only so many threads
-MEMORY = 20  # pairs of steps and gradients from which it guesses the curvature
+BLOCK = 500  # images at a time: more are not faster, and the system limits the number of threads
+MEMORY = 20  # pairs of steps and gradients that approximate the curvature
 
 Answer = tuple[float, Array]  # the objective of one image and its gradient (P,)
-Question = tuple[int, Array | None]  # the number of an image, and a point (P,), or None: it is done
+Question = tuple[int, Array | None]  # the index of an image and a point (P,), or None when it has finished
 
 
 class Abandoned(Exception):
-    """Nobody will answer any more."""
+    """The block has failed or was interrupted; no answer will come."""
 
 
 def minimize_lbfgs(objective: Objective, u: Array, steps: int, box: Box, show: Show) -> Solution:
-    """L-BFGS-B of every image; see `nice_np.restoration.solvers` for the arguments."""
+    """L-BFGS-B on every image; see `nice_np.restoration.solvers` for the arguments."""
     u, found = np.clip(u, *box), []
     for first in range(0, len(u), BLOCK):
         images = range(first, min(first + BLOCK, len(u)))
 
-        def shown(done: float, step: int, value: Array, images: range = images) -> None:
+        def show_block(done: float, step: int, value: Array, images: range = images) -> None:
             show((images.start + done * len(images)) / len(u), step, value)
 
-        found += minimize_block(objective, u, images, steps, box, shown)
+        found += minimize_block(objective, u, images, steps, box, show_block)
     return np.array([point for point, _ in found]).astype(u.dtype), [history for _, history in found]
 
 
 def minimize_block(
     objective: Objective, u: Array, images: range, steps: int, box: Box, show: Show
 ) -> list[tuple[Array, Array]]:
-    """What `lbfgs_of_one` finds for each of these images, rows of u (N, P), with a thread for each."""
+    """The result of `lbfgs_of_one` for each of these rows of u (N, P), with one thread per row."""
     questions: SimpleQueue[Question] = SimpleQueue()
     answers: dict[int, SimpleQueue[Answer | None]] = {n: SimpleQueue() for n in images}
 
@@ -69,36 +68,31 @@ def minimize_block(
 
     with ThreadPoolExecutor(len(images)) as pool:
         try:
-            tasks = start_all(pool, run, images)
+            tasks = [pool.submit(run, n) for n in images]
+        except RuntimeError as error:
+            raise NiceError(
+                f"L-BFGS: the system cannot start {len(images)} threads for {len(images)} images ({error}); restore "
+                'fewer images at a time, or use optimizer="adam"'
+            ) from error
+        else:
             answer_all(objective, u.copy(), questions, answers, steps, show)
         finally:
-            for queue in answers.values():  # after an error or Ctrl-C some are still waiting
+            for queue in answers.values():  # after an error or Ctrl-C some threads are still waiting
                 queue.put(None)
     return [task.result() for task in tasks]
-
-
-def start_all(pool: ThreadPoolExecutor, run: Callable[[int], Any], images: range) -> list[Future[Any]]:
-    """A task for each image, all running; NiceError where the system starts no more threads."""
-    try:
-        return [pool.submit(run, n) for n in images]
-    except RuntimeError as error:
-        raise NiceError(
-            f"L-BFGS: the system does not start the {len(images)} threads for {len(images)} images ({error}); restore "
-            'fewer images at a time, or take optimizer="adam"'
-        ) from error
 
 
 def answer_all(
     objective: Objective,
     points: Array,
     questions: SimpleQueue[Question],
-    answers: Mapping[int, SimpleQueue[Answer | None]],
+    answers: dict[int, SimpleQueue[Answer | None]],
     steps: int,
     show: Show,
 ) -> None:
-    """Answer the optimisers, all those that are not done at a time, until all are.
+    """Evaluate the objective for all optimisers that are still running, round by round, until none is.
 
-    `answers` has a queue for each image of the block; its rows of `points` (N, P) are overwritten.
+    `answers` has one queue for each image of the block; its rows of `points` (N, P) are overwritten.
     """
     active, rounds = set(answers), 0
     while active:
@@ -117,7 +111,7 @@ def answer_all(
         try:
             value, gradient = objective.rows(images).value_and_grad(points[images])
         except NiceOverflowError:
-            objective.value_and_grad(points)  # fails, too, and counts the rows as the caller does
+            objective.value_and_grad(points)  # fails too, and names the row by the caller's count
             raise
         for n, f, df in zip(images, value, gradient, strict=True):
             answers[n].put((float(f), df.astype(np.float64)))
@@ -125,7 +119,7 @@ def answer_all(
 
 
 def lbfgs_of_one(ask: Callable[[Array], Answer], u: Array, steps: int, box: Box) -> tuple[Array, Array]:
-    """The minimiser (P,), from u (P,), of what `ask` answers; and the objective at the start and after every step."""
+    """Minimise the function `ask`, from u (P,): the minimiser (P,), and the value at the start and after every step."""
     from scipy.optimize import minimize
 
     evaluated: list[float] = []
@@ -137,7 +131,7 @@ def lbfgs_of_one(ask: Callable[[Array], Answer], u: Array, steps: int, box: Box)
         return value, gradient
 
     def accepted(_: Array) -> None:
-        history.append(evaluated[-1])  # the line search ends where it evaluated last
+        history.append(evaluated[-1])  # the line search ends at its last evaluation
 
     bounds = None if box == (-inf, inf) else [box] * len(u)
     options = {"maxiter": steps, "maxfun": 20 * steps, "ftol": FTOL, "gtol": GTOL, "maxcor": MEMORY}

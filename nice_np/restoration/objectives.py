@@ -1,10 +1,15 @@
-"""What restoration minimises: functions of free variables u, one row for each image, with their gradients.
+"""What restoration minimises: functions of free variables u, one row per image, and their gradients.
 
-ImageObjective     F(x) = |A x - y|^2 / (2 sigma^2) - log p(x)                      u = x
-LatentObjective    F(g(z)),  log p(g(z)) = log p_Z(z) - log|det dg/dz|              u = z
-ProxyObjective     |A g(z) - y|^2 / (2 sigma^2) + gamma |z|^2 / (2 sigma^2)         u = z
-HiddenPixels       -log p(x), the observed pixels of x given                        u = x_H
-LatentPosterior    -log p(z | y):  |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z)        u = z
+    ImageObjective     F(x) = |A x - y|^2 / (2 sigma^2) - log p(x)                      u = x
+    LatentObjective    F(g(z)),  log p(g(z)) = log p_Z(z) - log|det dg/dz|              u = z
+    ProxyObjective     |A g(z) - y|^2 / (2 sigma^2) + gamma |z|^2 / (2 sigma^2)         u = z
+    LatentPosterior    |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z)                        u = z
+    HiddenPixels       -log p(x), with the observed pixels of x fixed                   u = x_H
+
+g is the inverse of the flow's bijector.  The first two are one function in two coordinate systems (Helminger et al.
+2021): their minima are the same, an optimiser's path is not.  The proxy (Asim et al. 2020) omits the log-determinant.
+If that is constant, as in NICE with its additive couplings, and the prior is Gaussian, then gamma = sigma^2 gives
+F(g(z)) up to a constant; with affine couplings the proxy is a different problem.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +27,14 @@ from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import checked_gradient
 from nice_np.restoration.operators import Mask, Operator
-from nice_np.validation import Array, as_context, as_float, as_samples
+from nice_np.validation import Array, as_float, as_samples
 
 Kind = TypeVar("Kind", bound="Objective")
 
 
 @dataclass(kw_only=True)
 class Objective(ABC):
-    """A function of free variables u, one row for each image, with its gradient.
+    """A function of free variables u, one row per image, with its gradient.
 
     Parameters
     ----------
@@ -37,9 +42,9 @@ class Objective(ABC):
     operator : Operator
         A, from the D features of the flow to M measurements.
     y : array_like, shape (N, M)
-        What was measured.
+        The measurements.
     context : array_like, shape (N, C) or (C,)
-        For a flow with a context, and only there.
+        For a flow with a context only.
 
     Raises
     ------
@@ -63,10 +68,7 @@ class Objective(ABC):
                 f"{who}: the operator expects images of {self.operator.dim_in} features, the flow has {self.flow.dim}"
             )
         self.y = as_samples(self.y, self.operator.dim_out, owner=who, name="y", dtype=self.flow.dtype)
-        if self.flow.context_dim:
-            self.context = as_context(self.context, len(self.y), self.flow.context_dim, who, self.flow.dtype)
-        elif self.context is not None:
-            raise NiceValueError(f"{who}: this flow takes no context")
+        self.context = self.flow.checked_context(self.context, len(self.y), who)
 
     def value_and_grad(self, u: Array) -> tuple[Array, Array]:
         """The objective of each image (N,) in nats, and its gradient with respect to u.
@@ -74,9 +76,9 @@ class Objective(ABC):
         Raises
         ------
         NiceOverflowError
-            If either does not fit into the dtype: from the flow with the name of the layer, else from here.
+            If either overflows the dtype; an overflow within the flow names the layer.
         """
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # checked below
             value, gradient = self._value_and_grad(u)
         bad = ~(np.isfinite(value) & np.isfinite(gradient).all(axis=1))
         if bad.any():
@@ -87,15 +89,15 @@ class Objective(ABC):
         return value, gradient
 
     def rows(self: Kind, images: npt.NDArray[np.intp]) -> Kind:
-        """The objective of some of the images, in the given order; an image may come several times."""
-        some = copy.copy(self)  # what it holds has been checked
+        """The objective of the images with these indices, which may repeat."""
+        some = copy.copy(self)  # its fields are already checked
         some.y = self.y[images]
         some.context = None if self.context is None else self.context[images]
         return some
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where every free variable must lie, the ends excluded."""
+        """The open interval in which every free variable must lie."""
         return (-inf, inf)
 
     @abstractmethod
@@ -103,35 +105,38 @@ class Objective(ABC):
 
     @abstractmethod
     def image(self, u: Array) -> Array:
-        """The images (N, D) that u stands for."""
+        """The images (N, D) at u."""
 
     @abstractmethod
     def variables(self, x: Array) -> Array:
-        """The u that stands for the images x (N, D)."""
+        """The u of the images x (N, D)."""
 
 
 @dataclass(kw_only=True)
-class _Noisy(Objective):
+class NoisyObjective(Objective):
+    """The objectives whose measurements are noisy, y = A x + n with n ~ N(0, sigma^2 I)."""
+
     sigma: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.sigma = as_float(self.sigma, type(self).__name__, "sigma", above=0)
 
+    def misfit(self, x: Array) -> tuple[Array, Array]:
+        """|A x - y|^2 / (2 sigma^2) for each row, (N,), and its gradient A^T (A x - y) / sigma^2, (N, D)."""
+        sigma = x.dtype.type(self.sigma)
+        residual = (self.operator.forward(x) - self.y) / sigma  # (N, M), in units of the noise
+        return squares(residual) / 2, self.operator.adjoint(residual) / sigma
 
-class ImageObjective(_Noisy):
+
+class ImageObjective(NoisyObjective):
     """F(x) = |A x - y|^2 / (2 sigma^2) - log p(x), with u = x (N, D).
 
-    Parameters
-    ----------
-    flow, operator, y, context
-        As for `Objective`.
-    sigma : float
-        > 0, the standard deviation of the noise.
+    Takes the arguments of `Objective` and ``sigma`` > 0, the standard deviation of the noise.
 
     Examples
     --------
-    Prior N(0, 1), one measurement y = 2 with noise N(0, 1): half way between the two, the gradient is zero.
+    Prior N(0, 1), one measurement y = 2 with noise N(0, 1): half way between 0 and 2 the gradient is zero.
 
     >>> from nice_np import DiagonalScaling, Identity
     >>> flow = Flow("normal", DiagonalScaling(1))
@@ -141,7 +146,7 @@ class ImageObjective(_Noisy):
     """
 
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
-        fit, dfit = misfit(self.operator, u, self.y, self.sigma)
+        fit, dfit = self.misfit(u)
         log_prob, dlog_prob = self.flow.log_prob_and_grad(u, self.context)
         return fit - log_prob, dfit - dlog_prob
 
@@ -156,7 +161,23 @@ class ImageObjective(_Noisy):
         return self.flow.bijector.interval
 
 
-class _OverLatents(_Noisy):
+class LatentSpaceObjective(NoisyObjective):
+    """|A g(z) - y|^2 / (2 sigma^2) + c log|det dg/dz| + r(z), with u = z; each subclass has its c and r."""
+
+    log_det_weight: ClassVar[float] = 0.0  # c
+
+    def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
+        x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
+        fit, dfit = self.misfit(x)
+        r, dr = self.regulariser(u)
+        dlog_det = np.full_like(log_det, self.log_det_weight)
+        # pullback: J^T A^T (A x - y) / sigma^2 + c d log|det J|/dz,  J = dg/dz
+        return fit + dlog_det * log_det + r, pullback(dfit, dlog_det) + dr
+
+    def regulariser(self, z: Array) -> tuple[Array, Array]:
+        """r(z) (N,) and dr/dz (N, D): here -log p_Z(z)."""
+        return -self.flow.prior.log_prob(z), -checked_gradient(self.flow.prior, z)
+
     def image(self, u: Array) -> Array:
         return self.flow.decode(u, self.context)
 
@@ -164,30 +185,36 @@ class _OverLatents(_Noisy):
         return self.flow.encode(x, self.context)
 
 
-class LatentObjective(_OverLatents):
+class LatentObjective(LatentSpaceObjective):
     """F(g(z)) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + log|det dg/dz|, with u = z.
 
-    Parameters
-    ----------
-    flow, operator, y, context
-        As for `Objective`.
-    sigma : float
-        > 0, the standard deviation of the noise.
+    Takes the arguments of `Objective` and ``sigma`` > 0, the standard deviation of the noise.
     """
 
-    def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
-        x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
-        fit, dfit = misfit(self.operator, x, self.y, self.sigma)
-        # dF/dz = J^T A^T (A x - y) / sigma^2 + d log_det/dz - d log p_Z/dz:  F holds +log_det, so dF/dlog_det = 1
-        gradient = pullback(dfit, np.ones_like(log_det)) - checked_gradient(self.flow.prior, u)
-        return fit - self.flow.prior.log_prob(u) + log_det, gradient
+    log_det_weight = 1.0
+
+
+class LatentPosterior(LatentSpaceObjective):
+    """-log p(z | y) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + const, with u = z.
+
+    Takes the arguments of `Objective` and ``sigma`` > 0, the standard deviation of the noise.
+
+    This is a density of z, not of x, hence without a determinant.  The mode depends on the coordinates: its minimum is
+    not that of a LatentObjective.  Samples do not: if z is a sample from p(z | y), g(z) is a sample from p(x | y).
+    """
+
+    def at(self, sigma: float) -> LatentPosterior:
+        """The same objective for another sigma."""
+        other = copy.copy(self)
+        other.sigma = sigma
+        return other
 
 
 @dataclass(kw_only=True)
-class ProxyObjective(_OverLatents):
+class ProxyObjective(LatentSpaceObjective):
     """|A g(z) - y|^2 / (2 sigma^2) + gamma |z|^2 / (2 sigma^2), with u = z.
 
-    This is |A g(z) - y|^2 + gamma |z|^2 of Asim et al. in nats; without a ``gamma`` it is sigma^2.
+    This is |A g(z) - y|^2 + gamma |z|^2 of Asim et al. (2020), in nats.
 
     Parameters
     ----------
@@ -196,7 +223,7 @@ class ProxyObjective(_OverLatents):
     sigma : float
         > 0, the standard deviation of the noise.
     gamma : float, optional
-        >= 0.
+        >= 0; sigma^2 by default.
     """
 
     gamma: Any = None
@@ -208,63 +235,25 @@ class ProxyObjective(_OverLatents):
 
     @property
     def weight(self) -> float:
-        """gamma / sigma^2; by one sigma after the other, since sigma^2 may be too small or too large for a float."""
+        """gamma / sigma^2, divided by sigma twice: sigma^2 may underflow or overflow."""
         return 1.0 if self.gamma is None else self.gamma / self.sigma / self.sigma
 
-    def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
-        x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
-        fit, dfit = misfit(self.operator, x, self.y, self.sigma)
-        weight = u.dtype.type(self.weight)
-        length = weight * squares(u) / 2
-        return fit + length, pullback(dfit, np.zeros_like(log_det)) + weight * u  # d(w |z|^2 / 2)/dz = w z
-
-
-class LatentPosterior(_OverLatents):
-    """-log p(z | y) = |A g(z) - y|^2 / (2 sigma^2) - log p_Z(z) + const, with u = z.
-
-    A density of z, not of x: no determinant.  What is most probable changes with the coordinates, a LatentObjective at
-    its minimum is not this one at its own.  Draws do not: g(z) of a draw z ~ p(z | y) is a draw x ~ p(x | y).
-
-    Parameters
-    ----------
-    flow, operator, y, context
-        As for `Objective`.
-    sigma : float
-        > 0, the standard deviation of the noise.
-    """
-
-    def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
-        x, log_det, pullback = self.flow.decode_with_pullback(u, self.context)
-        fit, dfit = misfit(self.operator, x, self.y, self.sigma)
-        # dU/dz = J^T A^T (A x - y) / sigma^2 - d log p_Z/dz:  no log_det in U, so dU/dlog_det = 0
-        gradient = pullback(dfit, np.zeros_like(log_det)) - checked_gradient(self.flow.prior, u)
-        return fit - self.flow.prior.log_prob(u), gradient
-
-    def at(self, sigma: float) -> LatentPosterior:
-        """The same for another sigma."""
-        other = copy.copy(self)
-        other.sigma = sigma
-        return other
+    def regulariser(self, z: Array) -> tuple[Array, Array]:
+        weight = z.dtype.type(self.weight)
+        return weight * squares(z) / 2, weight * z
 
 
 class HiddenPixels(Objective):
-    """-log p(x) as a function of the hidden pixels, u = x_H (N, H); the observed ones are y and stay as they are.
+    """-log p(x) as a function of the hidden pixels, u = x_H (N, H); the observed ones are y and stay fixed.
 
-    The limit of F as sigma goes to 0.  The operator must be a Mask.
-
-    Parameters
-    ----------
-    flow, y, context
-        As for `Objective`.
-    operator : Mask
+    The limit of F as sigma goes to 0.  Takes the arguments of `Objective`; the operator must be a Mask.
     """
-
-    operator: Mask
 
     def __post_init__(self) -> None:
         if not isinstance(self.operator, Mask):
             raise NiceTypeError(f"HiddenPixels: operator must be a Mask, got {type(self.operator).__name__}")
         super().__post_init__()
+        self.hidden = self.operator.hidden
 
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]:
         log_prob, dlog_prob = self.flow.log_prob_and_grad(self.image(u), self.context)
@@ -272,21 +261,15 @@ class HiddenPixels(Objective):
 
     def image(self, u: Array) -> Array:
         x = self.operator.adjoint(self.y)
-        x[:, self.operator.hidden] = u
+        x[:, self.hidden] = u
         return x
 
     def variables(self, x: Array) -> Array:
-        return x[:, self.operator.hidden]
+        return x[:, self.hidden]
 
     @property
     def interval(self) -> tuple[float, float]:
         return self.flow.bijector.interval
-
-
-def misfit(operator: Operator, x: Array, y: Array, sigma: float) -> tuple[Array, Array]:
-    """|A x - y|^2 / (2 sigma^2) of each row, (N,), and its gradient A^T (A x - y) / sigma^2, (N, D)."""
-    residual = (operator.forward(x) - y) / x.dtype.type(sigma)  # (N, M), in units of the noise
-    return squares(residual) / 2, operator.adjoint(residual) / x.dtype.type(sigma)
 
 
 def squares(x: Array) -> Array:

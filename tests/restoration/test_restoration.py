@@ -538,7 +538,7 @@ def test_a_thread_that_cannot_start_is_an_error_and_no_wait_for_ever(started, mo
         real(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(NiceError, match=r"does not start the 4 threads .*can't start new thread.*fewer images"):
+    with pytest.raises(NiceError, match=r"cannot start 4 threads .*can't start new thread.*fewer images"):
         restore(flow, np.zeros((4, DIM)), Identity(DIM), 1)
     assert not any(thread.is_alive() for thread in threads)
 
@@ -561,7 +561,7 @@ def test_of_a_huge_sigma_the_prior_alone_is_left(gamma, rng):
 
 def test_a_clip_beside_the_flows_interval(rng):
     flow = logit(rng)
-    says = r"clip \(2\.0, 3\.0\) has no part between -0\.0[0-9]* and 1\.0[0-9]*"
+    says = r"clip \(2\.0, 3\.0\) does not overlap \(-0\.0[0-9]*, 1\.0[0-9]*\)"
     for optimizer in ("lbfgs", "adam"):
         with pytest.raises(NiceValueError, match=f"restore: {says}"):
             restore(flow, GOOD, Identity(DIM), 1, space="image", optimizer=optimizer, clip=(2, 3))
