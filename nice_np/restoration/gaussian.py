@@ -1,9 +1,9 @@
-"""The baseline of every restoration: images as draws of one Gaussian, whose conditional mean has a closed form.
+"""The linear baseline of restoration: images as samples of one Gaussian, whose conditional mean has a closed form.
 
     x ~ N(m, C),  y = A x + n,  n ~ N(0, sigma^2 I)
     E[x | y] = m + C A^T (A C A^T + sigma^2 I)^-1 (y - A m)
 
-Among all estimates that are linear in y, this has the least mean squared error, whatever the images' true density is.
+For any density of images with this mean and covariance, no estimate linear in y has a smaller mean squared error.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class GaussianImages:
     ----------
     mean : array_like, shape (D,)
     covariance : array_like, shape (D, D)
-        Symmetric, without negative eigenvalues; positive definite unless every use has sigma > 0.
+        Symmetric and positive semidefinite; singular ones need sigma > 0.
 
     Raises
     ------
     NiceValueError, NiceTypeError
-        For NaN or inf, another shape, and a matrix that is no covariance.
+        For NaN or inf, a wrong shape, and a matrix that is not a covariance.
 
     Examples
     --------
-    Two pixels that vary together; the first is seen without noise:
+    Two correlated pixels; the first is observed without noise:
 
     >>> from nice_np import Mask
     >>> model = GaussianImages([0.0, 0.0], [[1.0, 0.5], [0.5, 1.0]])
@@ -51,7 +51,7 @@ class GaussianImages:
                 f"GaussianImages: covariance must be symmetric, ({self.dim}, {self.dim}), got shape "
                 f"{self.covariance.shape}"
             )
-        # Rounding may leave an eigenvalue a little below 0: a millionth of their sum, the trace, is allowed.
+        # Rounding may make an eigenvalue slightly negative: allow a millionth of their sum, the trace.
         slack = max(1e-6 * np.trace(self.covariance), np.finfo(np.float64).tiny)
         try:
             np.linalg.cholesky(self.covariance + slack * np.eye(self.dim))
@@ -60,19 +60,19 @@ class GaussianImages:
 
     @classmethod
     def fit(cls, x: npt.ArrayLike) -> GaussianImages:
-        """With the mean and the covariance of samples x (N, D), N >= 2."""
+        """The mean and covariance of samples x (N, D), N >= 2."""
         samples = as_samples(x, None, owner="GaussianImages.fit", dtype=np.float64)
         if len(samples) < 2:
-            raise NiceValueError(f"GaussianImages.fit: a covariance takes two samples at least, got {len(samples)}")
+            raise NiceValueError(f"GaussianImages.fit: a covariance needs at least two samples, got {len(samples)}")
         return cls(samples.mean(axis=0), np.cov(samples.T).reshape(2 * samples.shape[1:]))
 
     def conditional_mean(self, y: npt.ArrayLike, operator: Operator, sigma: float = 0.0) -> Array:
-        """E[x | y] of each row: y (N, M) -> (N, D), float64.
+        """E[x | y] for each row: y (N, M) -> (N, D), float64.
 
         Raises
         ------
         NiceValueError, NiceTypeError
-            For arguments of the wrong type or shape, and where A C A^T + sigma^2 I is singular.
+            For arguments of the wrong type or shape, and if A C A^T + sigma^2 I is singular.
         """
         owner = "GaussianImages.conditional_mean"
         if not isinstance(operator, Operator):
@@ -81,9 +81,9 @@ class GaussianImages:
             raise NiceValueError(
                 f"{owner}: the operator expects {operator.dim_in} features, the images have {self.dim}"
             )
-        sigma = as_float(sigma, owner, "sigma", minimum=0, below=1e150)  # its square is a float, too
+        sigma = as_float(sigma, owner, "sigma", minimum=0, below=1e150)  # its square is finite
         measured = as_samples(y, operator.dim_out, owner=owner, name="y", dtype=np.float64)
-        CA = operator.forward(self.covariance)  # C A^T, (D, M): the rows of C measured
+        CA = operator.forward(self.covariance)  # C A^T, (D, M): A applied to the rows of C
         ACA = operator.forward(CA.T)  # A C A^T, (M, M)
         residual = measured - operator.forward(self.mean[None])  # (N, M)
         weights = solved(ACA + sigma**2 * np.eye(len(ACA)), residual.T, owner)  # (M, N)
@@ -91,10 +91,10 @@ class GaussianImages:
         return estimate
 
     def conditional_draws(self, y: npt.ArrayLike, operator: Operator, sigma: float, k: int, rng: Rng = None) -> Array:
-        """`k` draws from x | y for each row: y (N, M) -> (N, k, D), float64; errors as `conditional_mean`.
+        """`k` samples of x | y for each row: y (N, M) -> (N, k, D), float64; errors as in `conditional_mean`.
 
-        A draw x' of N(m, C) that would have been seen as y' = A x' + n', corrected for what was seen instead,
-        x' + E[x | y] - E[x | y'], has the right mean and covariance (Matheron's rule).
+        For a sample x' of N(m, C) and its measurement y' = A x' + n', the corrected x' + E[x | y] - E[x | y'] has the
+        conditional mean and covariance (Matheron's rule).
         """
         owner = "GaussianImages.conditional_draws"
         k, rng = as_int(k, owner, "k", 1), as_rng(rng, owner)
@@ -102,17 +102,17 @@ class GaussianImages:
         values, directions = np.linalg.eigh(self.covariance)
         factor = directions * np.sqrt(np.maximum(values, 0))  # C = factor factor^T
         x = self.mean + rng.standard_normal((len(mean) * k, self.dim)) @ factor.T  # (N k, D)
-        seen = operator.forward(x) + sigma * rng.standard_normal((len(x), operator.dim_out))
-        draws = (x - self.conditional_mean(seen, operator, sigma)).reshape(len(mean), k, self.dim)
-        found: Array = mean[:, None] + draws
-        return found
+        measured = operator.forward(x) + sigma * rng.standard_normal((len(x), operator.dim_out))  # y'
+        deviation = (x - self.conditional_mean(measured, operator, sigma)).reshape(len(mean), k, self.dim)
+        samples: Array = mean[:, None] + deviation
+        return samples
 
 
 def solved(B: Array, right: Array, owner: str) -> Array:
     """B^-1 right for B = A C A^T + sigma^2 I: (M, M), (M, N) -> (M, N); NiceValueError for a singular B.
 
-    Where a row of B depends on those above, its pivot in B = L L^T is 0: what of its variance the others leave open.
-    Rounding makes it some multiple of the variance times epsilon, or a negative number, at which `cho_factor` stops.
+    A pivot in B = L L^T is the variance of a row given the rows above, 0 if it depends on them.  Rounding turns that 0
+    into a multiple of the variance times epsilon, or into a negative number, at which `cho_factor` stops.
     """
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 

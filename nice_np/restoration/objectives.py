@@ -95,21 +95,23 @@ class Objective(ABC):
         some.context = None if self.context is None else self.context[images]
         return some
 
+    # -- the free variables: here u = x, the pixels ---------------------------------------------------------------
+
     @property
     def interval(self) -> tuple[float, float]:
         """The open interval in which every free variable must lie."""
-        return (-inf, inf)
+        return self.flow.bijector.interval
+
+    def image(self, u: Array) -> Array:
+        """The images (N, D) at u."""
+        return u
+
+    def variables(self, x: Array) -> Array:
+        """The u of the images x (N, D)."""
+        return x
 
     @abstractmethod
     def _value_and_grad(self, u: Array) -> tuple[Array, Array]: ...
-
-    @abstractmethod
-    def image(self, u: Array) -> Array:
-        """The images (N, D) at u."""
-
-    @abstractmethod
-    def variables(self, x: Array) -> Array:
-        """The u of the images x (N, D)."""
 
 
 @dataclass(kw_only=True)
@@ -150,16 +152,6 @@ class ImageObjective(NoisyObjective):
         log_prob, dlog_prob = self.flow.log_prob_and_grad(u, self.context)
         return fit - log_prob, dfit - dlog_prob
 
-    def image(self, u: Array) -> Array:
-        return u
-
-    def variables(self, x: Array) -> Array:
-        return x
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return self.flow.bijector.interval
-
 
 class LatentSpaceObjective(NoisyObjective):
     """|A g(z) - y|^2 / (2 sigma^2) + c log|det dg/dz| + r(z), with u = z; each subclass has its c and r."""
@@ -177,6 +169,10 @@ class LatentSpaceObjective(NoisyObjective):
     def regulariser(self, z: Array) -> tuple[Array, Array]:
         """r(z) (N,) and dr/dz (N, D): here -log p_Z(z)."""
         return -self.flow.prior.log_prob(z), -checked_gradient(self.flow.prior, z)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return (-inf, inf)
 
     def image(self, u: Array) -> Array:
         return self.flow.decode(u, self.context)
@@ -266,10 +262,6 @@ class HiddenPixels(Objective):
 
     def variables(self, x: Array) -> Array:
         return x[:, self.hidden]
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return self.flow.bijector.interval
 
 
 def squares(x: Array) -> Array:

@@ -245,7 +245,7 @@ def test_the_gaussian_baseline_refuses(rng):
         model.conditional_mean(np.zeros((1, 5)), Identity(5))
     with pytest.raises(NiceTypeError, match="must be an Operator"):
         model.conditional_mean(np.zeros((1, DIM)), np.eye(DIM))
-    with pytest.raises(NiceValueError, match="two samples at least"):
+    with pytest.raises(NiceValueError, match="at least two samples"):
         GaussianImages.fit(np.zeros((1, DIM)))
     with pytest.raises(NiceValueError, match="symmetric"):
         GaussianImages(np.zeros(DIM), np.triu(np.ones((DIM, DIM))))
