@@ -1,8 +1,8 @@
 """Does a flow help a variational autoencoder?  Three forms, three seeds, the same number of epochs: one table.
 
-Every run is that of `nice-np train mnist --preset NAME --seed S`, and its test digits are scored as by
-`nice-np evaluate --k K`, with the same noise for all.  A validation column tells how the settings were chosen; the last
-rows are the mean over the seeds and its spread (the standard deviation).
+Each run is that of `nice-np train mnist --preset NAME --seed S`; its test digits are scored as `nice-np evaluate --k K`
+does, with the same noise for all runs.  Settings were chosen on the validation column.  The last rows are the mean over
+the seeds and the standard deviation.
 
     python scripts/autoencoders.py > table.md
 """
@@ -26,13 +26,13 @@ Row = tuple[float, ...]
 
 
 def main() -> None:
-    """Print the table in Markdown, a row as soon as it is known."""
+    """Print the table in Markdown, each row as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", default=list(MODELS[1:]), help=f"default: {' '.join(MODELS[1:])}")
-    parser.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
-    parser.add_argument("--epochs", type=int, help="of each run (default: the preset's)")
-    parser.add_argument("--k", type=int, default=100, help="draws of latents for each test digit (default: 100)")
-    parser.add_argument("--data-dir", type=Path, help="where the files of MNIST are")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
+    parser.add_argument("--epochs", type=int, help="epochs per run (default: the preset's)")
+    parser.add_argument("--k", type=int, default=100, help="samples of latents per test digit (default: 100)")
+    parser.add_argument("--data-dir", type=Path, help="folder with the MNIST files")
     arguments = parser.parse_args()
     digits = load("mnist", data_dir=arguments.data_dir)
     print(f"| preset | seed | seconds | ELBO, validation | ELBO, test | bound of {arguments.k} draws, test |")
@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def run(digits: Dataset, name: str, seed: int, arguments: argparse.Namespace) -> Row:
-    """Train and score: seconds; nats of validation and test."""
+    """Train and score: seconds, then nats on validation and test."""
     preset = PRESETS[name]
     model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     model: Any = preset.build(digits, model_rng)
     if not isinstance(model, VAE):
-        sys.exit(f"{name} is no VAE")
+        sys.exit(f"{name} is not a VAE")
     history = fit(
         model,
         digits.train,
@@ -71,7 +71,7 @@ def run(digits: Dataset, name: str, seed: int, arguments: argparse.Namespace) ->
 
 
 def cells(row: Row) -> str:
-    """A row's numbers."""
+    """The numbers of a row."""
     seconds, *nats = row
     return " | ".join([f"{seconds:.0f}", *(f"{value:.2f}" for value in nats)])
 

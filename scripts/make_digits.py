@@ -1,9 +1,9 @@
-"""Make nice_np/datasets/digits/digits.npz, the digits that come with the package, from the original MNIST files.
+"""Make nice_np/datasets/digits/digits.npz, the digits that ship with the package, from the original MNIST files.
 
     python scripts/make_digits.py FOLDER [--output digits.npz]
 
-FOLDER holds the four IDX files; nice_np must be installed (pip install -e .).  The same input gives the same arrays
-always, and the same bytes with the same zlib.
+FOLDER contains the four IDX files; nice_np must be installed (pip install -e .).  The same input always gives the same
+arrays, and with the same zlib the same bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nice_np.datasets import Dataset, load_mnist
 
 COUNTS = {"train": 10_000, "validation": 1_000, "test": 2_000}
 OUTPUT = Path(__file__).resolve().parents[1] / "nice_np" / "datasets" / "digits" / "digits.npz"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip member can carry; np.savez would write the present
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip member can have; np.savez would write the current time
 
 
 def select(mnist: Dataset) -> dict[str, npt.NDArray[Any]]:
@@ -39,7 +39,7 @@ def select(mnist: Dataset) -> dict[str, npt.NDArray[Any]]:
 
 
 def to_npz_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
-    """What np.savez_compressed writes, but packed as tightly as deflate can and without the time of day."""
+    """The format of np.savez_compressed, but at the highest compression level and without the time of day."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
@@ -54,7 +54,7 @@ def to_npz_bytes(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Make the digits that come with nice_np from the MNIST files.")
+    parser = argparse.ArgumentParser(description="Make the digits that ship with nice_np from the MNIST files.")
     parser.add_argument("folder", type=Path, help="the folder with the four IDX files, or its parent")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
     options = parser.parse_args(arguments)

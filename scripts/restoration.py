@@ -1,10 +1,10 @@
-"""Restoration of 100 test digits: PSNR and log-likelihood of every method, task by task.
+"""Restoration of 100 test digits: PSNR and log-likelihood of every method on every task.
 
     python scripts/restoration.py runs/mnist-best runs/mnist-affine > table.md
 
-The two runs are those of `nice-np train mnist --preset mnist-best` and `--preset mnist-affine`.  The Gaussian has mean
-and covariance of the training digits.  The searches start at its estimate, the noisy ascent from uniform noise, the
-chains at draws from the prior.
+The two runs come from `nice-np train mnist --preset mnist-best` and `--preset mnist-affine`.  The Gaussian has the mean
+and covariance of the training digits.  The searches start at its estimate, the noisy ascent at uniform noise, the
+chains at samples from the prior.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from nice_np.validation import Array
 
 MASKS = ("top", "bottom", "even", "odd", "left", "right", "center-rows", "center-columns", "random75", "random90")
 METHODS = ("simple", "Gaussian", "ascent", "image MAP", "latent MAP", "mode of z", "posterior mean", "one draw")
-INSIDE = (1e-4, 1 - 1e-4)  # a logit cannot start from 0 or 1
-LOOSE = 0.15  # sigma of the chains where pixels are exact; those are pasted afterwards
-PRICKLY = InverseTime(2e-5, half=500)  # the longest step that the noise at the digits' borders allows the ascent
+INSIDE = (1e-4, 1 - 1e-4)  # the logit of 0 or 1 is infinite
+CHAIN_SIGMA = 0.15  # of the chains for exact pixels, which are pasted afterwards
+ASCENT_RATE = InverseTime(2e-5, half=500)  # the largest that converges: nearly constant border pixels make it steep
 
 
 class Problem(NamedTuple):
-    """What is seen of the digits x (N, D), and a simple estimate of them."""
+    """Measurements of the digits x (N, D), and a simple estimate of x."""
 
     name: str
     operator: Operator
@@ -68,10 +68,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nice", type=Path, help="run folder of the preset mnist-best")
     parser.add_argument("affine", type=Path, help="run folder of the preset mnist-affine")
-    parser.add_argument("--data-dir", type=Path, help="where the files of MNIST are")
-    parser.add_argument("-n", type=int, default=100, help="test digits (default: 100)")
-    parser.add_argument("--chains", type=int, default=12, help="for each digit (default: 12)")
-    parser.add_argument("--only", nargs="+", help="names of tasks (default: all)")
+    parser.add_argument("--data-dir", type=Path, help="folder with the MNIST files")
+    parser.add_argument("-n", type=int, default=100, help="number of test digits (default: 100)")
+    parser.add_argument("--chains", type=int, default=12, help="chains per digit (default: 12)")
+    parser.add_argument("--only", nargs="+", help="tasks to run, by name (default: all)")
     arguments = parser.parse_args()
     digits = load("mnist", data_dir=arguments.data_dir)
     x = dequantize(digits.test[: arguments.n], rng=1, dtype=np.float64)
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def problems(x: Array, mean: Array) -> list[Problem]:
-    """The ten masks of the paper, denoising, and three more operators with a little noise."""
+    """The paper's ten masks, denoising, and three more operators with a little noise."""
     rng = np.random.default_rng(2)
     found = []
     for name in MASKS:
@@ -112,15 +112,15 @@ def problems(x: Array, mean: Array) -> list[Problem]:
 
 
 def methods(problem: Problem, x: Array, models: Models, chains: int) -> dict[str, Array]:
-    """Every method's images, all within [0, 1], with the observed pixels of a mask as they are."""
+    """The images of every method, within [0, 1]; the observed pixels of a mask are exact."""
     operator, y = problem.operator, problem.y
     exact = isinstance(operator, Mask)
     gaussian = np.clip(models.gaussian.conditional_mean(y, operator, problem.sigma), *INSIDE)
-    sigma = LOOSE if exact else problem.sigma
+    sigma = CHAIN_SIGMA if exact else problem.sigma
     search = {"optimizer": "adam", "steps": 200, "clip": (0, 1), "start": gaussian}
     found = {"simple": problem.simple, "Gaussian": gaussian}
     if isinstance(operator, Mask):
-        settings = {"learning_rate": PRICKLY, "steps": 1000, "rng": 3, "clip": (0, 1)}
+        settings = {"learning_rate": ASCENT_RATE, "steps": 1000, "rng": 3, "clip": (0, 1)}
         found["ascent"] = inpaint(models.nice, x, operator, optimizer="annealed", **settings).x
         found["image MAP"] = inpaint(models.nice, x, operator, **search).x
     else:
@@ -146,7 +146,7 @@ def pasted(images: Array, mask: Operator, x: Array) -> Array:
 
 
 def row(name: str, found: dict[str, Array], score: Callable[[Array], float], layout: str) -> str:
-    """A line of a table."""
+    """A row of the table."""
     cells = [layout.format(score(found[method])) if method in found else "" for method in METHODS]
     return f"| {name} | {' | '.join(cells)} |"
 

@@ -1,7 +1,7 @@
-"""What keeps an affine flow stable, and what helps it generalise: one table, one argument a row.
+"""What keeps an affine flow stable, and what helps it generalise: one table, one argument per row.
 
-A RealNVP flow learns the ten thousand digits of the package in logit space, once for every scale function at a usual
-and at a high learning rate, then with each of the stabilisers of `fit` and Adam added alone and together.
+A RealNVP flow is trained on the package's ten thousand digits in logit space: with every scale function at a usual and
+at a high learning rate, then with each stabiliser of `fit` and Adam alone, and with all of them.
 
     python scripts/stabilisers.py > table.md
 """
@@ -28,9 +28,9 @@ COLUMNS = "| scale | learning rate | argument | validation | test | train | wors
 
 
 def main() -> None:
-    """Print the table in Markdown, a row as soon as it is known."""
+    """Print the table in Markdown, each row as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=10, help="of each of the runs (default: 10)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs per run (default: 10)")
     epochs = parser.parse_args().epochs
     digits = load("mnist-small")
     print(f"Bits/dim; {epochs} epochs, batch 100, Adam with a cosine from the learning rate, seed 0.\n")
@@ -44,7 +44,7 @@ def main() -> None:
         row(digits, epochs, "tanh", rate, "`average=200`", average=200)
         row(digits, epochs, "tanh", rate, "`Adam(weight_decay=0.3)`", weight_decay=0.3)
         row(digits, epochs, "tanh", rate, "all three", **all_three)
-    # Adam's first step has the size of the learning rate however short the gradient: what helps is a slow start.
+    # Adam's first step is as long as the learning rate, however small the gradient: only a slow start helps.
     row(digits, epochs, "exp", HIGH, "`clip_norm=100`", clip_norm=100.0)
     row(digits, epochs, "exp", HIGH, "`Cosine(warmup=100)`", warmup=100)
     row(digits, epochs, "exp", HIGH, "all three, warmup", **all_three, warmup=100)
@@ -87,7 +87,7 @@ def row(
 
 
 def bits_per_dim(flow: Flow, digits: Dataset, split: str) -> float:
-    """Of a whole split; infinite where a sample overflows."""
+    """Of a whole split; infinite if a sample overflows."""
     try:
         return score(flow, digits, split, NOISE_SEED)["bits_per_dim"]
     except NiceOverflowError:
@@ -95,7 +95,7 @@ def bits_per_dim(flow: Flow, digits: Dataset, split: str) -> float:
 
 
 def worst_inverse(flow: Flow, digits: Dataset) -> float:
-    """max |decode(encode(x)) - x| over the test digits, in the [0, 1] of the pixels."""
+    """max |decode(encode(x)) - x| over the test digits, with pixels in [0, 1]."""
     x: Array = as_density_input(digits.test, NOISE_SEED)
     return float(np.abs(flow.decode(flow.encode(x)) - x).max())
 

@@ -1,4 +1,4 @@
-"""Linear observations: every adjoint, the ten masks of the NICE paper, what each operator does, and refusals."""
+"""Linear operators: every adjoint, the ten masks of the NICE paper, what each operator does, and refused arguments."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_the_adjoint_is_the_adjoint(operator, dtype, tolerance, rng):
         x = rng.normal(size=(3, operator.dim_in)).astype(dtype)
         u = rng.normal(size=(3, operator.dim_out)).astype(dtype)
         y, back = operator.forward(x), operator.adjoint(u)
-        for row in range(3):  # <A x, u> = <x, A^T u>, measured by |A x| |u|: the sum may be near zero
+        for row in range(3):  # <A x, u> = <x, A^T u>, relative to |A x| |u|: the sum may be near zero
             scale = np.linalg.norm(y[row]) * np.linalg.norm(u[row])
             assert abs(y[row] @ u[row] - x[row] @ back[row]) <= tolerance * scale
 
@@ -83,7 +83,7 @@ def test_linear(operator, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dtype_shape_and_a_result_of_ones_own(operator, dtype, rng):
+def test_dtype_shape_and_a_new_array(operator, dtype, rng):
     dims = (operator.dim_in, operator.dim_out)
     for apply, dim, dim_result in ((operator.forward, *dims), (operator.adjoint, *dims[::-1])):
         x = rng.normal(size=(3, dim)).astype(dtype)
@@ -93,7 +93,7 @@ def test_dtype_shape_and_a_result_of_ones_own(operator, dtype, rng):
         assert y.shape == (3, dim_result)
         assert not np.shares_memory(x, y)
         np.testing.assert_array_equal(x, before)
-        y[...] = 7.0  # and the operator keeps none of it
+        y[...] = 7.0  # the operator must not keep it
         np.testing.assert_array_equal(x, before)
         np.testing.assert_allclose(apply(x), apply(x.astype(np.float64)), rtol=0, atol=2e-5)
 
@@ -149,14 +149,14 @@ def test_named_masks_of_28_by_28(name):
 
 
 @pytest.mark.parametrize(("name", "missing"), [("random75", 588), ("random90", 705)])
-def test_random_masks_have_their_share_and_depend_on_the_seed_only(name, missing):
+def test_random_masks_miss_their_share_and_depend_on_the_seed_only(name, missing):
     observed = named_mask(name, 28, 28, 3)
     assert (~observed).sum() == missing
     np.testing.assert_array_equal(observed, named_mask(name, 28, 28, 3))
     np.testing.assert_array_equal(observed, named_mask(name, 28, 28, np.random.default_rng(3)))
     assert not np.array_equal(observed, named_mask(name, 28, 28, 4))
     assert (~named_mask(name, 28, 28)).sum() == missing
-    assert 0.4 < observed[:14].sum() / observed.sum() < 0.6  # anywhere, not in one half
+    assert 0.4 < observed[:14].sum() / observed.sum() < 0.6  # spread over both halves
     assert 0.4 < observed[:, :14].sum() / observed.sum() < 0.6
 
 
@@ -174,7 +174,7 @@ def test_named_masks_of_other_sizes(height, width):
     assert (~masks["center-columns"]).all(axis=0).sum() == width // 2
     side = min(height, width) // 2
     assert (~masks["center"]).sum() == side**2
-    for name in ("center", "center-rows", "center-columns"):  # as far from one border as from the other, or one nearer
+    for name in ("center", "center-rows", "center-columns"):  # equally far from both borders, or one pixel nearer
         for axis in (0, 1):
             hidden = np.flatnonzero((~masks[name]).any(axis=1 - axis))
             before, after = hidden[0], masks[name].shape[axis] - 1 - hidden[-1]
@@ -249,7 +249,7 @@ def test_a_random_projection_keeps_the_length_on_average(rng):
 
 
 def test_composition_applies_the_right_one_first(rng):
-    A, B = separable((2, 3), (2, 3), rng), separable((2, 3), (2, 3), rng)  # square: any order would run
+    A, B = separable((2, 3), (2, 3), rng), separable((2, 3), (2, 3), rng)  # square: either order would run
     x = rng.normal(size=(4, 6))
     np.testing.assert_array_equal((A @ B).forward(x), A.forward(B.forward(x)))
     np.testing.assert_array_equal((A @ B).adjoint(x), B.adjoint(A.adjoint(x)))
@@ -257,7 +257,7 @@ def test_composition_applies_the_right_one_first(rng):
     assert isinstance(A @ B, Composition)
 
 
-def test_ones_own_operator():
+def test_a_user_defined_operator():
     class Difference(Operator):
         dim_in, dim_out = 3, 2
 

@@ -1,4 +1,4 @@
-"""Posterior sampling: exact on a linear flow, whatever the metric, and what it refuses."""
+"""Posterior sampling: exact for a linear flow and any metric; refused arguments; the Gaussian baseline."""
 
 import numpy as np
 import pytest
@@ -26,11 +26,11 @@ from nice_np import (
 from nice_np.restoration.hmc import Chains
 from nice_np.restoration.posterior import information_in, information_in_measurements
 
-K = 3000  # chains: a mean of K draws is off by 1/sqrt(K) = 0.018 standard deviations
+K = 3000  # chains: the standard error of a mean is 1/sqrt(K) = 0.018 standard deviations
 
 
 def exact_posterior(flow, operator, y):
-    """Mean (N, D) and covariance (D, D) of x given y, where x is Gaussian."""
+    """Mean (N, D) and covariance (D, D) of x given y for a Gaussian x."""
     mean, C = moments(flow)
     A = operator.matrix()
     gain = C @ A.T @ np.linalg.inv(A @ C @ A.T + SIGMA**2 * np.eye(len(A)))
@@ -39,7 +39,7 @@ def exact_posterior(flow, operator, y):
 
 @pytest.mark.parametrize("leapfrogs", [1, 5])
 @pytest.mark.parametrize("kind", ["mask", "projection", "blur"])
-def test_draws_of_a_linear_flow_have_the_moments_of_the_exact_posterior(kind, leapfrogs, rng):
+def test_samples_of_a_linear_flow_have_the_moments_of_the_exact_posterior(kind, leapfrogs, rng):
     flow, operator = linear_flow(rng), OPERATORS[kind](rng)
     y = operator.forward(flow.sample(1, rng)) + SIGMA * rng.normal(size=(1, operator.dim_out))
     mean, covariance = exact_posterior(flow, operator, y)
@@ -56,8 +56,8 @@ def test_draws_of_a_linear_flow_have_the_moments_of_the_exact_posterior(kind, le
 
 
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
-def test_the_metric_changes_the_way_and_not_the_end(spread, rng):
-    # A target of known moments, N(0, diag(s^2)), with a metric that does not fit it.
+def test_the_metric_does_not_change_the_distribution(spread, rng):
+    # The target is N(0, diag(s^2)); the metric does not match it.
     s = np.array([0.5, 1.0, 2.0])
     factor = np.tril(rng.normal(size=(3, 3))) + 2 * np.eye(3)
     chains = Chains(rng.normal(size=(K, 3)), np.linalg.inv(factor) * spread, 0.5, rng)
@@ -73,7 +73,7 @@ def test_the_metric_changes_the_way_and_not_the_end(spread, rng):
     np.testing.assert_allclose(chains.z.mean(axis=0) / s, 0, atol=0.09)
 
 
-def test_leapfrogs_keep_the_energy_to_second_order_and_can_be_run_backwards(rng):
+def test_leapfrogs_conserve_the_energy_to_second_order(rng):
     s = np.array([0.5, 1.0, 2.0])
 
     def potential(z, rows):
@@ -83,7 +83,7 @@ def test_leapfrogs_keep_the_energy_to_second_order_and_can_be_run_backwards(rng)
     for step in (0.2, 0.1):
         chains = Chains(np.ones((2000, 3)), np.eye(3), step, np.random.default_rng(0))
         losses.append(1 - chains.step(potential, int(1 / step)).mean())
-    # The energy is off by O(e^2), so the mean of 1 - acceptance falls by 4 with half the step.
+    # The energy error is O(e^2), so half the step divides the mean of 1 - acceptance by 4.
     assert 3 < losses[0] / losses[1] < 5
 
 
@@ -102,8 +102,8 @@ def test_information_in_measurements_of_a_linear_flow(rng):
     assert np.abs(found - exact).max() < 0.15 * np.abs(exact).max()
 
 
-def test_chains_that_leave_the_floating_point_numbers_stay_where_they_were(rng):
-    # Far out an affine flow overflows: such a proposal is refused, and nothing else is lost.
+def test_chains_that_overflow_stay_where_they_were(rng):
+    # Far out an affine flow overflows: only those proposals are rejected.
     flow = stack(AffineCoupling, rng).astype(np.float32)
     target = LatentPosterior(flow=flow, operator=Identity(DIM), y=np.zeros((40, DIM)), sigma=1.0)
     z = np.full((40, DIM), 0.1, np.float32)
@@ -128,12 +128,12 @@ def test_start_clip_context_and_seed(rng):
     assert one.acceptance.shape == (3, 4)
     assert np.abs(one.samples).max() <= 1
     assert np.abs(one.mean).max() <= 1
-    each = np.repeat(x[:, None], 4, axis=1)  # one a chain
+    each = np.repeat(x[:, None], 4, axis=1)  # one per chain
     np.testing.assert_array_equal(
         sample_posterior(flow, x, Identity(DIM), 0.5, rng=1, **{**settings, "start": each}).samples, one.samples
     )
     exact = sample_posterior(flow, x, Identity(DIM), 1e-6, rng=0, **{**settings, "clip": None, "warmup": 0})
-    np.testing.assert_allclose(exact.samples, np.repeat(x[:, None], 4, axis=1), atol=1e-5)  # as sigma has it
+    np.testing.assert_allclose(exact.samples, np.repeat(x[:, None], 4, axis=1), atol=1e-5)  # within sigma
 
 
 def test_no_images_and_float32(rng):
@@ -176,26 +176,26 @@ def test_bad_arguments(changes, error, says, rng):
 
 
 @pytest.mark.parametrize("sigma", [1e-200, 1e-170])
-def test_a_sigma_that_is_too_small_overflows_in_words(sigma):
+def test_a_sigma_that_is_too_small_is_an_overflow_error(sigma):
     with pytest.raises(NiceOverflowError, match="overflows float64; check sigma"):
         sample_posterior(Flow("normal", DiagonalScaling(2)), np.ones((1, 2)), Identity(2), sigma, rng=0)
 
 
-def test_of_a_huge_sigma_the_prior_alone_is_left():
+def test_with_a_huge_sigma_only_the_prior_counts():
     flow = Flow("normal", DiagonalScaling(2))
     found = sample_posterior(flow, np.ones((1, 2)), Identity(2), 1e200, chains=200, warmup=5, steps=5, rng=0)
     np.testing.assert_allclose(found.mean, 0, atol=0.2)
 
 
 def test_the_std_of_images_far_from_zero(rng):
-    # Prior N(1000, 0.01^2), a measurement that says next to nothing: the spread is that of the prior.
+    # Prior N(1000, 0.01^2) and a measurement with almost no information: the spread is that of the prior.
     flow = Flow("normal", Chain([Standardize([1000.0], [0.01]), DiagonalScaling(1)])).astype(np.float32)
     found = sample_posterior(flow, [[1000.0]], Identity(1), 100.0, chains=400, rng=0)
     assert found.std.dtype == np.float32
     np.testing.assert_allclose(found.std, 0.01, rtol=0.1)
 
 
-def test_starts_are_counted_as_the_caller_counts_them(rng):
+def test_the_rows_of_start_are_counted_per_image(rng):
     flow = stack(AdditiveCoupling, rng)
     for start in (np.zeros((2, DIM)), np.zeros((2, 8, DIM))):
         with pytest.raises(NiceValueError, match="start has 2 rows, expected 3, one for each image"):
@@ -254,7 +254,7 @@ def test_the_gaussian_baseline_refuses(rng):
 
 
 @pytest.mark.parametrize("seen", [20, 40, 50])
-def test_the_gaussian_baseline_sees_that_samples_are_too_few(seen, rng):
+def test_the_gaussian_baseline_detects_too_few_samples(seen, rng):
     """The covariance of 20 samples has rank 19: no more pixels than that can be exact."""
     x = rng.normal(size=(20, 50)) * np.geomspace(0.01, 100, 50)
     model, mask = GaussianImages.fit(x), Mask(np.arange(50) < seen)
@@ -271,5 +271,5 @@ def test_a_covariance_has_no_negative_eigenvalue(rng):
         with pytest.raises(NiceValueError, match="negative eigenvalue"):
             GaussianImages([0.0, 0.0], matrix)
     x = rng.normal(size=(5, 60))
-    for dtype in (np.float32, np.float64):  # of rank 4, but for rounding
+    for dtype in (np.float32, np.float64):  # of rank 4, except for rounding
         GaussianImages(np.zeros(60), np.cov(x.T).astype(dtype))

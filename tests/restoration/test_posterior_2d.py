@@ -1,4 +1,4 @@
-"""The experiment with two latents: the grid is right, and NICE comes nearer to the true posterior."""
+"""The experiment with two latents: the grid is right, and NICE comes closer to the true posterior."""
 
 import importlib.util
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_divergence_of_gaussians(script):
     assert script.divergence(gaussian([0, 0]), gaussian([0, 0])) == pytest.approx(0)
 
 
-def test_nice_comes_nearer(script):
+def test_nice_comes_closer(script):
     plain, flow = (script.fit_posterior("bend", form, steps=400, batch=128) for form in ("plain", "nice"))
     assert flow.kl < 0.3 < 1 < plain.kl
     for fit in (plain, flow):

@@ -1,4 +1,4 @@
-"""Restoration: every gradient, closed forms of linear flows, when the three objectives agree, doors and refusals."""
+"""Restoration: all gradients, closed forms for linear flows, when the three objectives agree, and refused arguments."""
 
 import re
 import threading
@@ -44,7 +44,7 @@ SIGMA = 0.7
 
 
 def layers(law, rng):
-    """Three couplings with smooth conditioners and a scaling; log-det constant or not, as the law has it."""
+    """Three couplings with smooth conditioners and a scaling; the law decides whether the log-det is constant."""
     parts = Partition.odd_even(DIM), Partition.odd_even(DIM).swapped(), Partition.odd_even(DIM)
     return [*(coupling(law, part, rng, activation="tanh") for part in parts), shaken(DiagonalScaling(DIM), rng)]
 
@@ -96,15 +96,15 @@ def operator(request, rng):
 
 
 def problem(flow, operator, rng, n=3):
-    """Images of the flow, what is seen of them, and their context."""
+    """Samples of the flow, their measurements and their context."""
     context = np.eye(2)[np.arange(n) % 2] if flow.context_dim else None
     low, high = flow.bijector.interval
-    x = np.clip(flow.sample(n, rng, 0.7, context), low + 0.05, high - 0.05)  # room for differences
+    x = np.clip(flow.sample(n, rng, 0.7, context), low + 0.05, high - 0.05)  # room for finite differences
     return x, operator.forward(x) + SIGMA * rng.normal(size=(n, operator.dim_out)), context
 
 
 def differences(objective, u, step=1e-5):
-    """Central differences, by Richardson free of the term in step^2."""
+    """Central differences with Richardson extrapolation, which removes the step^2 error."""
     gradient = np.empty_like(u)
     for d in range(u.shape[1]):
         change = np.zeros(u.shape[1])
@@ -144,7 +144,7 @@ def test_gradient_of_the_hidden_pixels(flow, rng):
     assert_gradient(objective, u)
 
 
-def test_the_objectives_are_what_they_say(flow, operator, rng):
+def test_the_objectives_are_their_formulas(flow, operator, rng):
     x, y, context = problem(flow, operator, rng)
     z = flow.encode(x, context)
     fit = ((x @ operator.matrix().T - y) ** 2).sum(axis=1) / (2 * SIGMA**2)
@@ -267,7 +267,7 @@ def test_so_do_their_minimisers(law, rng):
         assert np.abs(proxy.x - latent.x).max() > 1e-2
 
 
-# -- doors ------------------------------------------------------------------------------------------------------------
+# -- restore and inpaint ----------------------------------------------------------------------------------------------
 
 MASK = np.array([True, False, True, True, False, False])
 
@@ -306,7 +306,7 @@ def test_the_noisy_ascent_is_the_papers_rule(rng):
     np.testing.assert_allclose(found.objective, -flow.log_prob(found.x), rtol=1e-12)
 
 
-def test_the_drift_of_the_authors_program_is_that_of_the_mean_over_the_batch(rng):
+def test_the_drift_of_the_authors_code_is_that_of_the_mean_over_the_batch(rng):
     flow = stack(AdditiveCoupling, rng)
     x = flow.sample(4, rng)
     found = inpaint(flow, x, MASK, optimizer="annealed", drift="batch", start=x, steps=1, learning_rate=0.2, rng=5)
@@ -331,7 +331,7 @@ def test_the_seed_decides(rng):
 def test_images_do_not_depend_on_each_other(space, optimizer, flow, rng):
     operator = OPERATORS["projection"](rng)
     x, y, context = problem(flow, operator, rng)
-    settings = {"space": space, "optimizer": optimizer, "steps": 5}  # further on rounding grows
+    settings = {"space": space, "optimizer": optimizer, "steps": 5}  # in more steps rounding errors grow
     whole = restore(flow, y, operator, SIGMA, context=context, start=x, **settings)
     alone = None if context is None else context[1:2]
     one = restore(flow, y[1:2], operator, SIGMA, context=alone, start=x[1:2], **settings)
@@ -447,7 +447,7 @@ def test_bad_arguments(call, error, says, rng):
         call(stack(AdditiveCoupling, rng))
 
 
-def test_a_context_is_asked_for(rng):
+def test_a_context_is_required(rng):
     flow = labelled(nice, "normal", rng)
     with pytest.raises(NiceValueError, match=r"expected context of shape \(2, 2\)"):
         restore(flow, GOOD, Identity(DIM), 1)
@@ -498,7 +498,7 @@ def test_progress_goes_to_standard_error(optimizer, capsys, rng):
     assert "nats" in err
 
 
-# -- many images, and the ends of the numbers -------------------------------------------------------------------------
+# -- many images, extreme values --------------------------------------------------------------------------------------
 
 
 def test_many_images_are_solved_block_by_block(monkeypatch, rng):
@@ -527,7 +527,7 @@ def test_many_images_are_solved_block_by_block(monkeypatch, rng):
 
 
 @pytest.mark.parametrize("started", [0, 2])
-def test_a_thread_that_cannot_start_is_an_error_and_no_wait_for_ever(started, monkeypatch, rng):
+def test_a_thread_that_cannot_start_is_an_error_not_a_deadlock(started, monkeypatch, rng):
     flow, real = stack(AffineCoupling, rng), threading.Thread.start
     threads = []
 
@@ -546,20 +546,20 @@ def test_a_thread_that_cannot_start_is_an_error_and_no_wait_for_ever(started, mo
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sigma", [1e-200, 1e-170])
 @pytest.mark.parametrize("gamma", [None, 0.5])
-def test_a_sigma_that_is_too_small_overflows_in_words(sigma, gamma, dtype, rng):
+def test_a_sigma_that_is_too_small_is_an_overflow_error(sigma, gamma, dtype, rng):
     flow = stack(AdditiveCoupling, rng).astype(dtype)
     with pytest.raises(NiceOverflowError, match="overflows"):
         restore(flow, GOOD + 1, Identity(DIM), sigma, space="proxy", gamma=gamma)
 
 
 @pytest.mark.parametrize("gamma", [None, 0.5])
-def test_of_a_huge_sigma_the_prior_alone_is_left(gamma, rng):
+def test_with_a_huge_sigma_only_the_prior_counts(gamma, rng):
     flow = stack(AdditiveCoupling, rng)
     found = restore(flow, GOOD + 1, Identity(DIM), 1e200, space="proxy", gamma=gamma)
     assert np.isfinite(found.x).all()
 
 
-def test_a_clip_beside_the_flows_interval(rng):
+def test_a_clip_outside_the_flows_interval(rng):
     flow = logit(rng)
     says = r"clip \(2\.0, 3\.0\) does not overlap \(-0\.0[0-9]*, 1\.0[0-9]*\)"
     for optimizer in ("lbfgs", "adam"):
@@ -572,7 +572,7 @@ def test_a_clip_beside_the_flows_interval(rng):
 
 
 @pytest.mark.parametrize(
-    ("door", "changes", "says"),
+    ("function", "changes", "says"),
     [
         (
             restore,
@@ -586,15 +586,15 @@ def test_a_clip_beside_the_flows_interval(rng):
         (inpaint, {"sigma": -5}, 'inpaint: sigma belongs to space="latent" or space="proxy", got sigma=-5'),
     ],
 )
-def test_arguments_that_would_not_be_looked_at(door, changes, says, rng):
+def test_arguments_that_would_be_ignored_are_refused(function, changes, says, rng):
     flow = stack(AdditiveCoupling, rng)
-    rest = (Identity(DIM), 1) if door is restore else (MASK,)
+    rest = (Identity(DIM), 1) if function is restore else (MASK,)
     with pytest.raises(NiceValueError, match=re.escape(says)):
-        door(flow, GOOD, *rest, **changes)
+        function(flow, GOOD, *rest, **changes)
 
 
 @pytest.mark.parametrize("rate", [0, "banana", lambda step: 0.1])
-def test_a_wrong_learning_rate_is_told_by_who_was_called(rate, rng):
+def test_a_wrong_learning_rate_names_the_function_called(rate, rng):
     flow = stack(AdditiveCoupling, rng)
     with pytest.raises((NiceValueError, NiceTypeError), match=r"^restore: learning_rate"):
         restore(flow, GOOD, Identity(DIM), 1, optimizer="adam", learning_rate=rate)

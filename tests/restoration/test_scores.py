@@ -1,4 +1,4 @@
-"""PSNR: in decibels, of each image by itself."""
+"""PSNR in decibels, separately for each image."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_psnr_of_known_errors():
     np.testing.assert_allclose(psnr(255 * x, reference, data_range=255), [20, 0, 0, np.inf], atol=1e-12)
 
 
-def test_psnr_is_that_of_its_definition(rng):
+def test_psnr_agrees_with_its_definition(rng):
     x, r = rng.uniform(size=(5, 7)), rng.uniform(size=(5, 7))
     for k in range(5):
         mse = sum((x[k, d] - r[k, d]) ** 2 for d in range(7)) / 7
@@ -39,7 +39,7 @@ def test_psnr_refuses_what_does_not_fit(arguments, error, message):
         psnr(*arguments)
 
 
-def test_errors_whose_squares_are_no_floats():
+def test_errors_whose_squares_overflow_or_underflow():
     np.testing.assert_allclose(psnr([[1e200], [1e-200], [1e-320]], np.zeros((3, 1))), [-4000, 4000, 6400], rtol=1e-4)
     np.testing.assert_allclose(psnr([[1e-200]], [[0.0]], data_range=1e200), 8000)
     with pytest.raises(NiceOverflowError, match="x - reference overflows float64"):
