@@ -1,4 +1,4 @@
-"""What checks measure: a Jacobian as an image, the errors of a gradient check, and which check sees which mistake."""
+"""What checks measure: a Jacobian as an image, the errors of a gradient check, and which check catches which bug."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from matplotlib.ticker import MaxNLocator
 
 from nice_np.checks.gradients import GradientReport
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.plotting.style import BLUE, VERMILION, annotate, new_axes, refuse_other
-from nice_np.plotting.tiles import escape
+from nice_np.plotting.style import BLUE, VERMILION, annotate, escape, new_axes, refuse_other
 from nice_np.validation import as_float, as_real_array
 
-ZERO = "#D9D9D9"  # grey: in none of the colours of the map
-PALE = "#F4F4F4"  # a cell in which a check saw nothing
-SMALLEST = 1e-13  # errors below are drawn here; the logarithm of 0 has no place
+ZERO = "#D9D9D9"  # a grey that is not in the colour map
+PALE = "#F4F4F4"  # a cell in which a check caught nothing
+SMALLEST = 1e-13  # smaller errors are drawn here: the axis is logarithmic
 
 
 def jacobian_image(
     jacobian: npt.ArrayLike, ax: Axes | None = None, title: str = "Jacobian", zero: float = 1e-8, log: bool = False
 ) -> Axes:
-    """Draw a Jacobian as an image, with its zeros in grey, so that one sees what depends on what.
+    """Draw a Jacobian as an image with its zeros in grey: which output depends on which input.
 
     Parameters
     ----------
     jacobian : array_like, shape (M, D)
-        Rows are outputs, columns inputs, for example ``numerical_jacobian(layer.forward, x)[0]``.
+        Rows are outputs, columns inputs, such as ``numerical_jacobian(layer.forward, x)[0]``.
     ax : Axes, optional
     title : str
         The share of zeros is written below it.
     zero : float
-        Entries up to this size count as zero: differences leave rounding errors of some 1e-11.
+        Entries up to this size count as zero: finite differences leave rounding errors of about 1e-11.
     log : bool
-        Whether colours grow with the logarithm of an entry, which shows small ones beside large ones.
+        Whether the colour scale is logarithmic, which shows small entries next to large ones.
 
     Returns
     -------
@@ -45,18 +44,18 @@ def jacobian_image(
     matrix = as_real_array(jacobian, "jacobian_image", "jacobian").astype(np.float64)
     zero = as_float(zero, "jacobian_image", "zero", minimum=0.0)
     if matrix.ndim != 2 or not matrix.size or not np.isfinite(matrix).all():
-        cure = "; take that of one sample, J[0]" if matrix.ndim == 3 else ""
+        cure = "; give the Jacobian of one sample, J[0]" if matrix.ndim == 3 else ""
         raise NiceValueError(f"jacobian_image: expected a finite matrix (M, D), got shape {matrix.shape}{cure}")
     ax = new_axes(ax, "jacobian_image")
     zeros = np.abs(matrix) <= zero
     largest = float(np.abs(matrix).max()) or 1.0
     norm = SymLogNorm(largest / 100) if log else Normalize()
-    norm.vmin, norm.vmax = -largest, largest  # zero in the middle of the colours
+    norm.vmin, norm.vmax = -largest, largest  # zero at the centre of the colour map
     ax.set_facecolor(ZERO)
     image = ax.imshow(np.ma.array(matrix, mask=zeros), cmap="PuOr", norm=norm, interpolation="nearest")
     bar = ax.figure.colorbar(image, ax=ax, label=r"$\partial y_i / \partial x_j$", shrink=0.8)
     bar.ax.tick_params(labelsize=8)
-    if log:  # smaller ones stand too near to zero for a label
+    if log:  # ticks for smaller entries would overlap that of zero
         bar.set_ticks([tick for tick in bar.get_ticks() if tick == 0 or abs(tick) >= largest / 50])
     annotate(ax, f"{title}\n{zeros.mean():.1%} zeros (grey)", "input $j$", "output $i$")
     for axis in (ax.xaxis, ax.yaxis):
@@ -72,7 +71,7 @@ def gradient_check(report: GradientReport, ax: Axes | None = None) -> Axes:
     report : GradientReport
         What `check_gradients` returned.
     ax : Axes, optional
-        A right gradient is off by rounding alone, some 1e-10; a wrong one by 1e-4 to 1.
+        A correct gradient is off by rounding only, about 1e-10; a wrong one by 1e-4 to 1.
 
     Returns
     -------
@@ -110,16 +109,16 @@ def check_matrix(
     ax: Axes | None = None,
     title: str = "Which check sees which mistake",
 ) -> Axes:
-    """Draw which check (a column) sees which planted mistake (a row), as a cross in a coloured cell.
+    """Draw which check (a column) catches which planted bug (a row), as a cross in a coloured cell.
 
     Parameters
     ----------
     caught : array_like of bool, shape (R, C)
-        True where the check fails with this mistake planted.
+        True where the check fails with this bug planted.
     rows, columns : sequence of str
-        Names of the R mistakes and the C checks.
+        Names of the R bugs and the C checks.
     marked : array_like of bool, shape (R, C), optional
-        Cells to frame, such as the check that is meant to see a mistake.
+        Cells to frame, such as the check that is meant to catch a bug.
     ax : Axes, optional
     title : str
 
@@ -139,10 +138,7 @@ def check_matrix(
     where = np.argwhere(cells)  # (K, 2), row and column
     ax.plot(where[:, 1], where[:, 0], "x", color="white", markersize=6, markeredgewidth=1.8, linestyle="")
     framed = np.argwhere(frames)
-    ax.plot(
-        framed[:, 1], framed[:, 0], "s", fillstyle="none", color="black", markersize=15, markeredgewidth=1.5,
-        linestyle="",
-    )  # fmt: skip
+    ax.plot(framed[:, 1], framed[:, 0], "s", color="black", markersize=15, markeredgewidth=1.5, fillstyle="none", ls="")
     for k in range(1, len(rows)):
         ax.axhline(k - 0.5, color="white", linewidth=2)
     for k in range(1, len(columns)):
@@ -161,7 +157,6 @@ def _as_cells(values: npt.ArrayLike, name: str, n_rows: int, n_columns: int) -> 
         raise NiceTypeError(f"check_matrix: {name} must be an array of True and False, got dtype {cells.dtype}")
     if cells.shape != (n_rows, n_columns) or not cells.size:
         raise NiceValueError(
-            f"check_matrix: {name} has shape {cells.shape}, expected a cell for each of {n_rows} rows and "
-            f"{n_columns} columns"
+            f"check_matrix: {name} has shape {cells.shape}, expected ({n_rows}, {n_columns}), a cell per row and column"
         )
     return cells

@@ -1,4 +1,4 @@
-"""Curves: the log-likelihood during training, of one run or of several, and the spectrum of a flow's last scaling."""
+"""Curves: the log-likelihood during training, for one run or several, and the spectrum of a flow's last scaling."""
 
 from __future__ import annotations
 
@@ -12,53 +12,42 @@ from nice_np.bijectors import DiagonalScaling, Standardize
 from nice_np.bijectors.with_context import without_context
 from nice_np.errors import NiceValueError
 from nice_np.flows.flow import Flow
-from nice_np.plotting.style import (
-    BLUE,
-    GREEN,
-    VERMILION,
-    annotate,
-    draw_line,
-    legend_above,
-    line_style,
-    new_axes,
-    refuse_other,
-)
-from nice_np.plotting.tiles import escape
+from nice_np.plotting import style
 from nice_np.training.history import History, score_columns
 
 YLABELS = {"log_likelihood": "log-likelihood (nats)", "elbo": "ELBO (nats)"}
 
 
 def training_curve(history: History, ax: Axes | None = None) -> Axes:
-    """Draw the log-likelihood of training and validation data in nats, or a VAE's bound, and mark the best validation.
+    """Draw the training and validation log-likelihood in nats (for a VAE, the ELBO) and mark the best validation.
 
     Parameters
     ----------
     history : History
-        One row an epoch; one without a value (say, no validation in that epoch) is left out of that curve.
+        One row per epoch; epochs without a value (say, without validation) are left out of that curve.
     ax : Axes, optional
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    points = dict(zip(("train", "validation"), _both_points(history), strict=True))
-    if not any(points.values()):
+    train, validation = _both_points(history)
+    if not train and not validation:
         raise NiceValueError("training_curve: the history holds no log-likelihood yet; train for an epoch first")
-    ax = new_axes(ax, "training_curve")
-    for name, colour in (("train", BLUE), ("validation", VERMILION)):
-        if points[name]:
-            draw_line(ax, *np.array(points[name], dtype=np.float64).T, color=colour, label=name)
-    if points["validation"]:
-        epoch, best = max(points["validation"], key=lambda point: point[1])
+    ax = style.new_axes(ax, "training_curve")
+    for name, points, colour in (("train", train, style.BLUE), ("validation", validation, style.VERMILION)):
+        if points:
+            style.draw_line(ax, *np.array(points, dtype=np.float64).T, color=colour, label=name)
+    if validation:
+        epoch, best = max(validation, key=lambda point: point[1])
         label = f"best: {best:.2f} nats, epoch {epoch}"
-        ax.plot(epoch, best, color=GREEN, marker="*", markersize=13, linestyle="", label=label)
+        ax.plot(epoch, best, color=style.GREEN, marker="*", markersize=13, linestyle="", label=label)
     _finish(ax, "Training", YLABELS[history.measure])
     return ax
 
 
 def training_curves(histories: Mapping[str, History], ax: Axes | None = None, title: str = "Training") -> Axes:
-    """Draw the validation log-likelihood of several runs on the same data, or that of training where there is no other.
+    """Draw the validation log-likelihood of several runs on the same data; without validation, that of training.
 
     Parameters
     ----------
@@ -71,21 +60,20 @@ def training_curves(histories: Mapping[str, History], ax: Axes | None = None, ti
     -------
     matplotlib.axes.Axes
     """
-    refuse_other(histories, Mapping, "training_curves", "histories")
-    curves = {name: _both_points(history)[1] for name, history in histories.items()}
-    unvalidated = [name for name, points in curves.items() if not points]
-    curves |= {name: _both_points(histories[name])[0] for name in unvalidated}
-    empty = [name for name, points in curves.items() if not points]
-    if not curves or empty:
+    style.refuse_other(histories, Mapping, "training_curves", "histories")
+    both = {name: _both_points(history) for name, history in histories.items()}
+    empty = [name for name, (train, validation) in both.items() if not train and not validation]
+    if not both or empty:
         what = f"the history of {empty[0]!r} holds no log-likelihood" if empty else "expected at least one history"
         raise NiceValueError(f"training_curves: {what}")
-    ax = new_axes(ax, "training_curves")
-    for k, (name, points) in enumerate(curves.items()):
-        label = escape(name) + (" (training)" if name in unvalidated else "")
-        draw_line(ax, *np.array(points, dtype=np.float64).T, label=label, **line_style(k))
+    ax = style.new_axes(ax, "training_curves")
+    for k, (name, (train, validation)) in enumerate(both.items()):
+        label = style.escape(name) + ("" if validation else " (training)")
+        style.draw_line(ax, *np.array(validation or train, dtype=np.float64).T, label=label, **style.line_style(k))
     measures = sorted({history.measure for history in histories.values()}, reverse=True)
     ylabel = " or ".join(YLABELS[measure] for measure in measures)
-    _finish(ax, escape(title), ylabel if unvalidated else f"validation {ylabel}")
+    all_validated = all(validation for _, validation in both.values())
+    _finish(ax, style.escape(title), f"validation {ylabel}" if all_validated else ylabel)
     return ax
 
 
@@ -104,19 +92,19 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
     -------
     matplotlib.axes.Axes
     """
-    refuse_other(flow, Flow, "spectrum", "flow")
+    style.refuse_other(flow, Flow, "spectrum", "flow")
     layers = without_context(flow.layers)
     scalings = [layer for layer in layers if isinstance(layer, DiagonalScaling)]
     if not scalings:
         names = ", ".join(type(layer).__name__ for layer in layers)
         raise NiceValueError(f"spectrum: the flow has no DiagonalScaling layer, only {names}")
     sigma = np.exp(-np.sort(scalings[-1].log_scale.astype(np.float64)))  # (D,)
-    ax = new_axes(ax, "spectrum")
-    draw_line(ax, np.arange(1, len(sigma) + 1), sigma, color=BLUE)
+    ax = style.new_axes(ax, "spectrum")
+    style.draw_line(ax, np.arange(1, len(sigma) + 1), sigma, color=style.BLUE)
     ax.set_yscale("log")
     # Standardize divides each feature by its std, so the scaling above it never sees the data's own units.
     unit = "\nin standardised coordinates" if any(isinstance(layer, Standardize) for layer in layers) else ""
-    annotate(ax, "Spectrum", "rank of the latent dimension $d$", rf"scale $\sigma_d = \exp(-s_d)${unit}")
+    style.annotate(ax, "Spectrum", "rank of the latent dimension $d$", rf"scale $\sigma_d = \exp(-s_d)${unit}")
     return ax
 
 
@@ -129,6 +117,6 @@ def _both_points(history: History) -> list[list[tuple[float, float]]]:
 
 
 def _finish(ax: Axes, title: str, ylabel: str) -> None:
-    annotate(ax, title, "epoch", ylabel)
+    style.annotate(ax, title, "epoch", ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    legend_above(ax, fontsize=9)
+    style.legend_above(ax, fontsize=9)

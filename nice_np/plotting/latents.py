@@ -1,4 +1,4 @@
-"""Walks between images through the latent space: decode w_1 z_1 + w_2 z_2, (w_1, w_2) from (1, 0) to (0, 1)."""
+"""Paths between images in latent space: decode w_1 z_1 + w_2 z_2, with (w_1, w_2) from (1, 0) to (0, 1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def interpolation(
     value_range: Sequence[float] = (0, 1),
     context: npt.ArrayLike | None = None,
 ) -> Axes:
-    """Draw what a flow decodes between pairs of real images: one row a pair, the real ends framed.
+    """Draw what a flow decodes between pairs of real images: one row per pair, the real ends framed.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def interpolation(
     x : array_like, shape (2 P, D)
         Real images as the flow sees them (dequantised): x[0] and x[1] are the ends of the first row, and so on.
     steps : int
-        Images between the two ends.
+        The number of images between the two ends.
     image_shape, ax, value_range
-        As for `image_grid`.
+        As in `image_grid`.
     path : {"spherical", "straight"}
         See `latent_path`.
     context : array_like, shape (2 P, C) or (C,)
-        Of the real images, for a flow with a context; between two of them it goes along the straight line.
+        Of the real images, for a flow with a context; it is interpolated along a straight line.
 
     Returns
     -------
@@ -51,14 +51,12 @@ def interpolation(
     refuse_other(flow, Flow, "interpolation", "flow")
     z = flow.encode(x, context)  # (2 P, D)
     if len(z) == 0 or len(z) % 2:
-        raise NiceValueError(f"interpolation: expected an even number of images, one pair a row; got {len(z)}")
+        raise NiceValueError(f"interpolation: expected an even number of images, one pair per row; got {len(z)}")
     walk = latent_path(z[::2].astype(np.float64), z[1::2].astype(np.float64), steps, path)  # (P, S + 2, D)
     if context is not None:
         ends = np.broadcast_to(np.asarray(context, dtype=np.float64), (len(z), flow.context_dim))
         context = latent_path(ends[::2], ends[1::2], steps, "straight").reshape(-1, flow.context_dim)
-    pictures = flow.decode(
-        walk.reshape(-1, flow.dim), context
-    )  # (P (S + 2), D): its ends are the real ones, up to rounding
+    pictures = flow.decode(walk.reshape(-1, flow.dim), context)  # (P (S + 2), D); the ends are x up to rounding
     tiles = as_images(pictures, image_shape, "interpolation", "x")  # (P (S + 2), H, W, C)
     columns = walk.shape[1]
     title = f"between two real images (framed): {path} path through the latent space"
@@ -72,29 +70,17 @@ def interpolation(
 
 
 def latent_path(start: Array, end: Array, steps: int, path: str = "spherical") -> Array:
-    """Points from `start` to `end`, both included.
+    """Points from `start` to `end`, (P, D) each, both included: (P, S + 2, D) with S = `steps` points in between.
 
-    Parameters
-    ----------
-    start, end : ndarray, shape (P, D)
-    steps : int
-        Points between the two.
-    path : {"spherical", "straight"}
-        With t = 0, 1/(S+1), ..., 1 and theta the angle between z_1 and z_2,
+    With t = 0, 1/(S+1), ..., 1 and theta the angle between z_1 and z_2,
 
-        - spherical: z_t = [sin((1-t) theta) z_1 + sin(t theta) z_2] / sin(theta)
-        - straight:  z_t = (1-t) z_1 + t z_2
+    - spherical: z_t = [sin((1-t) theta) z_1 + sin(t theta) z_2] / sin(theta)
+    - straight:  z_t = (1-t) z_1 + t z_2
 
-    Returns
-    -------
-    ndarray, shape (P, S + 2, D)
-
-    Notes
-    -----
-    To a perfect flow two images are two independent draws from the prior: for large D almost exactly of length
-    sqrt(D Var z) and at right angles.  Half way along the straight line the length is 1/sqrt(2) of that, where next
-    to no sample ever is; it is what `sample` decodes at temperature 0.7.  At right angles the arc has
-    w_1^2 + w_2^2 = 1 and so keeps the variance of each latent, for every prior with independent dimensions
+    To a perfect flow two images are independent draws from the prior: for large D they have almost exactly length
+    sqrt(D Var z) and are orthogonal.  Half way along the straight line the length is 1/sqrt(2) of that, where samples
+    almost never lie; it is what `sample` decodes at temperature 0.7.  For orthogonal ends the arc has
+    w_1^2 + w_2^2 = 1 and keeps the variance of each latent, for every prior with independent dimensions
     (Shoemake 1985; White 2016).
     """
     t = np.linspace(0, 1, as_int(steps, "interpolation", "steps", 1) + 2)  # (S + 2,)
@@ -102,19 +88,18 @@ def latent_path(start: Array, end: Array, steps: int, path: str = "spherical") -
         w_1, w_2 = (1 - t)[None], t[None]  # (1, S + 2)
     else:
         theta = _angle(start, end)[:, None]  # (P, 1)
-        # sin(w theta) / sin(theta) = w sinc(w theta / pi) / sinc(theta / pi), which also holds where theta = 0.
+        # sin(w theta) / sin(theta) = w sinc(w theta / pi) / sinc(theta / pi), which also holds for theta = 0.
         w_1, w_2 = (w * np.sinc(w * theta / np.pi) / np.sinc(theta / np.pi) for w in (1 - t, t))  # (P, S + 2)
     walk: Array = w_1[..., None] * start[:, None] + w_2[..., None] * end[:, None]
     return walk
 
 
 def _angle(start: Array, end: Array) -> Array:
-    """The angle between two vectors, (P,); 2 atan(|u - v| / |u + v|) is exact for small angles, too (Kahan)."""
+    """The angle between two vectors, (P,); 2 atan(|u - v| / |u + v|) is exact for small angles too (Kahan)."""
     u, v = (z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(z.dtype).tiny) for z in (start, end))
     theta: Array = 2 * np.arctan2(np.linalg.norm(u - v, axis=1), np.linalg.norm(u + v, axis=1))
     if np.any(np.pi - theta < 1e-6):
-        row = int(theta.argmax())
         raise NiceValueError(
-            f"interpolation: the latents of pair {row} are opposite, no arc is shortest; use 'straight'"
+            f"interpolation: the latents of pair {theta.argmax()} are opposite, no arc is shortest; use 'straight'"
         )
     return theta

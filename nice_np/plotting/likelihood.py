@@ -1,7 +1,7 @@
 """Histograms of log p(x): does a flow tell its own kind of data from another?
 
-A density may be higher elsewhere than where the data are: smooth or empty images are often more likely than real ones
-(Nalisnick et al. 2019, "Do deep generative models know what they don't know?").
+A density may be higher away from the data: smooth or empty images are often more likely than real ones (Nalisnick et
+al. 2019, "Do deep generative models know what they don't know?").
 """
 
 from __future__ import annotations
@@ -13,28 +13,27 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from nice_np.errors import NiceOverflowError, NiceValueError
-from nice_np.plotting.style import annotate, legend_above, line_style, new_axes, refuse_other
-from nice_np.plotting.tiles import escape
+from nice_np.plotting.style import annotate, escape, legend_above, line_style, new_axes, refuse_other
 from nice_np.validation import Array, as_choice, as_samples
 
 UNITS = {"nats": (r"log-likelihood $\log p(x)$ (nats)", 1), "bits/dim": ("bits/dim", 3)}  # label, decimals
 BINS = 50
-LARGEST = 1e300  # differences of larger ones may be no floats
+LARGEST = 1e300  # differences of larger numbers may overflow
 
 
 def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = None, unit: str = "nats") -> Axes:
-    """Draw how the likelihoods of several groups of samples are distributed, and give their medians in the legend.
+    """Draw the distribution of the likelihoods of several groups of samples, with their medians in the legend.
 
-    The axis is linear and spans the first group and its surroundings; for the others the legend tells which share lies
-    beyond it.  Each histogram is scaled to its own highest bin.
+    The axis is linear and spans the first group and its surroundings; for the others the legend gives the share
+    outside.  Each histogram is scaled to its own highest bin.
 
     Parameters
     ----------
     groups : mapping of a name to likelihoods, each array_like of shape (N,), N >= 1
-        As `Flow.log_prob` gives them; the first group is what the flow was made for.
+        As `Flow.log_prob` returns them; the first group is the kind of data the flow was trained on.
     ax : Axes, optional
     unit : {"nats", "bits/dim"}
-        What the numbers are, for the labels.
+        Of the numbers, for the labels.
 
     Returns
     -------
@@ -43,7 +42,7 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
     Raises
     ------
     NiceValueError, NiceTypeError, NiceOverflowError
-        If the groups are no mapping of finite numbers, or a number is beyond 1e300.
+        If the groups are not a mapping of finite numbers, or a number is beyond 1e300.
     """
     owner = "likelihood_histogram"
     label, digits = UNITS[as_choice(unit, UNITS, owner, "unit")]
@@ -77,7 +76,7 @@ def _as_likelihoods(numbers: npt.ArrayLike, owner: str, name: str) -> Array:
 
 
 def _edges(values: Mapping[str, Array], owner: str) -> Array:
-    """Bins around the first group, as far as there is anything: its central 90 % and once their width on each side."""
+    """Bins over the central 90 % of the first group and once their width on each side, where there are any values."""
     everything = np.concatenate(list(values.values()))
     if np.abs(everything).max() > LARGEST:
         raise NiceOverflowError(f"{owner}: a likelihood of {np.abs(everything).max():g} is too large for the figure")

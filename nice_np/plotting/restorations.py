@@ -1,4 +1,4 @@
-"""Restored images below what was left of them, and below the originals where these are known."""
+"""Restored images below the degraded ones, and these below the originals, if known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nice_np.plotting.tiles import as_images, to_colours
 from nice_np.restoration.scores import psnr
 from nice_np.validation import Array, as_real_array
 
-HOLE = "#8DB4D8"  # hidden pixels: a blue, since any grey could be a pixel's value
+HOLE = "#8DB4D8"  # hidden pixels: blue, since any grey could be a pixel's value
 CAPTION = 0.24  # room for a line of text below an image, in units of its height
 
 
@@ -36,30 +36,30 @@ def restorations(
     title: str | None = None,
     value_range: Sequence[float] = (0, 1),
 ) -> Axes:
-    """Draw a column for each image: the original, what was left of it, and what a flow made of that.
+    """Draw a column per image: the original, what was left of it, and what a flow restored from that.
 
     Parameters
     ----------
     original : array_like, shape (N, D), (N, H, W) or (N, 3, H, W), or None
-        None where nobody knows it: its row is left out.
-    degraded : array_like, of any number of pixels
-        Drawn as large as the others.  Measurements that are no image, such as random projections y = A x, can be shown
-        as their back-projection A^T y; say so in `names`.
+        None if it is unknown: its row is left out.
+    degraded : array_like, with any number of pixels
+        Drawn as large as the others.  Measurements that are not images, such as random projections y = A x, can be
+        shown as their back-projection A^T y; say so in `names`.
     restored : array_like, as `original`
     image_shape : (H, W) for grey or (3, H, W) for colour, optional
-        As for `image_grid`.
+        As in `image_grid`.
     degraded_shape : (H', W') or (3, H', W'), optional
-        Of `degraded`, where it is not that of the others.
+        Of `degraded`, if different.
     hidden : array_like of bool, shape (H, W), (3, H, W) or (D,), optional
-        True where a pixel was not seen: in `degraded` it is drawn in blue.
+        True for pixels that were not observed: they are blue in `degraded`.
     draws : array_like, shape (N, K, D), optional
-        K further answers for each image, such as `Posterior.samples`: a row for each k.
+        K alternative answers per image, such as `Posterior.samples`: one row for each k.
     mean : array_like, as `original`, optional
-        Their mean, between `restored` and the draws.
+        Their mean, drawn between `restored` and the draws.
     names : (original, degraded, restored)
         Of the rows.
     decibels : bool
-        Write the PSNR below all images that have the size of their originals, save draws and what has holes.
+        Write the PSNR below images of the original's size, except draws and images with hidden pixels.
     ax : Axes, optional
     title : str, optional
     value_range : (black, white)
@@ -89,37 +89,46 @@ def restorations(
     if len(seen) != len(found):
         raise NiceValueError(f"{owner}: {len(seen)} degraded images and {len(found)} restored; expected as many")
     known = None if original is None else _like(found, original, image_shape, "original")
-    rows = [Row(names[1], seen, hidden is None), Row(names[2], found, True)]
-    if known is not None:
-        rows.insert(0, Row(names[0], known, False))
-    if mean is not None:
-        rows.append(Row("mean of draws", _like(found, mean, image_shape, "mean"), True))
-    if draws is not None:
-        rows += _rows_of_draws(found, draws, image_shape)
-    coloured = [to_colours(row.images, value_range, owner) for row in rows]  # and `value_range` has been checked
-    captions = [
-        _decibels(row.images, known, value_range) if decibels and row.compared and known is not None else []
-        for row in rows
-    ]
+
+    def row(name: str, images: Array, compared: bool = True) -> Row:
+        colours = to_colours(images, value_range, owner)  # also checks `value_range`
+        compared = compared and decibels and images.shape == found.shape
+        return Row(name, colours, _decibels(images, known, value_range) if compared and known is not None else [])
+
+    rows = [] if known is None else [row(names[0], known, compared=False)]
+    rows.append(row(names[1], seen, compared=hidden is None))
     if hidden is not None:
-        at = 0 if known is None else 1
-        coloured[at] = np.where(_as_holes(hidden, seen.shape[1:]), to_rgb(HOLE), coloured[at])
-    room = [CAPTION if texts else GAP for texts in captions]
-    ax = draw_rows(coloured, [row.name for row in rows], [*room[:-1], CAPTION if captions[-1] else 0], ax, title, owner)
-    _write(ax, coloured, captions, room)
+        holes = _as_holes(hidden, seen.shape[1:])
+        rows[-1] = rows[-1]._replace(images=np.where(holes, to_rgb(HOLE), rows[-1].images))
+    rows.append(row(names[2], found))
+    if mean is not None:
+        rows.append(row("mean of draws", _like(found, mean, image_shape, "mean")))
+    if draws is not None:
+        raw = as_real_array(draws, owner, "draws")
+        if raw.ndim != 3 or raw.shape[1] == 0:
+            raise NiceValueError(f"{owner}: draws must have shape (N, K, D), K >= 1; got {raw.shape}")
+        for k in range(raw.shape[1]):
+            rows.append(row(f"draw {k + 1}", _like(found, raw[:, k], image_shape, f"draws[:, {k}]"), compared=False))
+    room = [CAPTION if row.captions else GAP for row in rows]
+    room[-1] = CAPTION if rows[-1].captions else 0
+    ax = draw_rows([row.images for row in rows], [row.name for row in rows], room, ax, title, owner)
+    for (_, images, captions), top in zip(rows, np.cumsum([0, *np.add(room, 1)]), strict=False):
+        for k, text in enumerate(captions):
+            middle = (left_edge(images, k) + left_edge(images, k + 1) - GAP) / 2
+            ax.text(middle, top + 1.03, text, fontsize=8, ha="center", va="top")
     return ax
 
 
 class Row(NamedTuple):
-    """A row of images (N, H, W, C), with its name, and whether they can be compared with the originals."""
+    """A row of RGB images (N, H, W, 3), with its name and a caption below each image, or none."""
 
     name: str
     images: Array
-    compared: bool
+    captions: list[str]
 
 
 def _like(found: Array, images: npt.ArrayLike, image_shape: Any, name: str) -> Array:
-    """Images as many and as large as those `found`, (N, H, W, C)."""
+    """Images of the number and size of `found`, (N, H, W, C)."""
     others = as_images(images, image_shape, "restorations", name)
     if others.shape != found.shape:
         raise NiceValueError(
@@ -129,18 +138,8 @@ def _like(found: Array, images: npt.ArrayLike, image_shape: Any, name: str) -> A
     return others
 
 
-def _rows_of_draws(found: Array, draws: npt.ArrayLike, image_shape: Any) -> list[Row]:
-    """K rows: the k-th holds the k-th draw of every image."""
-    raw = as_real_array(draws, "restorations", "draws")
-    if raw.ndim != 3 or raw.shape[1] == 0:
-        raise NiceValueError(f"restorations: draws must have shape (N, K, D), K >= 1; got {raw.shape}")
-    return [
-        Row(f"draw {k + 1}", _like(found, raw[:, k], image_shape, f"draws[:, {k}]"), False) for k in range(raw.shape[1])
-    ]
-
-
 def _as_holes(hidden: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """(H, W, 1), True where nothing of a pixel was seen, in no channel."""
+    """(H, W, 1), True where no channel of a pixel was observed."""
     holes = as_real_array(hidden, "restorations", "hidden")
     if holes.dtype != bool:
         raise NiceTypeError(f"restorations: hidden must be True or False for every pixel, got dtype {holes.dtype}")
@@ -151,18 +150,7 @@ def _as_holes(hidden: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.b
 
 
 def _decibels(images: Array, originals: Array, value_range: Sequence[float]) -> list[str]:
-    """The PSNR of each image in words; nothing where they have another size."""
-    if images.shape != originals.shape:
-        return []
+    """The PSNR of each image in words."""
     black, white = value_range
     values = psnr(images.reshape(len(images), -1), originals.reshape(len(images), -1), white - black)
     return ["equal" if np.isinf(value) else f"{value:.1f} dB" for value in values]
-
-
-def _write(ax: Axes, rows: Sequence[Array], captions: Sequence[list[str]], room: Sequence[float]) -> None:
-    """Each caption below the middle of its image."""
-    tops = np.cumsum([0, *np.add(room, 1)])
-    for images, texts, top in zip(rows, captions, tops, strict=False):
-        for k, text in enumerate(texts):
-            middle = (left_edge(images, k) + left_edge(images, k + 1) - GAP) / 2
-            ax.text(middle, top + 1.03, text, fontsize=8, ha="center", va="top")

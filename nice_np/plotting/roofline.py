@@ -1,4 +1,4 @@
-"""The roofline: how fast a piece of work can be at best, given its operations for each byte that it moves."""
+"""The roofline: the best possible speed of a computation, given its operations per byte moved."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import COLOURS, annotate, new_axes, refuse_other
-from nice_np.plotting.tiles import escape
+from nice_np.plotting.style import COLOURS, annotate, escape, new_axes, refuse_other
 from nice_np.validation import as_float, as_real_array
 
 MARKERS = "osD^vPX*"
@@ -23,16 +22,16 @@ def roofline(
     ax: Axes | None = None,
     title: str = "Roofline",
 ) -> Axes:
-    """Draw the roof min(peak, bandwidth * intensity) and where pieces of work stand below it.
+    """Draw the roof min(peak, bandwidth * intensity) (Williams et al. 2009) and measured computations below it.
 
-    Williams et al. 2009.  A point above the slanted part is no mistake: its arrays came from a cache, not from memory.
+    A point above the slanted part is no mistake: its arrays came from a cache, not from memory.
 
     Parameters
     ----------
     peak : float
-        Operations a second that the processor reaches at best, in FLOP/s.
+        The processor's best rate, in FLOP/s.
     bandwidth : float
-        Bytes a second to and from memory.
+        Of the memory, in bytes/s.
     points : mapping of a name to (intensity, rate)
         Intensity in FLOP per byte moved, rate in FLOP/s; both above 0.
     ax : Axes, optional
@@ -50,7 +49,7 @@ def roofline(
         if numbers.shape != (2,) or not ((numbers > 0) & (numbers < np.inf)).all():
             raise NiceValueError(f"roofline: {name!r} must be (intensity, rate), two numbers above 0; got {point}")
     ax = new_axes(ax, "roofline")
-    ridge = peak / bandwidth  # FLOP per byte from which on memory is fast enough
+    ridge = peak / bandwidth  # FLOP per byte from which memory is fast enough
     ends = [ridge, *(intensity for intensity, _ in points.values())]
     x = np.array([min(ends) / 3, ridge, max(ends) * 3])
     ax.plot(x, np.minimum(peak, bandwidth * x) / GIGA, color="0.3", linestyle="-", linewidth=1.5)

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import DPI, new_axes, refuse_other
-from nice_np.plotting.tiles import as_images, bare, escape, to_colours
+from nice_np.plotting.style import DPI, bare, escape, new_axes, refuse_other
+from nice_np.plotting.tiles import as_images, to_colours
 from nice_np.validation import Array
 
 GAP = 0.06  # between images, in units of their height
-APART = 0.3  # between one data set and the next
-TILE = 96  # screen pixels: a multiple of 32 and 48, the sides of CIFAR-10 and TFD
+APART = 0.3  # between data sets
+TILE = 96  # screen pixels: a multiple of 32 and 48, the image sizes of CIFAR-10 and TFD
 
 
 def sample_rows(
@@ -25,16 +25,15 @@ def sample_rows(
     title: str | None = None,
     value_range: Sequence[float] = (0, 1),
 ) -> Axes:
-    """Draw one row of images for each data set, with its name at the left: samples of several models side by side.
+    """Draw one row of images per group, with its name on the left: samples of several models side by side.
 
     Parameters
     ----------
     groups : mapping of a name to images
-        Each (N, H, W) for grey or (N, 3, H, W) for colour, or (N, D) of grey squares; uint8 or in `value_range`.
-        Groups may differ in number, size and colour: all images are drawn equally high.
-    ax : Axes, optional
-    title : str, optional
-    value_range : (black, white)
+        Each (N, H, W) for grey, (N, 3, H, W) for colour, or (N, D) for grey squares; uint8 or in `value_range`.  Groups
+        may differ in number, size and colour: all images are drawn equally high.
+    ax, title, value_range
+        As in `image_grid`.
 
     Returns
     -------
@@ -59,12 +58,14 @@ def data_and_samples(
     title: str | None = None,
     value_range: Sequence[float] = (0, 1),
 ) -> Axes:
-    """Draw, for each data set, a row of its images and below it a row of what a model of them samples.
+    """Draw, for each data set, a row of its images and below it a row of samples from its model.
 
     Parameters
     ----------
     data, samples : mapping of a data set's name to images
-        Of the same names, in the order of `data`; images, `ax`, `title` and `value_range` as for `sample_rows`.
+        With the same names, drawn in the order of `data`; images as in `sample_rows`.
+    ax, title, value_range
+        As in `image_grid`.
 
     Returns
     -------
@@ -83,10 +84,8 @@ def data_and_samples(
             f"{owner}: expected data and samples of the same names, at least one; "
             f"got {', '.join(data) or 'none'} and {', '.join(samples) or 'none'}"
         )
-    rows, names = [], []
-    for name in data:
-        rows += [_row(images[name], name, value_range, owner) for images in (data, samples)]
-        names += [f"{name}: data", "model"]
+    rows = [_row(images[name], name, value_range, owner) for name in data for images in (data, samples)]
+    names = [text for name in data for text in (f"{name}: data", "model")]
     return draw_rows(rows, names, [*([GAP, APART] * len(data))[:-1], 0], ax, title, owner)
 
 
@@ -95,16 +94,11 @@ def _row(images: npt.ArrayLike, name: str, value_range: Sequence[float], owner: 
 
 
 def draw_rows(
-    rows: Sequence[Array],
-    names: Sequence[str],
-    room: Sequence[float],
-    ax: Axes | None,
-    title: str | None,
-    owner: str,
+    rows: Sequence[Array], names: Sequence[str], room: Sequence[float], ax: Axes | None, title: str | None, owner: str
 ) -> Axes:
-    """Draw each row of RGB images, (N, H, W, 3), one unit high with `room` below it, and its name at the left.
+    """Draw each row of RGB images, (N, H, W, 3), one unit high with `room` below it, and its name on the left.
 
-    The k-th image of a row fills x from `left_edge(images, k)` on; y grows downwards.
+    The k-th image of a row starts at x = `left_edge(images, k)`; y grows downwards.
     """
     width = max(left_edge(images, len(images)) for images in rows) - GAP
     tops = np.concatenate([[0], np.cumsum(np.add(room, 1))])  # of the rows, and the end of the last one's room
@@ -125,6 +119,6 @@ def draw_rows(
 
 
 def left_edge(images: Array, k: int) -> float:
-    """Where the k-th of a row of images (N, H, W, 3) begins, when each is one unit high."""
+    """Where the k-th of a row of images (N, H, W, 3), each one unit high, starts."""
     height, width = images.shape[1:3]
     return k * (float(width / height) + GAP)

@@ -1,10 +1,12 @@
-"""What all figures have in common: colours, Axes, labels, lines and how they are written to a file."""
+"""What all figures share: colours, Axes, labels, lines, and how they are written to a file."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import IO, Any
 
+import numpy as np
 import numpy.typing as npt
 from cycler import cycler
 from matplotlib.axes import Axes
@@ -13,8 +15,8 @@ from matplotlib.figure import Figure
 from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
 from nice_np.validation import Array
 
-BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito's colours: apart for colour-blind eyes too
-COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # all but their yellow: pale on white
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito: distinct for colour-blind readers too
+COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # without their yellow, pale on white
 DASHES = ("-", "--", ":", "-.")
 DPI = 100
 STYLE: dict[str, Any] = {  # for a notebook's own figures: plt.rcParams.update(plotting.STYLE)
@@ -40,33 +42,62 @@ def new_axes(ax: Axes | None, owner: str, width: float = 5.5, height: float = 4.
     return ax
 
 
+def new_panels(
+    axes: Sequence[Axes] | None, owner: str, count: int, rows: int, size: tuple[float, float], **layout: Any
+) -> tuple[Axes, ...]:
+    """The `count` Axes given, or those of a new figure: `rows` rows, each panel `size` inches wide and high."""
+    if axes is None:
+        columns = -(-count // rows)
+        figure = Figure(figsize=(size[0] * columns, size[1] * rows), dpi=DPI, layout="constrained")
+        cells = figure.add_gridspec(rows, columns, **layout)
+        return tuple(figure.add_subplot(cells[k]) for k in range(count))
+    given = np.ravel(np.asarray(axes, dtype=object))
+    if len(given) != count:
+        raise NiceValueError(f"{owner}: expected {count} axes, one per panel, got {len(given)}")
+    return tuple(new_axes(ax, owner) for ax in given)
+
+
 def refuse_other(value: object, kind: type[Any], owner: str, name: str) -> None:
-    """NiceTypeError unless `value` is of a class: for what is drawn from, where NumPy's checks do not look."""
+    """NiceTypeError unless `value` is a `kind`: for arguments that NumPy does not check."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise NiceTypeError(f"{owner}: {name} must be {article} {kind.__name__}, got {type(value).__name__}")
 
 
 def line_style(k: int) -> dict[str, Any]:
-    """Colour and dashes of the k-th of several lines: neighbours differ in both, so that a grey print can be read."""
+    """Colour and dashes of the k-th line: neighbours differ in both and stay distinct in a grey print."""
     return {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
 
 
 def annotate(ax: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    """Title and names of the axes."""
+    """Title and axis labels."""
     ax.set_title(title, fontsize=10)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.tick_params(labelsize=8)
 
 
+def bare(ax: Axes, title: str | None) -> None:
+    """Images have no ticks and no frame."""
+    ax.set(xticks=[], yticks=[])
+    ax.tick_params(length=0, labelsize=9)
+    ax.spines[:].set_visible(False)
+    if title is not None:
+        ax.set_title(title, fontsize=10)
+
+
+def escape(name: str) -> str:
+    """A name shown literally: in Matplotlib $ starts mathematics, and labels that start with _ are not in legends."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
 def draw_line(ax: Axes, x: npt.NDArray[Any], y: Array, **style: Any) -> None:
-    """A line over a pale grid, with a dot at each point unless they are many."""
+    """A line over a pale grid, with a dot at each of up to 50 points."""
     ax.plot(x, y, marker="o" if len(x) <= 50 else "", markersize=3, **style)  # a single point has no line to see
     ax.grid(alpha=0.3)
 
 
 def legend_above(ax: Axes, fontsize: float = 8) -> None:
-    """A legend in the upper left corner, and the upper limit of y raised until what is drawn ends below it."""
+    """A legend in the upper left corner, with the upper limit of y raised so that it covers no data."""
     legend = ax.legend(fontsize=fontsize, loc="upper left")
     share = 1.05 * legend.get_window_extent().height / ax.get_window_extent().height  # of the Axes' height
     bottom, top = ax.get_ylim()
@@ -74,15 +105,16 @@ def legend_above(ax: Axes, fontsize: float = 8) -> None:
 
 
 def save(drawing: Axes | Figure, path: str | os.PathLike[str] | IO[bytes], dpi: int = DPI) -> None:
-    """Write a figure, or the figure of an Axes, to a file; the ending chooses the format (.png, .pdf, .svg, ...).
+    """Write a figure, or the figure of an Axes, to a file; the extension selects the format (.png, .pdf, .svg, ...).
 
-    A path that cannot be written raises NiceFileError, an unknown ending NiceValueError, another drawing NiceTypeError.
+    A path that cannot be written raises NiceFileError, an unknown extension NiceValueError, another drawing
+    NiceTypeError.
 
     Parameters
     ----------
     drawing : Axes or Figure
     path : path or binary file
-        A file without a name takes the picture as .png.
+        A file without a name is written as .png.
     dpi : int
         Dots per inch.
     """

@@ -1,27 +1,25 @@
-"""What whitening does: correlations of the features before and after, and the images or points themselves.
+"""What whitening does: the correlations of the features before and after, and the images or points themselves.
 
-Whitened data have covariance I: every variance is 1, every correlation 0.  In the plane one sees it as an ellipse of
-two standard deviations that becomes a circle of radius 2.
+Whitened data have covariance I: every variance is 1, every correlation 0.  In the plane, the ellipse of two standard
+deviations becomes a circle of radius 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from nice_np.bijectors.whitening import principal_components
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import BLUE, DPI, VERMILION, annotate, new_axes
+from nice_np.plotting.style import BLUE, VERMILION, annotate, new_panels
 from nice_np.plotting.tiles import as_images, draw_sheet
 from nice_np.validation import Array, as_samples
 
 OWNER = "whitening"
-SHOWN = 12  # images in each picture
+SHOWN = 12  # images per panel
 COLUMNS = 6
 POINTS = 2000
 GREY = "#BBBBBB"
@@ -34,20 +32,20 @@ def whitening(
     axes: Sequence[Axes] | None = None,
     value_range: Sequence[float] = (0, 1),
 ) -> tuple[Axes, ...]:
-    """Draw data before and after whitening, or any other layer, side by side.
+    """Draw data before and after whitening, or after any other layer, side by side.
 
     Two features are drawn as points with the principal axes of their covariance and the ellipse of two standard
-    deviations; more of them as the matrix of their correlations, where a feature that never varies is grey.  Images
-    stand above their matrices, those after the layer from -3 (black) to 3 (white), in standard deviations.
+    deviations; more features as their correlation matrix, grey for a constant feature.  Images are drawn above their
+    matrices, those after the layer from -3 (black) to 3 (white), in standard deviations.
 
     Parameters
     ----------
     before, after : array_like, shape (N, D)
-        The same samples, N and D at least 2.  For images, `before` may be uint8, and is then divided by 255.
+        The same samples, N and D at least 2.  For images, `before` may be uint8, which is divided by 255.
     image_shape : (H, W) or (3, H, W), optional
-        Of images, which are then drawn, too.
+        If given, the samples are drawn as images too.
     axes : sequence of Axes, optional
-        Two, before and after; for images four, the two of the images first.
+        Two, before and after; with images four, those of the images first.
     value_range : (black, white)
         Of the images before.
 
@@ -58,10 +56,13 @@ def whitening(
     Raises
     ------
     NiceValueError, NiceTypeError
-        If the two are not finite (N, D) arrays of one shape, do not fit `image_shape`, or `axes` are too many or few.
+        If the two are not finite (N, D) arrays of one shape or do not fit `image_shape`, or `axes` has another length.
     """
     pictures = None if image_shape is None else as_images(before, image_shape, OWNER, "before")
-    x = as_samples(before if pictures is None else _flat(pictures), None, owner=OWNER, name="before", dtype=np.float64)
+    if pictures is None:
+        x = as_samples(before, None, owner=OWNER, name="before", dtype=np.float64)  # (N, D)
+    else:
+        x = np.moveaxis(pictures, -1, 1).reshape(len(pictures), -1)  # (N, D), plane by plane
     z = as_samples(after, x.shape[1], owner=OWNER, name="after", dtype=np.float64)
     if len(z) != len(x) or len(x) < 2 or x.shape[1] < 2:
         raise NiceValueError(
@@ -69,37 +70,37 @@ def whitening(
         )
     names = ("Before", "After")
     if pictures is None:
-        panels = _panels(axes, 2)
+        panels = new_panels(axes, OWNER, 2, 1, size=(4.2, 3.9))
         draw = _draw_cloud if x.shape[1] == 2 else _draw_correlations
         for ax, values, name in zip(panels, (x, z), names, strict=True):
-            draw(ax, values, name)
+            draw(ax, values, f"{name}: ")
         return panels
-    panels = _panels(axes, 4)
+    panels = new_panels(axes, OWNER, 4, 2, size=(4.2, 2.65), height_ratios=[1, 2.6])
     white = as_images(z, image_shape, OWNER, "after")
     for ax, images, levels, name in zip(panels[:2], (pictures, white), (value_range, (-3, 3)), names, strict=True):
         draw_sheet([images[:SHOWN]], COLUMNS, ax, name, levels, OWNER)
     for ax, values in zip(panels[2:], (x, z), strict=True):
-        _draw_correlations(ax, values, None)
+        _draw_correlations(ax, values, "")
     return panels
 
 
-def _draw_cloud(ax: Axes, x: Array, name: str) -> None:
+def _draw_cloud(ax: Axes, x: Array, head: str) -> None:
     mean, covariance = x.mean(axis=0), np.cov(x.T, ddof=0)  # (2,), (2, 2)
     variances, components = principal_components(covariance)
-    reach = 2 * np.sqrt(variances) * components  # (2, 2): a column goes from the mean to two standard deviations
+    reach = 2 * np.sqrt(variances) * components  # (2, 2): columns from the mean to two standard deviations
     turn = np.linspace(0, 2 * np.pi, 100)
     ellipse = mean + np.stack([np.cos(turn), np.sin(turn)], axis=1) @ reach.T  # (100, 2)
     ax.plot(*x[:POINTS].T, ".", markersize=2, color=BLUE, alpha=0.4)
     ax.plot(*ellipse.T, color=VERMILION, linewidth=1.5)
     for end in reach.T:
         ax.plot(*np.stack([mean - end, mean + end]).T, color=VERMILION, linewidth=1.5)
-    symbol = "x" if name == "Before" else "z"
+    symbol = "x" if head.startswith("Before") else "z"
     stds = " and ".join(f"{std:.2f}" for std in np.sqrt(variances))
-    annotate(ax, f"{name}: std {stds} along the axes", f"${symbol}_1$", f"${symbol}_2$")
+    annotate(ax, f"{head}std {stds} along the axes", f"${symbol}_1$", f"${symbol}_2$")
     ax.set_aspect("equal", adjustable="datalim")
 
 
-def _draw_correlations(ax: Axes, x: Array, name: str | None) -> None:
+def _draw_correlations(ax: Axes, x: Array, head: str) -> None:
     matrix = correlations(x)
     variances = x.var(axis=0)
     image = ax.imshow(np.ma.masked_invalid(matrix), cmap="RdBu_r", vmin=-1, vmax=1)
@@ -107,32 +108,15 @@ def _draw_correlations(ax: Axes, x: Array, name: str | None) -> None:
     off_diagonal = matrix[~np.eye(len(matrix), dtype=bool)]
     known = np.abs(off_diagonal[np.isfinite(off_diagonal)])
     size = f"{known.mean():.2f}" if known.size else "none"
-    head = "" if name is None else f"{name}: "
     title = f"{head}mean |correlation| {size}\nvariances from {variances.min():.2g} to {variances.max():.2g}"
     annotate(ax, title, "feature $j$", "feature $i$")
     ax.figure.colorbar(image, ax=ax, label="correlation", shrink=0.8).ax.tick_params(labelsize=8)
 
 
 def correlations(x: Array) -> Array:
-    """The correlation of every two features, (D, D); NaN where one of them never varies."""
+    """The correlations of all pairs of features, (D, D); NaN where one of them is constant."""
     centred = x - x.mean(axis=0)
     std = centred.std(axis=0)
     unit = np.divide(centred, std, out=np.full_like(centred, np.nan), where=std > 1e-12 * np.abs(x).max(axis=0))
     matrix: Array = unit.T @ unit / len(x)
     return matrix
-
-
-def _flat(images: Array) -> Array:
-    """(N, H, W, C) -> (N, D), plane after plane."""
-    return np.moveaxis(images, -1, 1).reshape(len(images), -1)
-
-
-def _panels(axes: Sequence[Axes] | None, count: int) -> tuple[Axes, ...]:
-    if axes is None:
-        figure = Figure(figsize=(8.4, 3.9 if count == 2 else 5.3), dpi=DPI, layout="constrained")
-        heights = [1] if count == 2 else [1, 2.6]
-        return tuple(np.ravel(np.asarray(figure.subplots(count // 2, 2, height_ratios=heights))))
-    given: Any = np.ravel(np.asarray(axes, dtype=object))
-    if len(given) != count:
-        raise NiceValueError(f"{OWNER}: expected {count} axes, got {len(given)}")
-    return tuple(new_axes(ax, OWNER) for ax in given)

@@ -93,7 +93,7 @@ def test_check_matrix_without_marks_or_catches():
     ("caught", "marked", "error", "message"),
     [
         ([[1, 0]], None, NiceTypeError, "caught must be an array of True and False"),
-        ([[True]], None, NiceValueError, r"caught has shape \(1, 1\), expected a cell for each of 1 rows and 2"),
+        ([[True]], None, NiceValueError, r"caught has shape \(1, 1\), expected \(1, 2\), a cell per row"),
         ([True, False], None, NiceValueError, "caught has shape"),
         ([[True, False]], [[True]], NiceValueError, "marked has shape"),
     ],

@@ -144,6 +144,10 @@ def test_gif_refuses_what_is_no_animation():
         plotting.gif("a.gif")
     animation = plotting.density_evolution(bumps(), resolution=5)
     plotting.gif(animation, dpi=20)  # Matplotlib warns of an animation that is never drawn
-    for options, message in (({"colours": 257}, "at most 256"), ({"seconds": 0}, "seconds"), ({"dpi": 0}, "dpi")):
+    for options, message in (
+        ({"colours": 257}, "colours must be from 2 to 256, got 257"),
+        ({"seconds": 0}, "seconds"),
+        ({"dpi": 0}, "dpi"),
+    ):
         with pytest.raises(NiceValueError, match=f"gif: .*{message}"):
             plotting.gif(animation, **options)

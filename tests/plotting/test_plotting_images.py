@@ -188,7 +188,7 @@ def test_interpolation_decodes_between_the_framed_ends(path, rng):
 
 def test_interpolation_refuses_odd_numbers_and_other_paths():
     flow = nice(4, hidden=(4,), rng=0)
-    with pytest.raises(NiceValueError, match="even number of images, one pair a row; got 3"):
+    with pytest.raises(NiceValueError, match="even number of images, one pair per row; got 3"):
         plotting.interpolation(flow, np.eye(4)[:3])
     with pytest.raises(NiceValueError, match="got 0"):
         plotting.interpolation(flow, np.zeros((0, 4)))

@@ -90,7 +90,7 @@ def test_it_draws_on_the_axes_given(rng):
     before = dict(mpl.rcParams)
     assert plotting.whitening(x, x, axes=given) == tuple(given)
     assert dict(mpl.rcParams) == before
-    with pytest.raises(NiceValueError, match="whitening: expected 2 axes, got 3"):
+    with pytest.raises(NiceValueError, match="whitening: expected 2 axes, one per panel, got 3"):
         plotting.whitening(x, x, axes=Figure().subplots(1, 3))
     with pytest.raises(NiceTypeError, match="matplotlib Axes, got str"):
         plotting.whitening(x, x, axes=["left", "right"])
