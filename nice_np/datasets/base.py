@@ -1,22 +1,28 @@
-"""A Dataset: three arrays of samples, their labels, and the bin width that defines bits per dimension."""
+"""A Dataset: three arrays of samples, their labels, and the bin width that defines bits per dimension.
+
+Loaders of images build one with `of_images`, or with `hold_out_last_tenth` where there is no official validation set.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.errors import DatasetError, NiceTypeError, NiceValueError
+from nice_np.pixels.dequantize import BIN_WIDTH
 from nice_np.validation import as_choice, as_float, as_real_array, as_sizes
 
 SPLITS = ("train", "validation", "test")
 
 Samples = npt.NDArray[Any]  # (N, D), uint8 or float64
 Labels = npt.NDArray[np.integer[Any]]  # (N,)
+Split = tuple[npt.NDArray[np.uint8], Labels]  # images (N, D), labels (N,)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,3 +155,44 @@ class Dataset:
 def times(sides: Iterable[int]) -> str:
     """A shape in words, "28 x 28"."""
     return " x ".join(map(str, sides))
+
+
+def of_images(
+    name: str, train: Split, validation: Split, test: Split, image_shape: tuple[int, ...], source: str
+) -> Dataset:
+    """A Dataset of 8-bit images; each split is a pair of images and labels."""
+    images, labels = zip(train, validation, test, strict=True)
+    return Dataset(name, *images, *labels, image_shape=image_shape, bin_width=BIN_WIDTH, source=source)
+
+
+def hold_out_last_tenth(
+    name: str, train: Split, test: Split, whole: tuple[int, int], image_shape: tuple[int, ...], source: str, path: Path
+) -> Dataset:
+    """The Dataset of two official files: the last tenth of the training file is for validation, for everyone the same.
+
+    Parameters
+    ----------
+    name, image_shape, source
+        As in `Dataset`.
+    train, test : (images, labels)
+        uint8 of shape (N, D) and integers of shape (N,).
+    whole : (int, int)
+        The numbers of training and test images in the original; if others are found, `source` says so.
+    path : Path
+        Where the data come from, for error messages.
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer than ten training images or no test images.
+    """
+    n_train, n_test = len(train[0]), len(test[0])
+    if n_train < 10 or n_test < 1:
+        raise DatasetError(
+            f"{path}: expected at least 10 training images and 1 test image, found {n_train} and {n_test}"
+        )
+    if (n_train, n_test) != whole:
+        source += f"; not the whole: {n_train} of {whole[0]} training images, {n_test} of {whole[1]} test images"
+    kept = n_train - n_train // 10
+    first, last = (train[0][:kept], train[1][:kept]), (train[0][kept:], train[1][kept:])
+    return of_images(name, first, last, test, image_shape, source)

@@ -14,10 +14,9 @@ from typing import IO
 
 import numpy as np
 
-from nice_np.datasets.base import Dataset
+from nice_np.datasets.base import Dataset, Split, hold_out_last_tenth
 from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import cached, find, given_folder, open_file, to_put
-from nice_np.datasets.official import Split, hold_out_last_tenth
 from nice_np.errors import DatasetError
 
 ARCHIVE = RemoteFile(

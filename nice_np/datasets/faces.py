@@ -11,11 +11,10 @@ import os
 
 import numpy as np
 
-from nice_np.datasets.base import Dataset
+from nice_np.datasets.base import Dataset, of_images
 from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import given_folder, locate
 from nice_np.datasets.mat import Variable, read_mat
-from nice_np.datasets.official import of_images
 from nice_np.errors import DatasetError
 
 # Several versions of the file exist: one of 4 MB on the author's page and at Figshare, whose checksum scikit-learn

@@ -11,18 +11,16 @@ import logging
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.datasets.base import SPLITS, Dataset
+from nice_np.datasets.base import SPLITS, Dataset, of_images
 from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import cached, find, given_folder, to_put
 from nice_np.datasets.idx import read_idx, to_idx_bytes
-from nice_np.datasets.official import of_images
 from nice_np.errors import DatasetError
 from nice_np.pixels.dequantize import BIN_WIDTH
 
@@ -34,45 +32,18 @@ N_VALIDATION = 10_000
 SOURCE = "MNIST by Yann LeCun, Corinna Cortes and Christopher J.C. Burges, CC BY-SA 3.0"
 
 
-@dataclass(frozen=True)
-class _File:
-    """One of the four files: `md5` of its decompressed bytes, `sha256` and `size` of the original archive."""
-
-    name: str
-    shape: tuple[int, ...]
-    md5: str
-    sha256: str
-    size: int
-
-
-TRAIN_IMAGES = _File(
-    "train-images-idx3-ubyte",
-    (60_000, 28, 28),
-    "6bbc9ace898e44ae57da46a324031adb",
-    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    9_912_422,
-)
-TRAIN_LABELS = _File(
-    "train-labels-idx1-ubyte",
-    (60_000,),
-    "a25bea736e30d166cdddb491f175f624",
-    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    28_881,
-)
-TEST_IMAGES = _File(
-    "t10k-images-idx3-ubyte",
-    (10_000, 28, 28),
-    "2646ac647ad5339dbf082846283269ea",
-    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    1_648_877,
-)
-TEST_LABELS = _File(
-    "t10k-labels-idx1-ubyte",
-    (10_000,),
-    "27ae3e4e09519cfbb04c329615203637",
-    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    4_542,
-)
+CONTENTS = {  # shape, and MD5 of the decompressed file
+    "train-images-idx3-ubyte": ((60_000, 28, 28), "6bbc9ace898e44ae57da46a324031adb"),
+    "train-labels-idx1-ubyte": ((60_000,), "a25bea736e30d166cdddb491f175f624"),
+    "t10k-images-idx3-ubyte": ((10_000, 28, 28), "2646ac647ad5339dbf082846283269ea"),
+    "t10k-labels-idx1-ubyte": ((10_000,), "27ae3e4e09519cfbb04c329615203637"),
+}
+ARCHIVES = {  # SHA-256 and size of the original .gz
+    "train-images-idx3-ubyte": ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", 9_912_422),
+    "train-labels-idx1-ubyte": ("3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", 28_881),
+    "t10k-images-idx3-ubyte": ("8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", 1_648_877),
+    "t10k-labels-idx1-ubyte": ("f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", 4_542),
+}
 
 
 def load_mnist(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
@@ -102,14 +73,10 @@ def load_mnist(data_dir: str | os.PathLike[str] | None = None, *, progress: bool
         If `data_dir` is not a path.
     """
     folder = given_folder(data_dir, "load_mnist")
-    images = _load_file(TRAIN_IMAGES, folder, progress).reshape(-1, 784)  # (60000, 784)
-    labels = _load_file(TRAIN_LABELS, folder, progress)  # (60000,)
-    test_images = _load_file(TEST_IMAGES, folder, progress).reshape(-1, 784)  # (10000, 784)
-    test_labels = _load_file(TEST_LABELS, folder, progress)  # (10000,)
-    train, validation = (
-        (images[:-N_VALIDATION], labels[:-N_VALIDATION]),
-        (images[-N_VALIDATION:], labels[-N_VALIDATION:]),
-    )
+    images, labels, test_images, test_labels = (_load_file(name, folder, progress) for name in CONTENTS)
+    images, test_images = images.reshape(-1, 784), test_images.reshape(-1, 784)  # (60000, 784), (10000, 784)
+    train = images[:-N_VALIDATION], labels[:-N_VALIDATION]
+    validation = images[-N_VALIDATION:], labels[-N_VALIDATION:]
     return of_images("mnist", train, validation, (test_images, test_labels), IMAGE_SHAPE, SOURCE)
 
 
@@ -145,26 +112,27 @@ def load_digits() -> Dataset:
     return Dataset(name="mnist-small", image_shape=IMAGE_SHAPE, bin_width=BIN_WIDTH, source=SOURCE, **arrays)
 
 
-def _load_file(file: _File, folder: Path | None, progress: bool) -> npt.NDArray[np.uint8]:
+def _load_file(name: str, folder: Path | None, progress: bool) -> npt.NDArray[np.uint8]:
     """The array of a file that is certain to be MNIST's: other data sets have files of the same names and sizes."""
-    name = f"{file.name}.gz"
+    archive = f"{name}.gz"
     if folder is None:
-        remote = RemoteFile(name, tuple(mirror + name for mirror in MIRRORS), file.sha256, file.size)
+        remote = RemoteFile(archive, tuple(mirror + archive for mirror in MIRRORS), *ARCHIVES[name])
         path = cached(remote, "mnist", progress=progress, hint='; "mnist-small", a part of MNIST, needs no download')
     else:
-        path = find((name, file.name), folder, ("mnist",), to_put("the four MNIST files"))
+        path = find((archive, name), folder, ("mnist",), to_put("the four MNIST files"))
     array = read_idx(path)
-    if array.shape != file.shape:
-        raise DatasetError(f"{path}: expected MNIST's array of shape {file.shape}, found {array.shape}")
+    expected_shape, expected_md5 = CONTENTS[name]
+    if array.shape != expected_shape:
+        raise DatasetError(f"{path}: expected MNIST's array of shape {expected_shape}, found {array.shape}")
     if array.ndim == 1 and array.max() > 9:
         position = int(array.argmax())
         raise DatasetError(f"{path}: expected labels from 0 to 9, found {array[position]} at position {position}")
     # Of the decompressed bytes: an archive that was recompressed is still MNIST.  This identifies the data; for
     # security the download is checked by SHA-256.
     md5 = hashlib.md5(to_idx_bytes(array), usedforsecurity=False).hexdigest()
-    if md5 != file.md5:
+    if md5 != expected_md5:
         raise DatasetError(
             f"{path}: a well-formed file, but not MNIST's (Fashion-MNIST or another data set in the same format?): the "
-            f"MD5 of its decompressed bytes is {md5}, expected {file.md5}"
+            f"MD5 of its decompressed bytes is {md5}, expected {expected_md5}"
         )
     return array

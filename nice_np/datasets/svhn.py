@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nice_np.datasets.base import Dataset
+from nice_np.datasets.base import Dataset, Split, hold_out_last_tenth
 from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import given_folder, locate
 from nice_np.datasets.mat import Variable, read_mat
-from nice_np.datasets.official import Split, hold_out_last_tenth
 from nice_np.errors import DatasetError
 
 ADDRESS = "https://ufldl.stanford.edu/housenumbers/"

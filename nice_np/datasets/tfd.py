@@ -10,10 +10,9 @@ import os
 
 import numpy as np
 
-from nice_np.datasets.base import Dataset
+from nice_np.datasets.base import Dataset, of_images
 from nice_np.datasets.files import ENVIRONMENT_VARIABLE, find, given_folder
 from nice_np.datasets.mat import Variable, read_mat
-from nice_np.datasets.official import of_images
 from nice_np.errors import DatasetError
 from nice_np.validation import as_int
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.flows.model import Model
 from nice_np.bijectors import DiagonalScaling
 from nice_np.bijectors.with_context import without_context
-from nice_np.validation import Array
-from nice_np.flows.conditional import log_prob_without_label, sample_by_label
 from nice_np.datasets.base import Dataset, Samples
 from nice_np.errors import NiceOverflowError
+from nice_np.flows.conditional import log_prob_without_label, sample_by_label
 from nice_np.flows.flow import Flow
-from nice_np.training.history import History
-from nice_np.restoration.operators import named_mask
+from nice_np.flows.model import Model
 from nice_np.restoration import inpaint
 from nice_np.restoration.arguments import space_for
+from nice_np.restoration.operators import named_mask
 from nice_np.runs.folder import NOISE_SEED, as_density_input, label_context, replacing
+from nice_np.training.history import History
 from nice_np.vae import VAE
+from nice_np.validation import Array
 
 SAMPLES = 100  # of a flow without labels
 PER_LABEL = 10  # samples of each label

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nice_np.errors import NiceFileError, NiceValueError
-from nice_np.training.history import History
 from nice_np.runs.folder import FIGURES, SPLITS, finished, printable
+from nice_np.training.history import History
 
 TEXTS = ("dataset", "preset")
 NUMBERS = ("seed", "parameters", "epochs", "steps", "train_seconds")

@@ -15,19 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.flows.model import Model
-from nice_np.flows.model import load_model
-from nice_np.validation import Array, as_rng
-from nice_np.flows.conditional import log_prob_by_label, marginal_log_prob, one_hot
 from nice_np.datasets import load
 from nice_np.datasets.base import SPLITS as SPLITS
 from nice_np.datasets.base import Dataset, Labels
-from nice_np.pixels.dequantize import dequantize
 from nice_np.errors import NiceFileError, NiceValueError
-from nice_np.flows.flow import Flow, to_bits_per_dim
-from nice_np.training.history import History
 from nice_np.files.npz import TEMPORARY, remove_stale
+from nice_np.flows.conditional import log_prob_by_label, marginal_log_prob, one_hot
+from nice_np.flows.flow import Flow, to_bits_per_dim
+from nice_np.flows.model import Model, load_model
+from nice_np.pixels.dequantize import dequantize
+from nice_np.training.history import History
 from nice_np.vae import VAE
+from nice_np.validation import Array, as_rng
 
 FIGURES = (
     "training_curve",

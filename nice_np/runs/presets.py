@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.flows.model import Model
 from nice_np.bijectors import PCAWhitening, ZCAWhitening
-from nice_np.validation import Rng, as_choice
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.shifted import with_shifts
 from nice_np.errors import NiceValueError
-from nice_np.flows.flow import Flow
 from nice_np.flows.builders import nice, original_nice, real_nvp
+from nice_np.flows.flow import Flow
+from nice_np.flows.model import Model
 from nice_np.training.optim import Adam, Constant, Cosine, ExponentialDecay, Optimizer, RMSPropMomentum, Schedule
 from nice_np.vae import VAE, variational_autoencoder
+from nice_np.validation import Rng, as_choice
 
 PAPER = "paper, section 5.1"
 CODE = "authors' code"

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nice_np._version import __version__
-from nice_np.flows.model import Model
-from nice_np.validation import Array
 from nice_np.errors import DatasetError, NiceFileError, NiceImportError
+from nice_np.flows.flow import Flow
+from nice_np.flows.model import Model
 from nice_np.runs.figures import draw_samples
 from nice_np.runs.finished import FinishedRun
-from nice_np.flows.flow import Flow
-from nice_np.training.history import History
 from nice_np.runs.folder import FIGURES, SPLITS, load_any_run, load_data
+from nice_np.training.history import History
 from nice_np.vae import VAE
+from nice_np.validation import Array
 
 if TYPE_CHECKING:
     import jinja2

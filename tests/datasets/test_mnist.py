@@ -1,6 +1,7 @@
 """MNIST from files, from the cache, and the selection that comes with the package."""
 
 import gzip
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -19,17 +20,17 @@ needs_mnist = pytest.mark.skipif(
     not FOLDER, reason="the original MNIST files are not at hand; set NICE_NP_DATA to their folder"
 )
 pytestmark = pytest.mark.usefixtures("offline")  # each test says itself where files are
-FILES = (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, mnist.TEST_IMAGES, mnist.TEST_LABELS)
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES = tuple(mnist.CONTENTS)
 
 
 def write_fake(folder, **changes):
     """Four files of MNIST's names and sizes that hold zeros; `changes` replaces some, None leaves one out."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in FILES:
-        key = file.name.replace("-", "_").rsplit("_", 2)[0]
-        array = changes.get(key, np.zeros(file.shape, np.uint8))
+    for name, (shape, _) in mnist.CONTENTS.items():
+        key = name.replace("-", "_").rsplit("_", 2)[0]
+        array = changes.get(key, np.zeros(shape, np.uint8))
         if array is not None:
-            (folder / f"{file.name}.gz").write_bytes(gzip.compress(to_idx_bytes(array), 1))
+            (folder / f"{name}.gz").write_bytes(gzip.compress(to_idx_bytes(array), 1))
     return folder
 
 
@@ -131,13 +132,13 @@ def test_whole_mnist():
 @needs_mnist
 def test_environment_variable_and_unzipped_files(monkeypatch, tmp_path):
     subfolder = Path(FOLDER) / "mnist"
-    for file in FILES:
-        archive = (subfolder if subfolder.is_dir() else Path(FOLDER)) / f"{file.name}.gz"
+    for name in FILES:
+        archive = (subfolder if subfolder.is_dir() else Path(FOLDER)) / f"{name}.gz"
         if archive.exists():
-            with gzip.open(archive) as source, open(tmp_path / file.name, "wb") as target:
+            with gzip.open(archive) as source, open(tmp_path / name, "wb") as target:
                 shutil.copyfileobj(source, target)
         else:
-            shutil.copy(archive.with_suffix(""), tmp_path / file.name)
+            shutil.copy(archive.with_suffix(""), tmp_path / name)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path))
     assert load_mnist().n_train == 50_000
 
@@ -173,18 +174,15 @@ def test_damaged_file_is_refused(tmp_path):
 
 
 def accept_zeros(monkeypatch, *names):
-    """Let files of zeros pass as MNIST's images, so that a test reaches what is checked after them."""
-    import dataclasses
-    import hashlib
-
+    """Let files of zeros pass as MNIST's, so that a test reaches what is checked after them."""
     for name in names:
-        file = getattr(mnist, name)
-        md5 = hashlib.md5(to_idx_bytes(np.zeros(file.shape, np.uint8))).hexdigest()
-        monkeypatch.setattr(mnist, name, dataclasses.replace(file, md5=md5))
+        shape, _ = mnist.CONTENTS[name]
+        md5 = hashlib.md5(to_idx_bytes(np.zeros(shape, np.uint8))).hexdigest()
+        monkeypatch.setitem(mnist.CONTENTS, name, (shape, md5))
 
 
 def test_label_out_of_range_is_refused(monkeypatch, tmp_path):
-    accept_zeros(monkeypatch, "TRAIN_IMAGES")
+    accept_zeros(monkeypatch, TRAIN_IMAGES)
     labels = np.zeros(60_000, np.uint8)
     labels[1234] = 10
     with pytest.raises(DatasetError, match=r"train-labels.*from 0 to 9, found 10 at position 1234"):
@@ -192,19 +190,19 @@ def test_label_out_of_range_is_refused(monkeypatch, tmp_path):
 
 
 def test_labels_and_images_must_agree_in_number(monkeypatch, tmp_path):
-    accept_zeros(monkeypatch, "TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES")
+    accept_zeros(monkeypatch, TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES)
     with pytest.raises(DatasetError, match=r"t10k-labels.*expected .*\(10000,\), found \(9999,\)"):
         load_mnist(write_fake(tmp_path, t10k_labels=np.zeros(9_999, np.uint8)))
 
 
 def test_one_file_missing(monkeypatch, tmp_path):
-    accept_zeros(monkeypatch, "TRAIN_IMAGES", "TRAIN_LABELS")
+    accept_zeros(monkeypatch, TRAIN_IMAGES, TRAIN_LABELS)
     with pytest.raises(DatasetError, match="no t10k-images"):
         load_mnist(write_fake(tmp_path, t10k_images=None))
 
 
 def test_split_takes_the_last_10000_for_validation(monkeypatch, tmp_path):
-    accept_zeros(monkeypatch, "TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
+    accept_zeros(monkeypatch, TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
     data = load_mnist(write_fake(tmp_path))
     assert (data.n_train, data.n_validation, data.n_test) == (50_000, 10_000, 10_000)
     assert np.shares_memory(data.train[-1:], data.train.base)
@@ -216,14 +214,9 @@ def test_split_takes_the_last_10000_for_validation(monkeypatch, tmp_path):
 
 
 def test_filled_cache_without_network(monkeypatch, tmp_path):
-    import dataclasses
-    import hashlib
-
-    names = ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
-    accept_zeros(monkeypatch, *names)
+    accept_zeros(monkeypatch, *FILES)
     cache = write_fake(tmp_path / "cache" / "nice_np" / "mnist")
-    for name in names:
-        file = getattr(mnist, name)
-        sha256 = hashlib.sha256((cache / f"{file.name}.gz").read_bytes()).hexdigest()
-        monkeypatch.setattr(mnist, name, dataclasses.replace(file, sha256=sha256))
+    for name in FILES:
+        content = (cache / f"{name}.gz").read_bytes()
+        monkeypatch.setitem(mnist.ARCHIVES, name, (hashlib.sha256(content).hexdigest(), len(content)))
     assert load_mnist().n_test == 10_000

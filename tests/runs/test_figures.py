@@ -14,11 +14,11 @@ from nice_np import (
     one_hot,
     plotting,
 )
-from nice_np.flows.conditional import marginal_log_prob
 from nice_np.datasets import Dataset, load
+from nice_np.flows.conditional import marginal_log_prob
 from nice_np.runs.figures import draw, draw_samples, likelihoods, strange_images
-from nice_np.training.history import History
 from nice_np.runs.folder import FIGURES, NOISE_SEED, as_density_input
+from nice_np.training.history import History
 
 HISTORY = History(
     rows=[{"epoch": 1, "train_log_likelihood": 1.0, "validation_log_likelihood": 0.5}], best_epoch=1, stopped="epochs"

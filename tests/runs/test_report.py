@@ -25,9 +25,9 @@ from nice_np import (
 )
 from nice_np.datasets import load
 from nice_np.runs.finished import read_runs
-from nice_np.training.history import COLUMNS, History
-from nice_np.runs.report import KINDS, embed, make_poster, make_report, table
 from nice_np.runs.folder import FIGURES, SPLITS
+from nice_np.runs.report import KINDS, embed, make_poster, make_report, table
+from nice_np.training.history import COLUMNS, History
 
 VOID = ("meta", "img")  # elements without an end
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nice_np.datasets.official import hold_out_last_tenth
+from nice_np.datasets.base import hold_out_last_tenth
 from nice_np.errors import DatasetError
 
 
