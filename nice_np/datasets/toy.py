@@ -253,13 +253,6 @@ def swiss_roll(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
 
 
 TOYS: dict[str, Callable[[int, Rng], Points]] = {
-    "two-moons": two_moons,
-    "two-circles": two_circles,
-    "rings": rings,
-    "checkerboard": checkerboard,
-    "eight-gaussians": eight_gaussians,
-    "pinwheel": pinwheel,
-    "two-spirals": two_spirals,
-    "swiss-roll": swiss_roll,
-    "grid": grid,
+    toy.__name__.replace("_", "-"): toy
+    for toy in (two_moons, two_circles, rings, checkerboard, eight_gaussians, pinwheel, two_spirals, swiss_roll, grid)
 }

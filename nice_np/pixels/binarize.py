@@ -1,9 +1,9 @@
-"""From 8-bit pixels to black and white: each pixel is white with the probability of its grey level, x / 255.
+"""From 8-bit pixels to black and white: each pixel is white with probability x / 255, its grey level.
 
-A Bernoulli decoder gives probabilities to zeros and ones alone.  Fed with greys, the same formula is a cross-entropy
-that no longer sums to 1 over the images, so its numbers are no likelihood.  Drawing the pixels keeps their mean, anew
-at each look in training as with dequantisation noise; a threshold would throw the greys away.  Burda, Grosse &
-Salakhutdinov (2015) score MNIST so.
+A Bernoulli decoder defines probabilities of zeros and ones only.  For grey values the same formula is a cross-entropy
+that does not sum to 1 over all images, so it is not a likelihood.  Sampling the pixels, anew whenever training reads
+them like dequantisation noise, keeps their mean; a threshold would lose the grey levels.  Burda, Grosse &
+Salakhutdinov (2015) evaluate MNIST this way.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from nice_np.validation import Array, Rng, as_dtype, as_rng
 
 
 def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
-    """1 with probability x / 255, and 0 otherwise.
+    """1 with probability x / 255, otherwise 0.
 
     Parameters
     ----------
     pixels : ndarray of uint8 or float, any shape
-        Levels x = 0 .. 255; floats are taken as x / 255 in [0, 1].
+        Levels x = 0..255; floats are x / 255 in [0, 1].
     rng : seed or numpy.random.Generator
         The same seed draws the same images.
     dtype : {float64, float32}
@@ -31,7 +31,7 @@ def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
     Returns
     -------
     ndarray
-        Of the same shape, zeros and ones.
+        Zeros and ones, of the same shape.
 
     Raises
     ------

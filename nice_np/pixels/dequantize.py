@@ -1,8 +1,8 @@
-"""From 8-bit pixels to real numbers: x' = (x + u) / 256, u ~ U[0, 1), also where x was divided by 255 before.
+"""From 8-bit pixels to real numbers: x' = (x + u) / 256, u ~ U[0, 1); x may also have been divided by 255 before.
 
-Integers have no density: a flow trained on them would put a spike on each of the 256 levels and score as high as it
-likes.  With fresh uniform noise at every look the pixel fills its bin of width 1/256, and by Jensen's inequality
-E log p(x') - D log 256 <= log P(x), the log-probability that the model gives to the integer image.
+Integers have no density: a flow trained on them could put a spike on each of the 256 levels and reach any likelihood.
+With fresh uniform noise each time it is read, a pixel fills its bin of width 1/256, and by Jensen's inequality
+E log p(x') - D log 256 <= log P(x), the log-probability that the model assigns to the integer image.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.validation import Array, Rng, as_dtype, as_real_array, as_rng
 
-BIN_WIDTH = 1 / 256  # of one level, when the 256 levels share [0, 1]
+BIN_WIDTH = 1 / 256  # of one grey level, with 256 levels in [0, 1]
 
 
 def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
@@ -24,8 +24,8 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
     Parameters
     ----------
     pixels : ndarray of uint8 or float, any shape
-        Levels x = 0 .. 255; floats are taken as x / 255 in [0, 1], as the authors of NICE store them, and give
-        (255 pixels + u) / 256: the same result.
+        Levels x = 0..255; floats are x / 255 in [0, 1], as the authors of NICE store them, and give the same result,
+        (255 pixels + u) / 256.
     rng : seed or numpy.random.Generator
     dtype : {float64, float32}
 
@@ -56,7 +56,7 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
 
 
 def as_pixels(pixels: npt.ArrayLike, owner: str) -> npt.NDArray[Any]:
-    """8-bit levels as they are, or floats, all of them in [0, 1]; else an error with the place and the value."""
+    """Checked pixels: uint8 levels, or floats in [0, 1]; the error for other values gives the first and its index."""
     found = as_real_array(pixels, owner, "pixels")
     if found.dtype == np.uint8:
         return found

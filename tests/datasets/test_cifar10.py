@@ -1,4 +1,4 @@
-"""CIFAR-10 from its records, loose or in the archive."""
+"""CIFAR-10 from its record files, loose or in the archive."""
 
 import dataclasses
 import gzip
@@ -60,7 +60,7 @@ def rejected(folder, message):
 
 @pytest.fixture
 def files(rng):
-    """Two training files of 12 and 8 records and a test file of 3, by name: random pixels, the labels in turn."""
+    """Two training files of 12 and 8 records and a test file of 3, by name: random pixels, labels 0, 1, 2, ..."""
     records = rng.integers(256, size=(23, RECORD), dtype=np.uint8)
     records[:, 0] = np.arange(23) % 10
     parts = np.split(records, [12, 20])
@@ -73,8 +73,8 @@ def files(rng):
 def test_the_bytes_of_the_format(tmp_path):
     """A record is the label, then the red, the green and the blue plane, each row by row from the top."""
     red, green, blue = np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8), np.full((32, 32), 9, np.uint8)
-    red[0] = 200  # the uppermost row
-    green[:, 31] = 100  # the rightmost column
+    red[0] = 200  # the top row
+    green[:, 31] = 100  # the right column
     record = bytes([7]) + red.tobytes() + green.tobytes() + blue.tobytes()
     write(tmp_path, {TRAIN_FILES[0]: record * 10, TEST_FILE: record})
     data = load_cifar10(tmp_path)
@@ -90,7 +90,7 @@ def test_files_splits_and_labels(tmp_path, files):
     write(tmp_path, files)
     data = datasets.load("cifar10", data_dir=tmp_path)
     pixels = {name: np.frombuffer(content, np.uint8).reshape(-1, RECORD)[:, 1:] for name, content in files.items()}
-    train = np.concatenate([pixels[name] for name in TRAIN_FILES[:2]])  # in the order of their numbers
+    train = np.concatenate([pixels[name] for name in TRAIN_FILES[:2]])  # in the order of the file numbers
     np.testing.assert_array_equal(data.train, train[:18], strict=True)
     np.testing.assert_array_equal(data.validation, train[18:], strict=True)  # the last tenth of the training files
     np.testing.assert_array_equal(data.test, pixels[TEST_FILE], strict=True)
@@ -129,7 +129,7 @@ def test_real_records():
     assert (images.min(), images.max()) == (0, 255)
     for split in ("train", "validation", "test"):
         assert set(data.labels(split)) == set(range(10))
-    for axis in (2, 3):  # neighbours within a plane are alike, twice as much as if the bytes were RGB, RGB, ...
+    for axis in (2, 3):  # neighbours within a plane are similar, twice as much as if the bytes were RGB, RGB, ...
         assert np.abs(np.diff(images, axis=axis)).mean() < 20
     assert images[:, :, :8].mean() > images[:, :, -8:].mean() + 10  # upright: the sky is bright
     blue = (images[:, 2] - images[:, 0]).mean(axis=(1, 2))  # (N,) how much more blue than red
@@ -148,11 +148,11 @@ def test_archive_and_files_are_the_same(tmp_path, files):
 
 @pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_archives_that_tarfile_makes(tmp_path, files, tar_format):
-    """Of every format, with the members in another order, and with others between them."""
+    """In every format, with the members in another order and others between them."""
     with tarfile.open(tmp_path / ARCHIVE.name, "w:gz", format=tar_format) as archive:
         for name, content in {"readme.html": b"<p>" * 300, **dict(reversed(files.items()))}.items():
             info = tarfile.TarInfo(f"{FOLDER_IN_ARCHIVE}/{name}")
-            info.size, info.mtime = len(content), 1.5  # a fraction needs a header of its own in PAX_FORMAT
+            info.size, info.mtime = len(content), 1.5  # in PAX_FORMAT a fraction needs an extra header
             archive.addfile(info, io.BytesIO(content))
     write(tmp_path / "loose", files)
     assert_same(load_cifar10(tmp_path), load_cifar10(tmp_path / "loose"))
@@ -177,7 +177,7 @@ def test_every_damaged_byte_of_an_archive_is_noticed(tmp_path, files, rng):
     path = write_archive(tmp_path, tar_of(files))
     original = path.read_bytes()
     for position in [*rng.integers(10, len(original), size=200), *range(len(original) - 8, len(original))]:
-        content = bytearray(original)  # the first ten bytes, gzip's header, hold a date and the like
+        content = bytearray(original)  # gzip's header, the first ten bytes, holds dates and flags
         content[position] ^= 0xFF
         path.write_bytes(content)
         rejected(tmp_path, "cifar-10-binary")
@@ -191,7 +191,7 @@ def test_mutated_archive_is_refused_or_read_as_it_was(tmp_path, files, rng):
 
 
 def test_mutated_headers_of_an_archive(tmp_path, files, rng):
-    """With a right CRC: the headers of the members have checksums of their own."""
+    """With a correct CRC: the headers of the members have their own checksums."""
     tar = tar_of(files)
     path, expected = tmp_path / ARCHIVE.name, None
     end = tar.index(files[TRAIN_FILES[0]])
@@ -199,7 +199,7 @@ def test_mutated_headers_of_an_archive(tmp_path, files, rng):
     expected = load_cifar10(tmp_path)
     mutants = (gzip.compress(head + tar[end:], 1) for head in mutations(tar[:end], rng, 200))
     for data in survivors(lambda: load_cifar10(tmp_path), path, mutants):
-        assert_same(data, expected)  # the text file before the first records was hit
+        assert_same(data, expected)  # only the text file before the first records was hit
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 18, 100, 5000, -1, -8, -9])
@@ -321,7 +321,7 @@ def test_too_few_records(tmp_path, files):
 
 
 def test_mutated_files(tmp_path, files, rng):
-    """A plain file has no checksum: a pixel may have changed, but neither the shape nor the range of the labels."""
+    """A plain file has no checksum: pixels may change, but not the shape or the range of the labels."""
     write(tmp_path, files)
     path = tmp_path / TRAIN_FILES[0]
     content = files[TRAIN_FILES[0]]

@@ -133,7 +133,7 @@ def test_splits_of_a_toy_are_independent():
     data = datasets.load("two-moons")
     rows = np.concatenate([data.train, data.validation, data.test])
     assert len(np.unique(rows, axis=0)) == 17_000
-    # A shared seed would send the first 2,000 points of each split to the same Gaussians, chance an eighth of them.
+    # With a shared seed the first 2,000 points of all splits would be in the same octants, by chance one in eight is.
     data = datasets.load("eight-gaussians")
     octants = [np.arctan2(x[:2000, 1], x[:2000, 0]).round(0) for x in (data.train, data.validation, data.test)]
     for one, other in ((0, 1), (0, 2), (1, 2)):
@@ -242,7 +242,7 @@ def make_digits():
 
 def test_make_digits_selects_the_first_of_each_split(make_digits):
     numbers = np.arange(20_000)
-    images = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8)  # the row says its number
+    images = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8)  # each row encodes its number
     labels = (numbers % 10).astype(np.uint8)
     data = Dataset("numbers", images, images[5000:], images[9000:], labels, labels[5000:], labels[9000:])
     arrays = make_digits.select(data)
@@ -267,13 +267,13 @@ def test_make_digits_writes_the_same_bytes_always(make_digits, monkeypatch):
 
 
 class Reader(NamedTuple):
-    """What a loader looks for, and where."""
+    """What a loader looks for and where."""
 
     load: Callable[..., Dataset]
     subfolders: tuple[str, ...]
-    names: tuple[str, ...]  # of the files that it misses first
-    cure: tuple[str, ...]  # what a message says about where they come from
-    sources: tuple[str, ...]  # the addresses that it asks when nobody names a folder
+    names: tuple[str, ...]  # of the files whose absence it reports
+    cure: tuple[str, ...]  # what the message says about getting them
+    sources: tuple[str, ...]  # the addresses that it tries when no folder is given
 
 
 BINARY = cifar10.FOLDER_IN_ARCHIVE

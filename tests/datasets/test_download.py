@@ -1,4 +1,4 @@
-"""fetch against a server on this machine that behaves as badly as servers do."""
+"""fetch against a local server that misbehaves in the ways that servers do."""
 
 import http.server
 import io
@@ -47,7 +47,7 @@ def fails(folder, *urls, message, **options):
     for part in (*urls, str(folder), "file.gz"):
         assert part in str(caught.value)
     after = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
-    assert after == before  # no leftovers, and what was there is untouched
+    assert after == before  # no leftovers, existing files are untouched
 
 
 def test_good(server, tmp_path):
@@ -63,7 +63,7 @@ def test_without_content_length(server, tmp_path):
 
 
 def test_content_encoding_is_not_undone(server, tmp_path):
-    """Some servers declare an archive as an encoding; the checksum is of the archive."""
+    """Some servers declare .gz as a content encoding; the checksum is of the .gz file."""
     server.answers = [send(**{"Content-Encoding": "gzip"})]
     assert fetch(remote(server.url), tmp_path, allow_http=True).read_bytes() == CONTENT
 
@@ -146,7 +146,7 @@ def test_longer_than_it_should_be(server, tmp_path):
 def test_deadline_holds_against_a_dripping_server(server, tmp_path):
     server.answers = [drip]
     fails(tmp_path, server.url, message="out of time after", deadline=0.5)
-    assert not server.dripped_out.is_set()  # given up before the server did
+    assert not server.dripped_out.is_set()  # the client gave up first
 
 
 def test_deadline_is_for_all_mirrors_together(server, tmp_path):
@@ -189,7 +189,7 @@ def test_endless_redirects(server, tmp_path):
 
 @pytest.mark.parametrize("allow_http", [False, True])
 def test_redirect_from_https_to_http_is_refused(server, tmp_path, monkeypatch, allow_http):
-    """The https server is played by an adapter; the http server that it points to is real, and is never asked."""
+    """An adapter plays the https server; the http server it redirects to is real and must not be contacted."""
     import requests
 
     def answer(self, request, **kwargs):
@@ -259,7 +259,7 @@ def test_the_log_says_where_from_and_how_often(server, tmp_path, caplog, capfd):
         ("INFO", f"file.gz is in {tmp_path}, SHA-256 verified"),
         ("INFO", f"file.gz is in {tmp_path}, SHA-256 verified"),
     ]
-    assert capfd.readouterr().err == ""  # nor does pooch write there
+    assert capfd.readouterr().err == ""  # pooch writes nothing there either
 
 
 def test_no_certificates_are_no_fault_of_the_disk(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The Olivetti faces: orientation, split, and that nothing else is taken for them."""
+"""The Olivetti faces: orientation, split, and that other images are refused."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("offline")
 
 
 def write(path, pictures, do_compression=False, dtype=np.uint8):
-    """Pictures (40, 10, 64, 64) as columns, each column by column."""
+    """Images (40, 10, 64, 64) as columns, each stored column by column."""
     columns = [picture.ravel(order="F") for person in pictures for picture in person]
     path.parent.mkdir(parents=True, exist_ok=True)
     scipy.io.savemat(path, {"faces": np.stack(columns, axis=1).astype(dtype)}, do_compression=do_compression)
@@ -39,7 +39,7 @@ def rejected(folder, message):
 
 @pytest.fixture
 def pictures(monkeypatch, rng):
-    """Random pictures that pass as the faces: (40, 10, 64, 64), their low bits so that zlib has little to do."""
+    """Random images (40, 10, 64, 64) that pass as the faces, of four levels so that zlib is quick."""
     drawn = 64 * rng.integers(4, size=(40, 10, 64, 64), dtype=np.uint8)
     pixels = np.stack([picture.ravel(order="F") for person in drawn for picture in person])  # (400, 4096)
     monkeypatch.setattr(faces, "PIXELS_SHA256", hashlib.sha256(pixels.tobytes()).hexdigest())
@@ -77,7 +77,7 @@ def test_real_faces():
     assert 0 <= data.train.min() < 20
     assert 230 < data.train.max() <= 255
     images = data.train.reshape(-1, 64, 64).astype(float)
-    mirrored = images[:, :, ::-1]  # an upright face is nearly symmetric from left to right, not from top to bottom
+    mirrored = images[:, :, ::-1]  # upright faces are nearly symmetric left to right, not top to bottom
     assert np.abs(images - mirrored).mean() < 0.9 * np.abs(images - images[:, ::-1]).mean()
     assert images[:, :16, 16:48].mean() > images[:, -16:, 16:48].mean()  # the forehead is brighter than the neck
 
@@ -129,7 +129,7 @@ def test_not_a_matlab_file(tmp_path, content):
 
 @pytest.mark.parametrize("do_compression", [False, True])
 def test_mutated_file_is_refused_or_read_as_it_was(tmp_path, pictures, rng, do_compression):
-    """Thanks to the SHA-256 of the pixels also where the file is not compressed."""
+    """Thanks to the SHA-256 of the pixels, even if the file is not compressed."""
     path = tmp_path / FILE.name
     write(path, pictures, do_compression)
     expected, content = load_faces(tmp_path), path.read_bytes()

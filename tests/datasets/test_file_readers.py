@@ -1,4 +1,4 @@
-"""Where data files are looked for, and how a file is opened."""
+"""Where data files are searched for and how they are opened."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""What is held out of an official training file for validation."""
+"""Which part of an official training file is held out for validation."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from nice_np.errors import DatasetError
 
 
 def split(n_train, n_test, whole=(0, 0)):
-    """Samples that are their own number; labels that are ten times as much."""
+    """Each sample is its own index, each label ten times that."""
     train, test = (np.arange(n, dtype=np.uint8).reshape(-1, 1) for n in (n_train, n_test))
     return hold_out_last_tenth(
         "numbers",

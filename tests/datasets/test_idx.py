@@ -1,4 +1,4 @@
-"""read_idx reads what is right, and has one word, DatasetError, for everything that is not."""
+"""read_idx reads valid files and raises DatasetError for everything else."""
 
 import gzip
 import os
@@ -33,7 +33,7 @@ def path(tmp_path):
 
 
 def test_the_bytes_of_the_format():
-    # Written out by hand, so that reader and writer cannot agree on a mistake.
+    # Written by hand, so that reader and writer cannot share a mistake.
     content = bytes.fromhex("00000803 00000001 00000002 00000003 010203 fdfeff")
     np.testing.assert_array_equal(to_idx_bytes(np.array([[[1, 2, 3], [253, 254, 255]]], np.uint8)), content)
 
@@ -147,7 +147,7 @@ def test_promise_of_too_much_is_refused_before_it_is_allocated(path):
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_mutated_files(path, pack):
-    """Flipped, dropped, inserted and cut bytes: DatasetError, or the very array (where gzip's name or time was hit)."""
+    """Flipped, dropped, inserted and cut bytes: DatasetError, or the same array (if gzip's name or time was hit)."""
     rng = np.random.default_rng(0)
     original = pack(RAW)
     rejections = 0
@@ -169,7 +169,7 @@ def test_mutated_files(path, pack):
         except DatasetError:
             rejections += 1
         else:
-            if pack is gzip.compress:  # a plain file has no checksum: a flipped pixel cannot be told from a pixel
+            if pack is gzip.compress:  # a plain file has no checksum: a flipped pixel goes unnoticed
                 np.testing.assert_array_equal(array, IMAGES, strict=True)
             assert array.size == IMAGES.size
     assert rejections > 200

@@ -1,4 +1,4 @@
-"""A user's own images and masks: what is read as what, and what is refused in one line."""
+"""A user's own images and masks: how they are read, and what is refused with a one-line message."""
 
 import numpy as np
 import pytest

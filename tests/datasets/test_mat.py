@@ -1,4 +1,4 @@
-"""read_mat reads what MATLAB and SciPy write, and has one word, DatasetError, for everything else."""
+"""read_mat reads what MATLAB and SciPy write and raises DatasetError for everything else."""
 
 import struct
 import zlib
@@ -12,8 +12,8 @@ from nice_np.datasets.mat import MAX_BYTES, Variable, read_mat
 from nice_np.errors import DatasetError
 
 MATRIX, COMPRESSED = 14, 15
-UINT8, FLOAT64 = 2, 9  # types of elements
-DOUBLE_CLASS, UINT8_CLASS = 6, 9  # classes of arrays
+UINT8, FLOAT64 = 2, 9  # element types
+DOUBLE_CLASS, UINT8_CLASS = 6, 9  # array classes
 BYTES = {"a": Variable((2, 3), 0, 255)}
 A = np.array([[1, 2, 3], [253, 254, 255]], np.uint8)
 
@@ -29,7 +29,7 @@ def element(kind, content, order="<", size=None):
 
 
 def array(content, name=b"a", shape=(2, 3), kind=UINT8, array_class=UINT8_CLASS, flags=0, order="<", size=None):
-    """An element of an array; `content` is the bytes of its numbers, `size` what its tag says of them."""
+    """An array element; `content` are the bytes of its numbers, `size` is the length given in their tag."""
     parts = (
         element(6, struct.pack(order + "II", array_class | flags << 8, 0), order),
         element(5, struct.pack(f"{order}{len(shape)}i", *shape), order),
@@ -40,7 +40,7 @@ def array(content, name=b"a", shape=(2, 3), kind=UINT8, array_class=UINT8_CLASS,
 
 
 def deflated(content, order="<"):
-    """An element with a zlib stream; these are not padded."""
+    """An element that holds a zlib stream; these are not padded."""
     packed = zlib.compress(content)
     return struct.pack(order + "II", COMPRESSED, len(packed)) + packed
 
@@ -61,7 +61,7 @@ def rejected(path, content, message, variables=BYTES):
 
 
 def test_the_bytes_of_the_format(path):
-    # Written out by hand, so that reader and writer cannot agree on a mistake: the first axis runs fastest.
+    # Written by hand, so that reader and writer cannot share a mistake: the first axis runs fastest.
     content = bytes.fromhex(
         "0e000000 38000000"  # an array of 56 bytes:
         "06000000 08000000 09000000 00000000"  # flags: class uint8
@@ -255,7 +255,7 @@ def test_truncated_or_prolonged_zlib_stream(path):
         rejected(path, file_of(struct.pack("<II", COMPRESSED, len(content)) + content), "zlib stream is truncated")
     for content in (packed + b"\0", packed + packed):
         rejected(path, file_of(struct.pack("<II", COMPRESSED, len(content)) + content), "more bytes follow")
-    for content in (GOOD + b"\0", struct.pack("<II", MATRIX, len(GOOD)) + GOOD[8:]):  # its size is 8 bytes less
+    for content in (GOOD + b"\0", struct.pack("<II", MATRIX, len(GOOD)) + GOOD[8:]):  # a size 8 bytes too large
         rejected(path, file_of(deflated(content)), "size of the array is not what its axes promise")
 
 
@@ -301,7 +301,7 @@ def test_bomb_is_not_inflated(path):
 
 
 def test_any_damage_to_a_zlib_stream_is_noticed(path, rng):
-    """DatasetError, or the very array where the text of the header or an optional bit was hit."""
+    """DatasetError, or the same array if the text of the header or an optional bit was hit."""
     scipy.io.savemat(path, {"a": A, "b": A}, do_compression=True)
     mutants = mutations(path.read_bytes(), rng, 400)
     variables = {"a": BYTES["a"], "b": BYTES["a"]}
@@ -315,7 +315,7 @@ def test_any_damage_to_a_zlib_stream_is_noticed(path, rng):
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
 def test_damage_to_a_plain_file_leaves_numbers_in_range(path, rng, dtype):
-    """There is no checksum: a pixel may have changed, but neither the shape nor the range."""
+    """There is no checksum: numbers may change, but not the shape or the range."""
     scipy.io.savemat(path, {"a": (A // 2).astype(dtype)}, do_compression=False)
     mutants = mutations(path.read_bytes(), rng, 300)
     accepted = 0

@@ -1,4 +1,4 @@
-"""MNIST from files, from the cache, and the selection that comes with the package."""
+"""MNIST from files, from the cache, and the part that comes with the package."""
 
 import gzip
 import hashlib
@@ -19,12 +19,12 @@ FOLDER = os.environ.get("NICE_NP_DATA")
 needs_mnist = pytest.mark.skipif(
     not FOLDER, reason="the original MNIST files are not at hand; set NICE_NP_DATA to their folder"
 )
-pytestmark = pytest.mark.usefixtures("offline")  # each test says itself where files are
+pytestmark = pytest.mark.usefixtures("offline")  # each test says where its files are
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES = tuple(mnist.CONTENTS)
 
 
 def write_fake(folder, **changes):
-    """Four files of MNIST's names and sizes that hold zeros; `changes` replaces some, None leaves one out."""
+    """Four files of zeros with MNIST's names and sizes; `changes` replaces some, None leaves one out."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (shape, _) in mnist.CONTENTS.items():
         key = name.replace("-", "_").rsplit("_", 2)[0]
@@ -52,7 +52,7 @@ def test_embedded_digits():
 
 
 def test_embedded_images_match_their_labels():
-    """Upright, and in step with the labels: the nearest class mean names four of five test digits."""
+    """Upright and in the order of the labels: the nearest class mean is right for three of four test digits."""
     data = load_digits()
     means = np.stack([data.train[data.train_labels == digit].mean(axis=0) for digit in range(10)])  # (10, 784)
     test = data.test.astype(float)
@@ -125,7 +125,7 @@ def test_whole_mnist():
     assert (data.dim, data.image_shape, data.bin_width) == (784, (28, 28), 1 / 256)
     assert data.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert data.validation_labels[:5].tolist() == [3, 8, 6, 9, 6]
-    assert data.validation_labels[-3:].tolist() == [5, 6, 8]  # the last of the training file
+    assert data.validation_labels[-3:].tolist() == [5, 6, 8]  # the end of the training file
     assert data.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("offline")
 
 
 def write(path, pictures, digits, do_compression=True, dtype=np.uint8):
-    """Pictures (N, 32, 32, 3), rows first, and digits 0..9 as SVHN's authors store them: 10 is the digit 0."""
+    """Images (N, 32, 32, 3), rows first, and digits 0..9 as SVHN stores them: 10 is the digit 0."""
     path.parent.mkdir(parents=True, exist_ok=True)
     variables = {
         "X": np.stack(list(pictures), axis=-1).astype(dtype),  # (32, 32, 3, N)
@@ -40,7 +40,7 @@ def pictures(rng):
 
 @pytest.fixture
 def folder(tmp_path, pictures):
-    """20 images to train and to validate with, 3 to test with; the digits in turn."""
+    """20 images for training and validation, 3 for testing; digits 0, 1, 2, ..."""
     digits = np.arange(23) % 10
     write(tmp_path / "data" / TRAIN_FILE.name, pictures[:20], digits[:20])
     write(tmp_path / "data" / TEST_FILE.name, pictures[20:], digits[20:])
@@ -66,8 +66,8 @@ def test_files_splits_and_labels(folder, pictures):
 
 def test_images_are_upright_and_red_comes_first(tmp_path):
     pictures = np.zeros((10, 32, 32, 3), np.uint8)
-    pictures[:, 0, :, 0] = 200  # the uppermost row is red
-    pictures[:, :, 31, 2] = 100  # the rightmost column is blue
+    pictures[:, 0, :, 0] = 200  # the top row is red
+    pictures[:, :, 31, 2] = 100  # the right column is blue
     for file in (TRAIN_FILE, TEST_FILE):
         write(tmp_path / file.name, pictures, np.arange(10))
     data = load_svhn(tmp_path)
@@ -152,7 +152,7 @@ def test_not_a_matlab_file(folder, content):
 
 
 def test_mutated_file_is_refused_or_read_as_it_was(folder, rng):
-    """Compressed, as the original is: zlib's checksum notices every change of the content."""
+    """Compressed like the original: zlib's checksum catches every change of the content."""
     path, expected = folder / TEST_FILE.name, load_svhn(folder)
     content = path.read_bytes()
     mutants = [*mutations(content, rng, 100), *(head + content[250:] for head in mutations(content[:250], rng, 100))]
@@ -164,7 +164,7 @@ def test_mutated_file_is_refused_or_read_as_it_was(folder, rng):
 
 
 def test_mutated_plain_file(folder, pictures, rng):
-    """Without a checksum a pixel may have changed, but neither the shape nor the range of the digits."""
+    """Without a checksum pixels may change, but not the shape or the range of the digits."""
     path = folder / TEST_FILE.name
     write(path, pictures[20:], np.arange(3), do_compression=False)
     content = path.read_bytes()

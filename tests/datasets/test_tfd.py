@@ -1,4 +1,4 @@
-"""The Toronto Face Database from a file of its layout: folds, labels, and how one gets it."""
+"""The Toronto Face Database from a file with its layout: folds, labels, and how to get it."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def make(pictures, **changes):
 
 
 def roll_labelled(fold):
-    """The roles of a fold: the unlabelled images stay, the others take each other's place."""
+    """The roles in a fold: the unlabelled images stay, the others rotate."""
     roles = np.array(ROLES)
     roles[roles > 0] = np.roll(roles[roles > 0], fold)
     return roles
@@ -95,7 +95,7 @@ def test_every_fold_is_its_own_column(tmp_path, pictures, fold):
 
 def test_the_picture_is_upright(tmp_path):
     pictures = np.zeros((12, 48, 48), np.uint8)
-    pictures[:, 0, :] = 200  # the uppermost row
+    pictures[:, 0, :] = 200  # the top row
     write(tmp_path, make(pictures))
     image = load_tfd(tmp_path).test[0].reshape(48, 48)
     assert (image[0] == 200).all()
@@ -193,7 +193,7 @@ def test_mutated_file_is_refused_or_read_as_it_was(tmp_path, pictures, rng):
 
 
 def test_mutated_plain_file(tmp_path, pictures, rng):
-    """Without a checksum a number may have changed, but the splits remain within the images and the range."""
+    """Without a checksum numbers may change, but the splits stay within the images and the labels in range."""
     path = write(tmp_path, make(pictures), do_compression=False)
     content = path.read_bytes()
     end = content.index(b"labs_id")

@@ -1,4 +1,4 @@
-"""The densities in the plane: each obeys its formula, which shows where the noise is switched off."""
+"""The densities in the plane: each obeys its formula, which shows once the noise is switched off."""
 
 import math
 
@@ -40,11 +40,11 @@ def test_generator_moves_on_and_global_state_does_not(density):
 @EVERY
 def test_centred_and_within_bounds(density):
     points = density(40_000, 0)
-    # The mean of n points with standard deviation <= 4 strays by 4 / sqrt(n) = 0.02; 5 times that is a mistake.
+    # The mean of n points with standard deviation <= 4 varies by 4 / sqrt(n) = 0.02; 5 times that is a bug.
     assert np.abs(points.mean(axis=0)).max() < 0.1
     assert np.mean(np.abs(points) <= 4) > 0.999
     assert np.abs(points).max() < 6
-    assert points.std(axis=0).min() > 0.9  # large enough to fill the picture
+    assert points.std(axis=0).min() > 0.9  # large enough to fill the figure
 
 
 @EVERY
@@ -102,7 +102,7 @@ def test_a_pinwheel_that_overflows(options):
 
 
 def test_noise_has_the_standard_deviation_that_it_says():
-    # One Gaussian of the eight, k = 0, at (3, 0): 20,000 / 8 points, whose standard deviation is known to 2 % or so.
+    # One of the eight Gaussians, k = 0, at (3, 0): 20,000 / 8 points give its standard deviation to about 2 %.
     points = toy.eight_gaussians(20_000, 0, noise=0.2)
     cluster = points[np.hypot(points[:, 0] - 3, points[:, 1]) < 1]
     np.testing.assert_allclose(cluster.std(axis=0), 0.2, rtol=0.08)
@@ -157,7 +157,7 @@ def test_pinwheel():
     assert set(arm.round().astype(int) % 5) == set(range(5))
     straight = toy.pinwheel(100, 0, n_arms=2, tangential_noise=0, twist=0)
     np.testing.assert_allclose(straight[:, 1], 0, atol=1e-12)
-    # Straight arms along the axes: the one that points up has its centre at (0, 2), 0.2 wide and 0.3 long.
+    # Straight arms along the axes: the upward one is centred at (0, 2), 0.2 wide and 0.3 long.
     points = toy.pinwheel(20_000, 0, n_arms=4, radial_noise=0.3, tangential_noise=0.2, twist=0)
     upward = points[points[:, 1] > np.abs(points[:, 0])]
     np.testing.assert_allclose(upward.mean(axis=0), [0, 2], atol=0.03)

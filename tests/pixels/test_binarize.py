@@ -1,4 +1,4 @@
-"""Binarisation: a pixel is white as often as it is grey."""
+"""Binarisation: a pixel is white as often as its grey level says."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_white_as_often_as_grey(dtype, rng):
     assert x.dtype == dtype
     assert set(np.unique(x)) == {0.0, 1.0}
     np.testing.assert_allclose(x.mean(axis=0), levels / 255, atol=0.02)
-    assert (x[:, 0] == 0).all()  # black and white stay what they are
+    assert (x[:, 0] == 0).all()  # black and white do not change
     assert (x[:, -1] == 1).all()
 
 

@@ -1,4 +1,4 @@
-"""Dequantisation: the noise fills the bin; levels come as uint8, or divided by 255."""
+"""Dequantisation: the noise fills the bin, for uint8 levels and for levels divided by 255."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_every_level_stays_in_its_bin(dtype, rng):
     assert x.dtype == dtype
     assert x.min() >= 0
     assert x.max() <= 1
-    # In float32 the largest u may round up to the next level's edge, never beyond.
+    # In float32 the largest u may round up to the edge of the next level, never beyond.
     assert (x >= pixels / 256).all()
     assert (x <= (pixels + 1.0) / 256).all()
 
@@ -40,7 +40,7 @@ def test_floats_are_levels_over_255(dtype, rng):
     x, expected = dequantize(divided, 3, dtype), dequantize(pixels, 3, dtype)
     assert x.dtype == dtype
     np.testing.assert_allclose(x, expected, rtol=0, atol=np.finfo(dtype).eps)
-    assert dequantize(np.full(1000, 0.5), rng).min() >= 127.5 / 256  # between levels as well: (255 x + u) / 256
+    assert dequantize(np.full(1000, 0.5), rng).min() >= 127.5 / 256  # also between levels: (255 x + u) / 256
 
 
 @pytest.mark.parametrize("value", [-1e-9, 1 + 1e-9, 255.0, np.nan])

@@ -1,4 +1,4 @@
-"""Pictures show the numbers they claim to show, in the right place, and leave no trace behind."""
+"""Figures show the right numbers in the right place and change no global state."""
 
 import re
 import subprocess
@@ -74,7 +74,7 @@ def test_training_curve_without_some_values():
     np.testing.assert_array_equal(ax.lines[1].get_xydata(), [(2, 0.5)])
     ax = plotting.training_curve(history_of([1.0]))
     assert len(ax.lines) == 1
-    assert ax.lines[0].get_marker() == "o"  # a line through one point cannot be seen
+    assert ax.lines[0].get_marker() == "o"  # a line through one point is invisible
 
 
 @pytest.mark.parametrize("rows", [[], [{"epoch": 1, "step": 10}]])
@@ -84,7 +84,7 @@ def test_training_curve_of_nothing(rows):
 
 
 def below_the_legend(ax):
-    """Whether the highest point drawn lies below the legend."""
+    """Whether the highest point lies below the legend."""
     ax.figure.draw_without_rendering()
     bottom = ax.get_legend().get_window_extent().y0
     highest = max(line.get_ydata().max() for line in ax.lines)
@@ -93,7 +93,7 @@ def below_the_legend(ax):
 
 @pytest.mark.parametrize("names", [1, 2, 5])
 def test_no_legend_covers_a_curve(names):
-    falling = history_of([5.0, 1.0, 0.0], [6.0, 1.0, 0.0])  # highest where the legend is
+    falling = history_of([5.0, 1.0, 0.0], [6.0, 1.0, 0.0])  # highest under the legend
     assert below_the_legend(plotting.training_curve(falling))
     assert below_the_legend(plotting.training_curves({f"run {k}": falling for k in range(names)}))
 
@@ -104,7 +104,7 @@ def test_no_legend_covers_a_curve(names):
 def test_training_curves_draws_one_line_a_run():
     ax = plotting.training_curves({"paper": history_of([5.0], [2.0]), "$mine": history_of([3.0, 4.0])}, title="moons")
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), [(1, 2)])
-    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [(1, 3), (2, 4)])  # no validation there
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [(1, 3), (2, 4)])  # it has no validation
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["paper", r"\$mine (training)"]
     assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 2
     assert ax.get_title() == "moons"
@@ -161,7 +161,7 @@ def test_density_image_is_exp_log_prob_the_right_way_up(rng):
         j, i = int((x1 + 4) / 9 * 40), int((x2 + 3) / 4 * 40)
         middle = [-4 + (j + 0.5) * 9 / 40, -3 + (i + 0.5) * 4 / 40]
         assert image.get_array()[i, j] == pytest.approx(np.exp(flow.log_prob([middle])[0]))
-    # what a reader sees: the brightest spot of the rendered picture is at the mean, (1, -2)
+    # as rendered: the brightest spot is at the mean, (1, -2)
     ax.set_axis_off()
     ax.figure.set_layout_engine("none")
     pixels = render(ax.figure)
@@ -238,13 +238,13 @@ def test_bent_grid_follows_the_inverse_layer_by_layer(rng):
     assert len(axes) == len(layers) + 1
     latent = grid_points(axes[0])
     assert latent.min(axis=0).tolist() == [-1, -3]
-    assert set(latent[:, 0]) > {-1, 0, 1}  # the upright lines
+    assert set(latent[:, 0]) > {-1, 0, 1}  # the vertical lines
     for k, ax in enumerate(axes):
         expected = latent
         for layer in layers[::-1][:k]:
             expected = layer.inverse(expected)[0]
         np.testing.assert_allclose(grid_points(ax), expected)
-        np.testing.assert_allclose(ax.collections[0].get_array(), latent[:, 0])  # the colour tells where it came from
+        np.testing.assert_allclose(ax.collections[0].get_array(), latent[:, 0])  # the colour shows where it came from
     np.testing.assert_allclose(grid_points(axes[-1]), flow.decode(latent))
     np.testing.assert_allclose(axes[0].collections[1].get_offsets(), flow.encode(samples))
     np.testing.assert_allclose(axes[-1].collections[1].get_offsets(), samples)

@@ -1,4 +1,4 @@
-"""The Jacobian stands the right way round, and a wrong gradient is seen at a glance."""
+"""The Jacobian is drawn the right way round, and a wrong gradient is visible at a glance."""
 
 import matplotlib as mpl
 import numpy as np
@@ -16,15 +16,15 @@ def test_jacobian_image_shows_the_matrix_and_masks_its_zeros():
     shown = ax.images[0].get_array()
     np.testing.assert_array_equal(shown.mask, [[False, True, False], [True, False, False]])
     np.testing.assert_array_equal(shown.compressed(), [1, -3, 2, 0.5])
-    assert ax.images[0].get_clim() == (-3, 3)  # zero is the middle of the colours
+    assert ax.images[0].get_clim() == (-3, 3)  # zero is the centre of the colour map
     assert ax.get_title() == "J of a layer\n33.3% zeros (grey)"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input $j$", "output $i$")
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first output on top
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # first output at the top
 
 
 def test_jacobian_image_of_small_and_large_entries():
     image = plotting.jacobian_image([[1000.0, 20.0]], log=True).images[0]
-    assert image.norm(20.0) > 0.6  # linear colours would leave it at 0.51
+    assert image.norm(20.0) > 0.6  # on a linear scale it would be 0.51
     assert image.colorbar.get_ticks().tolist() == [-1000, -100, 0, 100, 1000]
     assert plotting.jacobian_image(np.zeros((2, 2))).images[0].get_array().mask.all()
 
@@ -79,7 +79,7 @@ def test_check_matrix_shows_what_is_caught_and_what_is_marked():
     assert colours == ["#F4F4F4", VERMILION]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["one", "two", "three"]
     assert ax.get_yticklabels()[0].get_text() == "a sign"
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first mistake on top
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # first bug at the top
     assert ax.get_title() == "Seen"
 
 

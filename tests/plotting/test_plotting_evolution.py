@@ -1,4 +1,4 @@
-"""The animation shows the densities one after the other, in one layout and the same colours, and its GIF is small."""
+"""The animation shows the densities in turn, in a fixed layout and the same colours, and its GIF is small."""
 
 from io import BytesIO
 
@@ -16,12 +16,12 @@ MEANS = [(-2.0, 1.0), (0.0, -2.0), (2.5, 2.0)]
 
 
 def bumps(std=0.5):
-    """Gaussians at different places: no symmetry that could hide a transposition or a flip."""
+    """Gaussians in different places: no symmetry that could hide a transposition or a flip."""
     return [Flow("normal", Standardize(mean=list(mean), std=[std, std])) for mean in MEANS]
 
 
 def frames_of(film):
-    """The frames (rows from the top, columns, 3), and how many milliseconds each is shown."""
+    """The frames (rows from the top, columns, 3) and their durations in milliseconds."""
     with Image.open(BytesIO(film)) as picture:
         frames, shown = [], []
         for k in range(picture.n_frames):
@@ -58,7 +58,7 @@ def test_nothing_moves_but_density_and_title():
     height, width = changed.shape
     assert not changed[:, : int(0.4 * width)].any()  # the panel of the data
     assert not changed[:, int(0.86 * width) :].any()  # the colour bar
-    assert not changed[int(0.9 * height) :].any()  # the names of the axes
+    assert not changed[int(0.9 * height) :].any()  # the axis labels
     assert changed[: int(0.1 * height)].any()  # the title
 
 
@@ -143,7 +143,7 @@ def test_gif_refuses_what_is_no_animation():
     with pytest.raises(NiceTypeError, match="gif: expected a matplotlib FuncAnimation, got str"):
         plotting.gif("a.gif")
     animation = plotting.density_evolution(bumps(), resolution=5)
-    plotting.gif(animation, dpi=20)  # Matplotlib warns of an animation that is never drawn
+    plotting.gif(animation, dpi=20)  # Matplotlib warns if an animation is never drawn
     for options, message in (
         ({"colours": 257}, "colours must be from 2 to 256, got 257"),
         ({"seconds": 0}, "seconds"),

@@ -1,4 +1,4 @@
-"""Tiles stand in their places, in grey and in colour, and nothing that is not an image is drawn."""
+"""Tiles are in their places, in grey and in colour, and only images are drawn."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from nice_np.plotting.tiles import SEPARATOR
 
 
 def sheet_of(ax):
-    """The drawn RGB picture with separators and empty places masked."""
+    """The RGB sheet as drawn, with separators and empty places masked."""
     sheet = ax.images[0].get_array()
     lines = (sheet == to_rgb(SEPARATOR)).all(axis=-1, keepdims=True)
     return np.ma.array(sheet, mask=np.broadcast_to(lines, sheet.shape))
@@ -64,7 +64,7 @@ def test_image_grid_clips_for_display_only_and_shows_row_0_on_top():
     np.testing.assert_allclose(colours[1, 1], [0, 0, 0])
     np.testing.assert_allclose(colours[1, 2], [0.5, 0.5, 0.5])
     np.testing.assert_allclose(colours[2, 2], [1, 1, 1])
-    assert len(set(colours[0, 0])) > 1  # a separator is no shade of grey
+    assert len(set(colours[0, 0])) > 1  # a separator is not a grey
 
 
 def test_image_grid_takes_uint8_as_255ths_and_another_range():
@@ -135,7 +135,7 @@ def test_reconstructions_stand_below_their_originals(rng):
         np.testing.assert_array_equal(sheet[top + 3 : top + 5, left : left + 3], grey(rebuilt[k].reshape(2, 3)))
     assert ax.get_title() == "max|difference| = 0.25"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["real", "rebuilt"] * 2
-    np.testing.assert_allclose(ax.get_yticks(), [1.5, 4.5, 7.5, 10.5])  # the middles of rows 1-2, 4-5, ...
+    np.testing.assert_allclose(ax.get_yticks(), [1.5, 4.5, 7.5, 10.5])  # the centres of rows 1-2, 4-5, ...
 
 
 def test_reconstructions_measures_before_clipping():

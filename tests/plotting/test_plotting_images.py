@@ -1,4 +1,4 @@
-"""Rows of mixed images, likelihoods of groups, walks through the latents and nearest neighbours: numbers in place."""
+"""Rows of mixed images, likelihoods of groups, latent paths and nearest neighbours: the right numbers in place."""
 
 from itertools import pairwise
 
@@ -71,7 +71,7 @@ def test_data_and_samples_puts_the_model_below_its_data(rng):
     tops = sorted({image.get_extent()[3] for image in ax.images})
     gaps = np.diff(tops) - 1
     assert 0 < gaps[0] == pytest.approx(gaps[2])
-    assert gaps[1] > gaps[0]  # a data set stands apart from the next one
+    assert gaps[1] > gaps[0]  # a larger gap before the next data set
     for top, row in zip(tops, [data["digits"], samples["digits"], data["$colour"], samples["$colour"]], strict=True):
         found = [image.get_array() for image in ax.images if image.get_extent()[3] == top]
         assert len(found) == len(row)
@@ -259,7 +259,7 @@ def test_nearest_neighbours_draws_sample_then_neighbours_with_their_distances(rn
         for k in range(3):
             np.testing.assert_array_equal(pictures[4 * row + 1 + k], train[index[row, k]].reshape(2, 3))
     assert [text.get_text() for text in ax.texts] == [f"{value:#.3g}" for value in distance.ravel()]
-    for k, text in enumerate(ax.texts):  # each in the middle below its picture
+    for k, text in enumerate(ax.texts):  # each centred below its image
         left, right, bottom, _ = ax.images[k // 3 * 4 + 1 + k % 3].get_extent()
         assert text.get_position()[0] == pytest.approx((left + right) / 2)
         assert bottom < text.get_position()[1] < bottom + neighbours.CAPTION

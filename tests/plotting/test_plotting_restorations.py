@@ -1,4 +1,4 @@
-"""Originals, what was left of them and what was restored: each in its row, holes in blue, decibels below."""
+"""Originals, degraded and restored images: each in its row, hidden pixels in blue, decibels below."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_unknown_originals_and_fewer_pixels(rng):
     np.testing.assert_array_equal(low[1], degraded[1].transpose(1, 2, 0))
     np.testing.assert_array_equal(high[1], restored[1].transpose(1, 2, 0))
     sizes = {tuple(np.round(np.abs(np.diff(np.reshape(image.get_extent(), (2, 2)))).ravel(), 9)) for image in ax.images}
-    assert sizes == {(0.5, 1.0)}  # equally large
+    assert sizes == {(0.5, 1.0)}  # equal in size
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -62,7 +62,7 @@ def test_holes_are_blue_in_what_was_seen_only(rng, known, colour):
             assert not (picture == to_rgb(HOLE)).all(axis=-1).any()
     red, green, blue = to_rgb(HOLE)
     assert blue > green > red  # no grey
-    assert len(ax.texts) == (2 if known else 0)  # none below what has holes
+    assert len(ax.texts) == (2 if known else 0)  # none below images with hidden pixels
 
 
 def test_a_pixel_seen_in_one_channel_is_no_hole(rng):

@@ -1,4 +1,4 @@
-"""The roof bends at the ridge, and points stand where they were measured."""
+"""The roof bends at the ridge, and points are where they were measured."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def test_the_roof_is_the_lower_of_peak_and_memory():
     x, y = ax.lines[0].get_data()
     np.testing.assert_allclose(y, np.minimum(64, 8 * x))
     assert x[1] == 8  # the ridge, 64 GFLOP/s over 8 GB/s
-    assert (x[0], x[2]) == pytest.approx((0.5 / 3, 150))  # every point is in between
+    assert (x[0], x[2]) == pytest.approx((0.5 / 3, 150))  # every point lies between
     assert ax.get_title() == "A step\npeak 64 GFLOP/s, memory 8 GB/s, ridge at 8 FLOP/byte"
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
 
