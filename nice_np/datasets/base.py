@@ -168,23 +168,10 @@ def of_images(
 def hold_out_last_tenth(
     name: str, train: Split, test: Split, whole: tuple[int, int], image_shape: tuple[int, ...], source: str, path: Path
 ) -> Dataset:
-    """The Dataset of two official files: the last tenth of the training file is for validation, for everyone the same.
+    """The Dataset of two official files; the last tenth of the training file is for validation.
 
-    Parameters
-    ----------
-    name, image_shape, source
-        As in `Dataset`.
-    train, test : (images, labels)
-        uint8 of shape (N, D) and integers of shape (N,).
-    whole : (int, int)
-        The numbers of training and test images in the original; if others are found, `source` says so.
-    path : Path
-        Where the data come from, for error messages.
-
-    Raises
-    ------
-    DatasetError
-        If there are fewer than ten training images or no test images.
+    `whole` are the numbers of training and test images in the original: if others are found, `source` says so.  Fewer
+    than ten training images, or no test images, are a DatasetError that names `path`.
     """
     n_train, n_test = len(train[0]), len(test[0])
     if n_train < 10 or n_test < 1:

@@ -45,12 +45,10 @@ def load_cifar10(data_dir: str | os.PathLike[str] | None = None, *, progress: bo
     Parameters
     ----------
     data_dir : path, optional
-        The folder with data_batch_1.bin to data_batch_5.bin and test_batch.bin, or with cifar-10-binary.tar.gz; its
-        subfolders ``cifar10``, ``cifar-10-batches-bin`` and ``cifar10/cifar-10-batches-bin`` are searched too.  Files
-        with fewer records, or fewer training files, count as a part of CIFAR-10: the last tenth of their training
-        images is for validation, and `source` gives the numbers.  By default the environment variable NICE_NP_DATA; if
-        that is unset too, the archive is downloaded once (170 MB) into the user's cache folder, which needs
-        ``pip install "nice-np[download]"``.
+        As in `load_mnist`: the folder with data_batch_1.bin to data_batch_5.bin and test_batch.bin, or with
+        cifar-10-binary.tar.gz, or a download of 170 MB.  Its subfolders ``cifar10``, ``cifar-10-batches-bin`` and
+        ``cifar10/cifar-10-batches-bin`` are searched too.  Files with fewer records, or fewer training files, count as
+        a part of CIFAR-10: the last tenth of their training images is for validation, and `source` gives the numbers.
     progress : bool
         Show a progress bar on stderr while downloading.
 

@@ -32,27 +32,13 @@ PAUSE = 0.5  # seconds before the first retry, doubled before each further one
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web: where it is, and how to recognise it.
+    """A file on the web: where it is, and how to recognise it."""
 
-    Parameters
-    ----------
-    name : str
-        The local file name.
-    urls : sequence of str
-        Mirrors, in the order in which they are tried.
-    sha256 : str
-        The SHA-256 of the content, 64 hexadecimal digits.
-    size : int
-        In bytes; a longer download is cut off.
-    size_is_exact : bool
-        False if `size` is only an upper bound.
-    """
-
-    name: str
-    urls: Sequence[str]
-    sha256: str
-    size: int
-    size_is_exact: bool = True
+    name: str  # the local file name
+    urls: Sequence[str]  # mirrors, in the order in which they are tried
+    sha256: str  # of the content, 64 hexadecimal digits
+    size: int  # in bytes; a longer download is cut off
+    size_is_exact: bool = True  # False if `size` is only an upper bound
 
 
 class _Unavailable(Exception):
@@ -91,10 +77,6 @@ def fetch(
         How often each mirror is tried, >= 1.
     allow_http : bool
         Allow unencrypted URLs and redirects; a redirect from https to http is always refused.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------

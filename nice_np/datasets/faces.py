@@ -43,9 +43,8 @@ def load_faces(data_dir: str | os.PathLike[str] | None = None, *, progress: bool
     Parameters
     ----------
     data_dir : path, optional
-        The folder with olivettifaces.mat, or with a subfolder ``faces`` that holds it.  By default the environment
-        variable NICE_NP_DATA; if that is unset too, the file is downloaded once (4 MB) into the user's cache folder,
-        which needs ``pip install "nice-np[download]"``.
+        As in `load_mnist`: the folder with olivettifaces.mat, or with a subfolder ``faces`` that holds it, or a
+        download of 4 MB.
     progress : bool
         Show a progress bar on stderr while downloading.
 

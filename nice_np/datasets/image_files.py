@@ -25,14 +25,13 @@ def read_images(path: Path, shape: tuple[int, ...]) -> Pixels:
     Parameters
     ----------
     path : path
-        .npy: floats or uint8 of shape (N, D), (N, *shape), (D,) or `shape`.  .png: one image; if `shape` has three
-        planes, a grey one is repeated.
+        .npy: floats or uint8 of shape (N, D), (N, *shape), (D,) or `shape`, also with NaN.  .png: one image; if `shape`
+        has three planes, a grey one is repeated.
     shape : (H, W), (3, H, W) or, for .npy only, (D,)
 
     Returns
     -------
-    ndarray, shape (N, D)
-        uint8 or float64, N >= 1; may contain NaN.
+    ndarray of uint8 or float64, shape (N, D), N >= 1
 
     Raises
     ------

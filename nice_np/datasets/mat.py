@@ -42,19 +42,11 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class Variable:
-    """What is expected of an array in a file.
+    """What is expected of an array in a file."""
 
-    Parameters
-    ----------
-    shape : tuple of int or None
-        The length of each axis; None accepts any length from 1.
-    low, high : int
-        The range of the integers, both ends included.
-    """
-
-    shape: tuple[int | None, ...]
-    low: int
-    high: int
+    shape: tuple[int | None, ...]  # the length of each axis; None accepts any length from 1
+    low: int  # the range of the integers,
+    high: int  # both ends included
 
 
 class _Damage(Exception):
@@ -62,18 +54,7 @@ class _Damage(Exception):
 
 
 def read_mat(path: Path, variables: Mapping[str, Variable]) -> dict[str, npt.NDArray[Any]]:
-    """Read arrays of integers from a .mat file and skip all others.
-
-    Parameters
-    ----------
-    path : Path
-    variables : mapping of str to Variable
-        The names to read, and what is expected of each.
-
-    Returns
-    -------
-    dict of str to ndarray
-        In Fortran order, in the types in which the numbers are stored, integer or float.
+    """The arrays named in `variables`, in Fortran order and in the number types of the file; all others are skipped.
 
     Raises
     ------

@@ -43,10 +43,9 @@ def load_svhn(data_dir: str | os.PathLike[str] | None = None, *, progress: bool 
     Parameters
     ----------
     data_dir : path, optional
-        The folder with train_32x32.mat and test_32x32.mat, or with a subfolder ``svhn`` that holds them.  Files with
-        other numbers of images count as a part of SVHN: the last tenth of the training file is for validation, and
-        `source` gives the numbers.  By default the environment variable NICE_NP_DATA; if that is unset too, the files
-        are downloaded once (246 MB) into the user's cache folder, which needs ``pip install "nice-np[download]"``.
+        As in `load_mnist`: the folder with train_32x32.mat and test_32x32.mat, or with a subfolder ``svhn`` that holds
+        them, or a download of 246 MB.  Files with other numbers of images count as a part of SVHN: the last tenth of
+        the training file is for validation, and `source` gives the numbers.
     progress : bool
         Show progress bars on stderr while downloading.
 

@@ -35,10 +35,8 @@ def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
 
     Raises
     ------
-    NiceTypeError
-        For integers other than uint8.
-    NiceValueError
-        For a float outside [0, 1], or NaN.
+    NiceTypeError, NiceValueError
+        As in `dequantize`.
 
     Examples
     --------

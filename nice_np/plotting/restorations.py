@@ -90,25 +90,25 @@ def restorations(
         raise NiceValueError(f"{owner}: {len(seen)} degraded images and {len(found)} restored; expected as many")
     known = None if original is None else _like(found, original, image_shape, "original")
 
-    def row(name: str, images: Array, compared: bool = True) -> Row:
+    def as_row(name: str, images: Array, compared: bool = True) -> Row:
         colours = to_colours(images, value_range, owner)  # also checks `value_range`
         compared = compared and decibels and images.shape == found.shape
         return Row(name, colours, _decibels(images, known, value_range) if compared and known is not None else [])
 
-    rows = [] if known is None else [row(names[0], known, compared=False)]
-    rows.append(row(names[1], seen, compared=hidden is None))
+    rows = [] if known is None else [as_row(names[0], known, compared=False)]
+    rows.append(as_row(names[1], seen, compared=hidden is None))
     if hidden is not None:
         holes = _as_holes(hidden, seen.shape[1:])
         rows[-1] = rows[-1]._replace(images=np.where(holes, to_rgb(HOLE), rows[-1].images))
-    rows.append(row(names[2], found))
+    rows.append(as_row(names[2], found))
     if mean is not None:
-        rows.append(row("mean of draws", _like(found, mean, image_shape, "mean")))
+        rows.append(as_row("mean of draws", _like(found, mean, image_shape, "mean")))
     if draws is not None:
         raw = as_real_array(draws, owner, "draws")
         if raw.ndim != 3 or raw.shape[1] == 0:
             raise NiceValueError(f"{owner}: draws must have shape (N, K, D), K >= 1; got {raw.shape}")
         for k in range(raw.shape[1]):
-            rows.append(row(f"draw {k + 1}", _like(found, raw[:, k], image_shape, f"draws[:, {k}]"), compared=False))
+            rows.append(as_row(f"draw {k + 1}", _like(found, raw[:, k], image_shape, f"draws[:, {k}]"), compared=False))
     room = [CAPTION if row.captions else GAP for row in rows]
     room[-1] = CAPTION if rows[-1].captions else 0
     ax = draw_rows([row.images for row in rows], [row.name for row in rows], room, ax, title, owner)
