@@ -1,10 +1,10 @@
-"""The hot loops, each beside its plain NumPy twin; the only file with Numba in it, and nothing else of nice_np.
+"""The hot loops for Numba, and what compiles them; the only file that imports it, and it imports nothing of nice_np.
 
-A kernel is compiled at its first call, so importing the package costs nothing.  The twin runs instead where Numba is
-missing or NUMBA_DISABLE_JIT=1 is set, the mode in which to step through the code: the results agree to rounding.
+A kernel is a loop with a NumPy twin.  It is compiled at its first call, so importing the package costs nothing.  The
+twin runs instead where Numba is missing or NUMBA_DISABLE_JIT=1 is set; the results agree up to rounding.
 
-Compiled loops trust shapes: where one is wrong they read and write what lies behind the end of an array.  Who calls a
-kernel has checked them, or made the arrays.
+Compiled loops trust shapes: where one is wrong they read and write beyond the end of an array.  Callers of a kernel
+have checked the shapes, or made the arrays.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,8 @@ log = logging.getLogger(__name__)
 V = npt.NDArray[np.floating[Any]]  # a vector, such as that of all parameters (P,)
 A = npt.NDArray[np.floating[Any]]  # an array of any shape
 M = npt.NDArray[np.floating[Any]]  # a matrix, such as the output of a layer (N, width)
-I = npt.NDArray[np.unsignedinteger[Any]]  # positions, unsigned: no time goes into asking whether one is negative
 F = Any  # a scalar of the arrays' dtype
-LONG = 1 << 20  # numbers in a vector from which on a second thread is worth its start
+LONG = 1 << 20  # length from which a vector is worth a second thread
 
 
 class Kernel:
@@ -48,7 +46,7 @@ class Kernel:
             self._chosen(*args)
 
     def choose(self) -> Callable[..., None]:
-        """The compiled loop where there is Numba, the twin elsewhere; once and for all."""
+        """The compiled loop where there is Numba, the twin elsewhere; chosen once."""
         if self._chosen is None:
             self._chosen = compile_loop(self.loop) or self.twin
             log.debug("%s: %s", self.loop.__name__, "NumPy" if self._chosen is self.twin else "compiled by Numba")
@@ -61,7 +59,7 @@ class Kernel:
 
 
 class InPlaceKernel(Kernel):
-    """A loop that takes its arrays flat, as views; where one has gaps there is no such view, and the twin runs."""
+    """A loop that sees its arrays flat, as views; an array with gaps has no such view, and the twin runs."""
 
     def __call__(self, *arrays: Any) -> None:
         for array in arrays:
@@ -111,71 +109,20 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
         other.result()  # raises what was raised there
 
 
-# A unit that is dead has a gradient of 0 from then on, and its moments would fade into the numbers below `tiny`, the
-# smallest that has all its digits, and stay there: with those a processor takes thirty times as long.
+# The loops.  Each is compiled from the text below; its twin, the same in NumPy, stands beside the formula it speeds up.
 
 
-def _adam_loop(
-    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F, tiny: F
+def adam_loop(
+    values: V, grads: V, m: V, v: V, b1: F, b2: F, c1: F, c2: F, fix1: F, fix2: F, rate: F, eps: F, keep: F, tiny: F
 ) -> None:
+    """See `nice_np.training.optim.adam_update`."""
+    step, root = rate / fix1, 1 / np.sqrt(fix2)
     for i in range(values.size):
         mean = b1 * m[i] + c1 * grads[i]
         square = b2 * v[i] + c2 * grads[i] * grads[i]
         m[i] = 0 if abs(mean) < tiny else mean  # NaN stays NaN
         v[i] = 0 if square < tiny else square
-        values[i] = keep * values[i] - rate * m[i] / (np.sqrt(v[i]) * root + eps)
-
-
-def _adam_twin(
-    values: V, grads: V, m: V, v: V, rate: F, b1: F, c1: F, b2: F, c2: F, root: F, eps: F, keep: F, tiny: F
-) -> None:
-    m *= b1
-    m += c1 * grads
-    v *= b2
-    v += c2 * grads * grads
-    m[np.abs(m) < tiny] = 0
-    v[v < tiny] = 0
-    values *= keep
-    values -= rate * m / (np.sqrt(v) * root + eps)
-
-
-adam_kernel = Kernel(_adam_loop, _adam_twin)
-
-
-def adam_step(
-    values: V,
-    grads: V,
-    m: V,
-    v: V,
-    *,
-    step: int,
-    learning_rate: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    kernel: Callable[..., None] = adam_kernel,
-) -> None:
-    """Adam's step number `step` (from 1) over flat vectors of shape (P,), in place.
-
-    m <- beta1 m + (1 - beta1) g
-    v <- beta2 v + (1 - beta2) g^2
-    values <- (1 - lr wd) values - lr m_hat / (sqrt(v_hat) + eps)
-    with m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)
-    """
-    scalars = (
-        learning_rate / (1 - beta1**step),  # the bias correction of m joins the rate,
-        beta1,
-        1 - beta1,
-        beta2,
-        1 - beta2,
-        1 / sqrt(1 - beta2**step),  # that of v the root
-        eps,
-        1 - learning_rate * weight_decay,
-        np.finfo(values.dtype).tiny,
-    )
-    # In the vectors' own dtype: a float64 scalar would make the loop compute in float64.
-    in_halves(kernel, (values, grads, m, v), [values.dtype.type(scalar) for scalar in scalars])
+        values[i] = keep * values[i] - step * m[i] / (np.sqrt(v[i]) * root + eps)
 
 
 def _average_loop(average: V, values: V, weight: F) -> None:
@@ -218,109 +165,16 @@ def all_finite(vector: V, kernel: Callable[..., None] = find_infinite) -> bool:
     return not found[0]
 
 
-def _bias_relu_loop(a: M, b: V) -> None:
+def bias_relu_loop(a: M, b: V) -> None:
+    """a <- max(a + b, 0): (N, width), (width,), in place."""
     for n in range(a.shape[0]):
         for j in range(a.shape[1]):
             shifted = a[n, j] + b[j]
             a[n, j] = 0 if shifted < 0 else shifted  # NaN stays NaN
 
 
-def _bias_relu_twin(a: M, b: V) -> None:
-    a += b
-    np.maximum(a, 0, out=a)
-
-
-bias_relu = Kernel(_bias_relu_loop, _bias_relu_twin)  # a <- max(a + b, 0): (N, width), (width,), in place
-
-
-def _relu_backward_loop(dh: A, h: A) -> None:
+def relu_backward_loop(dh: A, h: A) -> None:
+    """dh <- dh where h > 0, else 0, in place."""
     flat_dh, flat_h = dh.reshape(dh.size), h.reshape(h.size)
     for i in range(flat_dh.size):
         flat_dh[i] = flat_dh[i] if flat_h[i] > 0 else 0
-
-
-def _relu_backward_twin(dh: A, h: A) -> None:
-    dh *= h > 0
-
-
-relu_backward = InPlaceKernel(_relu_backward_loop, _relu_backward_twin)  # dh <- dh where h > 0, else 0, in place
-
-
-def _add_bias_loop(y: M, b: V) -> None:
-    for n in range(y.shape[0]):
-        for j in range(y.shape[1]):
-            y[n, j] += b[j]
-
-
-def _add_bias_twin(y: M, b: V) -> None:
-    y += b
-
-
-add_bias = Kernel(_add_bias_loop, _add_bias_twin)  # y_n <- y_n + b for every row: (N, width), (width,), in place
-
-
-def _add_rows_loop(db: V, dy: M) -> None:
-    for n in range(dy.shape[0]):
-        for j in range(dy.shape[1]):
-            db[j] += dy[n, j]
-
-
-def _add_rows_twin(db: V, dy: M) -> None:
-    db += dy.sum(axis=0)
-
-
-add_rows = Kernel(_add_rows_loop, _add_rows_twin)  # db <- db + sum_n dy_n: (width,), (N, width), in place
-
-
-# Columns of x (N, D) out of it and into it.  Every second column has kernels of its own: with a step that is known the
-# compiler moves many numbers at once.
-
-
-def _take_columns_loop(x: M, columns: I, part: M) -> None:
-    for n in range(len(x)):
-        for j in range(len(columns)):
-            part[n, j] = x[n, columns[j]]
-
-
-def _take_columns_twin(x: M, columns: I, part: M) -> None:
-    part[:] = x[:, columns]
-
-
-def _put_columns_loop(x: M, columns: I, part: M) -> None:
-    for n in range(len(x)):
-        for j in range(len(columns)):
-            x[n, columns[j]] = part[n, j]
-
-
-def _put_columns_twin(x: M, columns: I, part: M) -> None:
-    x[:, columns] = part
-
-
-def _take_pairs_loop(x: M, even: M, odd: M) -> None:
-    for n in range(len(x)):
-        for j in range(even.shape[1]):
-            even[n, j] = x[n, 2 * j]
-            odd[n, j] = x[n, 2 * j + 1]
-
-
-def _take_pairs_twin(x: M, even: M, odd: M) -> None:
-    end = 2 * even.shape[1]
-    even[:], odd[:] = x[:, 0:end:2], x[:, 1:end:2]
-
-
-def _put_pairs_loop(x: M, even: M, odd: M) -> None:
-    for n in range(len(x)):
-        for j in range(even.shape[1]):
-            x[n, 2 * j] = even[n, j]
-            x[n, 2 * j + 1] = odd[n, j]
-
-
-def _put_pairs_twin(x: M, even: M, odd: M) -> None:
-    end = 2 * even.shape[1]
-    x[:, 0:end:2], x[:, 1:end:2] = even, odd
-
-
-take_columns = Kernel(_take_columns_loop, _take_columns_twin)  # part_j <- x_columns[j]: (N, len(columns))
-put_columns = Kernel(_put_columns_loop, _put_columns_twin)  # x_columns[j] <- part_j
-take_pairs = Kernel(_take_pairs_loop, _take_pairs_twin)  # even_j <- x_2j, odd_j <- x_2j+1: (N, D // 2)
-put_pairs = Kernel(_put_pairs_loop, _put_pairs_twin)  # x_2j <- even_j, x_2j+1 <- odd_j

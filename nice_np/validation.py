@@ -72,11 +72,7 @@ def as_samples(
         A finite value that the wanted dtype cannot hold.
     """
     raw = as_real_array(x, owner, name)
-    if raw.ndim != 2:
-        cure = f"; use {name}[None]" if raw.ndim == 1 else ""
-        raise NiceValueError(f"{owner}: {name}: expected 2-D (n_samples, n_features), got shape {raw.shape}{cure}")
-    if n_features is not None and raw.shape[1] != n_features:
-        raise NiceValueError(f"{owner}: {name} has {raw.shape[1]} features, expected {n_features}")
+    check_samples_shape(raw, n_features, owner, name)
     if dtype is None:
         dtype = raw.dtype.newbyteorder("=") if raw.dtype.newbyteorder("=") in FLOATS else np.float64
     with np.errstate(over="ignore"):
@@ -88,6 +84,15 @@ def as_samples(
             raise NiceOverflowError(f"{owner}: {name}[{row}, {column}] = {value} does not fit into {np.dtype(dtype)}")
         raise NiceValueError(f"{owner}: {name} contains NaN or inf, first in row {row}, column {column}: {value}")
     return samples
+
+
+def check_samples_shape(x: npt.NDArray[Any], n_features: int | None, owner: str, name: str) -> None:
+    """Raise NiceValueError unless `x` is (N, n_features), or (N, D) for any D where that is None."""
+    if x.ndim != 2:
+        cure = f"; use {name}[None]" if x.ndim == 1 else ""
+        raise NiceValueError(f"{owner}: {name}: expected 2-D (n_samples, n_features), got shape {x.shape}{cure}")
+    if n_features is not None and x.shape[1] != n_features:
+        raise NiceValueError(f"{owner}: {name} has {x.shape[1]} features, expected {n_features}")
 
 
 def as_constants(values: Any, ndim: int, owner: str, name: str) -> Array:

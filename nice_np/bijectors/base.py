@@ -1,8 +1,8 @@
 """The contract of a bijector: an invertible map f from data x to latent z, its log-determinant and its gradients.
 
 "Forward" is data -> latent, as in the NICE paper; "backward" is a word for gradients only.  dA is dL/dA for some
-scalar L, and has A's shape.  Every pass returns a cache, and the matching gradient takes it: a bijector keeps
-nothing between calls, so two batches, or two threads, never mix.
+scalar L, and has A's shape.  Every pass returns a cache, and the matching gradient takes it: a bijector keeps nothing
+between calls but its parameters and their gradients, so a second batch, or a second thread, cannot spoil the first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from nice_np.errors import NiceTypeError
-from nice_np.parameters import Module
+from nice_np.parameters import Module, run_backward
 from nice_np.validation import Array
 
 
@@ -24,7 +24,7 @@ class Bijector(Module):
     dim : int
         D, the number of features.
     interval : (float, float)
-        Every feature of x must lie between these two numbers, the ends excluded; by default anywhere.
+        Every feature of x must lie strictly between these two numbers; by default anywhere.
     """
 
     dim: int
@@ -52,8 +52,8 @@ class Bijector(Module):
         """x = f^-1(z), with the log-determinant of the inverse map itself: minus that of forward at x."""
 
     @abstractmethod
-    def backward(self, dz: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
-        """The gradient through forward.
+    def backward(self, dz: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
+        """The gradient through forward: returns dL/dx and writes dL/d(parameter).
 
         Parameters
         ----------
@@ -63,8 +63,9 @@ class Bijector(Module):
             dL/dlog_det.
         cache
             From `forward`.
-        accumulate : bool
-            Whether to add dL/d(parameter) to the parameter gradients; False gives the input gradient alone.
+        parameters : bool
+            False gives the input gradient alone, in less time, and leaves the gradients of the parameters as they are.
+            A layer of your own need not have this keyword.
 
         Returns
         -------
@@ -72,12 +73,8 @@ class Bijector(Module):
             dL/dx.
         """
 
-    def backward_to_parameters(self, dz: Array, dlog_det: Array, cache: Any) -> None:
-        """As `backward`, when nobody needs dL/dx: what training asks of the layer next to the data."""
-        self.backward(dz, dlog_det, cache)
-
     @abstractmethod
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
         """The gradient through inverse: dL/dx (N, D) and dL/dlog_det (N,) in, dL/dz (N, D) out."""
 
     def rebuild(self, z: Array) -> tuple[Array, Any]:
@@ -115,11 +112,11 @@ class Inverse(Bijector):
     def inverse(self, z: Array) -> tuple[Array, Array, Any]:
         return self.bijector.forward(z)
 
-    def backward(self, dz: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
-        return self.bijector.inverse_backward(dz, dlog_det, cache, accumulate)
+    def backward(self, dz: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
+        return run_backward(self.bijector.inverse_backward, dz, dlog_det, cache, parameters=parameters)
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
-        return self.bijector.backward(dx, dlog_det, cache, accumulate)
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
+        return run_backward(self.bijector.backward, dx, dlog_det, cache, parameters=parameters)
 
     def config(self) -> dict[str, Any]:
         return {"bijector": self.bijector}

@@ -8,6 +8,7 @@ from typing import Any
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.permutation import Permutation
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.parameters import run_backward
 from nice_np.validation import Array
 
 
@@ -40,10 +41,8 @@ class Chain(Bijector):
             raise NiceValueError(f"Chain: all layers must have the same dim, got {dims}")
         self.layers = layers
         self.dim = dims[0]
-        # Permutations keep every number's value: what the first other layer asks of x, they ask, too.
+        # A permutation changes no value, so the first layer that is none decides where x may lie.
         self.interval = next((layer.interval for layer in layers if not isinstance(layer, Permutation)), self.interval)
-        # The first layer with parameters: the gradient with respect to them need not go below it.
-        self._lowest = next((k for k, layer in enumerate(layers) if layer.n_parameters), len(layers))
 
     def forward(self, x: Array) -> tuple[Array, Array, list[Any]]:
         z, log_det, cache = self.layers[0].forward(x)
@@ -63,24 +62,14 @@ class Chain(Bijector):
             caches.append(cache)
         return x, log_det, caches  # caches in the order of the inverse pass: last layer first
 
-    def backward(self, dz: Array, dlog_det: Array, cache: list[Any], accumulate: bool = True) -> Array:
-        return self._back_through(0, dz, dlog_det, cache, accumulate)
-
-    def backward_to_parameters(self, dz: Array, dlog_det: Array, cache: list[Any]) -> None:
-        lowest = self._lowest
-        if lowest < len(self.layers):
-            dz = self._back_through(lowest + 1, dz, dlog_det, cache, True)
-            self.layers[lowest].backward_to_parameters(dz, dlog_det, cache[lowest])
-
-    def _back_through(self, first: int, dz: Array, dlog_det: Array, cache: list[Any], accumulate: bool) -> Array:
-        """From dL/dz to the gradient of what layer `first` takes in."""
-        for layer, layer_cache in zip(self.layers[first:][::-1], cache[first:][::-1], strict=True):
-            dz = layer.backward(dz, dlog_det, layer_cache, accumulate)
+    def backward(self, dz: Array, dlog_det: Array, cache: list[Any], parameters: bool = True) -> Array:
+        for layer, layer_cache in zip(self.layers[::-1], cache[::-1], strict=True):
+            dz = run_backward(layer.backward, dz, dlog_det, layer_cache, parameters=parameters)
         return dz
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: list[Any], accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: list[Any], parameters: bool = True) -> Array:
         for layer, layer_cache in zip(self.layers, cache[::-1], strict=True):
-            dx = layer.inverse_backward(dx, dlog_det, layer_cache, accumulate)
+            dx = run_backward(layer.inverse_backward, dx, dlog_det, layer_cache, parameters=parameters)
         return dx
 
     def config(self) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""The mechanism that all coupling layers share: split, ask the conditioner, apply the law, merge.
+"""What all coupling layers share: split, evaluate the conditioner, apply the law, merge.
 
     y_a = x_a
     y_b = h(x_b; m(x_a))            (Dinh et al. 2014, section 3.2)
 
 The Jacobian is block triangular with the identity in the first block, so log|det| = log|det dh/dx_b|; and since
-y_a = x_a, the inverse can ask m the same question: x_b = h^-1(y_b; m(y_a)).  m itself is never inverted.
+y_a = x_a, the inverse evaluates m at the same point: x_b = h^-1(y_b; m(y_a)).  m itself is never inverted.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.partition import Partition
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.parameters import Module
+from nice_np.parameters import Module, run_backward
 from nice_np.validation import Array, as_batch, as_sizes, check_shape
 
 
 class Conditioner(Protocol):
-    """What a coupling layer asks of m: a value and its gradient."""
+    """What a coupling layer needs of m: a value and its gradient."""
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """m(x) (N, n_theta), and a cache."""
 
-    def backward(self, dy: Array, cache: Any, accumulate: bool = True) -> Array:
-        """dL/dx; adds dL/d(parameter) to the parameter gradients unless told not to."""
+    def backward(self, dy: Array, cache: Any) -> Array:
+        """Returns dL/dx and writes dL/d(parameter); may have the keyword `parameters`, see `Bijector.backward`."""
 
 
 class CouplingCache(NamedTuple):
@@ -47,7 +47,7 @@ class Coupling(Bijector):
         Which features are kept (idx_a, A of them) and which are transformed (idx_b, B of them).
     conditioner : Module
         m: (N, A) -> theta (N, ``thetas_per_feature`` * B); with a context of C features behind the others it sees
-        those, too: (N, A + C) -> theta.
+        those as well: (N, A + C) -> theta.
     """
 
     thetas_per_feature: ClassVar[int] = 1
@@ -55,7 +55,7 @@ class Coupling(Bijector):
     def __init__(self, partition: Partition, conditioner: Conditioner) -> None:
         if not isinstance(partition, Partition):
             raise NiceTypeError(f"{type(self).__name__}: partition must be a Partition, got {partition!r}")
-        given: object = conditioner  # whatever the caller really handed over
+        given: object = conditioner  # at run time it may be anything
         passes = [getattr(given, name, None) for name in ("forward", "backward")]
         if not isinstance(given, Module) or isinstance(given, Bijector) or not all(map(callable, passes)):
             raise NiceTypeError(
@@ -67,7 +67,7 @@ class Coupling(Bijector):
         self._check_sizes(getattr(conditioner, "sizes", None))
 
     def _check_sizes(self, sizes: Any) -> None:
-        """A conditioner that says its widths, from input to output, is refused at once where they do not fit."""
+        """A conditioner that declares its widths, from input to output, is refused at once if they do not fit."""
         if sizes is None:
             return
         who, part = type(self).__name__, self.partition
@@ -113,42 +113,37 @@ class Coupling(Bijector):
 
     def rebuild(self, z: Array) -> tuple[Array, CouplingCache]:
         y_a, y_b = self.partition.split(as_batch(z, self.dim, self, "z"))  # (N, A), (N, B)
-        theta, m_cache = self._theta(y_a)  # y_a = x_a: one answer of m serves the inverse and forward
+        theta, m_cache = self._theta(y_a)  # y_a = x_a, so one m(y_a) serves the inverse and forward
         x_b = self._uncouple(y_b, theta)[0]
         law_cache = self._couple(x_b, theta)[2]
         return self.partition.merge(y_a, x_b), CouplingCache(m_cache, law_cache)
 
-    def backward(self, dz: Array, dlog_det: Array, cache: CouplingCache, accumulate: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: CouplingCache, parameters: bool = True) -> Array:
         dy_a, dy_b = self.partition.split(dz)
         dx_b, dtheta = self._couple_backward(dy_b, dlog_det, cache.law)
         # x_a acts twice: as y_a = x_a, and through theta = m(x_a).
-        dx_a = dy_a + self._theta_backward(dtheta, cache.conditioner, accumulate)
+        dx_a = dy_a + self._theta_backward(dtheta, cache.conditioner, parameters)
         return self.partition.merge(dx_a, dx_b)
 
-    def backward_to_parameters(self, dz: Array, dlog_det: Array, cache: CouplingCache) -> None:
-        _, dtheta = self._couple_backward(self.partition.split(dz)[1], dlog_det, cache.law)
-        # A conditioner may know how to leave out dL/dx, too; none has to.
-        back = getattr(self.conditioner, "backward_to_parameters", self.conditioner.backward)
-        back(dtheta, cache.conditioner)
-
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: CouplingCache, accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: CouplingCache, parameters: bool = True) -> Array:
         dx_a, dx_b = self.partition.split(dx)
         dy_b, dtheta = self._uncouple_backward(dx_b, dlog_det, cache.law)
-        dy_a = dx_a + self._theta_backward(dtheta, cache.conditioner, accumulate)
+        # m itself is never inverted: its own backward serves here, too.
+        dy_a = dx_a + self._theta_backward(dtheta, cache.conditioner, parameters)
         return self.partition.merge(dy_a, dy_b)
 
     def _theta(self, x_a: Array) -> tuple[Array, Any]:
         theta, cache = self.conditioner.forward(x_a)
         expected = (len(x_a), self.thetas_per_feature * len(self.partition.idx_b))
-        if np.shape(theta) != expected:  # a (N, 1) answer would broadcast without a word
+        if np.shape(theta) != expected:  # NumPy would broadcast a (N, 1) answer silently
             raise NiceValueError(
-                f"{type(self).__name__}: the conditioner must answer with shape {expected}, got {np.shape(theta)}"
+                f"{type(self).__name__}: the conditioner must return shape {expected}, got {np.shape(theta)}"
             )
         return theta, cache
 
-    def _theta_backward(self, dtheta: Array, cache: Any, accumulate: bool) -> Array:
+    def _theta_backward(self, dtheta: Array, cache: Any, parameters: bool) -> Array:
         """The part of dL/dx_a that comes through theta = m(x_a): (N, A + C)."""
-        dx_a = self.conditioner.backward(dtheta, cache, accumulate)
+        dx_a = run_backward(self.conditioner.backward, dtheta, cache, parameters=parameters)
         width = len(self.partition.idx_a) + self.partition.context_dim
         check_shape(dx_a, (len(dtheta), width), type(self).__name__, "the conditioner's gradient")
         return dx_a

@@ -82,12 +82,12 @@ class Logit(Bijector):
         log_det = (log(self.width) - size + 2 * np.log(large)).sum(axis=1)
         return x, log_det, LogitCache(np.where(z < 0, small, large), np.where(z < 0, large, small))
 
-    def backward(self, dz: Array, dlog_det: Array, cache: LogitCache, accumulate: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: LogitCache, parameters: bool = True) -> Array:
         # du/dx = 1, dv/dx = -1:  dz/dx = 1/u + 1/v,  dlog_det/dx = -1/u + 1/v
         u, v = cache
         return (dz - dlog_det[:, None]) / u + (dz + dlog_det[:, None]) / v
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: LogitCache, accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: LogitCache, parameters: bool = True) -> Array:
         # dp/dz = p (1 - p):  dx/dz = w p (1 - p),  dlog_det/dz = (1 - p) - p
         p, q = cache
         return self.width * dx * (p * q) + dlog_det[:, None] * (q - p)

@@ -13,16 +13,16 @@ from nice_np.validation import Array
 
 
 class MultiplicativeCache(NamedTuple):
-    """raw, log_s: (N, B); s: the factor applied, exp(+-log_s); result: x_b s for forward, y_b / s for inverse."""
+    """r, log_s: (N, B); s: the factor applied, exp(+-log_s); result: x_b s for forward, y_b / s for inverse."""
 
-    raw: Array
+    r: Array
     log_s: Array
     s: Array
     result: Array
 
 
 class MultiplicativeCoupling(Coupling):
-    """y_b = x_b * exp(log_s),  raw = conditioner(x_a);  log|det J| = sum_j log_s_j     (Dinh et al. 2014, section 3.2)
+    """y_b = x_b * exp(log_s),  r = conditioner(x_a);  log|det J| = sum_j log_s_j     (Dinh et al. 2014, section 3.2)
 
     Zero stays zero: a density built from multiplicative layers alone cannot move mass through the axes.
 
@@ -30,9 +30,9 @@ class MultiplicativeCoupling(Coupling):
     ----------
     partition : Partition
     conditioner : Module
-        m: (N, A) -> (N, B), the raw scales.
+        m: (N, A) -> (N, B), the r above.
     scale : {"tanh", "exp", "sigmoid", "softplus"}
-        How log_s follows from raw, see `nice_np.bijectors.scales`.
+        How log_s follows from r, see `nice_np.bijectors.scales`.
     """
 
     def __init__(self, partition: Partition, conditioner: Conditioner, scale: str = "tanh") -> None:
@@ -47,7 +47,7 @@ class MultiplicativeCoupling(Coupling):
 
     def _couple_backward(self, dy_b: Array, dlog_det: Array, cache: MultiplicativeCache) -> tuple[Array, Array]:
         dlog_s = dy_b * cache.result + dlog_det[:, None]  # dy_b/dlog_s = y_b;  dlog_det/dlog_s_j = 1
-        return dy_b * cache.s, self.scale.backward(dlog_s, cache.raw, cache.log_s)  # dy_b/dx_b = s
+        return dy_b * cache.s, self.scale.backward(dlog_s, cache.r, cache.log_s)  # dy_b/dx_b = s
 
     def _uncouple(self, y_b: Array, theta: Array) -> tuple[Array, Array, MultiplicativeCache]:
         log_s = self.scale.forward(theta)
@@ -57,7 +57,7 @@ class MultiplicativeCoupling(Coupling):
 
     def _uncouple_backward(self, dx_b: Array, dlog_det: Array, cache: MultiplicativeCache) -> tuple[Array, Array]:
         dlog_s = -dx_b * cache.result - dlog_det[:, None]  # dx_b/dlog_s = -x_b;  dlog_det/dlog_s_j = -1
-        return dx_b * cache.s, self.scale.backward(dlog_s, cache.raw, cache.log_s)  # dx_b/dy_b = 1/s
+        return dx_b * cache.s, self.scale.backward(dlog_s, cache.r, cache.log_s)  # dx_b/dy_b = 1/s
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "scale": self.scale.name}

@@ -70,10 +70,6 @@ class Rebuilding:
             z, dz = rebuild_and_backward(name, layer, mark, z, dz, dlog_det)
         return dz
 
-    def backward_to_parameters(self, dz: Array, dlog_det: Array, trace: Trace) -> None:
-        """As the bijector's own; nothing is left out, so that the last input rebuilt, x itself, is checked, too."""
-        self.backward(dz, dlog_det, trace)
-
 
 def layers_of(bijector: Bijector, path: str = "") -> Iterator[tuple[str, Bijector]]:
     """The layers of chains within chains with their names, data side first: layer 0, layer 1.0, layer 1.1, layer 2."""

@@ -45,10 +45,10 @@ class Rescale(Bijector):
         z = as_batch(z, self.dim, self, "z")
         return (z - self.low) / self.width, np.full(len(z), -self.dim * log(self.width), z.dtype), None
 
-    def backward(self, dz: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
         return self.width * dz  # log_det is constant: nothing comes from dlog_det
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
         return dx / self.width
 
     def config(self) -> dict[str, Any]:

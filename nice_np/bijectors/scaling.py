@@ -50,16 +50,16 @@ class DiagonalScaling(Bijector):
         x = z * np.exp(-self.log_scale)
         return x, np.full(len(z), -self.log_scale.sum()), ScalingCache(x)
 
-    def backward(self, dz: Array, dlog_det: Array, cache: ScalingCache, accumulate: bool = True) -> Array:
-        if accumulate:
+    def backward(self, dz: Array, dlog_det: Array, cache: ScalingCache, parameters: bool = True) -> Array:
+        if parameters:
             # dz_d/ds_d = exp(s_d) y_d = z_d;  dlog_det/ds_d = 1 for every row
-            self.dlog_scale += (dz * cache.scaled).sum(axis=0) + dlog_det.sum()
+            self.dlog_scale[...] = (dz * cache.scaled).sum(axis=0) + dlog_det.sum()
         return dz * np.exp(self.log_scale)
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: ScalingCache, accumulate: bool = True) -> Array:
-        if accumulate:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: ScalingCache, parameters: bool = True) -> Array:
+        if parameters:
             # x_d = exp(-s_d) z_d: dx_d/ds_d = -x_d;  the inverse's log_det is -sum s
-            self.dlog_scale -= (dx * cache.scaled).sum(axis=0) + dlog_det.sum()
+            self.dlog_scale[...] = -(dx * cache.scaled).sum(axis=0) - dlog_det.sum()
         return dx * np.exp(-self.log_scale)
 
     def config(self) -> dict[str, Any]:

@@ -103,10 +103,10 @@ class Standardize(Bijector):
         z = as_batch(z, self.dim, self, "z")
         return z * self.std + self.mean, np.full(len(z), np.log(self.std).sum()), None
 
-    def backward(self, dz: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
         return dz / self.std  # log_det is constant: nothing comes from dlog_det
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
         return dx * self.std
 
     def config(self) -> dict[str, Any]:

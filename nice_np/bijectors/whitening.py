@@ -129,11 +129,11 @@ class Whitening(Bijector):
         z = as_batch(z, self.dim, self, "z")
         return z @ self.inverse_matrix + self.mean, np.full(len(z), self._log_std(), self.std.dtype), None
 
-    def backward(self, dz: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
         dx: Array = dz @ self.matrix.T
         return dx  # log_det is constant: nothing comes from dlog_det
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
         dz: Array = dx @ self.inverse_matrix.T
         return dz
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from nice_np.bijectors.base import Bijector
 from nice_np.errors import NiceTypeError
+from nice_np.parameters import run_backward
 from nice_np.validation import Array, as_batch, as_int
 
 
 class WithContext(Bijector):
     """Apply a bijector to all features but the last `context_dim`, which pass unchanged.
 
-    For layers that know nothing of a context; a coupling layer takes one by its partition.
+    For layers that know nothing of a context; a coupling layer takes one through its partition.
 
     Parameters
     ----------
@@ -53,13 +54,14 @@ class WithContext(Bijector):
         x, log_det, cache = self.bijector.inverse(latents)
         return np.concatenate([x, context], axis=1), log_det, cache
 
-    def backward(self, dz: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
         dlatents, dcontext = self._split(dz)
-        return np.concatenate([self.bijector.backward(dlatents, dlog_det, cache, accumulate), dcontext], axis=1)
+        dx = run_backward(self.bijector.backward, dlatents, dlog_det, cache, parameters=parameters)
+        return np.concatenate([dx, dcontext], axis=1)
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, accumulate: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
         dfeatures, dcontext = self._split(dx)
-        dz = self.bijector.inverse_backward(dfeatures, dlog_det, cache, accumulate)
+        dz = run_backward(self.bijector.inverse_backward, dfeatures, dlog_det, cache, parameters=parameters)
         return np.concatenate([dz, dcontext], axis=1)
 
     def _split(self, x: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.errors import NiceTypeError
-from nice_np.parameters import containers, is_float_array, pairs
+from nice_np.parameters.search import containers, is_float_array, pairs
 from nice_np.validation import Array
 
 Numbers = dict[str, tuple[Any, Any]]  # by path a number or array, and its gradient or None

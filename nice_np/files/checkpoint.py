@@ -134,7 +134,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_parameters(model: Packed, header: dict[str, Any], values: npt.NDArray[Any]) -> None:
-    if header["parameters"] != _table(model):
+    if not _same_table(header["parameters"], _table(model)):
         raise ValueError("the table of parameters does not fit the architecture")
     found, expected = (
         (values.shape, values.dtype, header["dtype"]),
@@ -148,3 +148,8 @@ def _check_parameters(model: Packed, header: dict[str, Any], values: npt.NDArray
 
 def _table(model: Packed) -> list[Any]:
     return [[slot.path, list(slot.shape)] for slot in model.params.slots]
+
+
+def _same_table(saved: Any, table: list[Any]) -> bool:
+    """Whether the parameters have the names and shapes of the file; `Gaussian.u` was called raw in older ones."""
+    return saved in (table, [[path.replace(".likelihood.u", ".likelihood.raw"), shape] for path, shape in table])

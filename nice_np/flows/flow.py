@@ -17,9 +17,11 @@ from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.rebuilding import Rebuilding
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
-from nice_np.flows.model import CHUNK, Model, mean_score
+from nice_np.flows.model import CHUNK, Model, in_chunks, mean_of_finite
+from nice_np.flows.overflow import CURE, Passes, explain_overflow
 from nice_np.flows.priors import Prior, checked_gradient, checked_sample, get_prior
 from nice_np.kernels import all_finite
+from nice_np.parameters import run_backward
 from nice_np.pixels.dequantize import BIN_WIDTH
 from nice_np.validation import (
     Array,
@@ -33,10 +35,6 @@ from nice_np.validation import (
     check_interval,
     check_shape,
 )
-
-Passes = list[
-    tuple[str, Callable[[Array], tuple[Array, Array, Any]]]
-]  # forward or inverse of each layer, with its name
 
 
 class Flow(Model):
@@ -103,13 +101,13 @@ class Flow(Model):
         NiceOverflowError
             If the latents do not fit into the dtype; the message names the layer.
         """
-        x = self._joined(x, context, "encode", "x")
-        return self._in_chunks(x, lambda part: through(part, self._encoding())[0][:, : self.dim], self._encoding())
+        x = self._checked(x, context, "encode", "x")
+        return self._in_chunks(lambda part: self._through(part, "forward")[0][:, : self.dim], x, "forward")
 
     def decode(self, z: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """x = f^-1(z): (N, D) -> (N, D); `context` and errors as in `encode`."""
-        z = self._joined(z, context, "decode", "z")
-        return self._in_chunks(z, lambda part: through(part, self._decoding())[0][:, : self.dim], self._decoding())
+        z = self._checked(z, context, "decode", "z")
+        return self._in_chunks(lambda part: self._through(part, "inverse")[0][:, : self.dim], z, "inverse")
 
     def sample(self, n: int, rng: Rng = None, temperature: float = 1.0, context: npt.ArrayLike | None = None) -> Array:
         """`n` draws from the model, (n, D).
@@ -129,7 +127,7 @@ class Flow(Model):
         z = np.empty((n, self.dim), self.dtype)
         for start in range(0, n, CHUNK):
             rows = z[start : start + CHUNK]
-            with np.errstate(over="ignore"):  # infinite latents are refused below
+            with np.errstate(over="ignore"):  # decode refuses infinite latents
                 rows[:] = temperature * checked_sample(self.prior, len(rows), self.dim, rng)
         return self.decode(z, context)
 
@@ -137,8 +135,13 @@ class Flow(Model):
 
     def log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """log p(x), or log p(x | context), of each row in nats: (N, D) -> (N,); arguments and errors as in `encode`."""
-        x = self._joined(x, context, "log_prob", "x")
-        return self._in_chunks(x, lambda part: self._scored(part, self._forward_only)[0], self._encoding())
+        x = self._checked(x, context, "log_prob", "x")
+
+        def change_of_variables(part: Array) -> Array:
+            z, log_det = self._through(part, "forward")
+            return self._log_density(part, z, log_det)
+
+        return self._in_chunks(change_of_variables, x, "forward")
 
     def bits_per_dim(
         self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH, context: npt.ArrayLike | None = None
@@ -160,7 +163,7 @@ class Flow(Model):
         log_prob = self.log_prob(x, context)
         if len(log_prob) == 0:
             raise NiceValueError("Flow.bits_per_dim: 0 samples; the mean needs at least one")
-        return to_bits_per_dim(mean_score(log_prob), self.dim, bin_width)
+        return to_bits_per_dim(mean_of_finite(log_prob), self.dim, bin_width)
 
     def nll_and_grad(
         self, x: npt.ArrayLike, context: npt.ArrayLike | None = None, *, recompute: bool = False
@@ -172,7 +175,7 @@ class Flow(Model):
         x : array_like, shape (N, D), N >= 1
         context : array_like, shape (N, C) or (C,)
         recompute : bool
-            Keep nothing of the layers and rebuild their inputs from their outputs on the way back: memory that does
+            Store nothing of the layers and rebuild their inputs from their outputs on the way back: memory that does
             not grow with the number of layers, for one more evaluation of each conditioner.
 
         Returns
@@ -190,40 +193,62 @@ class Flow(Model):
             If a rebuilt input has lost more than half of the dtype's digits: the layers' inverses, one after the
             other, enlarge rounding errors.  The message names the layer; ``params.grads`` is then NaN.
         """
-        x = self._joined(x, context, "nll_and_grad", "x")
+        x = as_samples(x, self.dim, owner="Flow.nll_and_grad", dtype=self.dtype)
+        self.check_samples(x, "Flow.nll_and_grad")
+        context = self.checked_context(context, len(x), "Flow.nll_and_grad")
         recompute = as_flag(recompute, "Flow.nll_and_grad", "recompute")
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
+        return self.unchecked_loss_and_grad(x, context, recompute)
+
+    loss_and_grad = nll_and_grad  # the names that every `Model` has for its loss and its objective
+    objective = log_prob
+
+    def unchecked_loss_and_grad(self, x: Array, extra: Array | None, recompute: bool = False) -> tuple[float, Array]:
+        x = self._with_context(x, extra)  # (N, D + C)
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
             bijector = Rebuilding(self.bijector, self.dim) if recompute else self.bijector
-            log_prob, z, cache = self._scored(x, bijector.forward)
+            z, log_det, cache = bijector.forward(x)
+            log_prob = self._log_density(x, z, log_det)  # (N,)
             if not np.isfinite(log_prob).all():
-                self._explain_overflow(x, self._encoding(), log_prob)
+                explain_overflow(x, self._passes("forward"), log_prob, self.prior, self.dim)
             # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
             weight = z.dtype.type(-1 / len(x))
-            dz = self._widened(weight * checked_gradient(self.prior, z))
-            with self.params.gradients_from_zero():
-                bijector.backward_to_parameters(dz, np.full(len(x), weight), cache)
+            dz = self._pad(weight * checked_gradient(self.prior, z[:, : self.dim]))
+            with self.params.backward_pass():
+                bijector.backward(dz, np.full(len(x), weight), cache)
         if not all_finite(self.params.grads):
-            raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; check the scale of input and parameters")
-        return -mean_score(log_prob), self.params.grads
+            raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; {CURE}")
+        return -mean_of_finite(log_prob), self.params.grads
+
+    # -- gradients of the input -----------------------------------------------------------------------------------
 
     def grad_log_prob(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> Array:
         """d log p(x) / dx of each row: (N, D) -> (N, D).
 
         Leaves parameter gradients alone; arguments and errors as in `encode`.
         """
-        x = self._joined(x, context, "grad_log_prob", "x")
-        return self._in_chunks(x, lambda part: self._scored_with_gradient(part)[1], self._encoding())
+        return self._log_prob_and_grad(self._checked(x, context, "grad_log_prob", "x"))[:, 1:]
 
     def log_prob_and_grad(self, x: npt.ArrayLike, context: npt.ArrayLike | None = None) -> tuple[Array, Array]:
         """log p(x) (N,) and d log p(x) / dx (N, D) of each row, by one pass there and back.
 
         Leaves parameter gradients alone; arguments and errors as in `encode`.
         """
-        x = self._joined(x, context, "log_prob_and_grad", "x")
-        both = self._in_chunks(x, lambda part: np.column_stack(self._scored_with_gradient(part)), self._encoding())
+        both = self._log_prob_and_grad(self._checked(x, context, "log_prob_and_grad", "x"))
         return both[:, 0], both[:, 1:]
+
+    def _log_prob_and_grad(self, x: Array) -> Array:
+        """Both side by side, (N, 1 + D)."""
+
+        def there_and_back(part: Array) -> Array:
+            z, log_det, cache = self.bijector.forward(part)
+            log_prob = self._log_density(part, z, log_det)
+            dz, dlog_det = self._pad(checked_gradient(self.prior, z[:, : self.dim])), np.ones(len(part), part.dtype)
+            dx = run_backward(self.bijector.backward, dz, dlog_det, cache, parameters=False)
+            return np.column_stack([log_prob, dx[:, : self.dim]])
+
+        return self._in_chunks(there_and_back, x, "forward")
 
     def decode_with_pullback(
         self, z: npt.ArrayLike, context: npt.ArrayLike | None = None
@@ -249,23 +274,22 @@ class Flow(Model):
         NiceValueError, NiceTypeError, NiceOverflowError
             As `decode`; the last also from `pullback`, for a gradient that does not fit into the dtype.
         """
-        z = self._joined(z, context, "decode_with_pullback", "z")
+        z = self._checked(z, context, "decode_with_pullback", "z")
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
             x, log_det, cache = self.bijector.inverse(z)
         if not (np.isfinite(x).all() and np.isfinite(log_det).all()):
-            self._explain_overflow(z, self._decoding(), np.column_stack([x, log_det]))
+            explain_overflow(z, self._passes("inverse"), np.column_stack([x, log_det]), self.prior, self.dim)
 
         def pullback(dx: Array, dlog_det: Array) -> Array:
             check_shape(dx, (len(z), self.dim), "Flow: pullback", "dx")
             check_shape(dlog_det, (len(z),), "Flow: pullback", "dlog_det")
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-                dz = self.bijector.inverse_backward(self._widened(dx), dlog_det, cache, accumulate=False)
+                back = self.bijector.inverse_backward
+                dz: Array = run_backward(back, self._pad(dx), dlog_det, cache, parameters=False)
             bad = ~np.isfinite(dz).all(axis=1)
             if bad.any():
-                raise NiceOverflowError(
-                    f"Flow: the gradient of row {bad.argmax()} with respect to its latents overflows {self.dtype}; "
-                    "check the scale of the input and of the parameters"
-                )
+                row = bad.argmax()
+                raise NiceOverflowError(f"Flow: the gradient of row {row} in z overflows {self.dtype}; {CURE}")
             return dz[:, : self.dim]
 
         return x[:, : self.dim], log_det, pullback
@@ -282,15 +306,7 @@ class Flow(Model):
         head = f"Flow(dim={self.dim}{context}, prior={prior}, {self.dtype}, {len(self.params):,} parameters)"
         return "\n".join([head, *(f"  {text:<{width}}{count:>12}" for text, count in rows)])
 
-    # -- what training asks ---------------------------------------------------------------------------------------
-
-    def loss_and_grad(self, x: npt.ArrayLike, context: Any = None) -> tuple[float, Array]:
-        """`nll_and_grad`, by the name that every `Model` has for it."""
-        return self.nll_and_grad(x, context)
-
-    def score(self, x: npt.ArrayLike, context: Any = None) -> Array:
-        """`log_prob`, by the name that every `Model` has for it."""
-        return self.log_prob(x, context)
+    # -- arguments ------------------------------------------------------------------------------------------------
 
     def check_samples(self, x: Array, owner: str) -> None:
         check_interval(x, self.bijector.interval, owner)
@@ -302,6 +318,21 @@ class Flow(Model):
             raise NiceValueError(f"{owner}: this flow takes no context; build one with context_dim, see nice(...)")
         return None
 
+    def _checked(self, x: Any, context: Any, method: str, name: str) -> Array:
+        """Checked samples with their context behind them: (N, D + C), what the bijector takes."""
+        owner = f"Flow.{method}"
+        samples = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
+        if name == "x":
+            self.check_samples(samples, owner)
+        return self._with_context(samples, self.checked_context(context, len(samples), owner))
+
+    def _with_context(self, x: Array, context: Array | None) -> Array:
+        return x if context is None else np.concatenate([x, context], axis=1)
+
+    def _pad(self, dz: Array) -> Array:
+        """A gradient of the latents (N, D) as one of the bijector's output (N, D + C): none comes from the context."""
+        return np.pad(dz, ((0, 0), (0, self.context_dim))) if self.context_dim else dz
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     @property
@@ -309,90 +340,42 @@ class Flow(Model):
         """The bijector's layers, data side first; a bijector that is no Chain is the only one."""
         return self.bijector.layers if isinstance(self.bijector, Chain) else (self.bijector,)
 
-    def _joined(self, x: Any, context: Any, method: str, name: str) -> Array:
-        """Checked samples with their context behind them: (N, D + C), what the bijector takes."""
-        owner = f"Flow.{method}"
-        samples = as_samples(x, self.dim, owner=owner, name=name, dtype=self.dtype)
-        if name == "x":
-            self.check_samples(samples, owner)
-        context = self.checked_context(context, len(samples), owner)
-        return samples if context is None else np.concatenate([samples, context], axis=1)
+    def _passes(self, direction: str) -> Passes:
+        """The layers' forward passes, data side first, or their inverse passes, the other way round."""
+        named = [(f"layer {i} ({type(layer).__name__})", layer) for i, layer in enumerate(self.layers)]
+        return [(name, getattr(layer, direction)) for name, layer in named[:: 1 if direction == "forward" else -1]]
 
-    def _widened(self, dz: Array) -> Array:
-        """A gradient of the latents as one of the bijector's output: the prior does not look at the context."""
-        return np.pad(dz, ((0, 0), (0, self.context_dim))) if self.context_dim else dz
+    def _through(self, x: Array, direction: str) -> tuple[Array, Array]:
+        """x (n, D + C) after all passes, and log|det| (n,).
 
-    def _in_chunks(self, x: Array, function: Callable[[Array], Array], passes: Passes) -> Array:
-        parts = []
-        for start in range(0, max(len(x), 1), CHUNK):  # at least one, also of 0 samples: it has the right shape
-            part = x[start : start + CHUNK]
-            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-                result = function(part)
-            if not np.isfinite(result).all():
-                self._explain_overflow(part, passes, result, start)
-            parts.append(result)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        Each layer's cache is dropped before the next one makes its own: nobody will ask for a gradient, and memory
+        that is used again at once is fast.
+        """
+        log_det = np.zeros((), x.dtype)
+        for _, layer_pass in self._passes(direction):
+            x, layer_log_det = layer_pass(x)[:2]
+            log_det = log_det + layer_log_det
+        return x, log_det
 
-    def _forward_only(self, part: Array) -> tuple[Array, Array, None]:
-        return *through(part, self._encoding()), None
+    def _in_chunks(self, function: Callable[[Array], Array], x: Array, direction: str) -> Array:
+        def explain(rows: slice, result: Array) -> NoReturn:
+            explain_overflow(x[rows], self._passes(direction), result, self.prior, self.dim, rows.start)
 
-    def _scored(self, part: Array, forward: Callable[[Array], tuple[Array, Array, Any]]) -> tuple[Array, Array, Any]:
-        z, log_det, cache = forward(part)
-        if not np.array_equal(z[:, self.dim :], part[:, self.dim :]):
+        return in_chunks(function, x, explain=explain)
+
+    def _log_density(self, x: Array, z: Array, log_det: Array) -> Array:
+        """log p(x) = log p_Z(z) + log|det dz/dx|: (n,); the context behind must be the same in x and z."""
+        if self.context_dim and not np.array_equal(z[:, self.dim :], x[:, self.dim :]):
             raise NiceValueError(
                 "Flow: the bijector changed the context; every layer must let it pass, see WithContext"
             )
-        z = z[:, : self.dim]  # (N, D)
-        log_prior = self.prior.log_prob(z)
-        for name, value in ((self.bijector, log_det), (self.prior, log_prior)):
-            if np.shape(value) != (len(part),):  # a (N, 1) answer would broadcast to (N, N) without a word
+        log_prior = self.prior.log_prob(z[:, : self.dim])
+        for part, value in ((self.bijector, log_det), (self.prior, log_prior)):
+            if np.shape(value) != (len(x),):  # NumPy would broadcast (N, 1) to (N, N) silently
                 raise NiceValueError(
-                    f"Flow: {type(name).__name__} must give one number a row, ({len(part)},), got {np.shape(value)}"
+                    f"Flow: {type(part).__name__} must give one number per row, ({len(x)},), got {np.shape(value)}"
                 )
-        return log_prior + log_det, z, cache
-
-    def _scored_with_gradient(self, part: Array) -> tuple[Array, Array]:
-        log_prob, z, cache = self._scored(part, self.bijector.forward)
-        dz, dlog_det = self._widened(checked_gradient(self.prior, z)), np.ones(len(part), part.dtype)
-        return log_prob, self.bijector.backward(dz, dlog_det, cache, accumulate=False)[:, : self.dim]
-
-    def _encoding(self) -> Passes:
-        return [(f"layer {i} ({type(layer).__name__})", layer.forward) for i, layer in enumerate(self.layers)]
-
-    def _decoding(self) -> Passes:
-        passes: Passes = [(f"layer {i} ({type(layer).__name__})", layer.inverse) for i, layer in enumerate(self.layers)]
-        return passes[::-1]
-
-    def _explain_overflow(self, part: Array, passes: Passes, result: Array, start: int = 0) -> NoReturn:
-        # Walk again, layer by layer, to say where the numbers ended; `result` is what came of it, row by row.
-        cure = "check the scale of the input and of the parameters"
-        for name, layer in passes:
-            with np.errstate(over="ignore", invalid="ignore"):
-                part, log_det, _ = layer(part)
-            bad = ~(np.isfinite(part).all(axis=1) & np.isfinite(log_det))
-            if bad.any():
-                raise NiceOverflowError(f"Flow: row {start + bad.argmax()} overflows {self.dtype} in {name}; {cure}")
-        z = part[:, : self.dim]
-        row = start + (~np.isfinite(result)).reshape(len(part), -1).any(axis=1).argmax()
-        with np.errstate(over="ignore", invalid="ignore"):
-            by_prior = (np.isfinite(ask(z)).all() for ask in (self.prior.log_prob, self.prior.grad_log_prob))
-            where = "on its way back through the layers" if all(by_prior) else f"in {type(self.prior).__name__}"
-        raise NiceOverflowError(
-            f"Flow: the log-density of row {row}, or its gradient, overflows {self.dtype} {where}; {cure}"
-        )
-
-
-def through(x: Array, passes: Passes) -> tuple[Array, Array]:
-    """x (N, D) after forward, or inverse, of all layers, and log|det| (N,).
-
-    Each layer's cache is dropped before the next one makes its own: nobody will ask for a gradient, and memory that
-    is used again at once is fast.
-    """
-    log_det = np.zeros((), x.dtype)
-    for _, pass_ in passes:
-        x, layer_log_det = pass_(x)[:2]
-        log_det = log_det + layer_log_det
-    return x, log_det
+        return log_prior + log_det
 
 
 def to_bits_per_dim(log_likelihood: float, dim: int, bin_width: float) -> float:

@@ -1,17 +1,17 @@
 """What `fit` trains and a file holds: a model of x whose parameters lie in one vector.
 
-A `Flow` gives log p(x), a `VAE` a bound on it, the ELBO.  Both take something beside each row of x: a flow the
-context that the user gives, a VAE the noise that the run draws.  So one training loop, with its threads and its
+A `Flow` gives log p(x), a `VAE` a lower bound on it, the ELBO.  Both take something extra with each row of x: a flow
+the context that the user gives, a VAE the noise that the run draws.  So one training loop, with its threads and
 processes, serves both.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import isfinite
 from os import PathLike
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,18 +24,42 @@ from nice_np.pixels.dequantize import BIN_WIDTH, dequantize
 from nice_np.validation import Array, Rng
 
 M = TypeVar("M", bound="Model")
-CHUNK = 1000  # rows scored at a time, so that memory does not grow with N
+CHUNK = 1000  # rows at a time, so that memory does not grow with N
 
 
-def mean_score(scores: Array) -> float:
+def in_chunks(
+    function: Callable[..., Array], *arrays: Array, explain: Callable[[slice, Array], NoReturn] | None = None
+) -> Array:
+    """What `function` makes of CHUNK rows of each array at a time, one after the other.
+
+    Parameters
+    ----------
+    function : callable
+        (n, ...), ... -> (n, ...).
+    arrays : ndarray, shape (N, ...)
+    explain : callable, optional
+        Called with the rows and their result where a number in it is not finite; raises an error that says why.
+    """
+    parts = []
+    for start in range(0, max(len(arrays[0]), 1), CHUNK):  # once for 0 samples, too: the result has the right shape
+        rows = slice(start, start + CHUNK)
+        with np.errstate(over="ignore", invalid="ignore"):  # `explain` says more
+            part = function(*(array[rows] for array in arrays))
+        if explain is not None and not np.isfinite(part).all():
+            explain(rows, part)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def mean_of_finite(values: Array) -> float:
     """The mean of finite numbers (N,), N >= 1, in float64; right also where their sum would overflow."""
     with np.errstate(over="ignore"):
-        mean = float(scores.mean(dtype=np.float64))
-    return mean if isfinite(mean) else float((scores / len(scores)).sum(dtype=np.float64))
+        mean = float(values.mean(dtype=np.float64))
+    return mean if isfinite(mean) else float((values / len(values)).sum(dtype=np.float64))
 
 
 class Model(Packed):
-    """A model of x in R^D: what it owes to training, and copies and files of it.
+    """A model of x in R^D: what training needs of it, and its files.
 
     Attributes
     ----------
@@ -46,17 +70,45 @@ class Model(Packed):
     params : FlatParameters
         ``params.values`` and ``params.grads``, both (P,).
     measure : str
-        What `score` is: "log_likelihood" or "elbo".
+        What `objective` is: "log_likelihood" or "elbo".
     """
 
     dim: int
     measure: ClassVar[str] = "log_likelihood"
 
-    # -- what training asks ---------------------------------------------------------------------------------------
+    # -- what training needs --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def objective(self, x: npt.ArrayLike, extra: Any = None, /) -> Array:
+        """What training raises, in nats for each row of x (N, D): (N,).  `extra` is a context or noise, (N, C)."""
+
+    def score(self, x: npt.ArrayLike, extra: Any = None, /) -> Array:
+        """`objective`, by its former name."""
+        return self.objective(x, extra)
+
+    @abstractmethod
+    def loss_and_grad(self, x: npt.ArrayLike, extra: Any = None, /) -> tuple[float, Array]:
+        """Minus the mean objective of a batch x (N, D), in nats, and its gradient, ``params.grads`` itself (P,)."""
+
+    @abstractmethod
+    def unchecked_loss_and_grad(self, x: Array, extra: Array | None) -> tuple[float, Array]:
+        """`loss_and_grad` of arrays that are already what it would make of its arguments: `fit` has checked them."""
+
+    @abstractmethod
+    def check_samples(self, x: Array, owner: str) -> None:
+        """Raise NiceValueError for finite samples (N, D) that lie outside the model's domain."""
+
+    @abstractmethod
+    def checked_context(self, context: Any, n: int, owner: str) -> Array | None:
+        """The context of `n` samples as an array (n, C), None for a model without; NiceValueError for a wrong one."""
+
+    def draw_extra(self, context: Array | None, n: int, rng: np.random.Generator) -> Array | None:
+        """What goes into the model with `n` rows of x: here the context (n, C), if any."""
+        return context
 
     @property
     def layers(self) -> tuple[Bijector, ...]:
-        """What x passes first, data side first: `fit` lets each layer measure its constants there."""
+        """The layers that x passes first, data side first: `fit` lets each of them measure its constants there."""
         return ()
 
     @property
@@ -67,26 +119,6 @@ class Model(Packed):
     def from_pixels(self, pixels: npt.NDArray[np.uint8], rng: Rng) -> Array:
         """8-bit pixels (N, D) as the model takes them: here with noise, see `dequantize`."""
         return dequantize(pixels, rng, self.dtype)
-
-    @abstractmethod
-    def check_samples(self, x: Array, owner: str) -> None:
-        """Raise NiceValueError for samples (N, D), finite ones, that the model knows nothing about."""
-
-    @abstractmethod
-    def checked_context(self, context: Any, n: int, owner: str) -> Array | None:
-        """The context of `n` samples as an array (n, C), None for a model without; NiceValueError for a wrong one."""
-
-    def beside(self, context: Array | None, n: int, rng: np.random.Generator) -> Array | None:
-        """What goes into the model beside `n` rows of x: here the context (n, C), if any."""
-        return context
-
-    @abstractmethod
-    def loss_and_grad(self, x: npt.ArrayLike, beside: Any = None, /) -> tuple[float, Array]:
-        """Minus the mean score of a batch x (N, D), in nats, and its gradient, ``params.grads`` itself (P,)."""
-
-    @abstractmethod
-    def score(self, x: npt.ArrayLike, beside: Any = None, /) -> Array:
-        """What training raises, for each row in nats: x (N, D) -> (N,)."""
 
     # -- files ----------------------------------------------------------------------------------------------------
 
@@ -107,7 +139,7 @@ class Model(Packed):
         NiceValueError, NiceTypeError
             If an array is not finite or not of a plain dtype, or the metadata are not JSON.
         """
-        save_model(path, self, metadata)
+        save(path, "model", self, {} if metadata is None else metadata, {})
 
     @classmethod
     def load(cls: type[M], path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> M:
@@ -153,7 +185,7 @@ def load_model(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) 
     ----------
     path : path
     classes : iterable of types
-        Your own layers, conditioners and priors that the model has; those of nice_np are known.
+        Your own layers, conditioners and priors in the model; those of nice_np are known.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nice_np.kernels import bias_relu, relu_backward
+from nice_np.kernels import InPlaceKernel, Kernel, bias_relu_loop, relu_backward_loop
 from nice_np.validation import Array, as_choice, check_shape
 
 
@@ -24,8 +24,21 @@ class Activation(NamedTuple):
     backward: Callable[[Array, Array], Array]
 
 
+def _bias_relu_twin(a: Array, b: Array) -> None:
+    a += b
+    np.maximum(a, 0, out=a)
+
+
+def _relu_backward_twin(dh: Array, h: Array) -> None:
+    dh *= h > 0
+
+
+bias_relu = Kernel(bias_relu_loop, _bias_relu_twin)
+relu_backward = InPlaceKernel(relu_backward_loop, _relu_backward_twin)
+
+
 def _relu(a: Array, b: Array) -> Array:
-    rows = a.reshape(-1, len(b))  # (N, width), or a row for each pixel of an image
+    rows = a.reshape(-1, len(b))  # (N, width), or one row per pixel of an image
     bias_relu(rows, b)  # rows <- max(rows + b, 0)
     return rows.reshape(a.shape)
 

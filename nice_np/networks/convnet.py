@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nice_np.errors import NiceValueError
 from nice_np.networks.activations import get_activation
 from nice_np.networks.convolution import Conv3x3
-from nice_np.networks.mlp import INITS
+from nice_np.networks.initialisation import INITS, initial_weights
 from nice_np.parameters import Module
 from nice_np.validation import (
     Array,
@@ -159,12 +159,8 @@ class ConvNet(Module):
         layers = []
         for k, (c_in, c_out) in enumerate(pairwise(self.channels)):
             n_in = 9 * c_in + (self.context_dim if k == 0 else 0)
-            if init == "uniform":
-                W = rng.uniform(-0.01, 0.01, (n_in, c_out))
-            else:
-                W = rng.normal(0, np.sqrt(2 / n_in), (n_in, c_out))
-                W *= self.output_scale if k == len(channels) else 1
-            W = W.astype(dtype)
+            scale = self.output_scale if k == len(channels) else 1.0
+            W = initial_weights(self.init, n_in, c_out, scale, rng).astype(dtype)
             layers.append(Conv3x3(W[: 9 * c_in].reshape(3, 3, c_in, c_out), np.zeros(c_out, dtype)))
             if k == 0:
                 self.W_context = W[9 * c_in :]  # (C, c_1)
@@ -194,16 +190,16 @@ class ConvNet(Module):
             y = above.product(cache.inputs[-1])
         return _unfold(y + self.layers[-1].b, self._order_theta), cache
 
-    def backward(self, dy: Array, cache: ConvNetCache, accumulate: bool = True) -> Array:
-        """The gradient through m: adds dL/d(parameter) (unless told not to), returns dL/dx.
+    def backward(self, dy: Array, cache: ConvNetCache, parameters: bool = True) -> Array:
+        """The gradient through m: writes dL/d(parameter), returns dL/dx.
 
         Parameters
         ----------
         dy : ndarray, shape (N, T * B)
         cache : ConvNetCache
             From the forward pass.
-        accumulate : bool
-            False gives the input gradient alone, in less time.
+        parameters : bool
+            False gives dL/dx alone, in less time, and leaves the gradients of the parameters as they are.
 
         Returns
         -------
@@ -217,12 +213,12 @@ class ConvNet(Module):
         check_shape(dy, (len(cache.context), self.sizes[-1]), "ConvNet", "dy")
         dh = np.take(dy, self._order_theta, axis=1)  # (N, h, w, T k_b): a permutation's gradient is its inverse
         for layer, h in zip(self.layers[:0:-1], cache.inputs[:0:-1], strict=True):
-            dh = self.activation.backward(layer.backward(dh, h, accumulate), h)
+            dh = self.activation.backward(layer.backward(dh, h, parameters), h)
         # a_p = (convolution)_p + context W_context at every pixel p, so the context's gradients sum over p
         da = dh.sum(axis=(1, 2))  # (N, c)
-        if accumulate:
-            self.dW_context += cache.context.T @ da  # (C, N) @ (N, c) -> (C, c)
-        dx_a = _unfold(self.layers[0].backward(dh, cache.inputs[0], accumulate), self._order_a)
+        if parameters:
+            self.dW_context[...] = cache.context.T @ da  # (C, N) @ (N, c) -> (C, c)
+        dx_a = _unfold(self.layers[0].backward(dh, cache.inputs[0], parameters), self._order_a)
         return np.concatenate([dx_a, da @ self.W_context.T], axis=1)
 
     def config(self) -> dict[str, Any]:

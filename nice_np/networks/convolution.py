@@ -41,16 +41,16 @@ class Conv3x3(Module):
         y: Array = neighbours(x) @ self.W.reshape(-1, c_out)  # (N h w, 9 c_in) @ (9 c_in, c_out) -> (N h w, c_out)
         return y.reshape(*x.shape[:3], c_out)
 
-    def backward(self, dy: Array, x: Array, accumulate: bool = True) -> Array:
+    def backward(self, dy: Array, x: Array, parameters: bool = True) -> Array:
         # With p + o_k = q, and o_{8-k} = -o_k, both gradients are made of dy's neighbours:
         # dL/dx_q = sum_k dy_{q - o_k} W_k^T = sum_k dy_{q + o_k} W_{8-k}^T,    a convolution with the turned kernel
         # dL/dW_k = sum_q x_q^T dy_{q - o_k},  so  dL/dW_{8-k} = sum_q x_q^T dy_{q + o_k}
         c_in, c_out = self.W.shape[2:]
         near = neighbours(dy)  # (N h w, 9 c_out)
-        if accumulate:
+        if parameters:
             turned = x.reshape(-1, c_in).T @ near  # (c_in, N h w) @ (N h w, 9 c_out) -> (c_in, 9 c_out)
-            self.dW += turned.reshape(c_in, 3, 3, c_out)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
-            self.db += dy.sum(axis=(0, 1, 2))
+            self.dW[...] = turned.reshape(c_in, 3, 3, c_out)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+            self.db[...] = dy.sum(axis=(0, 1, 2))
         kernel = self.W[::-1, ::-1].swapaxes(2, 3).reshape(-1, c_in)  # (9 c_out, c_in)
         dx: Array = near @ kernel  # (N h w, 9 c_out) @ (9 c_out, c_in) -> (N h w, c_in)
         return dx.reshape(x.shape)

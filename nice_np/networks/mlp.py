@@ -1,7 +1,6 @@
 """The conditioner m: a multilayer perceptron, h_k = f(h_{k-1} W_k + b_k), with a linear last layer.
 
-A conditioner may be any differentiable function; a coupling layer only ever asks for its value and its gradient,
-never for its inverse.
+A conditioner may be any differentiable function: a coupling layer needs its value and its gradient, never its inverse.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.errors import NiceValueError
-from nice_np.kernels import add_bias, add_rows
 from nice_np.networks.activations import get_activation
+from nice_np.networks.initialisation import INITS, initial_weights
 from nice_np.parameters import Module
 from nice_np.validation import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_rng, as_sizes, check_shape
-
-INITS = ("he", "uniform")
 
 
 class Linear(Module):
@@ -31,7 +28,6 @@ class Linear(Module):
     """
 
     param_names = ("W", "b")
-    overwritten = ("W",)
 
     def __init__(self, W: Array, b: Array) -> None:
         self.W, self.b = W, b
@@ -39,30 +35,23 @@ class Linear(Module):
 
     def product(self, x: Array) -> Array:
         """x W, without b."""
-        # np.dot and not @, which for a single input feature does without BLAS and takes five times as long
+        # np.dot and not @: for a single input feature @ does not use the BLAS and takes five times as long
         y: Array = np.dot(x, self.W)  # (N, n_in) @ (n_in, n_out) -> (N, n_out)
         return y
 
     def forward(self, x: Array) -> Array:
         y = self.product(x)
-        add_bias(y, self.b)
+        y += self.b
         return y
 
-    def backward(self, dy: Array, x: Array, accumulate: bool = True) -> Array:
-        if accumulate:
-            self.add_gradients(dy, x)
-        # y_nj = sum_i x_ni W_ij + b_j, so dL/dx_ni = sum_j dy_nj W_ij
+    def backward(self, dy: Array, x: Array, parameters: bool = True) -> Array:
+        # y_nj = sum_i x_ni W_ij + b_j, so
+        # dL/dW_ij = sum_n x_ni dy_nj,  dL/db_j = sum_n dy_nj,  dL/dx_ni = sum_j dy_nj W_ij
+        if parameters:
+            np.matmul(x.T, dy, out=self.dW)  # (n_in, N) @ (N, n_out) -> (n_in, n_out)
+            np.sum(dy, axis=0, out=self.db)
         dx: Array = np.dot(dy, self.W.T)  # (N, n_out) @ (n_out, n_in) -> (N, n_in)
         return dx
-
-    def add_gradients(self, dy: Array, x: Array) -> None:
-        # dL/dW_ij = sum_n x_ni dy_nj,  dL/db_j = sum_n dy_nj
-        if self.stale:
-            np.matmul(x.T, dy, out=self.dW)  # (n_in, N) @ (N, n_out) -> (n_in, n_out)
-            self.stale = False
-        else:
-            self.dW += x.T @ dy
-        add_rows(self.db, dy)
 
     def __repr__(self) -> str:
         return f"Linear({self.W.shape[0]}, {self.W.shape[1]})"
@@ -83,8 +72,7 @@ class MLP(Module):
         Widths from input to output: (392, 1000, 392) has one hidden layer, (392, 392) none (a linear map).
     activation : {"relu", "leaky_relu", "tanh", "softplus"}
     init : {"he", "uniform"}
-        "he": W ~ N(0, 2 / n_in) in the hidden layers (He et al. 2015).  "uniform": W ~ U(-0.01, 0.01) in every
-        layer, as in the code of the NICE paper.
+        See `nice_np.networks.initialisation`.  Biases start at 0.
     output_scale : float
         Factor on the initial weights of the last layer under "he".  Small, so that a flow starts near the identity;
         0 starts it exactly there.
@@ -118,12 +106,8 @@ class MLP(Module):
 
         layers = []
         for k, (n_in, n_out) in enumerate(pairwise(self.sizes), start=2):
-            if init == "uniform":
-                W = rng.uniform(-0.01, 0.01, (n_in, n_out))
-            else:
-                # A ReLU halves the second moment of its input's sum; the factor 2 restores it.
-                W = rng.normal(0, np.sqrt(2 / n_in), (n_in, n_out))
-                W *= self.output_scale if k == len(self.sizes) else 1
+            scale = self.output_scale if k == len(self.sizes) else 1.0
+            W = initial_weights(self.init, n_in, n_out, scale, rng)
             layers.append(Linear(W.astype(dtype), np.zeros(n_out, dtype)))
         self.layers = tuple(layers)
 
@@ -144,16 +128,16 @@ class MLP(Module):
             inputs.append(self.activation.forward(layer.product(inputs[-1]), layer.b))  # f(x W + b): (N, width)
         return self.layers[-1].forward(inputs[-1]), MLPCache(inputs)
 
-    def backward(self, dy: Array, cache: MLPCache, accumulate: bool = True) -> Array:
-        """The gradient through m: adds dL/dW and dL/db to the layers (unless told not to), returns dL/dx.
+    def backward(self, dy: Array, cache: MLPCache, parameters: bool = True) -> Array:
+        """The gradient through m: writes dL/dW and dL/db of each layer, returns dL/dx.
 
         Parameters
         ----------
         dy : ndarray, shape (N, sizes[-1])
         cache : MLPCache
             From the forward pass.
-        accumulate : bool
-            False gives the input gradient alone, in half the time.
+        parameters : bool
+            False gives dL/dx alone, in half the time, and leaves dW and db as they are.
 
         Returns
         -------
@@ -164,20 +148,11 @@ class MLP(Module):
         NiceValueError
             If `dy` does not have the shape of the y that came with the cache.
         """
-        dh = self._back_to_first(dy, cache, accumulate)
-        return self.layers[0].backward(dh, cache.inputs[0], accumulate)
-
-    def backward_to_parameters(self, dy: Array, cache: MLPCache) -> None:
-        """As `backward`, without the gradient of x, which is one matrix product less."""
-        self.layers[0].add_gradients(self._back_to_first(dy, cache, True), cache.inputs[0])
-
-    def _back_to_first(self, dy: Array, cache: MLPCache, accumulate: bool) -> Array:
-        """From dL/dy to the gradient of what the first layer puts out: (N, sizes[1])."""
         check_shape(dy, (len(cache.inputs[0]), self.sizes[-1]), "MLP", "dy")
         dh = dy
         for layer, h in zip(self.layers[:0:-1], cache.inputs[:0:-1], strict=True):
-            dh = self.activation.backward(layer.backward(dh, h, accumulate), h)  # h = f(x W + b)
-        return dh
+            dh = self.activation.backward(layer.backward(dh, h, parameters), h)  # h = f(x W + b)
+        return self.layers[0].backward(dh, cache.inputs[0], parameters)
 
     def config(self) -> dict[str, Any]:
         return {

@@ -14,7 +14,8 @@ import numpy as np
 
 from nice_np.restoration.arguments import Box
 from nice_np.restoration.objectives import Objective
-from nice_np.training.optim import Adam, Schedule
+from nice_np.training.optim import Adam
+from nice_np.training.schedules import Schedule
 from nice_np.validation import Array
 
 Show = Callable[[float, int, Array], Any]

@@ -20,7 +20,8 @@ from nice_np.errors import NiceValueError
 from nice_np.flows.builders import nice, original_nice, real_nvp
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
-from nice_np.training.optim import Adam, Constant, Cosine, ExponentialDecay, Optimizer, RMSPropMomentum, Schedule
+from nice_np.training.optim import Adam, Optimizer, RMSPropMomentum
+from nice_np.training.schedules import Constant, Cosine, ExponentialDecay, Schedule
 from nice_np.vae import VAE, variational_autoencoder
 from nice_np.validation import Rng, as_choice
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nice_np.errors import NiceValueError
 from nice_np.flows.model import Model
-from nice_np.validation import Array, as_real_array, as_samples
+from nice_np.validation import Array, as_real_array, as_samples, check_samples_shape
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,8 @@ class TrainingData:
     Attributes
     ----------
     x : ndarray, shape (N, D)
-        uint8 pixels, or samples in the model's dtype.
+        uint8 pixels as they are, or samples in the model's dtype.
     context : ndarray, shape (N, C), or None
-        After `drawn`, what goes into the model beside x: for a VAE that is noise.
     """
 
     x: npt.NDArray[Any]
@@ -32,16 +31,16 @@ class TrainingData:
     @classmethod
     def checked(cls, model: Model, x: Any, context: Any, name: str) -> TrainingData:
         """The arguments of `fit`, called `name` and `name`'s context there, or an error."""
-        raw = as_real_array(x, "fit", name)
-        samples = as_samples(raw, model.dim, owner="fit", name=name, dtype=model.dtype)
+        samples = as_real_array(x, "fit", name)
+        check_samples_shape(samples, model.dim, "fit", name)
+        if samples.dtype != np.uint8:
+            samples = as_samples(samples, model.dim, owner="fit", name=name, dtype=model.dtype)
         if len(samples) == 0:
             raise NiceValueError(f"fit: {name} has 0 samples")
-        owner = "fit" if name == "x" else f"fit: {name}"  # what follows speaks of x and context in general
-        context = model.checked_context(context, len(samples), owner)
-        if raw.dtype == np.uint8:
-            return cls(raw, context)
-        model.check_samples(samples, owner)
-        return cls(samples, context)
+        owner = "fit" if name == "x" else f"fit: {name}"  # the messages below name only x and context
+        if samples.dtype != np.uint8:
+            model.check_samples(samples, owner)
+        return cls(samples, model.checked_context(context, len(samples), owner))
 
     def bin_width(self, model: Model) -> float:
         """See `Flow.bits_per_dim`."""
@@ -51,21 +50,13 @@ class TrainingData:
         """Some of the samples."""
         return TrainingData(self.x[rows], None if self.context is None else self.context[rows])
 
-    def seen_by(self, model: Model, rng: np.random.Generator) -> TrainingData:
-        """Pixels as the model takes them, with fresh noise; anything else as it is."""
-        if self.x.dtype != np.uint8:
-            return self
-        return TrainingData(model.from_pixels(self.x, rng), self.context)
+    def seen_by(self, model: Model, rng: np.random.Generator) -> Array:
+        """x as the model takes it: pixels with fresh noise, anything else as it is."""
+        return model.from_pixels(self.x, rng) if self.x.dtype == np.uint8 else self.x
 
-    def drawn(self, model: Model, rng: np.random.Generator) -> TrainingData:
-        """As `seen_by`, and with all that goes into the model beside x."""
-        seen = self.seen_by(model, rng)
-        return TrainingData(seen.x, model.beside(seen.context, len(seen), rng))
-
-    def joined(self, dtype: npt.DTypeLike) -> Array:
-        """As a flow's bijector sees them: (N, D), or (N, D + C) with the context behind."""
-        arrays = [self.x] if self.context is None else [self.x, self.context]
-        return np.concatenate(arrays, axis=1, dtype=dtype)
+    def drawn(self, model: Model, rng: np.random.Generator) -> tuple[Array, Array | None]:
+        """The arguments of the model's loss: x as in `seen_by`, and the extra input, context or noise."""
+        return self.seen_by(model, rng), model.draw_extra(self.context, len(self), rng)
 
     def fingerprint(self) -> str:
         """Shape, dtype and SHA-256 of the values, to recognise a data set."""

@@ -29,9 +29,10 @@ from nice_np.flows.model import CHUNK, Model
 from nice_np.training.data import TrainingData, fingerprint
 from nice_np.training.history import History
 from nice_np.training.loop import Training
-from nice_np.training.optim import Optimizer, Schedule, get_optimizer, get_schedule
+from nice_np.training.optim import Optimizer, get_optimizer
 from nice_np.training.plan import Callback, Plan
-from nice_np.training.ranks import Team, as_team
+from nice_np.training.ranks import Ranks, Team, as_team
+from nice_np.training.schedules import Schedule, get_schedule
 from nice_np.training.state import TrainingState, load_state
 from nice_np.validation import Array, Rng, as_flag, as_path, as_rng
 
@@ -61,6 +62,7 @@ def fit(
     rng: Rng = None,
     threads: int = 1,
     recompute: bool = False,
+    compiled: bool = True,
     comm: Any = None,
 ) -> History:
     """Train a flow by maximum likelihood, or a VAE by a maximal bound on it.
@@ -115,6 +117,9 @@ def fit(
     recompute : bool
         Rebuild the layers' inputs instead of storing them, see `Flow.nll_and_grad`: memory that does not grow with the
         number of layers, for 1.4 times the time.  For flows only.
+    compiled : bool
+        Whether small flows go through one compiled call per pass, see `nice_np.training.fused`; the numbers agree to
+        rounding.  False runs the layers that one reads, and so do a debugger and ``NUMBA_DISABLE_JIT=1``.
     comm : communicator of mpi4py, optional
         For a training by several processes: every one calls `fit` with it, usually ``MPI.COMM_WORLD``, and with the
         same model, data and settings, and gets the same weights.  Rank 0 makes the random numbers, shows progress,
@@ -153,51 +158,47 @@ def fit(
     with team.together():
         if not isinstance(model, Model):
             raise NiceTypeError(f"fit: expected a Flow or a VAE, got {type(model).__name__}")
-        recompute, resume, progress = (
-            as_flag(value, "fit", name)
-            for name, value in {"recompute": recompute, "resume": resume, "progress": progress}.items()
-        )
-        if recompute and not isinstance(model, Flow):
-            raise NiceValueError(
-                f"fit: recompute rebuilds the inputs of a flow's layers, a {type(model).__name__} has no inverse to "
-                "do so; leave it out"
-            )
+        resume, progress = as_flag(resume, "fit", "resume"), as_flag(progress, "fit", "progress")
         plan = Plan(
-            get_optimizer(optimizer),
-            get_schedule(learning_rate),
-            epochs,
-            time_limit,
-            batch_size,
-            clip_norm,
-            average,
-            patience,
-            _callables(callbacks),
-            None if checkpoint is None else as_path(checkpoint, "fit", "checkpoint"),
-            checkpoint_every,
-            threads,
-            recompute,
+            optimizer=get_optimizer(optimizer),
+            schedule=get_schedule(learning_rate),
+            epochs=epochs,
+            time_limit=time_limit,
+            batch_size=batch_size,
+            clip_norm=clip_norm,
+            average=average,
+            patience=patience,
+            callbacks=_callables(callbacks),
+            checkpoint=None if checkpoint is None else as_path(checkpoint, "fit", "checkpoint"),
+            checkpoint_every=checkpoint_every,
+            threads=threads,
+            recompute=as_flag(recompute, "fit", "recompute"),
+            compiled=as_flag(compiled, "fit", "compiled"),
         )
-        if patience is not None and validation is None:
-            raise NiceValueError("fit: patience needs validation data")
-        if validation_context is not None and validation is None:
-            raise NiceValueError("fit: validation_context needs validation data")
+        if plan.recompute and not isinstance(model, Flow):
+            raise NiceValueError(
+                f"fit: recompute rebuilds the inputs of a flow's layers, and a {type(model).__name__} has no inverse "
+                "to rebuild them with; leave it out"
+            )
+        for name, given in {"patience": patience, "validation_context": validation_context}.items():
+            if given is not None and validation is None:
+                raise NiceValueError(f"fit: {name} needs validation data")
         data = TrainingData.checked(model, x, context, "x")
         held_out = None
         if validation is not None:
             held_out = TrainingData.checked(model, validation, validation_context, "validation")
         settings = plan.settings()
-        settings["data"] = data.fingerprint()
-        settings["validation"] = None if held_out is None else held_out.fingerprint()
+        if plan.checkpoint is not None or isinstance(team, Ranks):  # who else would compare the data?
+            settings["data"] = data.fingerprint()
+            settings["validation"] = None if held_out is None else held_out.fingerprint()
         if not resume:
             if team.first:
                 _refuse_existing(plan.checkpoint)
             if plan.optimizer.steps:
-                raise NiceValueError(
-                    "fit: the optimizer has been used before and remembers; make a new one for a new run"
-                )
+                raise NiceValueError("fit: the optimizer has taken steps before; make a new one for a new run")
         generator = as_rng(rng, "fit")
         if rng is None and not resume:
-            log.info("rng is None: a seed from the operating system, with which no run can be repeated")
+            log.info("rng is None: the seed comes from the operating system, so this run cannot be repeated")
         start_from_data(model, data.x, data.context)
     team.compare(lambda: _facts(model, plan, settings, resume))
     if resume:
@@ -239,7 +240,9 @@ def _arriving(model: Model, data: TrainingData, below: list[Bijector]) -> Iterat
     """The data as they arrive above the layers `below`, in chunks: (n, D + C), (n, D + C), ..."""
     noise = np.random.default_rng(0)
     for start in range(0, len(data), CHUNK):
-        part = data.rows(slice(start, start + CHUNK)).seen_by(model, noise).joined(model.dtype)
+        rows = data.rows(slice(start, start + CHUNK))
+        seen = [rows.seen_by(model, noise)] if rows.context is None else [rows.seen_by(model, noise), rows.context]
+        part = np.concatenate(seen, axis=1, dtype=model.dtype)  # (n, D + C)
         with np.errstate(over="ignore", invalid="ignore"):  # a layer that fits looks for infinities
             for layer in below:
                 part = layer.forward(part)[0]
@@ -283,7 +286,7 @@ def _resumed(model: Model, plan: Plan, n_samples: int, settings: dict[str, Any])
         raise NiceValueError("fit: resume=True needs checkpoint=PATH")
     if not _is_there(plan.checkpoint):
         raise NiceFileError(f"fit: nothing to resume, {plan.checkpoint} does not exist")
-    state = load_state(plan.checkpoint, model, plan.optimizer, settings)
+    state = load_state(plan.checkpoint, model, plan.optimizer, settings, n_samples)
     log.info("going on from %s: epoch %d, step %d, %.1f s", plan.checkpoint, state.epoch, state.step, state.seconds)
     if _may_go_on(state, plan, n_samples):
         state.finished = ""
@@ -292,7 +295,7 @@ def _resumed(model: Model, plan: Plan, n_samples: int, settings: dict[str, Any])
 
 def _may_go_on(state: TrainingState, plan: Plan, n_samples: int) -> bool:
     """Whether nothing in the plan ends the run here: one that had ended is now given more, or other callbacks."""
-    patient = plan.patience is None or state.stale < plan.patience
+    patient = plan.patience is None or state.epochs_since_best < plan.patience
     return plan.done(state, n_samples) < 1 and (patient or state.finished != "patience")
 
 

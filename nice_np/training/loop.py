@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager
 from signal import Signals
 from typing import Any
 
@@ -12,12 +11,12 @@ import numpy as np
 
 from nice_np.errors import DivergenceError, DriftError, NiceFileError, NiceOverflowError, TrainingInterrupted
 from nice_np.flows.flow import to_bits_per_dim
-from nice_np.flows.model import Model, mean_score
+from nice_np.flows.model import Model, mean_of_finite
 from nice_np.kernels import average_kernel, average_step
 from nice_np.training.data import TrainingData
 from nice_np.training.history import History, score_columns
 from nice_np.training.optim import clip_by_norm
-from nice_np.training.parallel import Gradient, in_threads
+from nice_np.training.parallel import Gradient, batch_gradient
 from nice_np.training.plan import Plan
 from nice_np.training.progress import Progress
 from nice_np.training.ranks import Team
@@ -28,6 +27,7 @@ from nice_np.validation import Array, as_float
 log = logging.getLogger(__name__)
 
 EXPLODED = 1e4  # nats per dimension above the first loss: no model comes back from there
+Batch = tuple[Array, Array | None]  # x and the extra input
 
 
 class StopTraining(Exception):
@@ -78,7 +78,7 @@ class Training:
         if self.state.position > 0:  # resumed in the middle of an epoch
             self.plan.optimizer.start_epoch(self.state.epoch)
         try:
-            with StopSignals() as signals, self._source() as source:
+            with StopSignals() as signals, batch_gradient(self.model, self.plan) as source:
                 gradient = self.team.gradient(source, self.model.params.grads)
                 while not self.state.finished:
                     self._step(gradient)
@@ -86,7 +86,7 @@ class Training:
                     done = self._done()
                     if self.state.position == len(self.data) or done >= 1:
                         self._end_epoch(done)
-                    if signum := self.team.highest(signals.received):
+                    if signum := self.team.largest(signals.received):
                         self._interrupt(signum)
                     if self.state.seconds - self.saved_at > self.plan.checkpoint_every:
                         self._save()
@@ -101,9 +101,6 @@ class Training:
         log.info("training is over (%s): %r", self.state.finished, self.state.history)
         return self.state.history
 
-    def _source(self) -> AbstractContextManager[Gradient]:
-        return in_threads(self.model, self.plan.threads, self.plan.batch_size, self.plan.recompute)
-
     # -- one step -------------------------------------------------------------------------------------------------
 
     def _step(self, gradient: Gradient) -> None:
@@ -113,36 +110,32 @@ class Training:
             state.nats_sum = 0.0
             plan.optimizer.start_epoch(state.epoch)
         rows = state.order[state.position : state.position + plan.batch_size]
-        # A schedule of one's own may return anything; the history is to hold a plain number.
+        # A schedule of your own may return anything; the history must hold a plain number.
         self.learning_rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
-        nll, grads = self._loss(gradient, self.data.rows(rows).drawn(self.model, state.rng))
-        if plan.clip_norm is not None:
-            clip_by_norm(grads, plan.clip_norm)
-        plan.optimizer.step(values, grads, self.learning_rate)
-        state.step += 1
-        state.position += len(rows)
-        state.nats_sum -= nll * len(rows)
-        if plan.average is not None:
-            if state.average is None:
-                state.average = values.copy()
-            # A plain mean of the first steps, then a window of about `average` of them.
-            average_step(state.average, values, max(1 / plan.average, 1 / state.step))
-        self._tick()
-
-    def _loss(self, gradient: Gradient, batch: TrainingData) -> tuple[float, Array]:
-        state = self.state
+        x, extra = self.data.rows(rows).drawn(self.model, state.rng)
         try:
-            nll, grads = gradient.nll_and_grad(batch.x, batch.context)
+            loss, grads = gradient(x, extra)
         except DriftError:
             self._keep_best()
             raise
         except NiceOverflowError as error:
             raise self._diverged(f"loss or gradient is not finite ({error})") from None
         if state.first_nll is None:
-            state.first_nll = nll
-        if nll > state.first_nll + EXPLODED * self.model.dim:
-            raise self._diverged(f"loss = {nll:.6g} nats")
-        return nll, grads
+            state.first_nll = loss
+        if loss > state.first_nll + EXPLODED * self.model.dim:
+            raise self._diverged(f"loss = {loss:.6g} nats")
+        if plan.clip_norm is not None:
+            clip_by_norm(grads, plan.clip_norm)
+        plan.optimizer.step(values, grads, self.learning_rate)
+        state.step += 1
+        state.position += len(rows)
+        state.nats_sum -= loss * len(rows)
+        if plan.average is not None:
+            if state.average is None:
+                state.average = values.copy()
+            # A plain mean of the first steps, then a window of about `average` of them.
+            average_step(state.average, values, max(1 / plan.average, 1 / state.step))
+        self._tick()
 
     def _diverged(self, what: str) -> DivergenceError:
         self._keep_best()
@@ -170,9 +163,9 @@ class Training:
             score = self._validate(self.validation)
             row[held_out] = score
             row["validation_bits_per_dim"] = to_bits_per_dim(score, self.model.dim, self.bin_width)
-            state.stale += 1
+            state.epochs_since_best += 1
             if state.best is None or score > state.best:
-                state.best, state.stale, state.best_values = score, 0, self._weights().copy()
+                state.best, state.epochs_since_best, state.best_values = score, 0, self._weights().copy()
                 state.history.best_epoch = state.epoch
         self._tick()
         state.history.rows.append({**row, "seconds": state.seconds})
@@ -181,7 +174,7 @@ class Training:
         state.position = 0
         if done >= 1:
             state.finished = "epochs" if plan.time_limit is None else "time limit"
-        elif plan.patience is not None and state.stale >= plan.patience:
+        elif plan.patience is not None and state.epochs_since_best >= plan.patience:
             state.finished = "patience"
         if self.team.from_first(self._called_off):
             state.finished = "callback"
@@ -195,19 +188,19 @@ class Training:
             return True
         return False
 
-    def _validate(self, validation: TrainingData) -> float:
+    def _validate(self, validation: Batch) -> float:
         try:
             return self.team.from_first(lambda: self._score(validation))
         except NiceOverflowError as error:
             raise self._diverged(f"the validation loss is not finite ({error})") from None
 
-    def _score(self, validation: TrainingData) -> float:
-        """The mean score under the weights that would be kept now."""
+    def _score(self, validation: Batch) -> float:
+        """The mean objective under the weights that would be kept now."""
         values = self.model.params.values
         trained = values.copy()
         values[:] = self._weights()
         try:
-            return mean_score(self.model.score(validation.x, validation.context))
+            return mean_of_finite(self.model.objective(*validation))
         finally:
             values[:] = trained
 

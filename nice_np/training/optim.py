@@ -1,4 +1,4 @@
-"""Optimisers over one flat vector, learning-rate schedules, and clipping by the global norm.
+"""Optimisers over one flat vector, and clipping by the global norm.
 
 An optimiser holds no parameters and no learning rate: ``step(values, grads, learning_rate)`` changes `values` in place.
 """
@@ -6,13 +6,12 @@ An optimiser holds no parameters and no learning rate: ``step(values, grads, lea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import cos, pi
 from typing import Any
 
 import numpy as np
 
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.kernels import adam_step
+from nice_np.kernels import Kernel, adam_loop, in_halves
 from nice_np.validation import FLOATS, Array, as_choice, as_float, as_int
 
 
@@ -110,6 +109,46 @@ class Optimizer(ABC):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
         return f"{type(self).__name__}({settings})"
+
+
+def adam_update(
+    values: Array, grads: Array, m: Array, v: Array,
+    beta1: float, beta2: float, rest1: float, rest2: float, bias1: float, bias2: float,
+    rate: float, eps: float, keep: float, tiny: float,
+) -> None:  # fmt: skip
+    """The lines of `adam_step` in NumPy; `kernels.adam_loop` has the same in one compiled loop."""
+    m *= beta1
+    m += rest1 * grads  # rest = 1 - beta
+    v *= beta2
+    v += rest2 * grads * grads
+    # The moments of a dead unit fade into denormal numbers, with which a processor takes thirty times as long.
+    m[np.abs(m) < tiny] = 0
+    v[v < tiny] = 0
+    # Bias correction: m and v start at 0, so after t steps the weights of their averages add up to bias = 1 - beta^t.
+    m_hat, v_hat = m / bias1, v / bias2
+    values *= keep  # decoupled weight decay
+    values -= rate * m_hat / (np.sqrt(v_hat) + eps)
+
+
+adam_kernel = Kernel(adam_loop, adam_update)
+
+
+def adam_step(
+    values: Array, grads: Array, m: Array, v: Array, *, step: int, learning_rate: float,
+    beta1: float, beta2: float, eps: float, weight_decay: float, kernel: Kernel = adam_kernel,
+) -> None:  # fmt: skip
+    """Adam's step number `step` (from 1) over flat vectors of shape (P,), in place.
+
+    m <- beta1 m + (1 - beta1) g
+    v <- beta2 v + (1 - beta2) g^2
+    values <- (1 - lr wd) values - lr m_hat / (sqrt(v_hat) + eps)
+    with m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)      (Kingma & Ba 2015, algorithm 1)
+    """
+    bias1, bias2, keep = 1 - beta1**step, 1 - beta2**step, 1 - learning_rate * weight_decay
+    tiny = np.finfo(values.dtype).tiny
+    scalars = (beta1, beta2, 1 - beta1, 1 - beta2, bias1, bias2, learning_rate, eps, keep, tiny)
+    # In the vectors' own dtype: a float64 scalar would make the compiled loop compute in float64.
+    in_halves(kernel, (values, grads, m, v), [values.dtype.type(scalar) for scalar in scalars])
 
 
 class Adam(Optimizer):
@@ -236,118 +275,6 @@ def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     return OPTIMIZERS[as_choice(optimizer, OPTIMIZERS, "optimizer", "optimizer")]()
-
-
-class Schedule(ABC):
-    """A learning rate that changes: ``schedule(step, progress)``, step from 0, progress from 0 to 1."""
-
-    @abstractmethod
-    def __call__(self, step: int, progress: float) -> float: ...
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
-
-
-class Constant(Schedule):
-    """The same learning rate throughout.
-
-    Parameters
-    ----------
-    rate : float
-    """
-
-    def __init__(self, rate: float) -> None:
-        self.rate = as_float(rate, "Constant", "rate", above=0)
-
-    def __call__(self, step: int, progress: float) -> float:
-        return self.rate
-
-
-class ExponentialDecay(Schedule):
-    """lr_t = max(rate / factor^t, minimum), t counted in steps: the schedule of the NICE paper's own code.
-
-    Parameters
-    ----------
-    rate : float
-        At step 0.
-    factor : float
-        By which the rate is divided at each step.
-    minimum : float
-    """
-
-    def __init__(self, rate: float, factor: float = 1.0005, minimum: float = 1e-4) -> None:
-        self.rate = as_float(rate, "ExponentialDecay", "rate", above=0)
-        self.factor = as_float(factor, "ExponentialDecay", "factor", minimum=1)
-        self.minimum = as_float(minimum, "ExponentialDecay", "minimum", minimum=0)
-        if self.minimum > self.rate:
-            raise NiceValueError(f"ExponentialDecay: minimum {self.minimum!r} is above the rate {self.rate!r}")
-
-    def __call__(self, step: int, progress: float) -> float:
-        return max(self.rate * self.factor**-step, self.minimum)
-
-
-class InverseTime(Schedule):
-    """lr_t = rate / (1 + t / half), t counted in steps: half of `rate` after `half` steps, then on like 1/t.
-
-    Parameters
-    ----------
-    rate : float
-        At step 0.
-    half : int
-        Steps.
-
-    Examples
-    --------
-    10 / (100 + t), as in the inpainting of the NICE paper:
-
-    >>> schedule = InverseTime(0.1, half=100)
-    >>> schedule(0, 0.0), schedule(100, 0.1)
-    (0.1, 0.05)
-    """
-
-    def __init__(self, rate: float, half: int) -> None:
-        self.rate = as_float(rate, "InverseTime", "rate", above=0)
-        self.half = as_int(half, "InverseTime", "half", 1)
-
-    def __call__(self, step: int, progress: float) -> float:
-        return self.rate / (1 + step / self.half)
-
-
-class Cosine(Schedule):
-    """Down from `rate` to 0 along half a cosine over the run, after a linear rise during the first `warmup` steps.
-
-    Parameters
-    ----------
-    rate : float
-        The highest learning rate.
-    warmup : int
-        Steps.
-
-    Examples
-    --------
-    >>> schedule = Cosine(1e-3, warmup=100)
-    >>> schedule(49, 0.0), schedule(500, 0.5)
-    (0.0005, 0.0005)
-    """
-
-    def __init__(self, rate: float, warmup: int = 0) -> None:
-        self.rate = as_float(rate, "Cosine", "rate", above=0)
-        self.warmup = as_int(warmup, "Cosine", "warmup", 0)
-
-    def __call__(self, step: int, progress: float) -> float:
-        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        return rise * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
-
-
-def get_schedule(rate: float | Schedule, owner: str = "fit") -> Schedule:
-    """A schedule as it is; a number as a constant learning rate."""
-    if isinstance(rate, Schedule):
-        return rate
-    if callable(rate):
-        raise NiceTypeError(
-            f"{owner}: learning_rate: expected a number or a Schedule, got {rate!r}; subclass nice_np.Schedule"
-        )
-    return Constant(as_float(rate, owner, "learning_rate", above=0))
 
 
 def clip_by_norm(grads: Array, max_norm: float) -> float:

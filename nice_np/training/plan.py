@@ -9,14 +9,15 @@ from typing import Any
 
 from nice_np.errors import NiceValueError
 from nice_np.training.history import History
-from nice_np.training.optim import Optimizer, Schedule
+from nice_np.training.optim import Optimizer
+from nice_np.training.schedules import Schedule
 from nice_np.training.state import TrainingState
 from nice_np.validation import as_float, as_int
 
 Callback = Callable[[Any, History], None]  # the model comes first
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Plan:
     """The arguments of `fit` that say how to train; see there.
 
@@ -39,6 +40,7 @@ class Plan:
     checkpoint_every: float
     threads: int
     recompute: bool
+    compiled: bool
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.time_limit is None):
@@ -61,7 +63,7 @@ class Plan:
         return state.step / (steps_per_epoch * (self.epochs or 1))
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same when a run is resumed; the rest may change, also `epochs` in either direction."""
+        """What must be the same when a run is resumed; the rest may change, `epochs` in either direction."""
         return {
             "batch_size": self.batch_size,
             "learning_rate": repr(self.schedule),

@@ -61,7 +61,7 @@ class Team:
         """What `work` returns, or raises, on rank 0; it is called nowhere else."""
         return work()
 
-    def highest(self, number: int) -> int:
+    def largest(self, number: int) -> int:
         """The largest of all ranks' numbers."""
         return number
 
@@ -112,9 +112,9 @@ class Ranks(Team):
         shared: T = self.share(result)
         return shared
 
-    def highest(self, number: int) -> int:
-        highest: int = max(self.comm.allgather(number))
-        return highest
+    def largest(self, number: int) -> int:
+        largest: int = max(self.comm.allgather(number))
+        return largest
 
     def compare(self, facts: Callable[[], dict[str, Any]]) -> None:
         with self.together():
@@ -148,31 +148,31 @@ class AllReduced:
         self.ranks, self.source, self.grads = ranks, source, grads
         self.part = np.empty_like(grads)  # (P,), what this rank adds to the sum
 
-    def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
+    def __call__(self, x: Array, extra: Array | None) -> tuple[float, Array]:
         """As `Flow.nll_and_grad`, to rounding, and the same to the bit on all ranks.
 
         One message has the gradient.  A small one goes before it with the losses, as float64 also where the gradient
         is float32, and with NaN for a shard that failed: its rank must not stay away from the sum.
         """
         try:
-            part = self._part(x, context)
+            part = self._part(x, extra)
         except Exception:  # whatever it is: the whole batch shows it again
             part = nan
         nll = sum(self.ranks.comm.allgather(part))
         if isnan(nll):
             with self.ranks.together():
-                return self.source.nll_and_grad(x, context)  # fails, too, and names the row of the batch
+                return self.source(x, extra)  # fails, too, and names the row of the batch
         self.ranks.comm.Allreduce(self.part, self.grads)
         return nll, self.grads
 
-    def _part(self, x: Array, context: Array | None) -> float:
+    def _part(self, x: Array, extra: Array | None) -> float:
         """This rank's summand of the loss; that of the gradient is in ``self.part``."""
         rank, parts = self.ranks.comm.rank, shards(len(x), self.ranks.comm.size)
         if rank >= len(parts):  # a small batch has nothing for this rank
             self.part.fill(0)
             return 0.0
-        x, context, share = cut(parts[rank], x, context)
-        nll, grads = self.source.nll_and_grad(x, context)
+        x, extra, share = cut(parts[rank], x, extra)
+        nll, grads = self.source(x, extra)
         np.multiply(share, grads, out=self.part)
         return share * nll
 

@@ -18,9 +18,13 @@ from nice_np.training.history import History, columns
 from nice_np.training.optim import Optimizer
 from nice_np.validation import Array
 
-COUNTERS = (
-    "validation_seed", "epoch", "step", "position", "seconds", "nats_sum", "first_nll", "best", "stale", "finished"
-)  # fmt: skip
+# The numbers of a state by the names that they have in a file.
+COUNTERS = {
+    name: {"stale": "epochs_since_best"}.get(name, name)
+    for name in (
+        "validation_seed", "epoch", "step", "position", "seconds", "nats_sum", "first_nll", "best", "stale", "finished"
+    )
+}  # fmt: skip
 
 
 @dataclass
@@ -42,11 +46,11 @@ class TrainingState:
     seconds : float
         Time spent training, before a stop and after it.
     nats_sum : float
-        Sum of the scores of this epoch's samples so far.
+        Sum of the objective over this epoch's samples so far, in nats.
     first_nll : float or None
         Loss of the first step.
-    best, stale : float or None, int
-        Highest validation score, and epochs since.
+    best, epochs_since_best : float or None, int
+        Highest validation objective, and the epochs since.
     finished : str
         Why the run ended; "" while it goes on.
     best_values, average : ndarray, shape (P,), or None
@@ -64,7 +68,7 @@ class TrainingState:
     nats_sum: float = 0.0
     first_nll: float | None = None
     best: float | None = None
-    stale: int = 0
+    epochs_since_best: int = 0
     finished: str = ""
     best_values: Array | None = None
     average: Array | None = None
@@ -80,7 +84,7 @@ def save_state(path: Path, model: Model, optimizer: Optimizer, state: TrainingSt
     """Write a checkpoint of kind "checkpoint", atomically."""
     metadata = {
         "settings": settings,
-        "counters": {name: getattr(state, name) for name in COUNTERS},
+        "counters": {name: getattr(state, attribute) for name, attribute in COUNTERS.items()},
         "best_epoch": state.history.best_epoch,
         "optimizer_steps": optimizer.steps,
         "rng": state.rng.bit_generator.state,
@@ -93,7 +97,9 @@ def save_state(path: Path, model: Model, optimizer: Optimizer, state: TrainingSt
     save(path, "checkpoint", model, metadata, extra)
 
 
-def load_state(path: Path, model: Model, optimizer: Optimizer, settings: dict[str, Any]) -> TrainingState:
+def load_state(
+    path: Path, model: Model, optimizer: Optimizer, settings: dict[str, Any], n_samples: int
+) -> TrainingState:
     """Read a checkpoint into `model` and `optimizer`.
 
     Raises
@@ -115,12 +121,13 @@ def load_state(path: Path, model: Model, optimizer: Optimizer, settings: dict[st
         rng = np.random.default_rng()
         rng.bit_generator.state = metadata["rng"]
         history = History(_rows(extra["history"], model.measure), metadata["best_epoch"], measure=model.measure)
-        state = TrainingState(rng, history=history, **metadata["counters"])
+        counters = metadata["counters"]
+        if set(counters) != set(COUNTERS):
+            raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(COUNTERS)}")
+        state = TrainingState(rng, history=history, **{COUNTERS[name]: value for name, value in counters.items()})
         state.order = extra["order"]
         state.best_values, state.average = extra.get("best_values"), extra.get("average")
-        _check_position(state, n_samples=int(settings["data"].split(" x ")[0]))
-        if set(metadata["counters"]) != set(COUNTERS):
-            raise ValueError(f"the counters are {sorted(metadata['counters'])}, expected {sorted(COUNTERS)}")
+        _check_position(state, n_samples)
         if type(metadata["optimizer_steps"]) is not int or metadata["optimizer_steps"] < 0:
             raise ValueError("optimizer_steps is not a whole number")
         vectors = {name: extra[f"optimizer.{name}"] for name in optimizer.vectors if metadata["optimizer_steps"]}
@@ -149,7 +156,7 @@ def _rows(text: npt.NDArray[Any], measure: str) -> list[dict[str, Any]]:
 
 
 def _check_position(state: TrainingState, n_samples: int) -> None:
-    numbers = (state.validation_seed, state.epoch, state.step, state.position, state.stale)
+    numbers = (state.validation_seed, state.epoch, state.step, state.position, state.epochs_since_best)
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("a counter is not a whole number")
     if not (isinstance(state.seconds, float) and isinstance(state.nats_sum, float) and isinstance(state.finished, str)):

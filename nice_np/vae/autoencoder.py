@@ -9,14 +9,14 @@ longer a Gaussian, or in the prior p(z).  All gradients are derived by hand, for
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors import Bijector, Chain
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
-from nice_np.flows.model import CHUNK, Model, mean_score
+from nice_np.flows.model import Model, in_chunks, mean_of_finite
 from nice_np.kernels import all_finite
 from nice_np.pixels.binarize import binarize
 from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior
@@ -182,19 +182,26 @@ class VAE(Model):
         eps = self._noise(eps, len(x), "loss_and_grad")
         if len(x) == 0:
             raise NiceValueError("VAE.loss_and_grad: 0 samples; the mean needs at least one")
+        return self.unchecked_loss_and_grad(x, eps)
+
+    def objective(self, x: npt.ArrayLike, extra: Any = None) -> Array:
+        return self.elbo(x, extra)
+
+    def unchecked_loss_and_grad(self, x: Array, extra: Array | None) -> tuple[float, Array]:
+        eps: Any = extra
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-            terms = self._scored(x, eps)
+            terms = self._terms(x, eps)
             posterior_cache, prior_cache, decoder_cache = terms.caches
             if not np.isfinite(terms.elbo).all():
-                self._bound(x, eps)  # fails, too, and names the row
+                self._bound(x, eps)  # fails as well, and names the row
             # loss = -(1/N) sum_n [log p(x_n | z_n) + log p(z_n) - log q(z_n | x_n)]
             weight = np.full(len(x), -1 / len(x), self.dtype)  # (N,): dloss/dlog p of both p, minus dloss/dlog q
-            with self.params.gradients_from_zero():
+            with self.params.backward_pass():
                 dz = self.decoder.backward(weight, decoder_cache) + self.prior.backward(weight, prior_cache)
                 self.posterior.backward(dz, -weight, posterior_cache)
         if not all_finite(self.params.grads):
             raise NiceOverflowError(f"VAE: a gradient overflows {self.dtype}; check the scale of input and parameters")
-        return -mean_score(terms.elbo), self.params.grads
+        return -mean_of_finite(terms.elbo), self.params.grads
 
     def bounds(self, x: npt.ArrayLike, k: int, rng: Rng = None) -> Bounds:
         """The ELBO, as a mean over k draws, and the importance-weighted bound of the same draws (Burda et al. 2015):
@@ -293,13 +300,9 @@ class VAE(Model):
             raise NiceValueError(f"{owner}: a VAE takes no context; its encoder makes one, see context_dim")
         return None
 
-    def beside(self, context: Array | None, n: int, rng: np.random.Generator) -> Array:
+    def draw_extra(self, context: Array | None, n: int, rng: np.random.Generator) -> Array:
         """Fresh noise, (n, L)."""
         return self.draw_noise(n, rng)
-
-    def score(self, x: npt.ArrayLike, eps: Any = None) -> Array:
-        """`elbo`, by the name that every `Model` has for it."""
-        return self.elbo(x, eps)
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -321,25 +324,19 @@ class VAE(Model):
         return y if self.preprocess is None else self.preprocess.inverse(y)[0]
 
     def _in_chunks(self, function: Callable[..., Array], *arrays: Array) -> Array:
-        """What `function` makes of CHUNK rows at a time, so that memory does not grow with the networks times N."""
-        parts = []
-        for start in range(0, max(len(arrays[0]), 1), CHUNK):  # at least one, also of 0 samples: it has the right shape
-            with np.errstate(over="ignore", invalid="ignore"):  # looked for here
-                part = function(*(array[start : start + CHUNK] for array in arrays))
-            bad = ~np.isfinite(part)
-            if bad.any():
-                raise NiceOverflowError(
-                    f"VAE: row {start + np.argwhere(bad)[0][0]} overflows {self.dtype}; "
-                    "check the scale of the input and of the parameters"
-                )
-            parts.append(part)
-        return np.concatenate(parts)
+        def explain(rows: slice, result: Array) -> NoReturn:
+            row = rows.start + np.argwhere(~np.isfinite(result))[0][0]
+            raise NiceOverflowError(
+                f"VAE: row {row} overflows {self.dtype}; check the scale of the input and of the parameters"
+            )
+
+        return in_chunks(function, *arrays, explain=explain)
 
     def _bound(self, x: Array, eps: Array) -> Array:
         """The ELBO of each row, for the given noise."""
-        return self._in_chunks(lambda part, noise: self._scored(part, noise).elbo, x, eps)
+        return self._in_chunks(lambda part, noise: self._terms(part, noise).elbo, x, eps)
 
-    def _scored(self, x: Array, eps: Array) -> Terms:
+    def _terms(self, x: Array, eps: Array) -> Terms:
         """All terms of the bound."""
         y, log_det = self._inner(x)
         z, log_q, posterior_cache = self.posterior.forward(y, eps)

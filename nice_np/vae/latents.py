@@ -28,10 +28,10 @@ from nice_np.validation import Array, as_int
 
 
 class GaussianCache(NamedTuple):
-    """raw, log_sigma and noise = sigma eps: (N, L); and the network's cache."""
+    """r, log_sigma and noise = sigma eps: (N, L); and the network's cache."""
 
     network: Any
-    raw: Array
+    r: Array
     log_sigma: Array
     noise: Array
 
@@ -42,7 +42,7 @@ class GaussianPosterior(Module):
     Parameters
     ----------
     network : MLP
-        The encoder: x (N, D) -> (mu, raw) (N, 2L), log_sigma = LogSigma(raw).
+        The encoder: x (N, D) -> (mu, r) (N, 2L), log_sigma = LogSigma(r).
     """
 
     def __init__(self, network: MLP) -> None:
@@ -56,15 +56,15 @@ class GaussianPosterior(Module):
         self.latent, odd = divmod(network.sizes[-1] - context_dim, 2)
         if odd or self.latent < 1:
             raise NiceValueError(
-                f"{who}: the network must give 2 L + {context_dim} features, mu and raw and the context; "
+                f"{who}: the network must give 2 L + {context_dim} features, mu and r and the context; "
                 f"{network!r} gives {network.sizes[-1]}"
             )
         self.network, self.scale, self.noise = network, LogSigma(), StandardNormal()
 
     def moments(self, x: Array) -> tuple[Array, Array]:
         """mu and sigma of the Gaussian: (N, D) -> (N, L), (N, L)."""
-        mu, raw, _ = self._split(self.network.forward(x)[0])
-        return mu, np.exp(self.scale.forward(raw))
+        mu, r, _ = self._split(self.network.forward(x)[0])
+        return mu, np.exp(self.scale.forward(r))
 
     def forward(self, x: Array, eps: Array) -> tuple[Array, Array, Any]:
         """z, log q(z | x) in nats, cache: x (N, D), eps (N, L) -> (N, L), (N,), cache."""
@@ -73,28 +73,28 @@ class GaussianPosterior(Module):
 
     def log_prob(self, x: Array, z: Array) -> Array:
         """log q(z | x) in nats at any z: x (N, D), z (N, L) -> (N,)."""
-        mu, raw, _ = self._split(self.network.forward(x)[0])
-        return self._gaussian_log_prob(z, mu, self.scale.forward(raw))
+        mu, r, _ = self._split(self.network.forward(x)[0])
+        return self._gaussian_log_prob(z, mu, self.scale.forward(r))
 
     def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
-        """Add to the parameter gradients, from dL/dz (N, L) and dL/dlog q (N,)."""
+        """Write the parameter gradients, from dL/dz (N, L) and dL/dlog q (N,)."""
         self._back_to_network(dz, dlog_q, np.empty((len(dz), 0), dz.dtype), cache)
 
     def _reparameterise(self, x: Array, eps: Array) -> tuple[Array, Array, Array, GaussianCache]:
         """z_0 = mu + sigma eps (N, L), log q(z_0 | x) (N,), the context h (N, C), cache."""
         theta, cache = self.network.forward(x)
-        mu, raw, context = self._split(theta)
-        log_sigma = self.scale.forward(raw)
+        mu, r, context = self._split(theta)
+        log_sigma = self.scale.forward(r)
         noise = np.exp(log_sigma) * eps
         # (z_0 - mu) / sigma = eps, so log N(z_0; mu, sigma^2) = log N(eps; 0, I) - sum_l log sigma_l
         log_q = self.noise.log_prob(eps) - log_sigma.sum(axis=1)
-        return mu + noise, log_q, context, GaussianCache(cache, raw, log_sigma, noise)
+        return mu + noise, log_q, context, GaussianCache(cache, r, log_sigma, noise)
 
     def _back_to_network(self, dz: Array, dlog_q: Array, dcontext: Array, cache: GaussianCache) -> None:
         # dz_0/dmu = 1;  dz_0/dlog_sigma = sigma eps;  dlog q/dlog_sigma_l = -1, and mu is not in log q for given eps
         dlog_sigma = dz * cache.noise - dlog_q[:, None]
-        draw = self.scale.backward(dlog_sigma, cache.raw, cache.log_sigma)
-        self.network.backward_to_parameters(np.concatenate([dz, draw, dcontext], axis=1), cache.network)
+        dr = self.scale.backward(dlog_sigma, cache.r, cache.log_sigma)
+        self.network.backward(np.concatenate([dz, dr, dcontext], axis=1), cache.network)
 
     def _gaussian_log_prob(self, z_0: Array, mu: Array, log_sigma: Array) -> Array:
         """log N(z_0; mu, sigma^2): (N, L) each -> (N,)."""
@@ -102,9 +102,9 @@ class GaussianPosterior(Module):
         return log_q
 
     def _split(self, theta: Array) -> tuple[Array, Array, Array]:
-        """theta (N, 2L + C) -> mu (N, L), raw (N, L), context (N, C)."""
-        mu, raw, context = np.split(theta, [self.latent, 2 * self.latent], axis=1)
-        return mu, raw, context
+        """theta (N, 2L + C) -> mu (N, L), r (N, L), context (N, C)."""
+        mu, r, context = np.split(theta, [self.latent, 2 * self.latent], axis=1)
+        return mu, r, context
 
     def config(self) -> dict[str, Any]:
         return {"network": self.network}
@@ -126,7 +126,7 @@ class FlowPosterior(GaussianPosterior):
     Parameters
     ----------
     network : MLP
-        The encoder: x (N, D) -> (mu, raw, h) (N, 2L + C).
+        The encoder: x (N, D) -> (mu, r, h) (N, 2L + C).
     bijector : Bijector
         f, of L + C features; the last C are the context h, which no layer changes, as in `Flow`.
     context_dim : int
@@ -145,9 +145,9 @@ class FlowPosterior(GaussianPosterior):
         return z[:, : self.latent], log_q_0 - log_det, FlowCache(gaussian, cache)
 
     def log_prob(self, x: Array, z: Array) -> Array:
-        mu, raw, context = self._split(self.network.forward(x)[0])
+        mu, r, context = self._split(self.network.forward(x)[0])
         z_0, log_det, _ = self.bijector.inverse(np.concatenate([z, context], axis=1))  # (N, L + C); that of f^-1
-        return self._gaussian_log_prob(z_0[:, : self.latent], mu, self.scale.forward(raw)) + log_det
+        return self._gaussian_log_prob(z_0[:, : self.latent], mu, self.scale.forward(r)) + log_det
 
     def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
         # log q = log q_0 - log_det, so dL/dlog_det = -dL/dlog q; nobody but f looks at the context behind z
@@ -180,7 +180,7 @@ class PlainPrior(Module):
         return self.prior.log_prob(z), z
 
     def backward(self, dlog_p: Array, cache: Any) -> Array:
-        """dL/dz (N, L) from dL/dlog p (N,); adds to the parameter gradients."""
+        """dL/dz (N, L) from dL/dlog p (N,); writes the parameter gradients."""
         return dlog_p[:, None] * checked_gradient(self.prior, cache)
 
     def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:

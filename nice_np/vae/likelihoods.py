@@ -31,7 +31,7 @@ class Likelihood(Module):
 
     @abstractmethod
     def backward(self, dlog_p: Array, x: Array, theta: Array) -> Array:
-        """dL/dtheta (N, D) from dL/dlog p (N,); adds dL/d(parameter) to the parameter gradients."""
+        """dL/dtheta (N, D) from dL/dlog p (N,); writes dL/d(parameter)."""
 
     @abstractmethod
     def mean(self, theta: Array) -> Array:
@@ -85,7 +85,7 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     """log p(x | m) = sum_d -r_d^2 / 2 - log sigma_d - log(2 pi) / 2,   r = (x - m) / sigma
 
-    sigma_d is learned, one for each feature, the same in all rows: log sigma = LogSigma(raw).  See `FixedGaussian` for
+    sigma_d is learned, one for each feature, the same in all rows: log sigma = LogSigma(u).  See `FixedGaussian` for
     one that stays.
 
     Parameters
@@ -96,21 +96,21 @@ class Gaussian(Likelihood):
 
     Attributes
     ----------
-    raw : ndarray, shape (D,)
+    u : ndarray, shape (D,)
         Starts at 0, that is sigma = 1.
     """
 
-    param_names: ClassVar[tuple[str, ...]] = ("raw",)
+    param_names: ClassVar[tuple[str, ...]] = ("u",)
 
     def __init__(self, dim: int, dtype: Any = np.float64) -> None:
         self.dim, self.scale = as_int(dim, "Gaussian", "dim", 1), LogSigma()
-        self.raw: Array = np.zeros(self.dim, as_dtype(dtype, "Gaussian"))
-        self.draw = np.zeros_like(self.raw)
+        self.u: Array = np.zeros(self.dim, as_dtype(dtype, "Gaussian"))
+        self.du = np.zeros_like(self.u)
 
     @property
     def log_sigma(self) -> Array:
         """(D,)"""
-        return self.scale.forward(self.raw)
+        return self.scale.forward(self.u)
 
     def log_prob(self, x: Array, theta: Array) -> Array:
         log_sigma = self.log_sigma
@@ -121,12 +121,12 @@ class Gaussian(Likelihood):
     def backward(self, dlog_p: Array, x: Array, theta: Array) -> Array:
         log_sigma = self.log_sigma
         r = (x - theta) * np.exp(-log_sigma)  # (N, D)
-        self._add_gradient(dlog_p @ (r**2 - 1), log_sigma)  # dr/dlog_sigma = -r: d(-r^2/2 - log_sigma) = r^2 - 1
+        self._write_gradient(dlog_p @ (r**2 - 1), log_sigma)  # dr/dlog_sigma = -r: d(-r^2/2 - log_sigma) = r^2 - 1
         dm: Array = dlog_p[:, None] * r * np.exp(-log_sigma)  # dr/dm = -1/sigma, so d(-r^2/2)/dm = r / sigma
         return dm
 
-    def _add_gradient(self, dlog_sigma: Array, log_sigma: Array) -> None:
-        self.draw += self.scale.backward(dlog_sigma, self.raw, log_sigma)
+    def _write_gradient(self, dlog_sigma: Array, log_sigma: Array) -> None:
+        self.du[...] = self.scale.backward(dlog_sigma, self.u, log_sigma)
 
     def mean(self, theta: Array) -> Array:
         return theta
@@ -136,7 +136,7 @@ class Gaussian(Likelihood):
         return x
 
     def config(self) -> dict[str, Any]:
-        return {"dim": self.dim, "dtype": self.raw.dtype.name}
+        return {"dim": self.dim, "dtype": self.u.dtype.name}
 
     @classmethod
     def count_parameters(cls, config: dict[str, Any]) -> int:
@@ -165,7 +165,7 @@ class FixedGaussian(Gaussian):
     def log_sigma(self) -> Array:
         return np.log(self.sigma)
 
-    def _add_gradient(self, dlog_sigma: Array, log_sigma: Array) -> None:
+    def _write_gradient(self, dlog_sigma: Array, log_sigma: Array) -> None:
         pass
 
     def config(self) -> dict[str, Any]:

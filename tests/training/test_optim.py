@@ -15,7 +15,8 @@ from nice_np import (
     RMSPropMomentum,
 )
 from nice_np.kernels import _adam_twin
-from nice_np.training.optim import clip_by_norm, get_optimizer, get_schedule
+from nice_np.training.optim import clip_by_norm, get_optimizer
+from nice_np.training.schedules import get_schedule
 
 
 def gradient(values, step):

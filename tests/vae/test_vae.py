@@ -68,7 +68,7 @@ def everything(rng):
     """Affine flows with a context in the posterior, and in the prior."""
     posterior = FlowPosterior(shaken(MLP((D, 2 * L + 2), rng=rng), rng), affine_chain(rng, context_dim=2), 2)
     decoder = Decoder(shaken(MLP((L, 4, D), "tanh", rng=rng), rng), Gaussian(D))
-    decoder.likelihood.raw[:] = rng.normal(0, 2, D)
+    decoder.likelihood.u[:] = rng.normal(0, 2, D)
     return VAE(posterior, FlowPrior("logistic", affine_chain(rng)), decoder)
 
 
@@ -108,7 +108,7 @@ def test_every_gradient_with_a_fixed_sigma(rng):
     network = shaken(MLP((L, 4, D), "tanh", rng=rng), rng)
     decoder = Decoder(network, FixedGaussian(np.exp(np.linspace(-1, 0.5, D))))
     model = VAE(GaussianPosterior(shaken(MLP((D, 2 * L), rng=rng), rng)), PlainPrior(), decoder)
-    assert not any("raw" in slot.path for slot in model.params.slots)
+    assert not any(".u" in slot.path for slot in model.params.slots)
     check_every_gradient(model, *draw(rng))
 
 
@@ -211,7 +211,7 @@ def test_the_density_of_the_posterior_at_any_z(rng):
 
 def test_sigma_stays_within_its_bounds(rng):
     law = Gaussian(3)
-    law.raw[:] = [-1e6, 0, 1e6]
+    law.u[:] = [-1e6, 0, 1e6]
     np.testing.assert_allclose(law.log_sigma, [-5, 0, 5])
     law.backward(np.ones(2), np.zeros((2, 3)), np.zeros((2, 3)))
     np.testing.assert_array_equal(law.draw[[0, 2]], 0)  # saturated
@@ -487,7 +487,7 @@ def test_the_gaussian_decoder_starts_at_sigma_1_adds_its_gradients_and_draws_aro
     once = law.draw.copy()
     law.backward(np.ones(4), x, theta)
     np.testing.assert_allclose(law.draw, 2 * once, rtol=1e-14)
-    law.raw[:] = np.linspace(-1, 1, D)
+    law.u[:] = np.linspace(-1, 1, D)
     noise = np.random.default_rng(5).standard_normal((4, D))
     np.testing.assert_allclose(law.sample(theta, np.random.default_rng(5)), theta + np.exp(law.log_sigma) * noise)
     for dim in (0, -1):
@@ -580,7 +580,7 @@ def test_the_sizes_if_nobody_says():
     conditioners = [layer.conditioner for layer in model.posterior.bijector.layers if hasattr(layer, "conditioner")]
     assert [conditioner.sizes for conditioner in conditioners] == 4 * [(1, 50, 1)]
     assert FlowPosterior(MLP((D, 4)), DiagonalScaling(2)).context_dim == 0
-    assert Gaussian(2).raw.dtype == np.float64
+    assert Gaussian(2).u.dtype == np.float64
 
 
 def test_the_flow_of_the_latents_is_drawn_from_the_same_generator():

@@ -1,18 +1,18 @@
-"""For small flows: a run of coupling layers in one compiled call a pass, instead of some fifty calls of NumPy.
+"""For small flows: a run of coupling layers in one compiled call per pass, instead of some fifty calls of NumPy.
 
-A matrix of 64 x 64 is multiplied in the time that Python needs to ask for it ten times.  So `fit` trains a small flow
-through a twin that shares its parameters and gradients, and in which the couplings come as one `FusedCouplings`.  The
-numbers are those of the layers one by one, which remain the text to read, to rounding.
+Ten calls of NumPy take as long as a product of two 64 x 64 matrices.  So `fit` trains a small flow through a twin that
+shares its parameters and gradients, and in which the couplings are one `FusedCouplings`.  The numbers are those of the
+layers one by one, up to rounding; those are the text to read, and what a debugger sees.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import numpy as np
 
@@ -29,8 +29,8 @@ from nice_np.parameters import FlatParameters
 from nice_np.training.fused.loops import ADDITIVE, AFFINE, QUICK, couple, couple_backward
 from nice_np.validation import Array, as_batch, check_shape
 
-SMALL = 4_000_000  # N P_m, rows of a batch times parameters of a conditioner, up to which it pays
-FEWEST = 100  # rows in a block: with fewer, small products are no quicker than large ones
+SMALL = 4_000_000  # rows of a batch times parameters of a conditioner, up to which it pays
+FEWEST = 100  # rows in a block: with fewer, small products are no faster than large ones
 
 FusedCoupling = AdditiveCoupling | AffineCoupling
 
@@ -104,21 +104,16 @@ class FusedCouplings(Chain):
         return z, log_det, cache
 
     def backward(  # type: ignore[override]
-        self, dz: Array, dlog_det: Array, cache: FusedCache, accumulate: bool = True
+        self, dz: Array, dlog_det: Array, cache: FusedCache, parameters: bool = True
     ) -> Array:
         rows = cache.blocks[-1].stop
         check_shape(dz, (rows, self.dim), "FusedCouplings", "dz")
         check_shape(dlog_det, (rows,), "FusedCouplings", "dlog_det")
-        dtype = self._params.values.dtype  # which a prior or a layer of somebody else's may not keep to
+        dtype = self._params.values.dtype  # a prior or layer of your own may not keep to it
         dx, dlog_det = np.array(dz, dtype, order="C"), np.ascontiguousarray(dlog_det, dtype)
-        grads = self._params.grads if accumulate else np.empty_like(self._params.grads)
-        add = accumulate and not self._linears[0].stale
-        for block, kept in zip(cache.blocks, cache.kept, strict=True):
-            couple_backward(dx[block], dlog_det[block], self._params.values, grads, *self._tables, kept, add)
-            add = accumulate
-        if accumulate:
-            for layer in self._linears:
-                layer.stale = False
+        grads = self._params.grads if parameters else np.empty_like(self._params.grads)
+        for i, (block, kept) in enumerate(zip(cache.blocks, cache.kept, strict=True)):
+            couple_backward(dx[block], dlog_det[block], self._params.values, grads, *self._tables, kept, i > 0)
         return dx
 
     def _blocks(self, n_rows: int) -> list[slice]:
@@ -127,32 +122,34 @@ class FusedCouplings(Chain):
         n = -(-n_rows // rows) if rows >= FEWEST and n_rows else 1
         return [slice(n_rows * i // n, n_rows * (i + 1) // n) for i in range(n)]
 
-    def backward_to_parameters(  # type: ignore[override]
-        self, dz: Array, dlog_det: Array, cache: FusedCache
-    ) -> None:
-        self.backward(dz, dlog_det, cache)
-
 
 class Fused:
-    """A flow's gradient through a twin with `FusedCouplings`: as `Flow.nll_and_grad`, to rounding."""
+    """A flow's gradient through a twin with `FusedCouplings`: as `Flow.unchecked_loss_and_grad`, to rounding."""
 
     def __init__(self, flow: Flow, twin: Flow) -> None:
         self.flow, self.twin = flow, twin
 
-    def nll_and_grad(self, x: Array, context: Array | None = None) -> tuple[float, Array]:
-        """See `Flow.nll_and_grad`; the gradient is ``flow.params.grads``, too."""
+    def __call__(self, x: Array, context: Array | None) -> tuple[float, Array]:
+        """The loss and the gradient, which is ``flow.params.grads``."""
         with suppress(NiceOverflowError):
-            return self.twin.nll_and_grad(x, context)
-        return self.flow.nll_and_grad(x, context)  # fails, too, and names the layer
+            return self.twin.unchecked_loss_and_grad(x, context)
+        return self.flow.unchecked_loss_and_grad(x, context)  # fails as well, and names the layer
 
 
-def fused(flow: Flow, batch_size: int) -> Flow | Fused:
-    """The fastest way to the flow's gradient for batches of this size: fused where that pays, or the flow itself."""
+def being_debugged() -> bool:
+    """Whether a debugger, or another tool that follows every line, is attached: it must see the layers as written."""
+    monitoring: Any = getattr(sys, "monitoring", None)  # from Python 3.12 on
+    return sys.gettrace() is not None or (
+        monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
+    )
+
+
+def fused(flow: Flow, batch_size: int) -> Fused | None:
+    """The flow's gradient through fused couplings, or None where that does not pay for batches of this size."""
     layers = flow.layers
-    uses = Counter(id(module) for layer in layers for _, module in layer.modules())
     small = [can_be_fused(layer) and is_small(layer, batch_size) for layer in layers]
-    if not any(small) or max(uses.values()) > 1 or not couple.is_compiled:
-        return flow
+    if not any(small) or not couple.is_compiled:
+        return None
     import scipy.linalg.cython_blas  # noqa: F401 (the BLAS of compiled code: loaded now, limits on its threads hold)
 
     starts = {id(W): slot.start for (_, W, _), slot in zip(flow.named_parameters(), flow.params.slots, strict=True)}

@@ -1,7 +1,7 @@
-"""A run of coupling layers with MLPs as two compiled loops; `fused` says what for, and which layers qualify.
+"""A run of coupling layers with MLPs as two compiled loops; `couplings` says why, and which layers qualify.
 
 The mathematics, the names and the order are those of `bijectors.coupling`, `bijectors.additive`, `bijectors.affine`
-and `mlp`, which is where to read them.  The layers come as tables of whole numbers, one row each:
+and `networks.mlp`, where one reads them.  The layers come as tables of whole numbers, one row each:
 
     couplings   law, first linear layer, number of linear layers, n_a, n_b, start of its indices, start of its values
     linears     start of W in the flat vector, n_in, n_out; b follows W
@@ -21,7 +21,7 @@ from nice_np.kernels import Kernel
 
 A = npt.NDArray[np.floating[Any]]
 Table = npt.NDArray[np.int64]
-Indices = npt.NDArray[np.uint64]  # unsigned: no time goes into asking whether one is negative
+Indices = npt.NDArray[np.uint64]  # unsigned: no negative-index check
 
 ADDITIVE, AFFINE = 0, 1  # the laws
 QUICK = 1_000_000  # OpenBLAS has kernels of their own, 1.4 times as quick, for products of N n_in n_out up to this
@@ -70,7 +70,7 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
 def _couple_backward(
     dz: A, dlog_det: A, values: A, grads: A, couplings: Table, linears: Table, indices: Indices, kept: A, add: bool
 ) -> None:
-    """dz (N, D) becomes dx, in place; gradients of biases in grads (P,) are added to, those of W too or written."""
+    """dz (N, D) becomes dx, in place; gradients are written into grads (P,), or with `add` added to what is there."""
     N, one, half = len(dz), values.dtype.type(1), values.dtype.type(0.5)
     for k in range(len(couplings) - 1, -1, -1):
         law, first, count, n_a, n_b, at, start = couplings[k]
@@ -102,6 +102,8 @@ def _couple_backward(
                 dW += np.dot(h.T, d)
             else:
                 np.dot(h.T, d, dW)
+                for j in range(n_out):
+                    db[j] = 0
             for n in range(N):
                 for j in range(n_out):
                     db[j] += d[n, j]

@@ -1,0 +1,75 @@
+"""A module whose parameters lie in one vector: what is trained, copied and saved as a whole."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.errors import NiceOverflowError
+from nice_np.parameters.flat import FlatParameters
+from nice_np.parameters.module import Module
+from nice_np.validation import Array, as_dtype
+
+P = TypeVar("P", bound="Packed")
+
+
+class Packed(Module):
+    """A module whose parameters lie in one vector: what is trained as a whole, and copied and saved as a whole.
+
+    Attributes
+    ----------
+    dtype : dtype
+        float32 or float64, that of all parameters and constants.
+    params : FlatParameters
+        ``params.values`` and ``params.grads``, both (P,).
+    """
+
+    def _pack(self, values: Array | None = None) -> None:
+        self.params = FlatParameters(self, values)
+        self.dtype: np.dtype[Any] = self.params.values.dtype
+
+    def copy(self: P) -> P:
+        """An independent copy."""
+        return copy.deepcopy(self)
+
+    def replica(self: P) -> P:
+        """A model with the same vector of parameters and a vector of gradients of its own, for another thread.
+
+        Constants, such as a measured mean, are copied as they are now.
+        """
+        # deepcopy leaves what its memo names as it is: here the views of parameters and gradients.
+        views = {id(array): array for _, *pair in self.named_parameters() for array in pair}
+        twin = type(self).__new__(type(self))
+        vars(twin).update(copy.deepcopy(self.__getstate__(), views))
+        twin._pack(self.params.values)
+        return twin
+
+    def astype(self: P, dtype: npt.DTypeLike) -> P:
+        """A copy in float32 or float64; NiceOverflowError if a parameter does not fit.
+
+        A model that has neither parameters nor constants is float64, whatever `dtype` says.
+        """
+        owner = f"{type(self).__name__}.astype"
+        dtype = as_dtype(dtype, owner)
+        with np.errstate(over="ignore"):
+            fits = np.isfinite(self.params.values.astype(dtype)).all()
+        if np.isfinite(self.params.values).all() and not fits:
+            raise NiceOverflowError(f"{owner}: a parameter is too large for {dtype}")
+        parts = copy.deepcopy(self.config())
+        for part in parts.values():
+            if isinstance(part, Module):
+                part.cast(dtype)
+        return type(self)(**parts)
+
+    def __copy__(self: P) -> P:
+        return self.copy()  # a shallow copy would share its layers, whose arrays can be views of one vector only
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "params"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._pack()
