@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from nice_np import kernels
+from nice_np.networks import activations
+from nice_np.training import optim
 
 
 def compiled(kernel):
@@ -21,12 +23,12 @@ def compiled(kernel):
 def test_adam_loop_and_twin_agree(dtype, rng):
     start = [rng.normal(size=1001).astype(dtype) for _ in range(3)]
     results = []
-    for kernel in (compiled(kernels.adam_kernel), kernels.adam_kernel.twin):
+    for kernel in (compiled(optim.adam_kernel), optim.adam_kernel.twin):
         values, m, v = start[0].copy(), start[1].copy(), start[2].copy() ** 2
         settings = {"learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
         for step in range(1, 6):
             grads = np.sin(values * step)
-            kernels.adam_step(values, grads, m, v, step=step, **settings, kernel=kernel)
+            optim.adam_step(values, grads, m, v, step=step, **settings, kernel=kernel)
         results.append((values, m, v))
     for a, b in zip(*results, strict=True):
         assert a.dtype == dtype
@@ -35,11 +37,11 @@ def test_adam_loop_and_twin_agree(dtype, rng):
 
 @pytest.mark.parametrize("twin", [False, True])
 def test_moments_of_a_dead_unit_become_zero(twin):
-    kernel = kernels.adam_kernel.twin if twin else compiled(kernels.adam_kernel)
+    kernel = optim.adam_kernel.twin if twin else compiled(optim.adam_kernel)
     values, m, v = np.ones(3, np.float32), np.array([1e-37, 1.0, np.nan], np.float32), np.full(3, 1e-38, np.float32)
     settings = {"learning_rate": 1e-3, "beta1": 0.1, "beta2": 0.1, "eps": 1e-8, "weight_decay": 0.0}
-    kernels.adam_step(values, np.zeros(3, np.float32), m, v, step=2, **settings, kernel=kernel)
-    kernels.adam_step(values, np.zeros(3, np.float32), m, v, step=3, **settings, kernel=kernel)
+    optim.adam_step(values, np.zeros(3, np.float32), m, v, step=2, **settings, kernel=kernel)
+    optim.adam_step(values, np.zeros(3, np.float32), m, v, step=3, **settings, kernel=kernel)
     np.testing.assert_allclose(m, [0, 0.01, np.nan], rtol=1e-6, atol=0)
     np.testing.assert_array_equal(v, 0)
 
@@ -58,14 +60,14 @@ def test_average_loop_and_twin_agree(dtype, rng):
 
 @pytest.mark.parametrize("twin", [False, True])
 def test_long_vectors_in_halves_give_the_same_numbers(twin, rng, monkeypatch):
-    kernel = kernels.adam_kernel.twin if twin else compiled(kernels.adam_kernel)
+    kernel = optim.adam_kernel.twin if twin else compiled(optim.adam_kernel)
     start = [rng.normal(size=10_007) for _ in range(4)]
     results = []
     for long in (20_000, 10_000):  # as a whole; in halves
         monkeypatch.setattr(kernels, "LONG", long)
         values, grads, m, v = (vector.copy() for vector in start)
         settings = {"learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1}
-        kernels.adam_step(values, grads, m, v**2, step=1, **settings, kernel=kernel)
+        optim.adam_step(values, grads, m, v**2, step=1, **settings, kernel=kernel)
         results.append((values, m))
     np.testing.assert_array_equal(results[0], results[1])
     assert not (results[0][0] == start[0]).any()
@@ -87,17 +89,13 @@ def test_a_vector_is_finite_or_not(twin, bad, dtype):
 ARRAYS = {  # of the kernels that change their first argument: what they are called with
     "bias_relu": lambda rng: [rng.normal(size=(7, 5)), rng.normal(size=5)],
     "relu_backward": lambda rng: [rng.normal(size=(7, 5)), np.maximum(rng.normal(size=(7, 5)), 0)],
-    "add_bias": lambda rng: [rng.normal(size=(7, 5)), rng.normal(size=5)],
-    "put_columns": lambda rng: [rng.normal(size=(7, 5)), np.array([3, 0, 4], np.uint64), rng.normal(size=(7, 3))],
-    "put_pairs": lambda rng: [rng.normal(size=(7, 5)), *rng.normal(size=(2, 7, 2))],
-    "add_rows": lambda rng: [rng.normal(size=5), rng.normal(size=(7, 5))],
 }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ARRAYS)
 def test_loop_and_twin_agree(name, dtype, rng):
-    kernel = getattr(kernels, name)
+    kernel = getattr(activations, name)
     arrays = [array.astype(dtype) if array.dtype.kind == "f" else array for array in ARRAYS[name](rng)]
     loop, twin = arrays[0].copy(), arrays[0].copy()
     compiled(kernel)(loop, *arrays[1:])
@@ -108,9 +106,9 @@ def test_loop_and_twin_agree(name, dtype, rng):
 
 def test_relu_keeps_nan_and_its_gradient_is_zero_where_it_is_off():
     a, dh = np.array([[np.nan, -1.0, 0.0, 2.0]]), np.array([[1.0, 2.0, 3.0, 4.0]])
-    kernels.bias_relu(a, np.zeros(4))
+    activations.bias_relu(a, np.zeros(4))
     np.testing.assert_array_equal(a, [[np.nan, 0.0, 0.0, 2.0]])
-    kernels.relu_backward(dh, np.array([[0.0, 0.0, 0.0, 2.0]]))
+    activations.relu_backward(dh, np.array([[0.0, 0.0, 0.0, 2.0]]))
     np.testing.assert_array_equal(dh, [[0.0, 0.0, 0.0, 4.0]])
 
 
@@ -118,33 +116,14 @@ def test_an_array_with_gaps_is_changed_in_place_too(rng):
     whole = rng.normal(size=(4, 6))
     expected = whole.copy()
     expected[:, [0, 2]] = 0
-    kernels.relu_backward(whole[:, ::2], np.tile([0.0, 0.0, 1.0], (4, 1)))
+    activations.relu_backward(whole[:, ::2], np.tile([0.0, 0.0, 1.0], (4, 1)))
     np.testing.assert_array_equal(whole, expected)
 
 
-@pytest.mark.parametrize("twin", [False, True])
-def test_taking_undoes_putting(twin, rng):
-    def run(kernel, *arrays):
-        (kernel.twin if twin else compiled(kernel))(*arrays)
-
-    parts, columns = rng.normal(size=(2, 7, 2)), np.array([3, 0], np.uint64)
-    x, taken = np.full((7, 5), np.nan), np.empty((2, 7, 2))
-    run(kernels.put_pairs, x, *parts)
-    np.testing.assert_array_equal(x[:, :4], parts.transpose(1, 2, 0).reshape(7, 4))
-    run(kernels.take_pairs, x, *taken)
-    np.testing.assert_array_equal(taken, parts)
-    run(kernels.put_columns, x, columns, parts[0])
-    np.testing.assert_array_equal(x[:, [3, 0]], parts[0])
-    run(kernels.take_columns, x, columns, taken[1])
-    np.testing.assert_array_equal(taken[1], parts[0])
-    assert np.isnan(x[:, 4]).all()
-
-
 def test_every_kernel_is_tested():
-    names = {name for name, value in vars(kernels).items() if isinstance(value, kernels.Kernel)}
-    assert names == {
-        *ARRAYS, "adam_kernel", "average_kernel", "find_infinite", "take_columns", "take_pairs"
-    }  # fmt: skip
+    modules = (kernels, activations, optim)
+    names = {name for of in modules for name, value in vars(of).items() if isinstance(value, kernels.Kernel)}
+    assert names == {*ARRAYS, "adam_kernel", "average_kernel", "find_infinite"}
 
 
 def test_trouble_with_compiled_code_on_disk_means_compiling_again():
@@ -173,10 +152,11 @@ SCRIPT = """
 import sys
 {before}
 import numpy as np
-from nice_np import Adam, kernels
+from nice_np import Adam
+from nice_np.training.optim import adam_kernel
 values = np.array([1.0, 2.0])
 Adam().step(values, np.array([3.0, -4.0]), 0.1)
-print(not kernels.adam_kernel.is_compiled, values.round(6).tolist())
+print(not adam_kernel.is_compiled, values.round(6).tolist())
 """
 
 
@@ -206,5 +186,5 @@ def test_who_calls_kernels_on_arrays_of_others_is_known():
     """Compiled loops trust shapes: a new module that calls them has to check its own, and then to be listed here."""
     root = Path(kernels.__file__).parent
     callers = {path.stem for path in root.rglob("*.py") if "from nice_np.kernels import" in path.read_text("utf-8")}
-    checked = {"activations", "autoencoder", "flow", "loop", "loops", "mlp", "optim", "partition"}
+    checked = {"activations", "autoencoder", "flow", "loop", "loops", "optim"}
     assert callers == checked

@@ -96,10 +96,10 @@ class Partition:
 
     def merge(self, x_a: Array, x_b: Array) -> Array:
         """x_a (N, A + C), x_b (N, B) -> x (N, dim + C): undoes `split`; NiceValueError for any other shapes."""
-        n = len(x_a)
-        check_shape(x_a, (n, len(self.idx_a) + self.context_dim), "Partition.merge", "x_a")
-        check_shape(x_b, (n, len(self.idx_b)), "Partition.merge", "x_b")
-        x = np.empty((n, self.dim + self.context_dim), np.result_type(x_a, x_b))
+        rows = x_a.shape[:1]
+        check_shape(x_a, (*rows, len(self.idx_a) + self.context_dim), "Partition.merge", "x_a")
+        check_shape(x_b, (*rows, len(self.idx_b)), "Partition.merge", "x_b")
+        x = np.empty((*rows, self.dim + self.context_dim), np.result_type(x_a, x_b))
         x[:, self._a], x[:, self._b] = x_a, x_b
         return x
 

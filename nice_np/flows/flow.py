@@ -201,8 +201,11 @@ class Flow(Model):
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
         return self.unchecked_loss_and_grad(x, context, recompute)
 
-    loss_and_grad = nll_and_grad  # the names that every `Model` has for its loss and its objective
-    objective = log_prob
+    def loss_and_grad(self, x: npt.ArrayLike, extra: Any = None) -> tuple[float, Array]:
+        return self.nll_and_grad(x, extra)
+
+    def objective(self, x: npt.ArrayLike, extra: Any = None) -> Array:
+        return self.log_prob(x, extra)
 
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None, recompute: bool = False) -> tuple[float, Array]:
         x = self._with_context(x, extra)  # (N, D + C)

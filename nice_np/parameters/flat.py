@@ -92,16 +92,13 @@ class FlatParameters:
         for path, array, grad in triples:
             self.view(by_path[path])[...] = array
             self.view(by_path[path], self._grads)[...] = grad
-        # A layer of your own may add to its gradients, the habit of other libraries: they are cleared before each pass.
-        self._of_others: list[Array] = []
         for path, module in modules:
             views = {}
             for name in module.param_names:
                 slot = by_path[join(path, name)]
                 views[name], views["d" + name] = self.view(slot), self.view(slot, self._grads)
             module.bind(views)
-            if not type(module).__module__.startswith("nice_np."):
-                self._of_others += [views["d" + name] for name in module.param_names]
+        self._of_others = list(_gradients_of_others(root))
 
     @property
     def values(self) -> Array:
@@ -123,7 +120,7 @@ class FlatParameters:
     @contextmanager
     def backward_pass(self) -> Iterator[None]:
         """The block is one backward pass.  After an error `grads` is NaN, so a partial gradient is never used."""
-        for grad in self._of_others:
+        for grad in self._of_others:  # who adds to them, the habit of other libraries, starts from zero
             grad.fill(0)
         try:
             yield
@@ -152,6 +149,14 @@ def _refuse_twice(path: str, module: Module, places: dict[int, str]) -> None:
         )
     for name, child in module.children():
         _refuse_twice(join(path, name), child, places)
+
+
+def _gradients_of_others(module: Module, theirs: bool = False) -> Iterator[Array]:
+    """The gradients in layers that are not nice_np's own, and in whatever those hold."""
+    if theirs:
+        yield from (getattr(module, "d" + name) for name in module.param_names)
+    for _, child in module.children():
+        yield from _gradients_of_others(child, theirs or not type(child).__module__.startswith("nice_np."))
 
 
 def _refuse_untrained(root: Module, triples: list[Triple]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager
 from signal import Signals
 from typing import Any
 
@@ -16,7 +17,7 @@ from nice_np.kernels import average_kernel, average_step
 from nice_np.training.data import TrainingData
 from nice_np.training.history import History, score_columns
 from nice_np.training.optim import clip_by_norm
-from nice_np.training.parallel import Gradient, batch_gradient
+from nice_np.training.parallel import Gradient, in_threads
 from nice_np.training.plan import Plan
 from nice_np.training.progress import Progress
 from nice_np.training.ranks import Team
@@ -78,7 +79,7 @@ class Training:
         if self.state.position > 0:  # resumed in the middle of an epoch
             self.plan.optimizer.start_epoch(self.state.epoch)
         try:
-            with StopSignals() as signals, batch_gradient(self.model, self.plan) as source:
+            with StopSignals() as signals, self._source() as source:
                 gradient = self.team.gradient(source, self.model.params.grads)
                 while not self.state.finished:
                     self._step(gradient)
@@ -100,6 +101,10 @@ class Training:
         self.state.history.stopped = self.state.finished
         log.info("training is over (%s): %r", self.state.finished, self.state.history)
         return self.state.history
+
+    def _source(self) -> AbstractContextManager[Gradient]:
+        plan = self.plan
+        return in_threads(self.model, plan.threads, plan.batch_size, plan.recompute, plan.compiled)
 
     # -- one step -------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
 from nice_np.training.fused.couplings import Fused, being_debugged, fused
-from nice_np.training.plan import Plan
 from nice_np.validation import Array
 
 log = logging.getLogger(__name__)
@@ -50,11 +49,11 @@ def cut(rows: slice, x: Array, extra: Array | None) -> tuple[Array, Array | None
     return part, None if extra is None else extra[rows], len(part) / len(x)
 
 
-def by_one_thread(model: Model, batch_size: int, plan: Plan) -> Gradient:
-    """The model's gradient; of a small flow by one compiled call per pass, unless the plan or a debugger forbids it."""
-    if plan.recompute and isinstance(model, Flow):
+def by_one_thread(model: Model, batch_size: int, recompute: bool, compiled: bool) -> Gradient:
+    """The model's gradient; that of a small flow by compiled calls, if they are wanted and no debugger is attached."""
+    if recompute and isinstance(model, Flow):
         return partial(model.unchecked_loss_and_grad, recompute=True)
-    if plan.compiled and isinstance(model, Flow) and not being_debugged():
+    if compiled and isinstance(model, Flow) and not being_debugged():
         return fused(model, batch_size) or model.unchecked_loss_and_grad
     return model.unchecked_loss_and_grad
 
@@ -69,16 +68,19 @@ class Threads:
     Parameters
     ----------
     model : Model
-    plan : Plan
+    n : int
     pool : ThreadPoolExecutor
-        Of ``plan.threads`` threads.
+        Of `n` threads.
+    batch_size : int
+    recompute, compiled : bool
     """
 
-    def __init__(self, model: Model, plan: Plan, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, model: Model, n: int, pool: ThreadPoolExecutor, batch_size: int, recompute: bool, compiled: bool
+    ) -> None:
         self.pool = pool
-        self.replicas = [model, *(model.replica() for _ in range(plan.threads - 1))]
-        rows = plan.batch_size // plan.threads
-        self.sources = [by_one_thread(replica, rows, plan) for replica in self.replicas]
+        self.replicas = [model, *(model.replica() for _ in range(n - 1))]
+        self.sources = [by_one_thread(replica, batch_size // n, recompute, compiled) for replica in self.replicas]
 
     def __call__(self, x: Array, extra: Array | None) -> tuple[float, Array]:
         """As by one thread, to rounding; the gradient is ``model.params.grads``, too."""
@@ -135,15 +137,21 @@ ONE_BLAS_THREAD = OneBlasThread()
 
 
 @contextmanager
-def batch_gradient(model: Model, plan: Plan) -> Iterator[Gradient]:
-    """The gradient of a batch as the plan wants it, for as long as the block lasts.
+def in_threads(
+    model: Model, n: int, batch_size: int, recompute: bool = False, compiled: bool = True
+) -> Iterator[Gradient]:
+    """The model's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
 
     With several threads BLAS uses one everywhere in the process: it would otherwise start as many as there are cores
     for each of ours.  The same goes for fused couplings, whose products are too short to be shared.
     """
-    with ThreadPoolExecutor(plan.threads) as pool:
-        source = by_one_thread(model, plan.batch_size, plan) if plan.threads == 1 else Threads(model, plan, pool)
+    with ThreadPoolExecutor(n) as pool:
+        source: Gradient
+        if n == 1:
+            source = by_one_thread(model, batch_size, recompute, compiled)
+        else:
+            source = Threads(model, n, pool, batch_size, recompute, compiled)
         one_blas_thread = isinstance(source, (Threads, Fused))
-        log.info("gradients by %d thread(s)%s", plan.threads, ", each with one of BLAS" if one_blas_thread else "")
+        log.info("gradients by %d thread(s)%s", n, ", each with one of BLAS" if one_blas_thread else "")
         with ONE_BLAS_THREAD if one_blas_thread else nullcontext():
             yield source

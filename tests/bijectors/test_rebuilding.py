@@ -54,8 +54,8 @@ def test_rebuild_gives_the_input_and_the_cache_of_forward(make, rng):
     rebuilt, rebuilt_cache = layer.rebuild(z)
     np.testing.assert_allclose(rebuilt, x, rtol=1e-10, atol=1e-12)
     dz, dlog_det = rng.normal(size=x.shape), rng.normal(size=6)
-    expected = layer.backward(dz, dlog_det, cache, accumulate=False)
-    np.testing.assert_allclose(layer.backward(dz, dlog_det, rebuilt_cache, accumulate=False), expected, rtol=1e-9)
+    expected = layer.backward(dz, dlog_det, cache, parameters=False)
+    np.testing.assert_allclose(layer.backward(dz, dlog_det, rebuilt_cache, parameters=False), expected, rtol=1e-9)
 
 
 @trained_layers
@@ -94,10 +94,10 @@ def test_preprocessing(rng):
     assert_same(flow, rng.uniform(0.01, 0.99, size=(7, 4)))
 
 
-def test_chains_within_chains_and_a_layer_that_is_used_twice(rng):
+def test_chains_within_chains(rng):
     odd_even = Partition.odd_even(5)
-    twice = coupling(AffineCoupling, odd_even, rng)
-    inner = Chain([twice, coupling(AdditiveCoupling, odd_even.swapped(), rng), twice])
+    affine = [coupling(AffineCoupling, odd_even, rng) for _ in range(2)]
+    inner = Chain([affine[0], coupling(AdditiveCoupling, odd_even.swapped(), rng), affine[1]])
     layers = [coupling(AffineCoupling, odd_even.swapped(), rng), Chain([inner]), shaken(DiagonalScaling(5), rng)]
     assert_same(Flow("logistic", Chain(layers)), rng.normal(size=(7, 5)))
     assert_same(Flow("logistic", Inverse(BIJECTORS["Chain"](rng))), rng.normal(size=(7, 5)))
@@ -243,7 +243,7 @@ def test_an_answer_of_another_shape_is_refused():
         def log_prob(self, z):
             return super().log_prob(z)[:, None]
 
-    with pytest.raises(NiceError, match=r"Column must give one number a row, \(3,\), got \(3, 1\)"):
+    with pytest.raises(NiceError, match=r"Column must give one number per row, \(3,\), got \(3, 1\)"):
         Flow(Column(), DiagonalScaling(2)).nll_and_grad(np.zeros((3, 2)), recompute=True)
 
 

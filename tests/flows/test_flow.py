@@ -30,12 +30,12 @@ from nice_np import (
     StandardNormal,
     check_gradients,
     fit,
-    flow,
     nice,
     real_nvp,
     sample_posterior,
     to_bits_per_dim,
 )
+from nice_np.flows import model as model_module
 from nice_np.vae import FlowPrior, PlainPrior
 
 
@@ -124,7 +124,7 @@ def test_scipy_can_train_a_flow(rng):
 def test_chunks_give_the_same_answer(model, rng, monkeypatch):
     x = rng.normal(size=(50, 5))
     whole = model.log_prob(x), model.encode(x), model.decode(x), model.grad_log_prob(x)
-    monkeypatch.setattr(flow, "CHUNK", 7)
+    monkeypatch.setattr(model_module, "CHUNK", 7)
     parts = model.log_prob(x), model.encode(x), model.decode(x), model.grad_log_prob(x)
     for a, b in zip(whole, parts, strict=True):
         assert a.shape == b.shape
@@ -285,7 +285,7 @@ def test_an_answer_of_another_shape_is_refused():
 
     model = Flow(Column(), DiagonalScaling(2))
     for door in (model.log_prob, model.nll_and_grad, model.grad_log_prob):
-        with pytest.raises(NiceValueError, match=r"Column must give one number a row, \(3,\), got \(3, 1\)"):
+        with pytest.raises(NiceValueError, match=r"Column must give one number per row, \(3,\), got \(3, 1\)"):
             door(np.zeros((3, 2)))
 
 
@@ -353,7 +353,7 @@ def test_half_a_gradient_is_not_taken_for_one(error, rng):
 
 
 def test_a_number_outside_is_named_with_its_row_also_behind_permutations(rng, monkeypatch):
-    monkeypatch.setattr(flow, "CHUNK", 8)
+    monkeypatch.setattr(model_module, "CHUNK", 8)
     model = Flow("logistic", Chain([Permutation.reversal(2), Logit(2), DiagonalScaling(2)]))
     x = rng.uniform(0.1, 0.9, size=(20, 2))
     x[19, 1] = 2.0
@@ -364,7 +364,7 @@ def test_a_number_outside_is_named_with_its_row_also_behind_permutations(rng, mo
 
 
 def test_overflow_names_the_row_of_the_whole_input(monkeypatch):
-    monkeypatch.setattr(flow, "CHUNK", 7)
+    monkeypatch.setattr(model_module, "CHUNK", 7)
     x = np.zeros((30, 2))
     x[25] = 1e200
     with pytest.raises(NiceOverflowError, match="row 25"):
@@ -419,7 +419,7 @@ def test_an_infinite_gradient_is_an_error_even_where_the_density_is_finite():
 
 @pytest.mark.parametrize("door", ["grad_log_prob", "log_prob_and_grad"])
 def test_a_gradient_that_overflows_in_the_layers_is_not_blamed_on_the_prior(door, monkeypatch):
-    monkeypatch.setattr(flow, "CHUNK", 4)
+    monkeypatch.setattr(model_module, "CHUNK", 4)
     model = Flow("normal", DiagonalScaling(2, log_scale=80, dtype=np.float32))  # z = e^80 x, d log p/dx = -e^160 x
     x = np.zeros((9, 2), np.float32)
     x[[6, 7]] = [[1e-25, 0], [2e-25, 0]]

@@ -14,8 +14,7 @@ from nice_np import (
     NiceValueError,
     RMSPropMomentum,
 )
-from nice_np.kernels import _adam_twin
-from nice_np.training.optim import clip_by_norm, get_optimizer
+from nice_np.training.optim import adam_kernel, adam_update, clip_by_norm, get_optimizer
 from nice_np.training.schedules import get_schedule
 
 
@@ -279,7 +278,7 @@ def test_a_state_to_restore_is_checked(steps, state, says):
 @pytest.mark.parametrize("twin", [False, True])
 def test_what_overflows_is_no_warning(kind, twin, monkeypatch):
     if twin:  # as with NUMBA_DISABLE_JIT=1
-        monkeypatch.setattr("nice_np.kernels.adam_kernel._chosen", _adam_twin)
+        monkeypatch.setattr(adam_kernel, "_chosen", adam_update)
     values, optimizer = np.zeros(3, np.float32), kind()
     for rate in (1e-3, 1e39, 1e39):
         optimizer.step(values, np.array([1e38, 0, -1e38], np.float32), rate)

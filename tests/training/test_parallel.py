@@ -17,6 +17,7 @@ from nice_np import (
     NiceOverflowError,
     NiceTypeError,
     NiceValueError,
+    Permutation,
     TrainingInterrupted,
     fit,
     nice,
@@ -85,12 +86,10 @@ def test_a_replica_follows_the_parameters(rng):
     np.testing.assert_array_equal(twin.params.grads, flow.params.grads)
 
 
-def test_a_replica_of_a_layer_used_twice_and_of_measured_constants(rng):
-    layer = DiagonalScaling(3)
-    twice = Flow("normal", Chain([layer, layer]))
-    twin = twice.replica()
-    assert twin.layers[0] is twin.layers[1]
-    assert len(twin.params) == 3
+def test_a_replica_of_a_permutation_used_twice_and_of_measured_constants(rng):
+    shared = Permutation.reversal(3)
+    twin = Flow("normal", Chain([shared, DiagonalScaling(3), shared])).replica()
+    assert twin.layers[0] is twin.layers[2]
     flow = small(3)
     start_from_data(flow, rng.normal(size=(50, 3)))
     twin = flow.replica()
@@ -111,7 +110,7 @@ def test_threads_give_the_gradient_of_the_whole_batch(n_rows, threads, build, dt
     expected = grads.copy()
     with in_threads(flow, threads, 10) as gradient:
         for _ in range(2):  # the second batch finds the gradients of the first
-            found, grads = gradient.nll_and_grad(x)
+            found, grads = gradient(x, None)
             assert grads is flow.params.grads
             assert found == pytest.approx(nll, rel=TOLERANCE[dtype])
             assert_close(grads, expected, TOLERANCE[dtype])
@@ -124,7 +123,7 @@ def test_the_sum_goes_block_by_block(block, rng, monkeypatch):
     expected = grads.copy()
     monkeypatch.setattr(parallel, "BLOCK", block)
     with in_threads(flow, 3, 10) as gradient:
-        assert_close(gradient.nll_and_grad(x)[1], expected, 1e-12)
+        assert_close(gradient(x, None)[1], expected, 1e-12)
 
 
 def test_every_row_keeps_its_context(rng):
@@ -133,27 +132,27 @@ def test_every_row_keeps_its_context(rng):
     nll, grads = flow.nll_and_grad(x, context)
     expected = grads.copy()
     with in_threads(flow, 3, 10) as gradient:
-        found, grads = gradient.nll_and_grad(x, context)
+        found, grads = gradient(x, context)
     assert found == pytest.approx(nll, rel=1e-12)
     assert_close(grads, expected, 1e-12)
 
 
 def test_the_sum_has_one_order_whichever_thread_is_first(rng, monkeypatch):
     flow, x = small(), rng.normal(size=(101, 6)).astype(np.float32)
-    original, slow = Flow.nll_and_grad, []
+    original, slow = Flow.unchecked_loss_and_grad, []
 
-    def delayed(self, part, context=None):
+    def delayed(self, part, context):
         result = original(self, part, context)
         time.sleep(0.05 * slow.index(part[0, 0]))
         return result
 
-    monkeypatch.setattr(Flow, "nll_and_grad", delayed)
+    monkeypatch.setattr(Flow, "unchecked_loss_and_grad", delayed)
     first = [x[rows][0, 0] for rows in shards(len(x), 4)]
     found = []
     with in_threads(flow, 4, 10) as gradient:
         for order in (first, first[::-1], [first[2], first[0], first[3], first[1]]):
             slow[:] = order
-            nll, grads = gradient.nll_and_grad(x)
+            nll, grads = gradient(x, None)
             found.append((nll, grads.tobytes()))
     assert len(set(found)) == 1
 
@@ -168,7 +167,7 @@ def test_an_overflow_names_the_row_of_the_batch(row, rng):
     with pytest.raises(NiceOverflowError, match=rf"row {row}\b") as alone:
         flow.nll_and_grad(x)
     with in_threads(flow, 3, 10) as gradient, pytest.raises(NiceOverflowError) as caught:
-        gradient.nll_and_grad(x)
+        gradient(x, None)
     assert str(caught.value) == str(alone.value)
     assert caught.value.__context__ is None  # one error, not one of the shard and one of the batch
 
@@ -179,8 +178,8 @@ def test_after_an_error_the_next_batch_is_right(rng):
     expected = grads.copy()
     with in_threads(flow, 2, 10) as gradient:
         with pytest.raises(NiceOverflowError):
-            gradient.nll_and_grad(np.full((10, 6), 1e200))
-        assert_close(gradient.nll_and_grad(x)[1], expected, 1e-12)
+            gradient(np.full((10, 6), 1e200), None)
+        assert_close(gradient(x, None)[1], expected, 1e-12)
 
 
 class Fragile(DiagonalScaling):
@@ -196,7 +195,7 @@ def test_any_error_of_a_shard_is_raised(rng):
     flow, x = Flow("normal", Fragile(2)), np.zeros((6, 2))
     x[5] = 4
     with in_threads(flow, 2, 10) as gradient, pytest.raises(ZeroDivisionError, match="of the layer"):
-        gradient.nll_and_grad(x)
+        gradient(x, None)
 
 
 # -- the whole training ---------------------------------------------------------------------------------------------
@@ -315,13 +314,13 @@ def test_a_wrong_number_of_threads(threads, error, pixels):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_training_in_little_memory_is_the_same(threads, pixels, monkeypatch):
     asked = []
-    original = Flow.nll_and_grad
+    original = Flow.unchecked_loss_and_grad
 
-    def noting(self, x, context=None, **settings):
+    def noting(self, x, context, **settings):
         asked.append(settings)
         return original(self, x, context, **settings)
 
-    monkeypatch.setattr(Flow, "nll_and_grad", noting)
+    monkeypatch.setattr(Flow, "unchecked_loss_and_grad", noting)
     stored, rebuilt = small(dtype="float64"), small(dtype="float64")
     fit(stored, pixels, epochs=2, threads=threads, **QUIET)
     assert not any(asked)

@@ -75,7 +75,7 @@ def test_the_loss_is_summed_in_float64(rng):
 
     def work(comm):
         own = small()
-        return Ranks(comm).gradient(own, own.params.grads).nll_and_grad(x)[0]
+        return Ranks(comm).gradient(own.nll_and_grad, own.params.grads)(x, None)[0]
 
     assert on_ranks(2, work)[0] == [expected, expected]
 
@@ -275,13 +275,13 @@ def failing(error):
     """A flow that fails at its third batch, and whenever it is asked after that."""
     flow, batches = small(), []
 
-    def nll_and_grad(x, context=None):
+    def unchecked(x, extra):
         batches.append(len(x))
         if len(batches) > 2:
             raise error
-        return Flow.nll_and_grad(flow, x, context)
+        return Flow.unchecked_loss_and_grad(flow, x, extra)
 
-    flow.nll_and_grad = nll_and_grad
+    flow.unchecked_loss_and_grad = unchecked
     return flow
 
 
@@ -320,13 +320,13 @@ def test_an_error_of_a_class_that_the_others_cannot_make_ends_all(pixels):
 def test_an_error_that_passes_away_is_none(pixels):
     flow, batches = small(), []
 
-    def nll_and_grad(x, context=None):
+    def unchecked(x, extra):
         batches.append(len(x))
         if len(batches) == 3:
             raise MemoryError
-        return Flow.nll_and_grad(flow, x, context)
+        return Flow.unchecked_loss_and_grad(flow, x, extra)
 
-    flow.nll_and_grad = nll_and_grad
+    flow.unchecked_loss_and_grad = unchecked
     expected, _ = train(None, pixels)
     for found, _ in on_ranks(2, lambda comm: train(comm, pixels, flow if comm.rank == 1 else None))[0]:
         np.testing.assert_allclose(found.params.values, expected.params.values, atol=1e-5)

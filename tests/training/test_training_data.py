@@ -25,12 +25,10 @@ def test_rows_and_noise_keep_the_context_with_its_sample(flow, rng):
     labels = np.arange(10)
     pixels = np.repeat(labels[:, None], 4, axis=1).astype(np.uint8)
     data = TrainingData.checked(flow, pixels, np.stack([labels, -labels], axis=1), "x")
-    batch = data.rows([7, 2]).seen_by(flow, rng)
-    np.testing.assert_array_equal(np.floor(256 * batch.x[:, 0]), [7, 2])
-    np.testing.assert_array_equal(batch.context, [[7, -7], [2, -2]])
-    joined = batch.joined(np.float64)
-    assert joined.shape == (2, 6)
-    np.testing.assert_array_equal(joined[:, 4:], batch.context)
+    assert data.x is pixels  # no copy as floats
+    x, context = data.rows([7, 2]).drawn(flow, rng)
+    np.testing.assert_array_equal(np.floor(256 * x[:, 0]), [7, 2])
+    np.testing.assert_array_equal(context, [[7, -7], [2, -2]])
 
 
 def test_one_row_of_context_serves_all(flow, rng):
