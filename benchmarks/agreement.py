@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import Contender, Unavailable, build
+from benchmarks.contender import Contender, Unavailable
+from benchmarks.contenders import build
 from benchmarks.model import Array, Model
 from benchmarks.weights import Weights
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import Unavailable
+from benchmarks.contender import Unavailable
 from benchmarks.model import Array
 from benchmarks.timing import Task
 

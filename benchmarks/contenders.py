@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any
 
-from benchmarks.model import Array, Model
+from benchmarks.contender import LEARNING_RATE, Contender, Unavailable
+from benchmarks.model import Model
 from benchmarks.weights import Weights
 
-LEARNING_RATE = 1e-3
 CONTENDERS = {  # name: what it is
     "nice_np": "gradients by hand, Adam",
     "torch": "PyTorch eager, Adam as it comes",
@@ -19,35 +19,6 @@ CONTENDERS = {  # name: what it is
     "jax": "JAX, one jit for the whole step, buffers donated",
 }
 ONE_OF_EACH = ("nice_np", "torch", "jax")  # where no optimiser takes part
-
-
-class Unavailable(Exception):
-    """Somebody cannot take part, and why; a line of the report, not an error."""
-
-
-class Contender(Protocol):
-    """What is measured.  Arrays are the library's own; `prepare` makes them."""
-
-    def prepare(self, array: Array) -> Array:
-        """A NumPy array as the library's own."""
-
-    def wait(self, result: Any) -> None:
-        """Return when `result` is there."""
-
-    def loss_and_gradients(self, x: Array) -> tuple[float, Array]:
-        """Mean negative log-likelihood and its gradient, (P,), in nice_np's order, without a step."""
-
-    def step(self, x: Array) -> Any:
-        """Loss, gradient, Adam."""
-
-    def log_prob(self, x: Array) -> Array: ...
-
-    def decode(self, z: Array) -> Array: ...
-
-    def sample(self, rows: int) -> Array: ...
-
-    def latent_gradient(self, z: Array, target: Array) -> Array:
-        """d/dz of |decode(z) - target|^2 / 2 - log p(z), summed over the rows."""
 
 
 def build(name: str, model: Model, weights: Weights | None = None, learning_rate: float = LEARNING_RATE) -> Contender:

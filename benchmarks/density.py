@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks import roofline
 from benchmarks.agreement import agreeing
-from benchmarks.contenders import ONE_OF_EACH, Contender
+from benchmarks.contender import Contender
+from benchmarks.contenders import ONE_OF_EACH
 from benchmarks.model import Model
 from benchmarks.options import Options
 from benchmarks.result import MS, Result
@@ -55,7 +56,7 @@ def measure(
     call: Callable[[Contender], Callable[[], Any]],
 ) -> Result:
     """Time `call` of each contender; before that, `some` results are compared."""
-    from nice_np.flows.flow import CHUNK
+    from nice_np.flows.model import CHUNK
 
     names = options.among(ONE_OF_EACH)
     contenders, missing = agreeing(model, names, some)

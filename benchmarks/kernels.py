@@ -14,6 +14,8 @@ from benchmarks.result import Result, Row
 from benchmarks.timing import Task, side_by_side
 from nice_np import kernels
 from nice_np.kernels import Kernel
+from nice_np.networks import activations
+from nice_np.training import optim
 
 P = 4_000_000  # parameters: 16 MB a vector, about a model of four couplings of 3 x 500 units
 SHAPE = (200, 1000)  # a batch in a hidden layer of the paper's model
@@ -36,21 +38,9 @@ def vector_and_matrix() -> Arrays:
     return rng.random(SHAPE[1], np.float32) * np.float32(1e-3), rng.standard_normal(SHAPE, np.float32)
 
 
-def columns() -> Arrays:
-    """A batch of the paper's digits, which columns, and as many columns of their own."""
-    x = np.random.default_rng(0).standard_normal((200, 784), np.float32)
-    return x, np.arange(0, 784, 2, np.uint64), x[:, :392].copy()
-
-
-def pairs() -> Arrays:
-    """A batch of the paper's digits, and both halves of its columns."""
-    x = np.random.default_rng(0).standard_normal((200, 784), np.float32)
-    return x, x[:, :392].copy(), x[:, 392:].copy()
-
-
 def adam(kernel: Callable[..., None], values: Array, grads: Array, m: Array, v: Array) -> None:
     rates = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
-    kernels.adam_step(values, grads, m, v, step=100, **rates, kernel=kernel)
+    optim.adam_step(values, grads, m, v, step=100, **rates, kernel=kernel)
 
 
 def average(kernel: Callable[..., None], mean: Array, values: Array) -> None:
@@ -69,25 +59,20 @@ def matrix_first(kernel: Callable[..., None], vector: Array, matrix: Array) -> N
     kernel(matrix, vector)
 
 
-# attribute of nice_np.kernels: the arrays, and how they are handed to the kernel
+# name of a kernel: the arrays, and how they are handed to it
 LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
     "adam_kernel": (vectors(4), adam),
     "average_kernel": (vectors(2), average),
     "find_infinite": (vectors(1), finite),
-    "take_columns": (columns, plainly),
-    "put_columns": (columns, plainly),
-    "take_pairs": (pairs, plainly),
-    "put_pairs": (pairs, plainly),
     "bias_relu": (vector_and_matrix, matrix_first),
     "relu_backward": (matrices(2), plainly),
-    "add_bias": (vector_and_matrix, matrix_first),
-    "add_rows": (vector_and_matrix, plainly),
 }
 
 
 def all_kernels() -> dict[str, Kernel]:
     """The kernels of nice_np by the name of their attribute."""
-    return {name: value for name, value in vars(kernels).items() if isinstance(value, Kernel)}
+    modules = (kernels, activations, optim)
+    return {name: value for of in modules for name, value in vars(of).items() if isinstance(value, Kernel)}
 
 
 def measure(options: Options) -> Result:
@@ -102,7 +87,7 @@ def measure(options: Options) -> Result:
     timings = side_by_side(tasks, options.repeats)
     for name in (task.name for task in tasks):
         result.rows.append(Row.of(name, timings[name], f"{P:,} numbers" if is_flat(name) else f"batch {SHAPE}"))
-    if kernels.compile_loop(kernels.adam_kernel.loop) is None:
+    if kernels.compile_loop(optim.adam_kernel.loop) is None:
         result.notes.append("Numba is missing or switched off: both lines of a kernel are its twin.")
     return result
 

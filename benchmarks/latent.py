@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks import roofline
 from benchmarks.agreement import agreeing
-from benchmarks.contenders import ONE_OF_EACH, Contender
+from benchmarks.contender import Contender
+from benchmarks.contenders import ONE_OF_EACH
 from benchmarks.model import Model
 from benchmarks.options import Options
 from benchmarks.result import MS, Result, Row
@@ -63,17 +64,17 @@ def backward_tasks(model: Model) -> list[Task]:
     no_log_det = np.zeros(model.batch, np.float32)
     caches = {"backward": bijector.forward(x)[2], "inverse_backward": bijector.inverse(z)[2]}
 
-    def task(name: str, accumulate: bool) -> Task:
+    def task(name: str, parameters: bool) -> Task:
         run: Callable[..., Any] = getattr(bijector, name)
-        call = partial(run, z, no_log_det, caches[name], accumulate=accumulate)
-        return Task(title(name, accumulate), call)
+        call = partial(run, z, no_log_det, caches[name], parameters=parameters)
+        return Task(title(name, parameters), call)
 
-    return [task(name, accumulate) for name in PASSES for accumulate in (False, True)]
+    return [task(name, parameters) for name in PASSES for parameters in (False, True)]
 
 
-def title(name: str, accumulate: bool) -> str:
+def title(name: str, parameters: bool) -> str:
     """The name of a row."""
-    return f"nice_np {name}, {WITH if accumulate else WITHOUT}"
+    return f"nice_np {name}, {WITH if parameters else WITHOUT}"
 
 
 def add_ratios(result: Result, timings: dict[str, Timing]) -> None:

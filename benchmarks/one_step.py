@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import Contender, Unavailable, build
+from benchmarks.contender import Contender, Unavailable
+from benchmarks.contenders import build
 from benchmarks.memory import RECOMPUTE
 from benchmarks.model import Array, Model
 

@@ -8,7 +8,8 @@ from functools import partial
 from benchmarks import bandwidth, roofline
 from benchmarks.agreement import agreeing, training_results
 from benchmarks.bandwidth import Bandwidth
-from benchmarks.contenders import CONTENDERS, Contender, Unavailable, around_steps
+from benchmarks.contender import Contender, Unavailable
+from benchmarks.contenders import CONTENDERS, around_steps
 from benchmarks.model import Model
 from benchmarks.options import Options
 from benchmarks.result import MS, Result, Row

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.contenders import LEARNING_RATE
+from benchmarks.contender import LEARNING_RATE
 from benchmarks.model import Array, Model
 from benchmarks.weights import Weights
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import LEARNING_RATE
+from benchmarks.contender import LEARNING_RATE
 from benchmarks.model import Array, Model
 from nice_np.training.optim import Adam
 from nice_np.training.parallel import Gradient, in_threads
@@ -27,17 +28,17 @@ class NumpyModel:
 
     def __init__(self, model: Model, recompute: bool = False, learning_rate: float = LEARNING_RATE) -> None:
         self.flow = model.flow()
-        self.source: Gradient = self.flow
+        self.alone: Gradient = partial(self.flow.unchecked_loss_and_grad, recompute=recompute)
+        self.source, self.recompute = self.alone, recompute
         self.learning_rate = learning_rate
         self.adam = Adam()
-        self.options: dict[str, Any] = {"recompute": True} if recompute else {}
 
     @contextmanager
     def around_steps(self, rows: int) -> Iterator[None]:
-        """As in `fit`: the couplings of a small flow fused, BLAS with as many threads as pay; not with recompute."""
-        with nullcontext(self.flow) if self.options else in_threads(self.flow, 1, rows) as self.source:
+        """As in `fit`: the couplings of a small flow fused, BLAS with as many threads as pay."""
+        with in_threads(self.flow, 1, rows, self.recompute) as self.source:
             yield
-        self.source = self.flow
+        self.source = self.alone
 
     def prepare(self, array: Array) -> Array:
         return array
@@ -47,11 +48,11 @@ class NumpyModel:
 
     def loss_and_gradients(self, x: Array) -> tuple[float, Array]:
         with self.around_steps(len(x)):
-            nll, grads = self.source.nll_and_grad(x, **self.options)
+            nll, grads = self.source(x, None)
         return nll, grads.copy()
 
     def step(self, x: Array) -> float:
-        nll, grads = self.source.nll_and_grad(x, **self.options)
+        nll, grads = self.source(x, None)
         self.adam.step(self.flow.params.values, grads, self.learning_rate)
         return nll
 
@@ -68,5 +69,5 @@ class NumpyModel:
         """d/dz of |decode(z) - target|^2 / 2 - log p(z), summed over the rows."""
         x, _, cache = self.flow.bijector.inverse(z)
         no_log_det = np.zeros(len(z), z.dtype)
-        dz = self.flow.bijector.inverse_backward(x - target, no_log_det, cache, accumulate=False)
+        dz = self.flow.bijector.inverse_backward(x - target, no_log_det, cache, parameters=False)
         return dz - self.flow.prior.grad_log_prob(z)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.contenders import LEARNING_RATE, Unavailable
+from benchmarks.contender import LEARNING_RATE, Unavailable
 from benchmarks.model import Array, Model
 from benchmarks.weights import Weights
 

@@ -16,7 +16,7 @@ from nice_np.restoration.objectives import HiddenPixels
 from nice_np.restoration.operators import Mask
 from nice_np.restoration.restore import SPACES, Restoration, get_solver, restore, solve
 from nice_np.restoration.solvers import Solver, ascend_annealed
-from nice_np.training.optim import InverseTime, Schedule, get_schedule
+from nice_np.training.schedules import InverseTime, Schedule, get_schedule
 from nice_np.validation import Array, Rng, as_choice, as_real_array, as_rng, as_samples
 
 PAPER_RATE = InverseTime(0.1, half=100)  # 10 / (100 + k)

@@ -22,8 +22,8 @@ from nice_np.restoration.objectives import (
 )
 from nice_np.restoration.operators import Operator
 from nice_np.restoration.solvers import Solver, minimize_adam
-from nice_np.training.optim import Cosine, Schedule, get_schedule
 from nice_np.training.progress import Progress
+from nice_np.training.schedules import Cosine, Schedule, get_schedule
 from nice_np.validation import Array, as_choice, as_int
 
 SPACES: dict[str, type[LatentObjective | ImageObjective | ProxyObjective]] = {

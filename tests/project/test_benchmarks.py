@@ -16,7 +16,8 @@ pytest.importorskip("benchmarks", reason="benchmarks/ is in the checkout: run py
 from benchmarks import density, kernels, latent, memory, report, roofline, startup
 from benchmarks.__main__ import main
 from benchmarks.agreement import Disagreement, agreeing, compare, training_results
-from benchmarks.contenders import CONTENDERS, Unavailable, build, check_installed
+from benchmarks.contender import Unavailable
+from benchmarks.contenders import CONTENDERS, build, check_installed
 from benchmarks.model import Model
 from benchmarks.options import Options
 from benchmarks.result import Result, Row
