@@ -94,7 +94,7 @@ def test_a_program_that_listens_hears_it_too(tmp_path, caplog, rng):
     flow.save(tmp_path / "m.npz")
     load_model(tmp_path / "m.npz")
     said = [record.getMessage() for record in caplog.records]
-    assert "rng is None: a seed from the operating system, with which no run can be repeated" in said
+    assert "rng is None: the seed comes from the operating system, so this run cannot be repeated" in said
     assert any(text.startswith(f"wrote the checkpoint {tmp_path / 'c.npz'}, ") for text in said)
     assert any(text.startswith(f"read the model {tmp_path / 'm.npz'}, ") for text in said)
 

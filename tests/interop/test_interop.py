@@ -8,9 +8,6 @@ import pytest
 import registry
 
 from nice_np import (
-    MLP,
-    AdditiveCoupling,
-    Chain,
     DiagonalScaling,
     Flow,
     NiceTypeError,
@@ -229,18 +226,6 @@ def test_folding_keeps_latents_and_likelihoods(dim, settings, rng):
     np.testing.assert_allclose(folded.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-12)
     assert len(folded.layers) == len(flow.layers) - 1
     np.testing.assert_array_equal(flow.params.values, before)  # the flow itself stays as it was
-
-
-def test_folding_a_network_that_two_couplings_share(rng):
-    """Each coupling takes the mean and std of its own features in, so the network becomes two."""
-    mlp, part = MLP((2, 5, 2), "relu", rng=rng), Partition.odd_even(4)
-    couplings = [AdditiveCoupling(part, mlp), AdditiveCoupling(part.swapped(), mlp)]
-    first = Standardize(rng.normal(size=4), rng.uniform(0.5, 2, 4))
-    flow = registry.shaken(Flow("normal", Chain([first, *couplings, DiagonalScaling(4)])), rng)
-    x = rng.normal(size=(20, 4))
-    np.testing.assert_allclose(fold_standardize(flow).log_prob(x), flow.log_prob(x), rtol=1e-10)
-    again = from_state_dict(to_state_dict(flow), prior="normal", first_kept="even", dtype=np.float64)
-    np.testing.assert_allclose(again.log_prob(x), flow.log_prob(x), rtol=1e-10)
 
 
 def test_folding_leaves_a_flow_of_raw_data_alone(rng):
