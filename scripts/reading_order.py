@@ -18,7 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "find_your_way.md"
-CORE = ("*.py", *(f"{room}/**/*.py" for room in ("bijectors", "checks", "flows", "networks", "pixels", "training")))
+CORE = (
+    "*.py",
+    *(f"{room}/**/*.py" for room in ("parameters", "bijectors", "checks", "flows", "networks", "pixels", "training")),
+)
 NOT_READ = {"__main__", "_blas", "_moved", "_version", "cli", "sklearn"}  # on top, and not part of the core
 LINES, WORDS = 25, 250  # read in a minute
 LINK = re.compile(r"\(\.\./((?:nice_np|tutorials)/[\w/]+\.py)\)")
