@@ -137,7 +137,7 @@ def main(digits):
         couplings, hidden, epochs, weight_decay = 10, [200], 30, 0.3
     else:
         train, test = two_moons(10_000, rng), two_moons(5_000, rng)
-        couplings, hidden, epochs, weight_decay = 8, [64, 64], 40, 0.0
+        couplings, hidden, epochs, weight_decay = 8, [32, 32], 40, 0.0
     flow = NICE(dequantize(train, rng), couplings, hidden, rng)
     adam, steps = Adam(flow.parameters(), weight_decay), epochs * len(train) // 100
 
