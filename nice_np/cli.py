@@ -1,6 +1,6 @@
-"""The command nice-np: how errors and signals end it.  The commands themselves are in `commands`.
+"""The command nice-np: errors, signals and exit codes.  The commands themselves are in `commands`.
 
-Exit codes: 0 fine, 1 run-time error, 2 wrong usage, 130 SIGINT, 143 SIGTERM.
+Exit codes: 0 success, 1 run-time error, 2 usage error, 130 SIGINT, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TextIO
 from nice_np.commands import COMMANDS, build_parser, messages
 from nice_np.commands.parsing import Arguments, UsageError, did_you_mean
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
-from nice_np.runs.folder import printable, to_json
+from nice_np.files.text import printable, to_json
 from nice_np.training.signals import StopSignals
 
 
 def parse(argv: Sequence[str]) -> Arguments:
-    """The command line as a namespace; UsageError if it cannot be understood."""
+    """The command line as a namespace; UsageError if it cannot be parsed."""
     parser, by_name = build_parser()
-    # The first word that is no flag is the command.
+    # The first word that is not an option is the command.
     first = next((word for word in argv if not word.startswith("-")), None)
     if first is not None and first not in by_name:
         parser.error(f"unknown command {first!r}{did_you_mean(first, by_name)}; choose one of {', '.join(by_name)}")
@@ -37,30 +37,30 @@ def parse(argv: Sequence[str]) -> Arguments:
         hint = f"; write it after {arguments.command}" if flag in flags else did_you_mean(flag, flags)
         command.error(f"unknown argument {unknown[0]!r}{hint}")
     if getattr(arguments, "resume", False) and arguments.force:
-        command.error("--resume goes on with a run and --force replaces it: give one of them")
+        command.error("--resume continues a run and --force replaces it: give one of them")
     return arguments
 
 
 def entry() -> int:
-    """What the command nice-np runs: `main`, in a process that it has for itself."""
+    """The entry point of the command nice-np: `main` in a process of its own."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Outside main a Ctrl-C shall end the process, and not in a traceback: Python may be shutting down already.
+        # Outside `main`, Ctrl-C ends the process without a traceback: Python may already be shutting down.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a file's name still gets a line
+            stream.reconfigure(errors="backslashreplace")  # for file names that the terminal cannot show
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         with StopSignals(at_once=True):
             return _run(words)
     except TrainingInterrupted as stop:
         return _fail(str(stop), 128 + stop.signum)
-    except KeyboardInterrupt:  # off the main thread, where nobody tells which signal it was
+    except KeyboardInterrupt:  # off the main thread, where the signal is not known
         return _fail("interrupted", 128 + signal.SIGINT)
     finally:
         if sys.stderr is not None:
@@ -75,7 +75,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         try:
             arguments = parse(words)
-        except SystemExit:  # --help and --version have been answered
+        except SystemExit:  # after --help and --version
             _print("")
             return 0
         with messages.shown(arguments.verbose, arguments.quiet):
@@ -99,20 +99,20 @@ def _explain(error: Exception) -> str:
 
 
 def _print(text: str) -> None:
-    """Print all of it now: at exit nobody could say any more that standard output is full."""
-    if sys.stdout is None:  # it was closed before Python started
+    """Print and flush: at exit it would be too late to report that standard output is full."""
+    if sys.stdout is None:  # closed before Python started
         return
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
         _abandon(sys.stdout)
-        if not isinstance(error, BrokenPipeError):  # there the reader, such as head, has seen enough
+        if not isinstance(error, BrokenPipeError):  # the reader, such as head, has closed the pipe
             raise NiceFileError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def _abandon(stream: TextIO) -> None:
-    """Let what could not be written vanish: Python flushes once more at exit, and would complain again."""
+    """Discard what could not be written: Python flushes again at exit and would report the error twice."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

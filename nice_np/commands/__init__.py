@@ -1,11 +1,11 @@
-"""The commands of nice-np, a file each: what its arguments are (`add_parser`) and what it does (`run`).
+"""The commands of nice-np, one file each: SUMMARY and EPILOG for its help, `add_arguments`, and `run`.
 
-`run` takes the parsed arguments and returns (result for --json, text to read).
+`run` takes the parsed arguments and returns (result for --json, text to read).  Read `info` first, the shortest.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from nice_np._version import __version__
 from nice_np.commands import (
@@ -23,6 +23,7 @@ from nice_np.commands import (
     sample,
     train,
 )
+from nice_np.commands.options import add_common
 from nice_np.commands.parsing import Arguments, Parser
 from nice_np.commands.shared import Result
 
@@ -30,11 +31,14 @@ from nice_np.commands.shared import Result
 class Command(Protocol):
     """A module of this package that is a command."""
 
-    def add_parser(self, subparsers: Any) -> Parser:
-        """Describe the command and its arguments."""
+    SUMMARY: str
+    EPILOG: str
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Declare its arguments."""
 
     def run(self, arguments: Arguments) -> Result:
-        """Do it."""
+        """Execute it."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -54,17 +58,17 @@ COMMANDS: dict[str, Command] = {
 }
 
 EXAMPLES = """examples:
-  nice-np demo                                   train on the digits that come with the package, draw pictures
-  nice-np train mnist --time-limit 300           all of MNIST, five minutes
+  nice-np demo                                   train on the digits in the package and draw pictures
+  nice-np train mnist --time-limit 300           all of MNIST, for five minutes
   nice-np train two-moons --epochs 20            a density in the plane
   nice-np evaluate runs/mnist --split test       likelihood of a split
-  nice-np sample runs/mnist -n 64 --out new.png  draw from the model
+  nice-np sample runs/mnist -n 64 --out new.png  draw samples from the model
   nice-np train mnist --model vae-nice-prior     a variational autoencoder with NICE as its prior
-  nice-np inpaint runs/mnist --mask left --out a.png   draw what is missing
+  nice-np inpaint runs/mnist --mask left --out a.png   fill in missing pixels
   nice-np restore runs/mnist --task denoise --sigma 0.2 --out b.png
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
   nice-np play                                   sliders for a small flow of the plane, for lectures
-  nice-np gradcheck                              every hand-derived gradient against finite differences
+  nice-np gradcheck                              every hand-written gradient against finite differences
 """
 
 
@@ -73,6 +77,14 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
     description = "Normalizing flows in NumPy with hand-written gradients."
     parser = Parser(prog="nice-np", description=description, epilog=EXAMPLES)
     parser.add_argument("--version", action="version", version=f"nice-np {__version__}")
-    # required=False: what argparse says about a missing command helps nobody.
+    # required=False: argparse's own message about a missing command does not name the commands.
     subparsers = parser.add_subparsers(dest="command", required=False, metavar="COMMAND")
-    return parser, {name: command.add_parser(subparsers) for name, command in COMMANDS.items()}
+    by_name: dict[str, Parser] = {}
+    for name, command in COMMANDS.items():
+        summary = command.SUMMARY
+        description = f"{summary[0].upper()}{summary[1:]}."
+        by_name[name] = subparsers.add_parser(name, help=summary, description=description, epilog=command.EPILOG)
+        add_common(by_name[name])
+        command.add_arguments(by_name[name])
+    by_name["completion"].set_defaults(command_line=(parser, by_name))  # which its script completes
+    return parser, by_name

@@ -1,4 +1,4 @@
-"""nice-np completion: a script by which a shell completes nice-np's commands, options, presets and data sets."""
+"""nice-np completion: a script with which a shell completes nice-np's commands, options, presets and data sets."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nice_np.commands.options import new_command
 from nice_np.commands.parsing import Arguments, OneOf, Parser
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceImportError
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
-EPILOG = """to be done once for each shell, into a folder that is there (mkdir -p):
+SUMMARY = "print a script with which a shell completes nice-np"
+EPILOG = """once per shell, into a folder that exists (mkdir -p):
   bash        nice-np completion bash > ~/.local/share/bash-completion/completions/nice-np
   zsh         nice-np completion zsh > ~/.zfunc/_nice-np, with "fpath+=~/.zfunc" before compinit in ~/.zshrc
   fish        nice-np completion fish > ~/.config/fish/completions/nice-np.fish
   powershell  nice-np completion powershell > nice-np.ps1, and ". nice-np.ps1" in $PROFILE
 
-It needs shtab: pip install "nice-np[completion]".  The script itself needs nothing, and starts no Python.
+The command needs shtab: pip install "nice-np[completion]".  The script does not, and does not start Python.
 
 examples:
   nice-np completion bash > nice-np.bash
@@ -27,11 +27,9 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    parser = new_command(subparsers, "completion", "print a script by which a shell completes nice-np", EPILOG)
+def add_arguments(parser: Parser) -> None:
+    """Declare the argument."""
     parser.add_argument("shell", type=OneOf(SHELLS, "shell"), metavar="SHELL", help=", ".join(SHELLS))
-    return parser
 
 
 def run(arguments: Arguments) -> Result:
@@ -42,9 +40,7 @@ def run(arguments: Arguments) -> Result:
         raise NiceImportError(
             'completion needs shtab, which is not installed: pip install "nice-np[completion]"'
         ) from None
-    from nice_np.commands import build_parser  # this command is one of those
-
-    parser, by_name = build_parser()
+    parser, by_name = arguments.command_line
     for command in by_name.values():
         for action in command._actions:
             _hint(action, shtab)

@@ -1,48 +1,43 @@
-"""nice-np evaluate: the likelihood that a flow gives to a data set, or a VAE's bounds on it."""
+"""nice-np evaluate: the likelihood of a data set under a flow, or the bounds of a VAE on it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from nice_np import datasets
-from nice_np.commands.options import add_data_dir, add_model, add_seed, new_command
+from nice_np.commands.options import add_data_dir, add_model, add_seed
 from nice_np.commands.parsing import Arguments, OneOf, Parser, whole
-from nice_np.commands.shared import Result, refuse_if, score_model
+from nice_np.commands.shared import Result, refuse_if
+from nice_np.datasets.base import SPLITS
 from nice_np.errors import NiceValueError
-from nice_np.runs.folder import SPLITS, load_any_run, load_data
+from nice_np.runs.folder import load_run
+from nice_np.runs.scoring import load_data, score_model
 from nice_np.vae import VAE
 
 DRAWS = 100  # of each sample's latents, for a VAE's tighter bound
 
-EXAMPLES = """examples:
+SUMMARY = "compute the likelihood of a data set under a flow, or a VAE's bounds on it"
+EPILOG = """examples:
   nice-np evaluate runs/mnist
   nice-np evaluate runs/mnist --split validation --json
   nice-np evaluate model.npz --data two-moons
 """
 
 
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    summary = "compute a flow's likelihood of a data set, or a VAE's bounds on it"
-    parser = new_command(subparsers, "evaluate", summary, EXAMPLES)
+def add_arguments(parser: Parser) -> None:
+    """Declare the arguments."""
     add_model(parser)
-    parser.add_argument(
-        "--data", type=OneOf(datasets.names(), "data set"), metavar="NAME", help="default: what it was trained on"
-    )
-    parser.add_argument(
-        "--split", type=OneOf(SPLITS, "split"), default="test", metavar="NAME", help=f"{', '.join(SPLITS)} (default)"
-    )
-    parser.add_argument(
-        "--k", type=whole(1), metavar="K", help=f"draws of latents for a VAE's tighter bound (default: {DRAWS})"
-    )
-    add_seed(parser, 1, "of the noise on the pixels")
+    add, names = parser.add_argument, OneOf(datasets.names(), "data set")
+    add("--data", type=names, metavar="NAME", help="default: the data set that the model was trained on")
+    add("--split", type=OneOf(SPLITS, "split"), default="test", metavar="NAME", help=f"{', '.join(SPLITS)} (default)")
+    add("--k", type=whole(1), metavar="K", help=f"draws of latents for a VAE's tighter bound (default: {DRAWS})")
+    add_seed(parser, 1, "for the noise on the pixels")
     add_data_dir(parser)
-    return parser
 
 
 def run(arguments: Arguments) -> Result:
     """Score one split of a data set."""
-    model, metadata = load_any_run(arguments.model)
+    model, metadata = load_run(arguments.model)
     refuse_if(arguments.k is not None and not isinstance(model, VAE), "--k is for VAEs: a flow's likelihood is exact")
     name = arguments.data or metadata.get("dataset")
     if name is None:
@@ -51,27 +46,23 @@ def run(arguments: Arguments) -> Result:
     result = {"model": str(arguments.model), "data": name, "split": arguments.split, "seed": arguments.seed}
     result.update(score_model(model, dataset, arguments.split, arguments.seed, arguments.k or DRAWS))
     if isinstance(model, VAE):
-        seen = "" if dataset.image_shape is None else ", binarised" if model.is_binary else ", dequantised"
-        return result, _bounds_text(result, seen)
+        noise = "" if dataset.image_shape is None else ", binarised" if model.is_binary else ", dequantised"
+        return result, _bounds_text(result, noise)
     return result, _likelihood_text(result)
 
 
 def _likelihood_text(result: dict[str, Any]) -> str:
-    text = (
-        f"{result['data']} {result['split']}: {result['log_likelihood']:.2f} +- {result['standard_error']:.2f} nats, "
-        f"{result['bits_per_dim']:.4f} bits/dim over {result['samples']} samples"
-    )
+    text = "{data} {split}: {log_likelihood:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} bits/dim"
+    text += " over {samples} samples"
     if "accuracy" in result:
-        text += (
-            f"\ngiven the label {result['log_likelihood_given_label']:.2f} nats; "
-            f"the most likely label is right for {result['accuracy']:.2%}"
-        )
-    return text
+        text += "\ngiven the label {log_likelihood_given_label:.2f} nats; "
+        text += "the most likely label is right for {accuracy:.2%}"
+    return text.format(**result)
 
 
-def _bounds_text(result: dict[str, Any], seen: str) -> str:
-    elbo = f"ELBO {result['elbo']:.2f} +- {result['standard_error']:.2f} nats, {result['bits_per_dim']:.4f} bits/dim"
-    lines = [f"{result['data']} {result['split']}: {elbo}, over {result['samples']} samples{seen}"]
+def _bounds_text(result: dict[str, Any], noise: str) -> str:
+    text = "{data} {split}: ELBO {elbo:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} bits/dim"
+    text += ", over {samples} samples{noise}"
     if "iwae" in result:
-        lines += [f"bound of {result['k']} draws: {result['iwae']:.2f} +- {result['iwae_standard_error']:.2f} nats"]
-    return "\n".join(lines)
+        text += "\nbound of {k} draws: {iwae:.2f} +- {iwae_standard_error:.2f} nats"
+    return text.format(noise=noise, **result)

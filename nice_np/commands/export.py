@@ -1,4 +1,4 @@
-"""nice-np export: a trained flow for other programs, as an ONNX graph or as the weights of PyTorch's NICE."""
+"""nice-np export: a trained flow for other programs, as an ONNX graph or as weights for PyTorch's NICE."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.commands.options import add_force, add_model, new_command
+from nice_np.commands.options import add_force, add_model
 from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError
 from nice_np.commands.shared import Result
-from nice_np.runs.folder import load_run, refuse_to_replace, replacing
+from nice_np.files.atomic import replacing
+from nice_np.runs.folder import load_flow, refuse_to_replace
 
-EXAMPLES = """examples:
+SUMMARY = "write a trained flow for other programs"
+EPILOG = """examples:
   nice-np export runs/mnist --to log_prob --out log_prob.onnx
   nice-np export runs/mnist --to decode --out decode.onnx      latents to images, in a browser
   nice-np export runs/mnist --to blocks --out weights.npz      for PyTorch, see docs/ecosystem.md
@@ -26,15 +28,13 @@ FORMATS = {
 }
 
 
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    parser = new_command(subparsers, "export", "write a trained flow for other programs", EXAMPLES)
+def add_arguments(parser: Parser) -> None:
+    """Declare the arguments."""
     add_model(parser)
     formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
     parser.add_argument("--to", type=OneOf(tuple(FORMATS), "format"), required=True, metavar="FORMAT", help=formats)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write it")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
     add_force(parser)
-    return parser
 
 
 def run(arguments: Arguments) -> Result:
@@ -45,8 +45,8 @@ def run(arguments: Arguments) -> Result:
     theirs, other = (".onnx", ".npz") if arguments.to in METHODS else (".npz", ".onnx")
     if arguments.out.suffix.lower() == other:
         raise UsageError(f"argument --out: --to {arguments.to} writes a file {theirs}, got {arguments.out}")
-    flow, _ = load_run(arguments.model)
-    refuse_to_replace(arguments.out, arguments.force)
+    flow, _ = load_flow(arguments.model)
+    refuse_to_replace(arguments.force, arguments.out)
     if arguments.to in METHODS:
         save_onnx(flow, arguments.out, arguments.to)
     else:

@@ -1,31 +1,27 @@
-"""nice-np info: architecture and origin of a trained model."""
+"""nice-np info: the architecture of a trained model, and how it was trained."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from nice_np.commands.options import add_model, new_command
-from nice_np.commands.parsing import Arguments, Parser
+from nice_np.commands.options import add_model
+from nice_np.commands.parsing import Arguments
 from nice_np.commands.shared import Result, kind_of
-from nice_np.runs.folder import load_any_run
+from nice_np.runs.folder import load_run
 
-EXAMPLES = """examples:
+SUMMARY = "show the architecture of a trained model and how it was trained"
+EPILOG = """examples:
   nice-np info runs/mnist
   nice-np info model.npz --json
 """
 
-
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    parser = new_command(subparsers, "info", "show the architecture and origin of a trained model", EXAMPLES)
-    add_model(parser)
-    return parser
+add_arguments = add_model
 
 
 def run(arguments: Arguments) -> Result:
-    """Architecture and metadata of a model."""
-    model, metadata = load_any_run(arguments.model)
+    """Show architecture and metadata."""
+    model, metadata = load_run(arguments.model)
     result = {
         "model": str(arguments.model),
         "parameters": len(model.params),

@@ -1,4 +1,4 @@
-"""What nice-np says on standard error while it works: the log of nice_np, and Python's warnings, a line each."""
+"""What nice-np prints on standard error while it works: the log of nice_np and Python's warnings, one line each."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from nice_np.runs.folder import printable
+from nice_np.files.text import printable
 
-LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # of no -v, of -v, of -vv
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # for no -v, -v and -vv
 
 
 class Lines(logging.Handler):
     """Writes each record as a line on standard error, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it; a full disk under standard error is no reason to stop."""
+        """Write it; a full disk behind standard error must not stop the program."""
         with suppress(OSError, ValueError):
             write(f"{record.levelname.lower()}: {record.name}: {printable(record.getMessage())}")
 
@@ -27,7 +27,7 @@ def write(line: str) -> None:
     """A line on standard error, above a progress bar."""
     if sys.stderr is None:  # it was closed before Python started
         return
-    if "tqdm" in sys.modules:  # else there is no bar
+    if "tqdm" in sys.modules:  # otherwise there is no bar
         from tqdm import tqdm
 
         tqdm.write(line, file=sys.stderr)
@@ -37,21 +37,17 @@ def write(line: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line for whoever is looking, for the time being."""
+    """A line of progress; errors in writing it are ignored."""
     with suppress(OSError, ValueError):
         write(text)
 
 
 @contextmanager
 def shown(verbose: int = 0, quiet: bool = False) -> Iterator[None]:
-    """Show the log of nice_np on standard error while the block lasts, and warnings as part of it.
+    """Show the log of nice_np, including warnings, on standard error during the block.
 
-    Parameters
-    ----------
-    verbose : int
-        0 shows warnings, 1 also what is read, written and chosen, 2 everything.
-    quiet : bool
-        Errors only.
+    With `verbose` 0 warnings are shown, with 1 also what is read, written and chosen, with 2 everything; with `quiet`
+    only errors.
     """
     log, handler = logging.getLogger("nice_np"), Lines()
     level_before, show_before = log.level, warnings.showwarning

@@ -1,28 +1,23 @@
-"""The arguments that several commands share."""
+"""Arguments that several commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from nice_np.commands.parsing import Parser, whole
 
 
-def new_command(subparsers: Any, name: str, summary: str, epilog: str | None = None) -> Parser:
-    """The parser of a command, with what all commands take."""
-    parser: Parser = subparsers.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=epilog
-    )
+def add_common(parser: Parser) -> None:
+    """The options of every command."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say what is read, written and chosen; -vv: more of it"
+    verbosity = parser.add_mutually_exclusive_group()
+    verbosity.add_argument(
+        "-v", "--verbose", action="count", default=0, help="report what is read, written and chosen; -vv: more detail"
     )
-    loudness.add_argument(
-        "-q", "--quiet", action="store_true", help="no progress bar, and nothing but errors on standard error"
+    verbosity.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress bar, and only errors on standard error"
     )
-    return parser
 
 
 def add_model(parser: Parser) -> None:
@@ -30,7 +25,7 @@ def add_model(parser: Parser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="run folder or model.npz")
 
 
-def add_seed(parser: Parser, default: int = 0, of: str = "of all randomness") -> None:
+def add_seed(parser: Parser, default: int = 0, of: str = "for all random numbers") -> None:
     """--seed S."""
     parser.add_argument(
         "--seed", type=whole(0, 2**63 - 1), default=default, metavar="S", help=f"{of} (default: {default})"
@@ -39,7 +34,7 @@ def add_seed(parser: Parser, default: int = 0, of: str = "of all randomness") ->
 
 def add_force(parser: Parser) -> None:
     """--force, for commands that write files."""
-    parser.add_argument("--force", action="store_true", help="replace what is already there")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
 
 
 def add_data_dir(parser: Parser) -> None:
@@ -48,5 +43,5 @@ def add_data_dir(parser: Parser) -> None:
         "--data-dir",
         type=Path,
         metavar="DIR",
-        help="where the files of the data set are (default: $NICE_NP_DATA, else downloaded)",
+        help="folder with the files of the data set (default: $NICE_NP_DATA, else they are downloaded)",
     )

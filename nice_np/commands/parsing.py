@@ -1,4 +1,4 @@
-"""What the arguments of commands are made of: a parser whose errors are a line, and types with bounds."""
+"""Building blocks of the command line: a parser with one-line errors, and argument types with bounds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        if file is not None or sys.stderr is not None:  # Python 3.10 would write to None where both are closed
+        if file is not None or sys.stderr is not None:  # Python 3.10 writes to None if both are closed
             super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
@@ -59,15 +59,9 @@ def number(above: float = -inf, minimum: float = -inf, maximum: float = inf) -> 
 
 
 class OneOf:
-    """An argument type: one of some names; unlike argparse's `choices` it guesses what was meant.
+    """An argument type: one of the `names` of a `what`, or a file FILE.png if `or_picture`.
 
-    Parameters
-    ----------
-    names : sequence of str
-    what : str
-        What they are names of.
-    or_picture : bool
-        A file FILE.png is fine, too.
+    Unlike argparse's `choices`, it suggests the nearest name.
     """
 
     def __init__(self, names: Sequence[str], what: str, or_picture: bool = False) -> None:
@@ -83,19 +77,19 @@ class OneOf:
 
 
 def ending_in(*suffixes: str) -> Callable[[str], Path]:
-    """An argument type: a path with one of some endings, such as ".png"."""
+    """An argument type: a path with one of these endings, such as ".png"."""
 
     def parse(text: str) -> Path:
         if Path(text).suffix.lower() in suffixes:
             return Path(text)
-        raise argparse.ArgumentTypeError(f"expected a file that ends in {' or '.join(suffixes)}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a file ending in {' or '.join(suffixes)}, got {text!r}")
 
     return parse
 
 
 def did_you_mean(text: str, names: Iterable[str]) -> str:
-    """A question about the name nearest to the text, or nothing."""
-    import difflib  # only those who mistype wait for it
+    """A suggestion of the name nearest to the text, or an empty string."""
+    import difflib  # needed only after a typing error
 
     near = difflib.get_close_matches(text.lower().replace("_", "-"), list(names), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

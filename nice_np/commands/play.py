@@ -1,4 +1,4 @@
-"""nice-np play: sliders for the parameters of a flow of the plane, in a window or, with --save, as one picture."""
+"""nice-np play: sliders for the parameters of a flow of the plane, in a window or, with --save, as a picture."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.commands.options import add_force, new_command
+from nice_np.commands.options import add_force
 from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
 from nice_np.commands.shared import Result, refuse_if
+from nice_np.files.atomic import replacing
 from nice_np.flows.priors import PRIORS
 from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
-from nice_np.runs.folder import load_run, refuse_to_replace, replacing
+from nice_np.runs.folder import load_flow, refuse_to_replace
 
 DEFAULTS: dict[str, Any] = {"law": "additive", "couplings": 2, "prior": "normal"}
-HELP = """the tiny flow: coupling k keeps a feature u and changes the other, v; scaling is last
+SUMMARY = "change the parameters of a flow of the plane with sliders and watch its density"
+EPILOG = """the tiny flow: coupling k keeps one feature, u, and changes the other, v; scaling comes last
   h = tanh(w_k u + b_k)
   additive        v <- v + a_k h
   multiplicative  v <- v exp(r_k h)
   affine          v <- v exp(r_k h) + a_k h
   scaling         z_d = exp(s_d) x_d
 
-MODEL, a trained flow of the plane, has a slider lK for each layer K with
-parameters, from 0, the identity, to 1, what was learned.
-Drag in a picture to move the point that the numbers above are about.
+For MODEL, a trained flow of the plane, there is a slider lK for each layer K with
+parameters, from 0, the identity, to 1, the trained layer.
+Drag in a picture to move the point to which the numbers above it belong.
 
 examples:
   nice-np play
@@ -38,29 +40,19 @@ examples:
 """
 
 
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    parser = new_command(subparsers, "play", "turn the parameters of a flow of the plane and see its density", HELP)
-    parser.add_argument(
-        "model", type=Path, nargs="?", metavar="MODEL", help="run folder or model.npz (default: a tiny flow)"
-    )
+def add_arguments(parser: Parser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("model", type=Path, nargs="?", metavar="MODEL", help="run folder or model.npz (default: a tiny flow)")
     for name, choices in (("law", LAWS), ("prior", PRIORS)):
-        helped = f"of a tiny flow: {', '.join(choices)} (default: {DEFAULTS[name]})"
-        parser.add_argument(f"--{name}", type=OneOf(tuple(choices), name), metavar="NAME", help=helped)
-    parser.add_argument(
-        "--couplings", type=whole(1, MOST_COUPLINGS), metavar="K", help="of a tiny flow: 1, 2 (default) or 3"
-    )
-    parser.add_argument(
-        "--seed", type=whole(0), metavar="S", help="start a tiny flow at random parameters (default: the identity)"
-    )
-    parser.add_argument(
-        "--set", type=setting, action="append", default=[], metavar="NAME=X", help="put one slider there first: a1=2"
-    )
-    parser.add_argument(
-        "--save", type=ending_in(".png", ".pdf", ".svg"), metavar="FILE", help="draw one picture instead of a window"
-    )
+        text = f"of the tiny flow: {', '.join(choices)} (default: {DEFAULTS[name]})"
+        add(f"--{name}", type=OneOf(tuple(choices), name), metavar="NAME", help=text)
+    add("--couplings", type=whole(1, MOST_COUPLINGS), metavar="K", help="of the tiny flow: 1, 2 (default) or 3")
+    add("--seed", type=whole(0), metavar="S", help="start at random parameters (default: at the identity)")
+    add("--set", type=setting, action="append", default=[], metavar="NAME=X", help="initial value of a slider: a1=2")
+    picture = ending_in(".png", ".pdf", ".svg")
+    add("--save", type=picture, metavar="FILE", help="save one picture instead of opening a window")
     add_force(parser)
-    return parser
 
 
 def setting(text: str) -> tuple[str, float]:
@@ -75,22 +67,21 @@ def setting(text: str) -> tuple[str, float]:
 def run(arguments: Arguments) -> Result:
     """Open the window, or draw one picture."""
     out: Path | None = arguments.save
-    if out is not None:
-        refuse_to_replace(out, arguments.force)
-    rng = np.random.default_rng(arguments.seed)  # of the start and of the button: what it shows comes after the start
+    refuse_to_replace(arguments.force, out)
+    rng = np.random.default_rng(arguments.seed)  # for the start, then for the button "random"
     ground = _ground(arguments, rng)
     for name, value in arguments.set:
         ground.turn(name, value)
-    # Matplotlib takes a moment to import: only those who draw wait for it.
+    # Imported here: Matplotlib is slow to import, and --help does not need it.
     from nice_np.playground import window as figure
     from nice_np.plotting import save
 
     if out is None:
         ground = figure.show(ground, rng)
-        return _result(ground, None), "again: nice-np play " + _words(ground, arguments.model)
+        return _result(ground, None), "to open it again: nice-np play " + _words(ground, arguments.model)
     with replacing(out) as temporary:
         save(figure.PlayFigure(ground).figure, temporary)
-    return _result(ground, out), f"picture in {out}"
+    return _result(ground, out), f"picture written to {out}"
 
 
 def _result(ground: Playground, out: Path | None) -> dict[str, Any]:
@@ -99,7 +90,7 @@ def _result(ground: Playground, out: Path | None) -> dict[str, Any]:
 
 
 def _words(ground: Playground, model: Path | None) -> str:
-    """The arguments that start with this flow."""
+    """The arguments that open this flow."""
     choice = {} if ground.choice is None else ground.choice._asdict()
     start = [shlex.quote(str(model))] if model is not None else [f"--{name} {value}" for name, value in choice.items()]
     return " ".join([*start, *(f"--set {name}={value:.4g}" for name, value in ground.positions.items())])
@@ -108,8 +99,11 @@ def _words(ground: Playground, model: Path | None) -> str:
 def _ground(arguments: Arguments, rng: np.random.Generator) -> Playground:
     if arguments.model is not None:
         unfit = [f"--{name}" for name in (*DEFAULTS, "seed") if getattr(arguments, name) is not None]
-        refuse_if(bool(unfit), f"only the tiny flow takes {' and '.join(unfit)}: leave that out, or {arguments.model}")
-        return trained_flow(load_run(arguments.model)[0])
+        refuse_if(
+            bool(unfit),
+            f"only the tiny flow takes {' and '.join(unfit)}: leave that out, or {arguments.model}",
+        )
+        return trained_flow(load_flow(arguments.model)[0])
     given = {name: value for name in DEFAULTS if (value := getattr(arguments, name)) is not None}
     ground = tiny_flow(**(DEFAULTS | given))
     if arguments.seed is not None:

@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from nice_np.commands.options import add_data_dir, add_force, new_command
+from nice_np.commands.options import add_data_dir, add_force
 from nice_np.commands.parsing import Arguments, Parser, ending_in
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceValueError
+from nice_np.files.atomic import replacing, write_text
 from nice_np.runs.finished import read_runs
-from nice_np.runs.folder import refuse_to_replace, replacing, write_text
+from nice_np.runs.folder import refuse_to_replace
 from nice_np.runs.report import make_report
 
-EXAMPLES = """example:
+SUMMARY = "compare finished runs side by side on one HTML page"
+EPILOG = """example:
   nice-np report runs/mnist runs/mnist-affine --out report.html --poster samples.png
 """
 
 
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    parser = new_command(subparsers, "report", "put finished runs side by side on one HTML page", EXAMPLES)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
-    parser.add_argument(
-        "--out", type=ending_in(".html"), required=True, metavar="FILE", help="the page (.html), everything inside it"
-    )
-    parser.add_argument(
-        "--poster", type=ending_in(".png"), metavar="FILE", help="its picture of data and samples as a file, too (.png)"
-    )
+def add_arguments(parser: Parser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
+    add("--out", type=ending_in(".html"), required=True, metavar="FILE", help="the page (.html), self-contained")
+    add("--poster", type=ending_in(".png"), metavar="FILE", help="also save its picture of data and samples (.png)")
     add_data_dir(parser)
     add_force(parser)
-    return parser
 
 
 def run(arguments: Arguments) -> Result:
-    """Put finished runs side by side on a page."""
+    """Write the page."""
     out, poster = arguments.out, arguments.poster
-    for path in (out, poster):
-        if path is not None:
-            refuse_to_replace(path, arguments.force)
+    refuse_to_replace(arguments.force, out, poster)
     runs = read_runs(arguments.runs)
     page = make_report(runs, arguments.data_dir)
     left_out = page.poster.left_out
@@ -58,6 +52,6 @@ def run(arguments: Arguments) -> Result:
     lines = [
         f"{len(runs)} run(s) side by side in {out}",
         *([f"data and samples in {poster}"] if poster is not None else []),
-        *(f"no samples beside data of {name}: {reason}" for name, reason in left_out.items()),
+        *(f"no samples beside the data of {name}: {reason}" for name, reason in left_out.items()),
     ]
     return result, "\n".join(lines)

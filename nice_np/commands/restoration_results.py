@@ -1,24 +1,23 @@
-"""What the commands inpaint and restore end with: images, compared, listed, drawn and written."""
+"""Results of the commands inpaint and restore: images, compared, listed, drawn and written."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.commands.parsing import Arguments
 from nice_np.commands.restoration_inputs import ImageModel, Images
-from nice_np.commands.shared import Result
+from nice_np.commands.shared import Result, save_array
+from nice_np.files.atomic import replacing
 from nice_np.flows.flow import to_bits_per_dim
 from nice_np.restoration import Posterior
 from nice_np.restoration.scores import psnr
-from nice_np.runs.folder import replacing
 from nice_np.validation import Array
 
 SHOWN = 20  # images in a figure, and rows of a table
@@ -33,80 +32,42 @@ COLUMNS = {  # of the table: heading and format of each score
 }
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What is left of the images, for the figure.
+class Seen(NamedTuple):
+    """The measurements as images, for the figure."""
 
-    Attributes
-    ----------
-    images : ndarray, shape (N, D')
-    shape : (height, width) or (3, height, width)
-    name : str
-    hidden : ndarray of bool, shape (D,), or None
-        Holes in it.
-    """
-
-    images: Array
-    shape: tuple[int, ...]
+    images: Array  # (N, D')
+    shape: tuple[int, ...]  # (height, width) or (3, height, width)
     name: str
-    hidden: npt.NDArray[np.bool_] | None = None
+    hidden: npt.NDArray[np.bool_] | None = None  # (D,), missing pixels
 
 
-@dataclass(frozen=True)
-class Guess:
-    """A simple answer, (N, D), with which the flow's is compared."""
-
-    x: Array
-    name: str
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A model and images; what was asked, and how it is answered.
-
-    Attributes
-    ----------
-    model : ImageModel
-    images : Images
-        The originals, or, where nobody knows these, what was measured.
-    known : bool
-        Whether they are the originals.
-    seen : Seen
-    guess : Guess or None
-    title : str
-    settings : dict
-        For the result.
-    solve : callable
-        The most probable images, (N, D).
-    draw : callable
-        A number K to K draws for each image.
-    """
+class Problem(NamedTuple):
+    """A model, images and what was asked."""
 
     model: ImageModel
-    images: Images
+    images: Images  # the originals if `known`, else the measurements
     known: bool
     seen: Seen
-    guess: Guess | None
+    guess: tuple[Array, str] | None  # a baseline without a flow, (N, D), and its name
     title: str
-    settings: dict[str, Any]
-    solve: Callable[[], Array]
-    draw: Callable[[int], Posterior]
+    settings: dict[str, Any]  # for the result
 
 
-def answer(arguments: Arguments, problem: Problem) -> Result:
-    """Solve a problem, compare, draw, and write."""
+def answer(
+    arguments: Arguments, problem: Problem, solve: Callable[[], Array], draw: Callable[[int], Posterior]
+) -> Result:
+    """Compare, draw and write the most probable images, solve() of shape (N, D), and draw(K), K samples per image."""
     paths = {kind: getattr(arguments, kind) for kind in ("out", "save") if getattr(arguments, kind) is not None}
     with ExitStack() as files:
         temporary = {kind: files.enter_context(replacing(path)) for kind, path in paths.items()}
         start = time.perf_counter()
-        x = problem.solve()
-        drawn = None if arguments.samples is None else problem.draw(arguments.samples)
+        x = solve()
+        drawn = None if arguments.samples is None else draw(arguments.samples)
         seconds = time.perf_counter() - start
         scores = _scores(problem, x, drawn)
         _picture(problem, x, drawn, temporary["out"])
         if "save" in temporary:
-            with open(temporary["save"], "wb") as file:  # np.save would append .npy to a name that ends in .NPY
-                np.save(file, x if drawn is None else drawn.samples)
+            save_array(temporary["save"], x if drawn is None else drawn.samples)
     result = {
         "model": str(arguments.model),
         "data": problem.images.source,
@@ -129,7 +90,7 @@ def _scores(problem: Problem, x: Array, drawn: Posterior | None) -> dict[str, Ar
     scores: dict[str, Array] = {}
     if problem.known:
         if problem.guess is not None:
-            scores["psnr_before"] = psnr(problem.guess.x, images.x)
+            scores["psnr_before"] = psnr(problem.guess[0], images.x)
         scores["psnr"] = psnr(x, images.x)
         if drawn is not None:
             scores["psnr_of_mean"] = psnr(drawn.mean, images.x)
@@ -142,7 +103,7 @@ def _scores(problem: Problem, x: Array, drawn: Posterior | None) -> dict[str, Ar
 
 
 def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) -> str:
-    draws = f", then {result['samples']} draws of each" if result["samples"] else ""
+    draws = f", then {result['samples']} samples per image" if result["samples"] else ""
     columns = [COLUMNS[name] for name in scores]
 
     def row(label: str, values: Any) -> str:
@@ -154,9 +115,9 @@ def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) ->
         f"{problem.images.source}, {problem.title}",
         "  ".join(["  image", *(heading for heading, _ in columns)]),
         *(row(str(k), [values[k] for values in scores.values()]) for k in range(min(count, SHOWN))),
-        *([f"    ... and {count - SHOWN} more: --json has all"] if count > SHOWN else []),
+        *([f"    ... and {count - SHOWN} more: --json lists all"] if count > SHOWN else []),
         row("mean", [values.mean() for values in scores.values()]),
-        *([f"dB: PSNR; before: {problem.guess.name}"] if problem.guess is not None else []),
+        *([f"dB: PSNR; before: {problem.guess[1]}"] if problem.guess is not None else []),
         "{space} space, {optimizer}, at most {steps} steps{draws}: {seconds:.1f} s".format(**result, draws=draws),
         *(f"written to {result[kind]}" for kind in ("out", "save") if kind in result),
     ]

@@ -1,66 +1,52 @@
-"""nice-np sample: draw from a trained model, into a picture or an array."""
+"""nice-np sample: samples from a trained model, as a picture or an array."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
-
-from nice_np.commands.options import add_force, add_model, add_seed, new_command
+from nice_np.commands.options import add_force, add_model, add_seed
 from nice_np.commands.parsing import Arguments, Parser, ending_in, number, whole
-from nice_np.commands.shared import Result, labels_to_draw, refuse_if
+from nice_np.commands.shared import Result, labels_to_draw, refuse_if, save_array
 from nice_np.errors import NiceValueError
+from nice_np.files.atomic import replacing
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
-from nice_np.runs.folder import load_any_run, refuse_to_replace, replacing
+from nice_np.runs.folder import load_run, refuse_to_replace
 from nice_np.vae import VAE
 from nice_np.validation import Array
 
-EXAMPLES = """examples:
+SUMMARY = "draw samples from a trained flow or VAE"
+EPILOG = """examples:
   nice-np sample runs/mnist -n 64 --out samples.png
   nice-np sample runs/mnist --temperature 0.8 --seed 1 --out cooler.png
   nice-np sample runs/labels --label 7 -n 1000 --out sevens.npy
 """
 
 
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    parser = new_command(subparsers, "sample", "draw from a trained flow or VAE", EXAMPLES)
+def add_arguments(parser: Parser) -> None:
+    """Declare the arguments."""
     add_model(parser)
-    parser.add_argument("-n", type=whole(1), default=64, metavar="N", help="how many (default: 64)")
-    parser.add_argument(
-        "--out",
-        type=ending_in(".png", ".npy"),
-        required=True,
-        metavar="FILE",
-        help="a picture (.png) or the numbers (.npy)",
-    )
-    parser.add_argument(
-        "--temperature", type=number(minimum=0), default=1.0, metavar="T", help="factor on the latents (default: 1)"
-    )
-    parser.add_argument(
-        "--label",
-        type=whole(0),
-        metavar="K",
-        help="what a flow trained with labels shall draw (default: all in turn)",
-    )
-    parser.add_argument("--means", action="store_true", help="of a VAE: the mean image of each draw of latents")
+    add, picture_or_array = parser.add_argument, ending_in(".png", ".npy")
+    add("-n", type=whole(1), default=64, metavar="N", help="number of samples (default: 64)")
+    add("--out", type=picture_or_array, required=True, metavar="FILE", help="a picture (.png) or an array (.npy)")
+    add("--temperature", type=number(minimum=0), default=1.0, metavar="T", help="factor on the latents (default: 1)")
+    add("--label", type=whole(0), metavar="K", help="of the samples, for a flow with labels (default: all in turn)")
+    add("--means", action="store_true", help="for a VAE: the mean image E[x | z] of each draw of latents")
     add_seed(parser)
     add_force(parser)
-    return parser
 
 
 def run(arguments: Arguments) -> Result:
-    """Draw from a model into a picture or an array."""
-    model, metadata = load_any_run(arguments.model)
+    """Draw samples and write them to a file."""
+    model, metadata = load_run(arguments.model)
     out: Path = arguments.out
-    refuse_to_replace(out, arguments.force)
+    refuse_to_replace(arguments.force, out)
     picture, shape = out.suffix.lower() == ".png", metadata.get("image_shape")
     plane = shape is None and isinstance(model, Flow) and model.dim == 2
     if picture and shape is None and not plane:
         raise NiceValueError(f"{model.dim} features are neither an image nor a point of the plane; use --out FILE.npy")
-    with replacing(out) as temporary:
+    with replacing(out) as temporary:  # before the work: a path that cannot be written is refused at once
         x = _draw(model, arguments)
         if picture:
             from nice_np import plotting
@@ -68,8 +54,7 @@ def run(arguments: Arguments) -> Result:
             drawing = plotting.density(cast(Flow, model), samples=x) if shape is None else plotting.image_grid(x, shape)
             plotting.save(drawing, temporary)
         else:
-            with open(temporary, "wb") as file:  # np.save would append .npy to a name that ends in .NPY
-                np.save(file, x)
+            save_array(temporary, x)
     result = {"model": str(arguments.model), "n": arguments.n, "out": str(out), "shape": list(x.shape)}
     return result, f"{arguments.n} samples written to {out}"
 

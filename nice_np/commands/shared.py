@@ -1,18 +1,16 @@
-"""What several commands need: how a model of either kind is scored and called, and how arguments are refused."""
+"""Helpers of several commands."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nice_np.datasets import Dataset
 from nice_np.errors import NiceValueError
 from nice_np.flows.conditional import one_hot
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
-from nice_np.runs.folder import score, score_bounds
-from nice_np.vae import VAE
 from nice_np.validation import Array
 
 Result = tuple[dict[str, Any], str]  # for --json, and to read
@@ -23,26 +21,29 @@ def kind_of(model: Model) -> str:
     return type(model).__name__.lower()
 
 
-def score_model(model: Model, dataset: Dataset, split: str, seed: int, k: int = 1) -> dict[str, float]:
-    """Log-likelihood of a flow, bounds of a VAE."""
-    if isinstance(model, VAE):
-        return score_bounds(model, dataset, split, seed, k)
-    return score(cast(Flow, model), dataset, split, seed)
+def one_label(flow: Flow, label: int, n: int) -> Array:
+    """The context (n, C) of n samples with the same label; NiceValueError if the flow does not know it."""
+    if flow.context_dim == 0:
+        raise NiceValueError("this flow was trained without labels: leave out --label")
+    if label >= flow.context_dim:
+        raise NiceValueError(f"the flow knows the labels 0 .. {flow.context_dim - 1}, not {label}")
+    return one_hot(np.full(n, label), flow.context_dim, flow.dtype)
 
 
 def labels_to_draw(flow: Flow, label: int | None, n: int) -> Array | None:
     """The context of n samples, (n, C): one label, or all labels in turn; None for a flow without labels."""
-    classes = flow.context_dim
-    if classes == 0 and label is not None:
-        raise NiceValueError("this flow was trained without labels: leave out --label")
-    if label is not None and label >= classes:
-        raise NiceValueError(f"the flow knows the labels 0 .. {classes - 1}, not {label}")
-    if classes == 0:
-        return None
-    return one_hot(np.arange(n) % classes if label is None else np.full(n, label), classes)
+    if label is not None:
+        return one_label(flow, label, n)
+    return one_hot(np.arange(n) % flow.context_dim, flow.context_dim, flow.dtype) if flow.context_dim else None
 
 
 def refuse_if(wrong: bool, message: str) -> None:
-    """NiceValueError with the message, if so."""
+    """NiceValueError with the message, if `wrong`."""
     if wrong:
         raise NiceValueError(message)
+
+
+def save_array(path: Path, x: Array) -> None:
+    """np.save to exactly this path: np.save itself appends .npy to a name that ends in .NPY."""
+    with open(path, "wb") as file:
+        np.save(file, x)

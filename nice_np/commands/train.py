@@ -1,4 +1,4 @@
-"""nice-np train: train a model on a data set, score it, draw it, and keep all of that in a run folder."""
+"""nice-np train: train a model on a data set, score it, draw figures, and keep everything in a run folder."""
 
 from __future__ import annotations
 
@@ -13,24 +13,18 @@ import numpy as np
 
 from nice_np import datasets
 from nice_np.commands.messages import say
-from nice_np.commands.options import add_data_dir, add_force, add_seed, new_command
+from nice_np.commands.options import add_data_dir, add_force, add_seed
 from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, number, whole
-from nice_np.commands.shared import Result, kind_of, score_model
+from nice_np.commands.shared import Result, kind_of
 from nice_np.datasets import Dataset, load
+from nice_np.datasets.base import SPLITS
 from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
+from nice_np.files.atomic import write_text
 from nice_np.flows.model import Model
 from nice_np.runs.figures import draw
-from nice_np.runs.folder import (
-    NOISE_SEED,
-    SPLITS,
-    check_folder,
-    environment,
-    label_context,
-    open_folder,
-    write_results,
-    write_text,
-)
+from nice_np.runs.folder import check_folder, environment, open_folder, write_results
 from nice_np.runs.presets import MODELS, PRESETS, get_preset
+from nice_np.runs.scoring import NOISE_SEED, label_context, score_model
 from nice_np.training.data import TrainingData
 from nice_np.training.fit import fit
 from nice_np.training.history import History
@@ -54,7 +48,19 @@ DEFAULTS: dict[str, Any] = {
     "checkpoint_every": 60.0,  # seconds
 }
 
-EXAMPLES = """examples:
+
+def _choices() -> str:
+    """The data sets and presets, for the help."""
+    toys = textwrap.fill(", ".join(datasets.TOYS), 76, initial_indent="  ", subsequent_indent="  ")
+    rows = [f"  {name:<18} {preset.description}" for name, preset in PRESETS.items()]
+    images = f"  {', '.join(datasets.IMAGES)}, and densities in the plane:"
+    return "\n".join(["data sets:", images, toys, "", "presets:", *rows])
+
+
+SUMMARY = "train a flow or a VAE on a data set"
+EPILOG = f"""{_choices()}
+
+examples:
   nice-np train two-moons --epochs 20
   nice-np train mnist --model vae-nice-prior
   nice-np train mnist -v --tensorboard runs/mnist/events
@@ -63,53 +69,34 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(subparsers: Any) -> Parser:
-    """Describe the command and its arguments."""
-    parser = new_command(subparsers, "train", "train a flow or a VAE on a data set", _choices() + EXAMPLES)
-    dataset = OneOf(datasets.names(), "data set")
-    parser.add_argument("dataset", type=dataset, metavar="DATASET", help="one of those below")
-    parser.add_argument(
-        "--preset",
-        type=OneOf(tuple(PRESETS), "preset"),
-        metavar="NAME",
-        help="one of those below (default: made for the data set)",
-    )
-    parser.add_argument(
-        "--model", type=OneOf(MODELS, "model"), metavar="NAME", help=f"{MODELS[0]} (default), {', '.join(MODELS[1:])}"
-    )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=whole(1), metavar="N", help="passes through the data (default: the preset's)")
-    length.add_argument(
-        "--time-limit", type=number(above=0), metavar="S", help="seconds of training, instead of epochs"
-    )
-    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="samples a step (default: the preset's)")
-    parser.add_argument("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
-    parser.add_argument("--threads", type=whole(1, 1000), metavar="N", help="to share the rows of a batch (default: 1)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
-    parser.add_argument(
-        "--tensorboard", type=Path, metavar="DIR", help="folder for event files, which TensorBoard draws (extra)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the run folder")
-    parser.add_argument(
-        "--checkpoint-every", type=number(above=0), metavar="S", help="seconds between checkpoints (default: 60)"
-    )
+def add_arguments(parser: Parser) -> None:
+    """Declare the arguments."""
+    add, length = parser.add_argument, parser.add_mutually_exclusive_group()
+    preset = "one of those below (default: the one made for the data set)"
+    add("dataset", type=OneOf(datasets.names(), "data set"), metavar="DATASET", help="one of those below")
+    add("--preset", type=OneOf(tuple(PRESETS), "preset"), metavar="NAME", help=preset)
+    models = f"{MODELS[0]} (default), {', '.join(MODELS[1:])}"
+    add("--model", type=OneOf(MODELS, "model"), metavar="NAME", help=models)
+    epochs = "passes through the data (default: the preset's)"
+    length.add_argument("--epochs", type=whole(1), metavar="N", help=epochs)
+    limit = "seconds of training, instead of epochs"
+    length.add_argument("--time-limit", type=number(above=0), metavar="S", help=limit)
+    add("--batch-size", type=whole(1), metavar="N", help="samples per step (default: the preset's)")
+    add("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
+    add("--threads", type=whole(1, 1000), metavar="N", help="that share the rows of a batch (default: 1)")
+    add("--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
+    add("--tensorboard", type=Path, metavar="DIR", help="folder for event files for TensorBoard (needs an extra)")
+    add("--resume", action="store_true", help="continue from the checkpoint in the run folder")
+    every = "seconds between checkpoints (default: 60)"
+    add("--checkpoint-every", type=number(above=0), metavar="S", help=every)
     add_seed(parser)
     add_data_dir(parser)
     add_force(parser)
     parser.set_defaults(**DEFAULTS)
-    return parser
-
-
-def _choices() -> str:
-    """The data sets and presets, for the help."""
-    toys = textwrap.fill(", ".join(datasets.TOYS), 76, initial_indent="  ", subsequent_indent="  ")
-    rows = [f"  {name:<18} {preset.description}" for name, preset in PRESETS.items()]
-    images = f"  {', '.join(datasets.IMAGES)}, and densities in the plane:"
-    return "\n".join(["data sets:", images, toys, "", "presets:", *rows, "", ""])
 
 
 def run(arguments: Arguments) -> Result:
-    """Train, score all splits, draw figures, fill the run folder."""
+    """Train, score all splits, draw figures and fill the run folder."""
     if arguments.out is None:
         arguments.out = Path("runs") / arguments.dataset
     folder: Path = arguments.out
@@ -120,15 +107,15 @@ def run(arguments: Arguments) -> Result:
     except TrainingInterrupted as stop:
         if not (folder / "checkpoint.npz").exists():
             raise
-        raise TrainingInterrupted(f"{stop}; go on with: {resume_command(arguments)}", stop.signum) from None
+        raise TrainingInterrupted(f"{stop}; resume with: {resume_command(arguments)}", stop.signum) from None
 
 
 def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     preset_name, preset = get_preset(arguments.preset, dataset, arguments.model)
     try:
         training = preset.training(arguments.learning_rate, arguments.batch_size)
-    except NiceValueError as error:  # the preset's own rate suits its schedule
-        raise UsageError(f"argument --learning-rate: not with preset {preset_name}; {error}") from None
+    except NiceValueError as error:  # the preset's own rate fits its schedule
+        raise UsageError(f"argument --learning-rate: does not fit preset {preset_name}; {error}") from None
     model_rng, fit_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(arguments.seed).spawn(2))
     model, seen = preset.build(dataset, model_rng), preset.training_set(dataset)
     length = {
@@ -137,7 +124,7 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     }
     origin = {"dataset": dataset.name, "preset": preset_name, "seed": arguments.seed}
     settings = {**origin, **{name: _plain(value) for name, value in training.items()}}
-    # All that can be refused comes first: to open the folder is to delete the results of an older run, with --force.
+    # Everything that can be refused comes before open_folder, which deletes the results of an older run with --force.
     callbacks: list[Callback] = [partial(_write_history, folder / "history.csv")]
     if arguments.tensorboard is not None:
         callbacks.append(TensorBoard(arguments.tensorboard))
@@ -146,11 +133,11 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     open_folder(folder, settings, resume=arguments.resume)
     if not arguments.quiet:
         span = (
-            f"{arguments.time_limit:g} s (the clock steers the learning rate)"
+            f"{arguments.time_limit:g} s (the learning rate follows the clock)"
             if length["epochs"] is None
             else f"{length['epochs']} epoch(s)"
         )
-        say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps what was learned)")
+        say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps a checkpoint)")
     history = fit(
         model,
         seen.train,
@@ -176,17 +163,17 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
 
 
 def _write_history(path: Path, model: Model, history: History) -> None:
-    """After each epoch: whoever waits for a long run can look."""
+    """After each epoch, so that a long run can be watched."""
     try:
         write_text(path, history.to_csv())
-    except NiceFileError as error:  # it is written once more at the end, where it counts
+    except NiceFileError as error:  # it is written again at the end, where an error counts
         log.warning("%s", error)
 
 
 def _finish(
     model: Model, dataset: Dataset, history: History, folder: Path, origin: dict[str, Any], metrics: dict[str, Any]
 ) -> Result:
-    """Score and draw what was trained, and write it all down."""
+    """Score the trained model, draw figures and write the results."""
     scores = {split: score_model(model, dataset, split, NOISE_SEED) for split in SPLITS}
     metadata = {
         **origin,
@@ -210,14 +197,14 @@ def _finish(
 
 
 def _plain(value: Any) -> Any:
-    """Numbers as they are, a schedule or an optimiser as text."""
+    """Numbers unchanged, a schedule or an optimiser as text."""
     return value if value is None or isinstance(value, (int, float)) else repr(value)
 
 
 def train_command(arguments: Arguments, *about_files: str) -> str:
-    """What to type to train the same once more; options about its files belong to it only where they are named.
+    """The command that repeats this training; options about files are included only if they are named.
 
-    A run that went on with another length is not one of these: its schedules saw both.
+    It does not repeat a run that was resumed with another length, whose schedule has seen both.
     """
     words = ["nice-np", "train", arguments.dataset]
     usual = {"seed": 0, "threads": DEFAULTS["threads"], "checkpoint_every": DEFAULTS["checkpoint_every"]}
@@ -230,7 +217,7 @@ def train_command(arguments: Arguments, *about_files: str) -> str:
 
 
 def resume_command(arguments: Arguments) -> str:
-    """What to type to go on with a training that was stopped."""
+    """The command that continues a training that was stopped."""
     return f"{train_command(arguments, 'data_dir', 'out', 'tensorboard', 'checkpoint_every')} --resume"
 
 
@@ -242,8 +229,8 @@ def _summary(result: dict[str, Any]) -> str:
         f"{result['epochs']} epoch(s), {result['steps']} steps, {result['train_seconds']:.1f} s",
         f"              {'ELBO' if measure == 'elbo' else 'log-likelihood':<14}     bits/dim",
         *(f"  {split:<12}{nats[split]:>10.2f} nats {bits[split]:>12.4f}" for split in SPLITS),
-        *(["test labels found: {:.2%}".format(result["accuracy"]["test"])] if "accuracy" in result else []),
-        *([f"a tighter bound: nice-np evaluate {result['out']}"] if measure == "elbo" else []),
+        *(["test label accuracy: {:.2%}".format(result["accuracy"]["test"])] if "accuracy" in result else []),
+        *([f"for a tighter bound: nice-np evaluate {result['out']}"] if measure == "elbo" else []),
         f"model and figures in {result['out']}:",
         *(f"  {path}" for path in result["figures"]),
     ]

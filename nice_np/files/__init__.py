@@ -1,4 +1,5 @@
 """Model files and checkpoints without pickle.
 
-Read `checkpoint` first, then `architecture` (modules as JSON) and `npz` (arrays, every size checked).
+Read `checkpoint` first, then `architecture` (modules as JSON), `npz` (arrays, every size checked) and `atomic` (files
+written whole or not at all); `text` is for JSON and terminals.
 """

@@ -1,20 +1,16 @@
-"""Reading and writing .npz files that may be interrupted, damaged or hostile.
+"""Reading and writing .npz files, also where a file is damaged or hostile.
 
-Written: to a temporary file in the same folder, flushed to disk, then renamed over the old one, so that a reader sees
-the whole old file or the whole new one.  Read: every size is checked against the bytes that are really there before an
-array is made, nothing is inflated, nothing is unpickled.
+Files are written whole or not at all (`atomic`).  On reading, every size is checked against the bytes in the file
+before an array is allocated; nothing is decompressed and nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import struct
-import time
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -23,30 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import CheckpointError, NiceFileError, NiceTypeError, NiceValueError
+from nice_np.files.atomic import replacing
 
 DTYPES = {dtype.str: dtype for dtype in map(np.dtype, ("<f4", "<f8", "<i8", "u1"))}
 NPY_MAGIC = b"\x93NUMPY\x01\x00"  # .npy, version 1.0
 NPY_HEADER = re.compile(r"\{'descr': '([<|][fiu]\d)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 MAX_MEMBERS = 10_000
-TEMPORARY = ".nice-np-"  # how temporary files begin; never loaded
-STALE = 600.0  # seconds; no living process pauses that long inside a save
 
-# What zipfile and NumPy raise on damaged bytes: beside BadZipFile (and RuntimeError, for encryption and the like),
-# nonsense offsets end in OSError, OverflowError or ValueError, nonsense lengths in EOFError, struct.error, MemoryError.
-DAMAGE = (
-    zipfile.BadZipFile,
-    RuntimeError,
-    OSError,
-    OverflowError,
-    ValueError,
-    EOFError,
-    struct.error,
-    MemoryError,
-)
+# What zipfile and NumPy raise on damaged bytes, besides BadZipFile: RuntimeError for encryption, OSError, OverflowError
+# or ValueError for impossible offsets, EOFError, struct.error or MemoryError for impossible lengths.
+DAMAGE = (zipfile.BadZipFile, RuntimeError, OSError, OverflowError, ValueError, EOFError, struct.error, MemoryError)
 
 
 def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays of float32, float64, uint8 or signed integers (which become int64) atomically.
+    """Write arrays of float32, float64, uint8 or signed integers (saved as int64), whole or not at all.
 
     Raises
     ------
@@ -58,27 +44,12 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     if len(arrays) > MAX_MEMBERS:
         raise NiceValueError(f"cannot write {path}: {len(arrays)} arrays, at most {MAX_MEMBERS} are allowed")
     arrays = {name: _portable(name, array) for name, array in arrays.items()}
-    try:
-        target = Path(os.path.realpath(path))  # a symbolic link stays one, what it points to is replaced
-        if target.exists() and not target.is_file():
-            raise OSError("it is not a regular file")
-        remove_stale(target.parent)
-        temporary = target.parent / f"{TEMPORARY}{secrets.token_hex(8)}.tmp"
-        try:
-            with open(temporary, "xb") as file:
-                _write_members(file, arrays)
-                file.flush()
-                os.fsync(file.fileno())  # the rename must not reach the disk before the bytes do
-            os.replace(temporary, target)
-        finally:
-            with suppress(OSError):  # already renamed, when all went well
-                temporary.unlink()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise NiceFileError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        _write_members(file, arrays)
 
 
 def _write_members(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    # As np.savez does, but with a fixed date: the same arrays give the same bytes.
+    # Like np.savez, but with a fixed date, so that the same arrays give the same bytes.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
@@ -86,20 +57,12 @@ def _write_members(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]]) -> N
 
 
 def _portable(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # The format's dtypes, little-endian and in C order; nothing is ever rounded or wrapped.
+    # Little-endian and in C order; no value is ever rounded or wrapped.
     dtype = np.dtype(np.int64) if array.dtype.kind == "i" else array.dtype
     dtype = dtype.newbyteorder("<")
     if dtype.str not in DTYPES:
         raise NiceTypeError(f"array {name!r} has dtype {array.dtype}; float32, float64, int64 and uint8 can be saved")
     return np.asarray(array, dtype, order="C")
-
-
-def remove_stale(folder: Path) -> None:
-    """Delete what processes left behind that were killed inside a save."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        with suppress(OSError):  # another process was quicker
-            if leftover.stat().st_mtime < time.time() - STALE:
-                leftover.unlink()
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -108,14 +71,14 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises
     ------
     CheckpointError
-        If anything is not as `write_npz` writes it; the message names file and member.
+        If the file differs in any way from what `write_npz` writes; names file and member.
     NiceFileError
-        If the file cannot be opened, or is a pipe or device.
+        If the file cannot be opened, or is a pipe or a device.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe could wait for ever
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe could block forever
             raise OSError("it is not a regular file")
-        file = open(path, "rb")  # noqa: SIM115 (closed below; an error from here on is damage)
+        file = open(path, "rb")  # noqa: SIM115 (closed below; any later error means damage)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise NiceFileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     with file:
@@ -128,7 +91,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _check_directory(file: IO[bytes]) -> None:
-    """Bound the archive's table of contents, of which zipfile makes one object an entry before anybody can count."""
+    """Bound the archive's table of contents: zipfile makes one object per entry before the entries can be counted."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 98))
     tail = file.read(98).rjust(98)
@@ -136,7 +99,7 @@ def _check_directory(file: IO[bytes]) -> None:
     if end[:4] != b"PK\5\6":
         raise ValueError("the end of the file is missing")
     length = int.from_bytes(end[12:16], "little")
-    if locator[:4] == b"PK\6\7":  # beyond 4 GiB the true length stands in a record before
+    if locator[:4] == b"PK\6\7":  # beyond 4 GiB the length is in an earlier record
         length = int.from_bytes(record[40:48], "little")
         if int.from_bytes(locator[8:16], "little") != size - 98:
             raise ValueError("its table of contents is not where it should be")
@@ -147,7 +110,7 @@ def _check_directory(file: IO[bytes]) -> None:
 def _members(file: IO[bytes], archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     members = archive.infolist()
     if len({member.filename for member in members}) != len(members):
-        raise ValueError("a member comes twice")
+        raise ValueError("a member appears twice")
     if sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
         raise ValueError("its members claim more bytes than the file has")
     for member in members:
@@ -164,7 +127,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArr
 
 
 def _parse_npy(data: bytes) -> npt.NDArray[Any]:
-    # Magic, header length, a header in Python's notation (read by a pattern, not evaluated), then the raw numbers.
+    # Magic, header length, a header in Python syntax (matched by a pattern, never evaluated), then the raw numbers.
     start = 10 + int.from_bytes(data[8:10], "little")
     header = NPY_HEADER.fullmatch(data[10:start].decode("latin1"))
     if data[:8] != NPY_MAGIC or header is None or header[1] not in DTYPES:

@@ -1,14 +1,14 @@
-"""A flow of standardised data as one of the raw data: the same density, with the first layer worked into the others.
+"""Fold a Standardize layer into the layers after it: the same density, without a layer for mean and deviation.
 
-Many programs have no layer for mean and standard deviation.  NICE needs none: standardising moves and stretches every
-feature, and so can the couplings and the scaling.  With x' = (x - mean) / std, all layers are looked at in units of x:
+Many programs have no such layer.  NICE does not need one: standardising shifts and stretches every feature, and so can
+the couplings and the scaling.  With x' = (x - mean) / std, rewrite all layers in units of x:
 
     y_b' = x_b' + m(x_a')     is     y_b = x_b + std_b m((x_a - mean_a) / std_a)
     z = exp(s) y'             is     z = exp(s) (y - mean) / std
 
-A network of linear layers takes a factor and a shift of its input into its first layer, and those of its output into
-its last.  What is left is the shift -mean on top, which a scaling does not have: the first coupling that transforms a
-feature takes it, as a part of its bias, and the feature is centred from there on.
+An MLP absorbs a factor and a shift of its input in its first layer, and of its output in its last.  What remains is the
+shift -mean at the top, which a scaling does not have: the first coupling that transforms a feature absorbs it in its
+bias, and from there on the feature is centred.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from nice_np.validation import Array
 
 
 def fold_standardize(flow: Flow) -> Flow:
-    """The same density without its first layer, Standardize; a flow that has none is copied as it is.
+    """The same density without its first layer, Standardize; a flow without one is copied.
 
     Parameters
     ----------
     flow : Flow
-        Standardize, additive couplings with MLPs that together transform every feature, DiagonalScaling; what
-        `nice_np.nice` builds, trained or not.
+        Standardize, additive couplings with MLPs that together transform every feature, and DiagonalScaling: what
+        `nice_np.nice` builds.
 
     Returns
     -------
@@ -42,9 +42,9 @@ def fold_standardize(flow: Flow) -> Flow:
     Raises
     ------
     NiceTypeError
-        For anything else than a flow.
+        If it is not a flow.
     NiceValueError
-        For other layers, or where some feature is never transformed.
+        For other layers, or if some feature is never transformed.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def fold_standardize(flow: Flow) -> Flow:
 
 
 def folded(flow: Flow, owner: str) -> Flow:
-    """`fold_standardize`, with errors in the name of who asks."""
+    """`fold_standardize`, with errors in the name of its caller."""
     if not isinstance(flow, Flow):
         raise NiceTypeError(f"{owner}: expected a Flow, got {type(flow).__name__}")
     if not isinstance(flow.layers[0], Standardize):
@@ -71,39 +71,36 @@ def folded(flow: Flow, owner: str) -> Flow:
     first, couplings, scaling = layers[0], layers[1:-1], layers[-1]
     if not isinstance(first, Standardize) or not isinstance(scaling, DiagonalScaling):
         raise NiceValueError(f"{owner}: expected additive couplings and a DiagonalScaling on top, got {scaling!r}")
-    shift, std = first.mean.copy(), first.std  # (D,): y = std y' + shift; shift is what is still to be taken away
+    shift, std = first.mean.copy(), first.std  # (D,) each: y = std y' + shift, where shift is still to be absorbed
     for part, mlp in partitions_and_networks(couplings, owner):
         _fold_into(part, mlp, shift, std)
     if shift.any():
         raise NiceValueError(
-            f"{owner}: feature {np.flatnonzero(shift)[0]} is never transformed, so no coupling can take its "
-            "mean; a flow needs two couplings or more with the roles exchanged"
+            f"{owner}: feature {np.flatnonzero(shift)[0]} is never transformed, so no coupling can absorb its mean; "
+            "use two couplings or more that keep different features"
         )
     scaling.log_scale -= np.log(std)  # z = exp(s) y / std
     return Flow(prior, Chain([*couplings, scaling]))
 
 
 def partitions_and_networks(couplings: Sequence[Bijector], owner: str) -> list[tuple[Partition, MLP]]:
-    """The two parts of each additive coupling; NiceValueError for other layers, networks, or with a context."""
+    """Those of each additive coupling; NiceValueError for another layer or network, or with a context."""
     parts = []
     for layer in couplings:
-        if (
-            type(layer) is not AdditiveCoupling
-            or not isinstance(layer.conditioner, MLP)
-            or layer.partition.context_dim > 0
-        ):
+        mlp = layer.conditioner if type(layer) is AdditiveCoupling and not layer.partition.context_dim else None
+        if type(layer) is not AdditiveCoupling or not isinstance(mlp, MLP):
             raise NiceValueError(f"{owner}: expected additive couplings with MLPs and no context, got {layer!r}")
-        parts.append((layer.partition, layer.conditioner))
+        parts.append((layer.partition, mlp))
     return parts
 
 
 def _fold_into(part: Partition, mlp: MLP, shift: Array, std: Array) -> None:
-    """Let a coupling work in units of x; `shift` (D,) loses what it takes away."""
+    """Rewrite a coupling in units of x; it absorbs the `shift` (D,) of the features that it transforms."""
     a, b = part.idx_a, part.idx_b
     first, last = mlp.layers[0], mlp.layers[-1]
     first.W /= std[a][:, None]  # ((x_a - shift_a) / std_a) W + b = x_a (W / std_a) + b - shift_a (W / std_a)
     first.b -= shift[a] @ first.W
     last.W *= std[b]  # std_b (h W + b)
     last.b *= std[b]
-    last.b -= shift[b]  # and y_b centred
+    last.b -= shift[b]  # centres y_b
     shift[b] = 0

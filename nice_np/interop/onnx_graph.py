@@ -1,4 +1,4 @@
-"""An ONNX graph in the making: operators in the order of their computation, on arrays that go by their names."""
+"""An ONNX graph under construction: operators in order of computation, on arrays that are referred to by name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 
 class Graph:
-    """ONNX operators in the order of their computation; arrays go by their names.
+    """ONNX operators in order of computation; arrays are referred to by name.
 
     Parameters
     ----------
     dtype : dtype
-        float32 or float64, of every array of numbers.
+        float32 or float64, for all floating-point arrays.
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
@@ -23,7 +23,7 @@ class Graph:
         self.constants: list[Any] = []
 
     def add(self, operator: str, *inputs: str | float | npt.NDArray[Any], **attributes: Any) -> str:
-        """Append an operator and return the name of its output; inputs that are no names become constants."""
+        """Append an operator and return the name of its output; inputs that are not names become constants."""
         from onnx import helper
 
         names = [item if isinstance(item, str) else self.constant(item) for item in inputs]
@@ -32,7 +32,7 @@ class Graph:
         return output
 
     def constant(self, value: float | npt.NDArray[Any]) -> str:
-        """The name of a constant array: whole numbers as int64, others in the graph's dtype."""
+        """The name of a constant array: integers as int64, others in the graph's dtype."""
         from onnx import numpy_helper
 
         array = np.asarray(value)
@@ -41,16 +41,24 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def columns(self, x: str, places: npt.NDArray[Any]) -> str:
-        """x[:, places]: (N, D) -> (N, len(places))."""
-        return self.add("Gather", x, np.asarray(places, np.int64), axis=1)
+    def columns(self, x: str, indices: npt.NDArray[Any]) -> str:
+        """x[:, indices]: (N, D) -> (N, len(indices))."""
+        return self.add("Gather", x, np.asarray(indices, np.int64), axis=1)
 
     def sum_of_rows(self, x: str) -> str:
         """x.sum(axis=1): (N, D) -> (N,)."""
         return self.add("ReduceSum", x, np.array([1]), keepdims=0)
 
+    def softplus(self, a: str) -> str:
+        """log(1 + e^a) = max(a, 0) + log(1 + e^-|a|)."""
+        return self.add("Add", self.add("Max", a, 0.0), self.log_one_plus_exp_minus(self.add("Abs", a)))
+
+    def log_one_plus_exp_minus(self, size: str) -> str:
+        """log(1 + e^-size) for size >= 0, which cannot overflow."""
+        return self.add("Log", self.add("Add", self.add("Exp", self.add("Neg", size)), 1.0))
+
     def keep_what_leads_to(self, output: str) -> None:
-        """Drop all operators and constants that an output does not depend on, such as a log-det nobody asked for."""
+        """Drop operators and constants that the output does not depend on, such as an unused log-determinant."""
         needed = {output}
         for node in reversed(self.nodes):
             if needed.intersection(node.output):

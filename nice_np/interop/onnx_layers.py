@@ -1,8 +1,8 @@
-"""What each layer and prior writes into an ONNX graph: its forward or its inverse, and the log-determinant.
+"""The ONNX operators of each layer and prior: forward or inverse, and the log-determinant.
 
 ``forward(layer, graph, x)`` and ``inverse(layer, graph, z)`` return the names of the output (N, D) and of log|det|,
-(N,) or a single number.  The formulas are those of the layers' own modules; operators are chosen so that they exist in
-float32 and float64 alike.
+(N,) or a single number.  The formulas are those of the layers' own modules, in operators that exist in both float32
+and float64.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from nice_np.bijectors import (
 from nice_np.bijectors.scales import Scale
 from nice_np.errors import NiceTypeError
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
-from nice_np.interop.onnx_functions import log_one_plus_exp_minus, softplus
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_networks import network
 
@@ -51,25 +50,25 @@ def inverse(layer: Bijector, graph: Graph, z: str) -> Named:
     raise _unknown(layer)
 
 
-# -- layers made of layers --------------------------------------------------------------------------------------------
+# -- composite layers -------------------------------------------------------------------------------------------------
 
 
 @forward.register
 def _(layer: Chain, graph: Graph, x: str) -> Named:
-    log_dets = []
-    for part in layer.layers:
-        x, log_det = forward(part, graph, x)
-        log_dets.append(log_det)
-    return x, _sum(graph, log_dets)
+    return _in_turn(forward, layer.layers, graph, x)
 
 
 @inverse.register
 def _(layer: Chain, graph: Graph, z: str) -> Named:
+    return _in_turn(inverse, layer.layers[::-1], graph, z)
+
+
+def _in_turn(pass_: Any, layers: Any, graph: Graph, x: str) -> Named:
     log_dets = []
-    for part in layer.layers[::-1]:
-        z, log_det = inverse(part, graph, z)
+    for layer in layers:
+        x, log_det = pass_(layer, graph, x)
         log_dets.append(log_det)
-    return z, _sum(graph, log_dets)
+    return x, reduce(lambda total, log_det: graph.add("Add", total, log_det), log_dets)
 
 
 @forward.register
@@ -84,15 +83,15 @@ def _(layer: Inverse, graph: Graph, z: str) -> Named:
 
 @forward.register
 def _(layer: WithContext, graph: Graph, x: str) -> Named:
-    return _beside_context(forward, layer, graph, x)
+    return _past_context(forward, layer, graph, x)
 
 
 @inverse.register
 def _(layer: WithContext, graph: Graph, z: str) -> Named:
-    return _beside_context(inverse, layer, graph, z)
+    return _past_context(inverse, layer, graph, z)
 
 
-def _beside_context(pass_: Any, layer: WithContext, graph: Graph, x: str) -> Named:
+def _past_context(pass_: Any, layer: WithContext, graph: Graph, x: str) -> Named:
     dim = layer.bijector.dim
     y, log_det = pass_(layer.bijector, graph, graph.columns(x, np.arange(dim)))
     return graph.add("Concat", y, graph.columns(x, np.arange(dim, layer.dim)), axis=1), log_det
@@ -103,28 +102,21 @@ def _beside_context(pass_: Any, layer: WithContext, graph: Graph, x: str) -> Nam
 
 @forward.register
 def _(layer: Coupling, graph: Graph, x: str) -> Named:
-    x_a, x_b = _split(layer, graph, x)
-    y_b, log_det = couple(layer, graph, x_b, network(layer.conditioner, graph, x_a))
-    return _merge(layer, graph, x_a, y_b), log_det
+    return _change_b(couple, layer, graph, x)
 
 
 @inverse.register
 def _(layer: Coupling, graph: Graph, z: str) -> Named:
-    y_a, y_b = _split(layer, graph, z)
-    x_b, log_det = uncouple(layer, graph, y_b, network(layer.conditioner, graph, y_a))
-    return _merge(layer, graph, y_a, x_b), log_det
+    return _change_b(uncouple, layer, graph, z)
 
 
-def _split(layer: Coupling, graph: Graph, x: str) -> tuple[str, str]:
+def _change_b(law: Any, layer: Coupling, graph: Graph, x: str) -> Named:
     part = layer.partition
-    kept = np.concatenate([part.idx_a, np.arange(part.dim, layer.dim)])  # the context is kept, too
-    return graph.columns(x, kept), graph.columns(x, part.idx_b)
-
-
-def _merge(layer: Coupling, graph: Graph, x_a: str, x_b: str) -> str:
-    part = layer.partition
-    places = np.concatenate([part.idx_a, np.arange(part.dim, layer.dim), part.idx_b])
-    return graph.columns(graph.add("Concat", x_a, x_b, axis=1), np.argsort(places))
+    kept = np.concatenate([part.idx_a, np.arange(part.dim, layer.dim)])  # the context is kept too
+    x_a, x_b = graph.columns(x, kept), graph.columns(x, part.idx_b)
+    y_b, log_det = law(layer, graph, x_b, network(layer.conditioner, graph, x_a))
+    order = np.argsort(np.concatenate([kept, part.idx_b]))
+    return graph.columns(graph.add("Concat", x_a, y_b, axis=1), order), log_det
 
 
 @singledispatch
@@ -163,22 +155,22 @@ def _(layer: MultiplicativeCoupling, graph: Graph, y_b: str, theta: str) -> Name
 
 @couple.register
 def _(layer: AffineCoupling, graph: Graph, x_b: str, theta: str) -> Named:
-    raw, t = _halves(layer, graph, theta)
-    log_s = _log_s(layer.scale, graph, raw)
+    log_s, t = _log_s_and_t(layer, graph, theta)
     return graph.add("Add", graph.add("Mul", x_b, graph.add("Exp", log_s)), t), graph.sum_of_rows(log_s)
 
 
 @uncouple.register
 def _(layer: AffineCoupling, graph: Graph, y_b: str, theta: str) -> Named:
-    raw, t = _halves(layer, graph, theta)
-    minus_log_s = graph.add("Neg", _log_s(layer.scale, graph, raw))
+    log_s, t = _log_s_and_t(layer, graph, theta)
+    minus_log_s = graph.add("Neg", log_s)
     x_b = graph.add("Mul", graph.add("Sub", y_b, t), graph.add("Exp", minus_log_s))
     return x_b, graph.sum_of_rows(minus_log_s)
 
 
-def _halves(layer: Coupling, graph: Graph, theta: str) -> tuple[str, str]:
+def _log_s_and_t(layer: AffineCoupling, graph: Graph, theta: str) -> tuple[str, str]:
     width = len(layer.partition.idx_b)
-    return graph.columns(theta, np.arange(width)), graph.columns(theta, np.arange(width, 2 * width))
+    raw, t = graph.columns(theta, np.arange(width)), graph.columns(theta, np.arange(width, 2 * width))
+    return _log_s(layer.scale, graph, raw), t
 
 
 def _log_s(scale: Scale, graph: Graph, r: str) -> str:
@@ -192,11 +184,21 @@ def _log_s(scale: Scale, graph: Graph, r: str) -> str:
     if scale.name == "tanh":
         return graph.add("Mul", graph.add("Tanh", graph.add("Div", r, 2.0)), 2.0)
     if scale.name == "sigmoid":
-        return graph.add("Neg", softplus(graph, graph.add("Neg", graph.add("Add", r, 2.0))))
-    return graph.add("Log", softplus(graph, graph.add("Add", r, log(np.e - 1))))
+        return graph.add("Neg", graph.softplus(graph.add("Neg", graph.add("Add", r, 2.0))))
+    return graph.add("Log", graph.softplus(graph.add("Add", r, log(np.e - 1))))
 
 
-# -- layers that act on features one by one ---------------------------------------------------------------------------
+# -- layers that act on each feature ----------------------------------------------------------------------------------
+
+
+def _stretch(graph: Graph, x: str, width: Any, low: Any, log_det: float) -> Named:
+    """x * width + low."""
+    return graph.add("Add", graph.add("Mul", x, width), low), graph.constant(log_det)
+
+
+def _shrink(graph: Graph, x: str, width: Any, low: Any, log_det: float) -> Named:
+    """(x - low) / width."""
+    return graph.add("Div", graph.add("Sub", x, low), width), graph.constant(log_det)
 
 
 @forward.register
@@ -221,12 +223,22 @@ def _(layer: Permutation, graph: Graph, z: str) -> Named:
 
 @forward.register
 def _(layer: Standardize, graph: Graph, x: str) -> Named:
-    return graph.add("Div", graph.add("Sub", x, layer.mean), layer.std), graph.constant(-np.log(layer.std).sum())
+    return _shrink(graph, x, layer.std, layer.mean, -np.log(layer.std).sum())
 
 
 @inverse.register
 def _(layer: Standardize, graph: Graph, z: str) -> Named:
-    return graph.add("Add", graph.add("Mul", z, layer.std), layer.mean), graph.constant(np.log(layer.std).sum())
+    return _stretch(graph, z, layer.std, layer.mean, np.log(layer.std).sum())
+
+
+@forward.register
+def _(layer: Rescale, graph: Graph, x: str) -> Named:
+    return _stretch(graph, x, layer.width, layer.low, layer.dim * log(layer.width))
+
+
+@inverse.register
+def _(layer: Rescale, graph: Graph, z: str) -> Named:
+    return _shrink(graph, z, layer.width, layer.low, -layer.dim * log(layer.width))
 
 
 @forward.register
@@ -239,18 +251,6 @@ def _(layer: Whitening, graph: Graph, x: str) -> Named:
 def _(layer: Whitening, graph: Graph, z: str) -> Named:
     x = graph.add("Add", graph.add("MatMul", z, layer.inverse_matrix), layer.mean)
     return x, graph.constant(np.log(layer.std).sum(dtype=np.float64))
-
-
-@forward.register
-def _(layer: Rescale, graph: Graph, x: str) -> Named:
-    z = graph.add("Add", graph.add("Mul", x, layer.width), layer.low)
-    return z, graph.constant(layer.dim * log(layer.width))
-
-
-@inverse.register
-def _(layer: Rescale, graph: Graph, z: str) -> Named:
-    x = graph.add("Div", graph.add("Sub", z, layer.low), layer.width)
-    return x, graph.constant(-layer.dim * log(layer.width))
 
 
 @forward.register
@@ -277,7 +277,7 @@ def _(layer: Logit, graph: Graph, z: str) -> Named:
 
 @singledispatch
 def log_prior(prior: Prior, graph: Graph, z: str, dim: int) -> str:
-    """The name of log p(z), (N,), of latents with `dim` features."""
+    """The name of log p(z), (N,), for latents with `dim` features."""
     raise _unknown(prior)
 
 
@@ -290,12 +290,8 @@ def _(prior: StandardNormal, graph: Graph, z: str, dim: int) -> str:
 @log_prior.register
 def _(prior: StandardLogistic, graph: Graph, z: str, dim: int) -> str:
     size = graph.add("Abs", z)
-    twice = graph.add("Mul", log_one_plus_exp_minus(graph, size), 2.0)
+    twice = graph.add("Mul", graph.log_one_plus_exp_minus(size), 2.0)
     return graph.add("Neg", graph.sum_of_rows(graph.add("Add", size, twice)))
-
-
-def _sum(graph: Graph, names: list[str]) -> str:
-    return reduce(lambda total, name: graph.add("Add", total, name), names)
 
 
 def _unknown(part: Any) -> NiceTypeError:

@@ -1,8 +1,8 @@
-"""A flow as an ONNX model: encode, log_prob or decode, to be run in a browser, in C++, anywhere without Python.
+"""A flow as an ONNX model: encode, log_prob or decode, to run in a browser, in C++, or anywhere without Python.
 
-ONNX describes a computation as a list of operators on named arrays; what each layer contributes is in
-`nice_np.interop.onnx_layers`.  A graph only computes, it checks nothing: what a flow refuses, such as a pixel outside
-the interval of a logit, comes out of it as NaN.
+ONNX describes a computation as a list of operators on named arrays; those of each layer are in
+`nice_np.interop.onnx_layers`.  A graph checks nothing: for input that a flow refuses, such as a pixel outside the
+interval of a logit, it returns NaN.
 """
 
 from __future__ import annotations
@@ -14,57 +14,59 @@ import numpy as np
 
 from nice_np._version import __version__
 from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
+from nice_np.files.atomic import replacing
 from nice_np.flows.flow import Flow
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_layers import forward, inverse, log_prior
-from nice_np.runs.folder import replacing
 from nice_np.validation import as_choice, as_path
 
 if TYPE_CHECKING:
     import onnx
 
 METHODS = ("encode", "log_prob", "decode")
-OPSET = 17  # 2022: every operator used here has the same meaning in later ones
-IR_VERSION = 8  # of the file format, the one that came with this opset
-LARGEST = 2**31  # bytes: a protobuf message holds no more
+OPSET = 17  # of 2022; later ones keep the meaning of every operator used here
+IR_VERSION = 8  # of the file format; the one released with this opset
+LARGEST = 2**31  # bytes, the limit of a protobuf message
 
 
 def to_onnx(flow: Flow, method: str = "log_prob") -> onnx.ModelProto:
-    """The computation of one of a flow's methods as an ONNX model.
+    """One of a flow's methods as an ONNX model.
 
     Parameters
     ----------
     flow : Flow
-        Of the library's own layers.
+        Of the library's own layers and priors.
     method : {"log_prob", "encode", "decode"}
         Inputs and outputs are named as in Python: x (N, D) -> log_prob (N,), nats; x (N, D) -> z (N, D);
-        z (N, D) -> x (N, D).  A flow with a context has a second input, context (N, C).  N is free.
+        z (N, D) -> x (N, D).  A flow with a context has a second input, context (N, C).  N is not fixed.
 
     Returns
     -------
     onnx.ModelProto
-        Of the flow's dtype; browsers want float32.
+        In the flow's dtype; browsers need float32.
 
     Raises
     ------
     NiceImportError
-        Without the package onnx.
+        If the package onnx is not installed.
     NiceTypeError
         For a layer or prior of your own.
     NiceValueError
-        For a model of 2 GiB or more, which the file format cannot hold.
+        For a model of 2 GiB or more, the limit of the file format.
     """
     if not isinstance(flow, Flow):
         raise NiceTypeError(f"to_onnx: expected a Flow, got {type(flow).__name__}")
     method = as_choice(method, METHODS, "to_onnx", "method")
     for path, module in flow.modules():
-        # By its own class, not by one that it derives from: an overridden method would not be in the graph.
+        # Also for a subclass of ours: its overridden methods would not be in the graph.
         if not type(module).__module__.startswith("nice_np."):
             raise NiceTypeError(
                 f"to_onnx: {path} is of class {type(module).__name__}; only the library's own classes have a graph"
             )
     if flow.params.values.nbytes >= LARGEST:
-        raise NiceValueError(f"to_onnx: {flow.params.values.nbytes:,} bytes of weights; an ONNX file holds 2 GiB")
+        raise NiceValueError(
+            f"to_onnx: {flow.params.values.nbytes:,} bytes of weights; an ONNX file holds less than 2 GiB"
+        )
     try:
         import onnx
     except ImportError as error:
@@ -101,19 +103,19 @@ def to_onnx(flow: Flow, method: str = "log_prob") -> onnx.ModelProto:
 
 
 def save_onnx(flow: Flow, path: str | PathLike[str], method: str = "log_prob") -> None:
-    """Write one of a flow's methods to an ONNX file, whole or not at all.
+    """Write one of a flow's methods to an ONNX file; an existing file is replaced, whole or not at all.
 
     Parameters
     ----------
     flow, method
         See `to_onnx`.
     path : path
-        Usually with the ending .onnx; an existing file is replaced.
+        Usually ending in .onnx.
 
     Raises
     ------
     NiceFileError
-        Where it cannot be written; else as `to_onnx`.
+        If it cannot be written; other errors as in `to_onnx`.
     """
     data = to_onnx(flow, method).SerializeToString()
     with replacing(as_path(path, "save_onnx", "path")) as temporary:

@@ -1,4 +1,4 @@
-"""What a coupling's network writes into an ONNX graph."""
+"""The ONNX operators of conditioners and activations."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from typing import Any
 import numpy as np
 
 from nice_np.errors import NiceTypeError
-from nice_np.interop.onnx_functions import activated
 from nice_np.interop.onnx_graph import Graph
+from nice_np.networks.activations import SLOPE, Activation
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
 
 
+def activated(activation: Activation, graph: Graph, a: str) -> str:
+    """f(a); see `nice_np.networks.activations`."""
+    if activation.name == "relu":
+        return graph.add("Max", a, 0.0)
+    if activation.name == "leaky_relu":
+        return graph.add("Max", a, graph.add("Mul", a, SLOPE))
+    return graph.add("Tanh", a) if activation.name == "tanh" else graph.softplus(a)
+
+
 @singledispatch
 def network(conditioner: Any, graph: Graph, x: str) -> str:
-    """The name of m(x), (N, T * B), of kept features and context x, (N, A + C)."""
+    """The name of m(x), (N, T * B), for kept features and context x, (N, A + C)."""
     raise NiceTypeError(f"to_onnx: no graph is known for {conditioner!r}")
 
 
 @network.register
 def _(conditioner: MLP, graph: Graph, x: str) -> str:
-    for linear in conditioner.layers[:-1]:
+    *hidden, last = conditioner.layers
+    for linear in hidden:
         x = activated(conditioner.activation, graph, graph.add("Add", graph.add("MatMul", x, linear.W), linear.b))
-    last = conditioner.layers[-1]
     return graph.add("Add", graph.add("MatMul", x, last.W), last.b)
 
 
@@ -36,7 +45,7 @@ def _(conditioner: ConvNet, graph: Graph, x: str) -> str:
     pixels = graph.columns(x, order.ravel())
     pixels = graph.add("Reshape", pixels, np.array([-1, height * width, order.shape[2]]))  # (N, h w, c)
     for layer in conditioner.layers:
-        # One pixel of zeros behind the image stands for all that lie beyond its border.
+        # One zero pixel appended to the image stands for all pixels beyond its border.
         padded = graph.add("Pad", pixels, np.array([0, 0, 0, 0, 1, 0]))
         rows = graph.add("Gather", padded, near, axis=1)  # (N, h w, 9, c)
         c_in, c_out = layer.W.shape[2:]
@@ -55,7 +64,7 @@ def _(conditioner: ConvNet, graph: Graph, x: str) -> str:
 
 
 def _neighbours(height: int, width: int) -> Any:
-    """The places of the 3x3 surroundings of every pixel, (h w, 9); h w stands for all beyond the border."""
-    places = np.full((height + 2, width + 2), height * width)
-    places[1:-1, 1:-1] = np.arange(height * width).reshape(height, width)
-    return np.lib.stride_tricks.sliding_window_view(places, (3, 3)).reshape(height * width, 9)
+    """The indices of the 3x3 neighbourhood of every pixel, (h w, 9); h w stands for all pixels beyond the border."""
+    indices = np.full((height + 2, width + 2), height * width)
+    indices[1:-1, 1:-1] = np.arange(height * width).reshape(height, width)
+    return np.lib.stride_tricks.sliding_window_view(indices, (3, 3)).reshape(height * width, 9)

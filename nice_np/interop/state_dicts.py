@@ -1,14 +1,14 @@
-"""The weights of NICE as two public PyTorch programs lay them out: a ``state_dict`` of named arrays.
+"""The weights of NICE in the layouts of two public PyTorch programs: a ``state_dict`` of named arrays.
 
     "blocks"   coupling.0.in_block.0.weight, coupling.0.mid_block.0.0.weight, ..., coupling.0.out_block.weight, ...,
-               scaling.scale (1, D).  ReLU.  A network sees one half of the pixels and answers for the other, so its
-               weights are (width, D/2), ..., (D/2, width).  Program: fmu2/NICE on GitHub, and courses built on it.
+               scaling.scale (1, D).  ReLU.  A network maps one half of the pixels to the other half, so its weights
+               are (width, D/2), ..., (D/2, width).  Program: fmu2/NICE on GitHub, and courses built on it.
     "masked"   coupling_layers.0.m.0.weight, coupling_layers.0.m.2.weight, ..., scaling_layer.log_scale_vector (1, D).
-               Leaky ReLU.  A network sees all D pixels, one half of them set to 0, and of its D answers one half is
-               thrown away: (width, D), ..., (D, width).  Program: DakshIdnani/pytorch-nice on GitHub.
+               Leaky ReLU.  A network sees all D pixels, one half of them set to 0, and one half of its D outputs is
+               discarded: (width, D), ..., (D, width).  Program: DakshIdnani/pytorch-nice on GitHub.
 
-In both, halves are the pixels of one parity, exchanged from coupling to coupling.  PyTorch's Linear is y = x W^T + b:
-every weight is the transpose of ours.  The names do not tell which parity is kept first, nor which prior was trained.
+In both, the halves are the even and the odd pixels, swapped after each coupling.  PyTorch's Linear is y = x W^T + b:
+every weight is the transpose of ours.  The files do not record which parity is kept first, nor the prior.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Layout(NamedTuple):
     """How a program names and shapes its arrays."""
 
     activation: str
-    scaling: str  # the name of the log-scales
-    linears: Callable[[int, int], list[str]]  # (i, n) -> the names of the n linear layers of coupling i
-    full_width: bool  # whether a network's input and output hold all D features
+    scaling: str  # name of the log-scales
+    linears: Callable[[int, int], list[str]]  # (i, n) -> names of the n linear layers of coupling i
+    full_width: bool  # a network's input and output have all D features
 
 
 LAYOUTS = {
@@ -52,7 +52,7 @@ LAYOUTS = {
     "masked": Layout(
         "leaky_relu",
         "scaling_layer.log_scale_vector",
-        lambda i, n: [f"coupling_layers.{i}.m.{2 * k}" for k in range(n)],  # activations stand in between
+        lambda i, n: [f"coupling_layers.{i}.m.{2 * k}" for k in range(n)],  # activations in between
         full_width=True,
     ),
 }
@@ -66,9 +66,9 @@ def from_state_dict(
     Parameters
     ----------
     state : mapping of str to array_like
-        ``model.state_dict()``, or such arrays from a file, ``numpy.load("weights.npz")``.  The names tell the layout.
+        ``model.state_dict()``, or its arrays from a file, ``numpy.load("weights.npz")``.  The names show the layout.
     prior : {"logistic", "normal"} or Prior
-        The one that was trained.
+        The one that the model was trained with.
     first_kept : {"odd", "even"}
         The pixels, counted from 0, that the first coupling keeps.  "odd" is right for "masked", and for "blocks" with
         its usual mask_config=1; "even" for mask_config=0.
@@ -77,12 +77,12 @@ def from_state_dict(
     Returns
     -------
     Flow
-        Additive couplings and a diagonal scaling, for data prepared as that program did.
+        Additive couplings and a diagonal scaling, for data prepared as in that program.
 
     Raises
     ------
     NiceTypeError, NiceValueError
-        If the names or shapes are those of neither layout, or an array holds NaN or inf.
+        If names or shapes match neither layout, or an array has NaN or inf.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def from_state_dict(
             raise NiceTypeError(f"from_state_dict: every name must be a string, got {name!r}")
     kept = as_choice(first_kept, ("odd", "even"), "from_state_dict", "first_kept")
     dtype = as_dtype(dtype, "from_state_dict")
-    left = {name.removeprefix("module."): array for name, array in state.items()}  # the prefix of DataParallel
+    left = {name.removeprefix("module."): array for name, array in state.items()}  # prefix of DataParallel
     layout = _layout_of(left)
     log_scale = _taken(left, layout.scaling, 2)
     dim = log_scale.size
@@ -114,36 +114,36 @@ def from_state_dict(
         couplings.append(AdditiveCoupling(part, _network(left, names, layout, part)))
         part = part.swapped()
     if left:
-        raise NiceValueError(f"from_state_dict: no place for {', '.join(sorted(left))}; is this another model?")
+        raise NiceValueError(f"from_state_dict: unexpected {', '.join(sorted(left))}; is this another model?")
     scaling = DiagonalScaling(dim)
     scaling.log_scale[:] = log_scale[0]
     return Flow(prior, Chain([*couplings, scaling])).astype(dtype)
 
 
 def to_state_dict(flow: Flow, layout: str = "blocks") -> dict[str, Array]:
-    """The weights of a flow as a PyTorch NICE has them.
+    """The weights of a flow in the layout of a PyTorch NICE.
 
-    For that program: ``model.load_state_dict({name: torch.from_numpy(a) for name, a in state.items()})``; for a file
-    that needs no PyTorch: ``numpy.savez("weights.npz", **state)``.
+    To load it: ``model.load_state_dict({name: torch.from_numpy(a) for name, a in state.items()})``; to write a file
+    without PyTorch: ``numpy.savez("weights.npz", **state)``.
 
     Parameters
     ----------
     flow : Flow
-        Additive couplings that keep pixels of one parity in turn, with MLPs of one hidden layer or more, and a
-        DiagonalScaling.  A Standardize in front is worked into them, see `fold_standardize`.
+        Additive couplings that keep even and odd pixels in turn, with MLPs of at least one hidden layer, and a
+        DiagonalScaling.  A Standardize layer in front is folded into them, see `fold_standardize`.
     layout : {"blocks", "masked"}
         "blocks" needs ReLU, "masked" leaky ReLU and a first coupling that keeps 1, 3, 5, ...
 
     Returns
     -------
     dict of str to ndarray
-        New arrays of the flow's dtype.  For "blocks", mask_config is 1 where the first coupling keeps 1, 3, 5, ...
-        (``partition=Partition.odd_even(dim).swapped()``), and 0 where it keeps 0, 2, 4, ... (``"odd-even"``).
+        New arrays of the flow's dtype.  For "blocks", set mask_config to 1 if the first coupling keeps 1, 3, 5, ...
+        (``partition=Partition.odd_even(dim).swapped()``), and to 0 if it keeps 0, 2, 4, ... (``"odd-even"``).
 
     Raises
     ------
     NiceTypeError, NiceValueError
-        If the flow is another one; the message names the layer.
+        If the flow has another form; the message names the layer.
     """
     chosen = LAYOUTS[as_choice(layout, LAYOUTS, "to_state_dict", "layout")]
     *first, scaling = folded(flow, "to_state_dict").layers
@@ -188,7 +188,7 @@ def _linears_of(state: Mapping[str, Any], layout: Layout, i: int) -> list[str]:
 
 
 def _network(left: dict[str, Any], names: list[str], layout: Layout, part: Partition) -> MLP:
-    """The MLP whose arrays have these names, which are then no longer in `left`."""
+    """The MLP with the arrays of these names, which are removed from `left`."""
     weights = [_taken(left, f"{name}.weight", 2) for name in names]  # (n_out, n_in), ...
     biases = [_taken(left, f"{name}.bias", 1) for name in names]
     ends = (part.dim, part.dim) if layout.full_width else (len(part.idx_a), len(part.idx_b))
@@ -200,7 +200,7 @@ def _network(left: dict[str, Any], names: list[str], layout: Layout, part: Parti
                 f"{b.shape}"
             )
     if layout.full_width:
-        # m sees mask * x, so the other columns of its weight meet zeros; its answer counts where the mask is 0.
+        # m sees mask * x, so only these columns of its first weight matter; its output counts where the mask is 0.
         weights[0] = weights[0][:, part.idx_a]
         weights[-1], biases[-1] = weights[-1][part.idx_b], biases[-1][part.idx_b]
     mlp = MLP((len(part.idx_a), *sizes[1:-1], len(part.idx_b)), layout.activation, init="uniform", rng=0)
@@ -210,7 +210,7 @@ def _network(left: dict[str, Any], names: list[str], layout: Layout, part: Parti
 
 
 def _taken(left: dict[str, Any], name: str, ndim: int) -> Array:
-    """The array of this name, finite, which is then no longer in `left`."""
+    """The finite array of this name, which is removed from `left`."""
     if name not in left:
         raise NiceValueError(f"from_state_dict: {name} is missing")
     return as_constants(left.pop(name), ndim, "from_state_dict", name)
@@ -220,13 +220,13 @@ def _taken(left: dict[str, Any], name: str, ndim: int) -> Array:
 
 
 def _first_partition(part: Partition, layout: Layout) -> Partition:
-    """The partition by parity with which the couplings must begin, where `part` is what they begin with."""
+    """The partition by parity that the first coupling must have, given that it has `part`."""
     dim, kept = part.dim, part.idx_a[0]
     if dim % 2:
-        raise NiceValueError(f"to_state_dict: PyTorch's NICE takes an even number of features, the flow has {dim}")
+        raise NiceValueError(f"to_state_dict: PyTorch's NICE needs an even number of features, the flow has {dim}")
     if layout.full_width and kept == 0:
         raise NiceValueError(
-            "to_state_dict: the first coupling must keep 1, 3, 5, ... there, and keeps 0; build the flow with "
+            "to_state_dict: in this layout the first coupling must keep 1, 3, 5, ..., but it keeps 0; build the flow with "
             f"partition=Partition.odd_even({dim}).swapped()"
         )
     return Partition.odd_even(dim) if kept == 0 else Partition.odd_even(dim).swapped()
@@ -249,7 +249,7 @@ def _named_weights(part: Partition, mlp: MLP, i: int, layout: Layout) -> dict[st
 
 
 def _spread(rows: Array, places: Indices, dim: int) -> Array:
-    """The rows at these places, zeros at the others of `dim`."""
+    """An array of `dim` rows: these at the given indices, zeros elsewhere."""
     spread = np.zeros((dim, *rows.shape[1:]), rows.dtype)
     spread[places] = rows
     return spread

@@ -1,7 +1,7 @@
-"""Flows of the plane with knobs to turn in a lecture: a knob writes to the flow's own parameters, nothing else.
+"""Flows of the plane with knobs to turn in a lecture; a knob only writes to the flow's own parameters.
 
-In the tiny flow each conditioner has a single hidden unit, so that a class can write down all of it.  Coupling k keeps
-one feature u and changes the other, v; a diagonal scaling comes last:
+In the tiny flow each conditioner has a single hidden unit, so that all of it fits on a blackboard.  Coupling k keeps
+one feature, u, and changes the other, v; a diagonal scaling comes last:
 
     h = tanh(w_k u + b_k)
     additive          v <- v + a_k h
@@ -9,7 +9,7 @@ one feature u and changes the other, v; a diagonal scaling comes last:
     affine            v <- v exp(r_k h) + a_k h
     scaling           z_d = exp(s_d) x_d
 
-In a trained flow there is a knob for each layer, from 0, the identity, to 1, what was learned.
+For a trained flow there is a knob for each layer, from 0, the identity, to 1, the trained layer.
 """
 
 from __future__ import annotations
@@ -39,33 +39,33 @@ LAWS: dict[str, type[Coupling]] = {
     "multiplicative": MultiplicativeCoupling,
     "affine": AffineCoupling,
 }
-THETAS = {"additive": "a", "multiplicative": "r", "affine": "ra"}  # what the conditioner answers, in its order
+THETAS = {"additive": "a", "multiplicative": "r", "affine": "ra"}  # the conditioner's outputs, in order
 FORMULAS = {
     "additive": r"{v} \leftarrow {v} + a_{k} h",
     "multiplicative": r"{v} \leftarrow {v}\, e^{{r_{k} h}}",
     "affine": r"{v} \leftarrow {v}\, e^{{r_{k} h}} + a_{k} h",
 }
-MOST_COUPLINGS, MOST_LAYERS, ROWS = 3, 16, 4  # ROWS: knobs in a group of a trained flow
-RANGES = {"w": 3.0, "b": 3.0, "a": 3.0, "r": 1.5, "s": 1.5}  # a knob turns from minus to plus this
+MOST_COUPLINGS, MOST_LAYERS, ROWS = 3, 16, 4  # ROWS: knobs per group of a trained flow
+RANGES = {"w": 3.0, "b": 3.0, "a": 3.0, "r": 1.5, "s": 1.5}  # a knob goes from minus to plus this
 
 
 class Knob(NamedTuple):
-    """One number to turn.
+    """One adjustable number.
 
-    ``views`` are parts of the flow's parameters; at `value` they hold value * unit, each with its unit.
+    Each of the ``views``, parts of the flow's parameters, holds value * unit.
     """
 
     name: str
     symbol: str
     low: float
     high: float
-    neutral: float  # with all knobs there, the flow is the identity, preprocessing aside
+    neutral: float  # with all knobs at neutral, the flow is the identity, apart from preprocessing
     views: tuple[Array, ...]
     units: tuple[Array, ...]
 
 
 class Group(NamedTuple):
-    """Knobs that belong together; ``coupling`` is the layer whose parameters they are, where they are those of one."""
+    """Knobs that are shown together; ``coupling`` is their layer, if they all belong to one."""
 
     title: str
     knobs: tuple[Knob, ...]
@@ -73,7 +73,7 @@ class Group(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What a tiny flow is made of."""
+    """The settings of a tiny flow."""
 
     law: str
     couplings: int
@@ -89,12 +89,12 @@ class Playground:
         Of dimension 2; the knobs change its parameters.
     groups : sequence of Group
     choice : Choice, optional
-        Of a tiny flow.
+        The settings of a tiny flow.
 
     Attributes
     ----------
     positions : dict of str to float
-        Where each knob is.
+        The value of each knob.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class Playground:
         self.reset()
 
     def turn(self, name: str, value: float) -> None:
-        """Turn one knob; NiceValueError for a name that is not there, or a value beyond its ends."""
+        """Set one knob; NiceValueError for an unknown name or a value out of its range."""
         knob = self.knobs[as_choice(name, self.knobs, "play", "knob")]
         value = as_float(value, "play", name)
         if not knob.low <= value <= knob.high:
@@ -121,12 +121,12 @@ class Playground:
         self.positions[name] = value
 
     def reset(self) -> None:
-        """Turn all knobs to neutral."""
+        """Set all knobs to neutral."""
         for knob in self.knobs.values():
             self.turn(knob.name, knob.neutral)
 
     def randomize(self, rng: Rng = None) -> None:
-        """Turn each knob of a coupling to a random place in the middle 60 % of its range."""
+        """Set each knob of a coupling to a random value in the middle 60 % of its range."""
         rng = as_rng(rng, "play")
         for group in self.groups:
             for knob in group.knobs if group.coupling is not None else ():
@@ -134,7 +134,7 @@ class Playground:
                 self.turn(knob.name, rng.uniform(middle - reach, middle + reach))
 
     def complete(self) -> None:
-        """Turn all knobs to their upper ends: those of a trained flow to what was learned."""
+        """Set all knobs to their upper ends: those of a trained flow to the trained parameters."""
         for knob in self.knobs.values():
             self.turn(knob.name, knob.high)
 
@@ -160,7 +160,7 @@ def tiny_flow(law: str = "additive", couplings: int = 2, prior: str = "normal") 
         as_choice(prior, PRIORS, "tiny_flow", "prior"),
     )
     kind = LAWS[law]
-    scale = {} if law == "additive" else {"scale": "exp"}  # log s = r h, unbounded: what the formula says
+    scale = {} if law == "additive" else {"scale": "exp"}  # log s = r h, unbounded, as in the formula
     parts = [Partition.odd_even(2), Partition.odd_even(2).swapped()]
     layers = [
         kind(parts[k % 2], MLP((1, 1, kind.thetas_per_feature), "tanh", output_scale=0, rng=0), **scale)
@@ -188,18 +188,18 @@ def _knob(letter: str, k: int, view: Array, neutral: float = 0.0) -> Knob:
 
 
 def trained_flow(flow: Flow) -> Playground:
-    """A copy, in float64, of a trained flow of the plane, with a knob from 0 to 1 for each of its layers.
+    """A float64 copy of a trained flow of the plane, with a knob from 0 to 1 for each of its layers.
 
-    The knob multiplies the last layer of a conditioner, weights and biases, or the log-scales of a scaling.  At 0
-    that layer is the identity, at 1 it is as it was; layers without parameters stay as they are.
+    The knob multiplies the weights and biases of a conditioner's last layer, or the log-scales of a scaling.  At 0 the
+    layer is the identity, at 1 it is the trained one; layers without parameters stay unchanged.
 
     Raises
     ------
     NiceValueError
-        If the flow is not of the plane, or some layer has parameters but no way from the identity to itself: a scale
-        that is not 1 where the conditioner answers 0 (sigmoid), or a conditioner that is no MLP.
+        If the flow is not of the plane, or a layer with parameters cannot be scaled to the identity: its scale is not 1
+        where the conditioner's output is 0 (sigmoid), or its conditioner is not an MLP.
     NiceTypeError
-        If it is no flow.
+        If it is not a flow.
     """
     if not isinstance(flow, Flow):
         raise NiceTypeError(f"play: expected a Flow, got {type(flow).__name__}")
@@ -224,7 +224,7 @@ def trained_flow(flow: Flow) -> Playground:
 
 
 def _switch(k: int, layer: Bijector) -> tuple[Array, ...]:
-    """The parameters that are 0 where this layer is the identity; none of a layer without parameters."""
+    """The parameters that are 0 if this layer is the identity; none for a layer without parameters."""
     if isinstance(layer, DiagonalScaling):
         return (layer.log_scale,)
     if isinstance(layer, Coupling) and isinstance(layer.conditioner, MLP):
@@ -233,5 +233,5 @@ def _switch(k: int, layer: Bijector) -> tuple[Array, ...]:
             last = layer.conditioner.layers[-1]
             return last.W, last.b
     if layer.n_parameters:
-        raise NiceValueError(f"play: no knob leads from the identity to layer {k}, {layer!r}")
+        raise NiceValueError(f"play: layer {k} cannot be scaled to the identity: {layer!r}")
     return ()

@@ -1,7 +1,7 @@
-"""The three pictures of a flow that is being played with: density, bent grid and log-determinant, and one point in all.
+"""The three pictures of the playground: density, bent grid and log-determinant, with one point in all of them.
 
-What moves with a slider is drawn alone, over a picture of all that does not (axes, ticks, colour bars): Matplotlib's
-"blitting", with which the pictures follow the mouse.  `moving` lists such artists.
+Only what a slider moves is redrawn, over a saved picture of the rest (axes, ticks, colour bars): Matplotlib's
+"blitting", which is fast enough to follow the mouse.  `moving` lists the artists that are redrawn.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from nice_np.validation import Array
 
 RESOLUTION = 80  # cells along each side
 LINES = 13
-BOTTOM, SIDE, WIDTH = 0.5, 0.4, 0.225  # of a panel, in units of the figure's height and width
+BOTTOM, SIDE, WIDTH = 0.5, 0.4, 0.225  # of a panel, in units of the figure's size
 LEFTS = (0.05, 0.385, 0.7)
 FORMULA = r"$\log p(x) = \log p_Z(z) + \log|\det\,\partial z / \partial x|$"
 
 
 class Panels:
-    """Density, bent grid and log-determinant side by side on the upper half of a figure, with a line of numbers above.
+    """Density, bent grid and log-determinant side by side in the upper half of a figure, below a line of numbers.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class Panels:
     density, log_det : AxesImage
         p(x) in 1 / area, and log abs det df/dx, over the same cells.
     upright, level : LineCollection
-        Images of the lines on which z_1, or z_2, is constant.
+        Images of lines with constant z_1 and z_2.
     points : list of Line2D
         The point, once in each of `axes`.
     numbers : Text
-        What the flow says of the point.
+        Log-likelihood, x and z of the point.
     moving : list of Artist
     """
 
@@ -66,15 +66,15 @@ class Panels:
         second.set_title("Latent grid", fontsize=10, loc="left")
         figure.text(0.41, 0.985, FORMULA, ha="right", va="top", fontsize=11)
         place: dict[str, Any] = {"transform": figure.transFigure, "va": "top", "fontsize": 11}
-        self.numbers = first.text(0.416, 0.985, "", **place)  # an Axes', not the figure's, which saves none that move
+        self.numbers = first.text(0.416, 0.985, "", **place)  # in an Axes: a figure does not save its own animated text
         self.moving: list[Artist] = [self.density, self.upright, self.level, self.log_det, *self.points, self.numbers]
         self.moving += [first.title, *(spine for ax in (first, third) for spine in ax.spines.values())]
         self._frame: tuple[float, ...] = ()
 
     def show(self, flow: Flow, x: Array, width: float) -> bool:
-        """Take over the flow as it is now, on the square from -width to width, and the point x (2,).
+        """Show the current flow on the square from -width to width, and the point x (2,).
 
-        Returns whether what does not move has changed: the square, or the range of the colours.
+        Returns whether the rest has changed too: the square, or the range of the colours.
         """
         extent = (-width, width, -width, width)
         p = density_on_grid(flow, extent, RESOLUTION, "play")  # (R, R)
@@ -104,22 +104,22 @@ class Panels:
             ax.set(xlim=(-width, width), ylim=(-width, width))
 
     def show_point(self, flow: Flow, x: Array) -> None:
-        """Move the point alone, and write what the flow says of it."""
+        """Move only the point, and update its numbers."""
         z, log_det, _ = flow.bijector.forward(x[None])
         prior, log_prob = flow.prior.log_prob(z)[0], flow.log_prob(x[None])[0]
         for point in self.points:
             point.set_data(x[:1], x[1:])
-        self.numbers.set_text(  # no mathematics between dollar signs, which takes long to set
+        self.numbers.set_text(  # no mathtext, which is slow to render
             f"= {prior:.2f} {'+' if log_det[0] >= 0 else '-'} {abs(log_det[0]):.2f} = {log_prob:.2f} nats"
             f"     at x = ({x[0]:.2f}, {x[1]:.2f}), z = ({z[0, 0]:.2f}, {z[0, 1]:.2f})"
         )
 
 
-class Answers:
-    """What a coupling does, as curves over the feature u that it keeps.
+class ConditionerCurves:
+    """Shift and log-scale of a coupling as curves over the feature u that it keeps.
 
-    At v = 0 a coupling's output is its shift t(u), and its log-determinant is log s(u): so the curves are the layer's
-    own output, whatever its law and conditioner.
+    At v = 0 a coupling's output is its shift t(u), and its log-determinant is log s(u), whatever its law and
+    conditioner.
     """
 
     def __init__(self, ax: Axes, coupling: Coupling, width: float) -> None:
@@ -140,7 +140,7 @@ class Answers:
         self.show()
 
     def show(self) -> None:
-        """Draw the coupling as it is now."""
+        """Draw the current coupling."""
         u = np.linspace(-self.width, self.width, 61)
         points = np.zeros((len(u), 2))
         points[:, self.coupling.partition.idx_a[0]] = u
@@ -150,7 +150,7 @@ class Answers:
 
 
 def _rounded_up(value: float) -> float:
-    """The next of 1, 1.5, 2, 3, 5, 7 and their tenfolds: the colour bar stays while a slider moves a little."""
+    """The next of 1, 1.5, 2, 3, 5, 7 times a power of ten, so that small moves of a slider keep the colour bar."""
     unit = 10.0 ** floor(log10(value)) if value > 0 else 1.0
     return unit * next((step for step in (1, 1.5, 2, 3, 5, 7) if value <= step * unit), 10)
 

@@ -1,4 +1,4 @@
-"""A figure to play with a flow of the plane: sliders below, three pictures above, a point that follows the mouse."""
+"""The playground's figure: sliders below, three pictures above, and a point that follows the mouse."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ from matplotlib.widgets import Button, RadioButtons, Slider
 from nice_np.errors import NiceError
 from nice_np.flows.priors import PRIORS
 from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Playground, tiny_flow
-from nice_np.playground.panels import Answers, Panels
+from nice_np.playground.panels import ConditionerCurves, Panels
 from nice_np.plotting.style import BLUE, DPI
 from nice_np.validation import Array, Rng, as_rng
 
-SIZE = (13.0, 7.3)  # inches: the shape of a projector's picture
+SIZE = (13.0, 7.3)  # inches, 16:9 for a projector
 COLUMNS = (0.155, 0.37, 0.585, 0.8)  # left ends of the groups of sliders
-FIRST_ROW, ROW = 0.195, 0.045  # of sliders: the uppermost one, and the way to the next
+FIRST_ROW, ROW = 0.195, 0.045  # of sliders: position of the uppermost, and distance between two
 NO_WINDOW = (
-    "play: Matplotlib cannot open a window here ({why}): draw one picture with --save FILE.png, or, on a machine with "
-    "a display, install a backend: pip install PyQt6"
+    "play: Matplotlib cannot open a window here ({why}): save a picture with --save FILE.png, or, on a machine with a "
+    "display, install a backend: pip install PyQt6"
 )
 
 
 class QuietSlider(Slider):
-    """A slider that leaves drawing to who listens to it, or each of a dozen would have all of the figure drawn."""
+    """A slider that does not redraw the figure itself; its listener does."""
 
     drawon = False
 
 
 class PlayFigure:
-    """Sliders for the knobs of a flow, and its density, bent grid and log-determinant, which follow them.
+    """Sliders for the knobs of a flow, with its density, bent grid and log-determinant.
 
     Parameters
     ----------
     ground : Playground
-        A tiny flow gets buttons for its law, couplings and prior, which make another one with the same parameters.
+        For a tiny flow there are buttons for law, couplings and prior; they build another one with the same parameters.
     figure : Figure, optional
         Empty.  By default a new one without a window.
     rng : seed or numpy.random.Generator
-        Of the button "random".
+        For the button "random".
 
     Attributes
     ----------
     ground : Playground
-        What is shown now.
+        What is shown.
     figure : Figure
     sliders : dict of str to QuietSlider
-        By the name of their knob.
+        By name of the knob.
     panels : Panels
     point : ndarray, shape (2,)
-        Where the numbers above the pictures are taken; it follows the mouse, held down.
+        Its numbers are shown above the pictures; it follows the mouse with the button held down.
     """
 
     def __init__(self, ground: Playground, figure: Figure | None = None, rng: Rng = None) -> None:
@@ -69,10 +69,10 @@ class PlayFigure:
         self.panels = Panels(self.figure)
         self.point: Array = np.array([1.0, 0.5])
         self.sliders: dict[str, QuietSlider] = {}
-        self._answers: list[Answers] = []
+        self._curves: list[ConditionerCurves] = []
         self._slider_axes: list[Axes] = []
         self._make_buttons()
-        self._still: Any = None  # the picture of all that does not move
+        self._still: Any = None  # the saved picture of what does not move
         self._moving: list[Artist] = []
         self._make_sliders()
         self.figure.canvas.mpl_connect("button_press_event", self._on_mouse)
@@ -82,18 +82,18 @@ class PlayFigure:
 
     @property
     def width(self) -> float:
-        """The pictures show the square from -width to width: four standard deviations of the prior, rounded up."""
+        """The pictures show the square from -width to width, four standard deviations of the prior."""
         return float(ceil(4 * self.ground.flow.prior.std))
 
     def refresh(self) -> None:
-        """Draw the flow as it is now."""
+        """Draw the current flow."""
         changed = self.panels.show(self.ground.flow, self.point, self.width)
-        for answers in self._answers:
-            answers.show()
+        for curves in self._curves:
+            curves.show()
         self._draw(everything=changed)
 
     def _draw(self, everything: bool) -> None:
-        """Draw what moves over the picture of what does not, or all of it."""
+        """Draw what moves over the saved picture of the rest, or everything."""
         canvas: Any = self.figure.canvas
         if everything or self._still is None or not canvas.supports_blit:
             canvas.draw_idle()  # and then _on_draw
@@ -103,9 +103,9 @@ class PlayFigure:
             canvas.blit(self.figure.bbox)
 
     def _on_draw(self, event: Any) -> None:
-        """Keep the picture of what does not move: axes and all else have been drawn, what is `animated` has not."""
+        """Save the picture of what does not move: at this point only `animated` artists have not been drawn."""
         canvas: Any = self.figure.canvas
-        if not canvas.is_saving():  # to a file everything is drawn, by Matplotlib
+        if not canvas.is_saving():  # to a file Matplotlib draws everything itself
             self._still = canvas.copy_from_bbox(self.figure.bbox) if canvas.supports_blit else None
             self._draw_moving()
 
@@ -114,19 +114,19 @@ class PlayFigure:
             self.figure.draw_artist(artist)
 
     def set_all(self, change: Callable[[], None]) -> None:
-        """Let `change` turn knobs, put the sliders where the knobs are, and draw once."""
+        """Let `change` set knobs, move the sliders to match, and draw once."""
         change()
         for name, slider in self.sliders.items():
-            slider.eventson = False  # each would draw everything
+            slider.eventson = False  # or each would redraw the figure
             slider.set_val(self.ground.positions[name])
             slider.eventson = True
         self.refresh()
 
     def choose(self, **different: Any) -> None:
-        """Another law, number of couplings or prior; parameters that both flows have are kept."""
+        """Switch to another law, number of couplings or prior; parameters that both flows have are kept."""
         before = self.ground
         if before.choice is None:
-            raise NiceError("play: a trained flow has its law, couplings and prior already")
+            raise NiceError("play: law, couplings and prior of a trained flow cannot be changed")
         self.ground = tiny_flow(**before.choice._replace(**different)._asdict())
         for name in self.ground.positions.keys() & before.positions.keys():
             self.ground.turn(name, before.positions[name])
@@ -141,7 +141,7 @@ class PlayFigure:
             slider.disconnect_events()
         for ax in self._slider_axes:
             ax.remove()
-        self.sliders, self._answers, self._slider_axes = {}, [], []
+        self.sliders, self._curves, self._slider_axes = {}, [], []
         for left, group in zip(COLUMNS, self.ground.groups, strict=False):
             bottom = 0.285 if group.coupling is not None else FIRST_ROW + 0.035
             ax = self._add_axes(left + 0.01, bottom, 0.165, 0.37 - 0.285 if group.coupling is not None else 0.001)
@@ -149,19 +149,19 @@ class PlayFigure:
             if group.coupling is None:
                 ax.set_axis_off()
             else:
-                self._answers.append(Answers(ax, group.coupling, self.width))
+                self._curves.append(ConditionerCurves(ax, group.coupling, self.width))
             for row, knob in enumerate(group.knobs):
                 ax = self._add_axes(left + 0.025, FIRST_ROW - row * ROW, 0.12, 0.03)
                 start = self.ground.positions[knob.name]
                 slider = QuietSlider(
                     ax, knob.symbol, knob.low, knob.high, valinit=start, valfmt="%.2f", color=BLUE, initcolor="none"
                 )
-                slider.label.set_x(-0.06)  # both clear of the handle at either end
+                slider.label.set_x(-0.06)  # clear of the handle at either end
                 slider.valtext.set_x(1.06)
                 slider.on_changed(self._turner(knob.name))
                 self.sliders[knob.name] = slider
         parts = [part for slider in self.sliders.values() for part in (slider.poly, *slider.ax.lines, slider.valtext)]
-        curves = [curve for answers in self._answers for curve in answers.moving]
+        curves = [curve for group in self._curves for curve in group.moving]
         self._moving = [*self.panels.moving, *curves, *parts]
         for artist in self._moving:
             artist.set_animated(True)
@@ -208,7 +208,7 @@ class PlayFigure:
             self.ground.randomize(self.rng)
 
     def _on_mouse(self, event: Any) -> None:
-        """The point goes where the mouse is held down, unless it pans or zooms."""
+        """Move the point to the mouse while its button is held down, unless it pans or zooms."""
         toolbar: Any = getattr(self.figure.canvas, "toolbar", None)
         if toolbar is not None and toolbar.mode:
             return
@@ -219,23 +219,23 @@ class PlayFigure:
 
 
 def show(ground: Playground, rng: Rng = None) -> Playground:
-    """Play in a window until it is closed; returns what was there last.
+    """Open a window until it is closed; returns the playground that was shown last.
 
     Raises
     ------
     NiceError
-        If Matplotlib has no backend that opens windows, as on a machine without a display.
+        If Matplotlib has no backend that opens windows, for example without a display.
     """
-    import matplotlib.pyplot as plt  # chooses the backend, so only where a window is wanted
+    import matplotlib.pyplot as plt  # imported here, since it selects a backend
 
     try:
         figure = plt.figure(figsize=SIZE, dpi=DPI, num="nice-np play")
-    except Exception as error:  # each backend has its own for a display that is not there
+    except Exception as error:  # each backend raises its own error if there is no display
         raise NiceError(NO_WINDOW.format(why=f"{error}".split("\n")[0])) from error
     manager = type(figure.canvas).manager_class
     if manager.start_main_loop.__func__ is FigureManagerBase.start_main_loop.__func__:  # type: ignore[attr-defined]
         plt.close(figure)
         raise NiceError(NO_WINDOW.format(why=f"{plt.get_backend()} opens none"))
-    player = PlayFigure(ground, figure, rng)  # a name: Matplotlib keeps weak references to what events call
+    player = PlayFigure(ground, figure, rng)  # bound to a name, since Matplotlib's events keep only weak references
     plt.show(block=True)
     return player.ground

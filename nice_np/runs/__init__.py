@@ -1,4 +1,5 @@
-"""Runs of the command line: presets, what a run folder holds, its figures, and a report that compares runs.
+"""Trained models in run folders: presets, scores, figures and reports.
 
-Read `folder` first, then `presets`; `figures` draws, `finished` reads runs back, `report` puts them on one page.
+Read `presets` first, then `folder` (what is saved where), `scoring`, `figures`, and `finished` and `report` (finished
+runs side by side on a page).
 """

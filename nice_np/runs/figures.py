@@ -1,4 +1,4 @@
-"""The figures of a finished run: which are drawn for which data, and into which files."""
+"""The figures of a finished run: which ones are drawn for which data, and in which files."""
 
 from __future__ import annotations
 
@@ -12,42 +12,30 @@ from nice_np.bijectors import DiagonalScaling
 from nice_np.bijectors.with_context import without_context
 from nice_np.datasets.base import Dataset, Samples
 from nice_np.errors import NiceOverflowError
+from nice_np.files.atomic import replacing
 from nice_np.flows.conditional import log_prob_without_label, sample_by_label
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
 from nice_np.restoration import inpaint
 from nice_np.restoration.arguments import space_for
 from nice_np.restoration.operators import named_mask
-from nice_np.runs.folder import NOISE_SEED, as_density_input, label_context, replacing
+from nice_np.runs.scoring import NOISE_SEED, as_density_input, label_context
 from nice_np.training.history import History
 from nice_np.vae import VAE
 from nice_np.validation import Array
 
-SAMPLES = 100  # of a flow without labels
-PER_LABEL = 10  # samples of each label
+SAMPLES = 100  # from a flow without labels
+PER_LABEL = 10  # samples for each label
 PAIRS = 5  # rows of an interpolation
-SCORED = 500  # images of each kind whose likelihood is drawn
-LOOKED_UP = 6  # samples whose neighbours are shown
-SMALL = 1000  # features; of larger images fewer are completed, in fewer steps
+SCORED = 500  # images of each kind in the histogram of likelihoods
+LOOKED_UP = 6  # samples shown with their nearest neighbours
+SMALL = 1000  # features; fewer of the larger images are completed, in fewer steps
 
 
 def draw(model: Model, dataset: Dataset, history: History, folder: Path, seed: int) -> list[Path]:
-    """Draw what suits the data and write it into `folder`.
+    """Draw the figures that suit the data into the existing `folder`, replacing files in it; `seed` is for the samples.
 
-    Parameters
-    ----------
-    model : Flow or VAE
-    dataset : Dataset
-    history : History
-    folder : path
-        It exists; files in it are replaced.
-    seed : int
-        Of the samples.
-
-    Returns
-    -------
-    list of Path
-        One a figure, each named as in `runs.FIGURES`.
+    Returns the path of each figure, named as in `folder.FIGURES`.
     """
     from nice_np import plotting
 
@@ -108,7 +96,7 @@ def _of_images(flow: Flow, dataset: Dataset, seed: int) -> dict[str, Any]:
 
 
 def _inpainting(flow: Flow, real: Array, shape: Any, context: Array | None) -> dict[str, Any]:
-    """Images completed from their upper halves; nothing where that leads the flow out of its floating-point numbers."""
+    """Images completed from their upper halves; empty if the flow overflows on the way."""
     from nice_np import plotting
 
     count, steps = (10, 60) if flow.dim <= SMALL else (5, 30)
@@ -118,13 +106,13 @@ def _inpainting(flow: Flow, real: Array, shape: Any, context: Array | None) -> d
         found = inpaint(flow, x, observed, space=space_for(flow), steps=steps, clip=(0, 1), context=context)
     except NiceOverflowError:
         return {}
-    names, title = ("real", "seen", "completed"), "test images, of which the upper half is seen"
+    names, title = ("real", "seen", "completed"), "test images completed from their upper halves"
     drawing = plotting.restorations(x, x, found.x, shape, hidden=~observed, names=names, title=title)
     return {"inpainting": drawing}
 
 
 def draw_samples(flow: Flow, n: int, per_label: int, seed: int) -> Array:
-    """`n` samples, (n, D); of a flow with C labels `per_label` of each, the labels in turn: (per_label C, D)."""
+    """`n` samples, (n, D); for a flow with C labels `per_label` of each, labels alternating: (per_label C, D)."""
     if flow.context_dim == 0:
         return flow.sample(n, rng=seed)
     by_label = sample_by_label(flow, per_label, seed)  # C times (per_label, D)
@@ -132,7 +120,7 @@ def draw_samples(flow: Flow, n: int, per_label: int, seed: int) -> Array:
 
 
 def _sheet(flow: Flow, samples: Array, shape: Any) -> Any:
-    """What `draw_samples` drew; where there are labels, a row each."""
+    """The samples of `draw_samples` as a picture, one row per label if there are labels."""
     from nice_np import plotting
 
     classes = flow.context_dim
@@ -147,38 +135,26 @@ def _neighbours(samples: Array, dataset: Dataset) -> Any:
 
     medians = [np.median(plotting.nearest(x, dataset.train, 1)[1]) for x in (samples, dataset.test[: len(samples)])]
     title = (
-        "samples (framed), the training images nearest to them, and the distance\n"
-        "median distance to the nearest: samples {:.3g}, test images {:.3g}".format(*medians)
+        "samples (framed), their nearest training images, and the distance\n"
+        "median distance to the nearest one: samples {:.3g}, test images {:.3g}".format(*medians)
     )
     k = min(5, dataset.n_train)
     return plotting.nearest_neighbours(samples[:LOOKED_UP], dataset.train, dataset.image_shape, k, title=title)
 
 
 def likelihoods(flow: Flow, dataset: Dataset) -> dict[str, Array]:
-    """log p(x) in nats of test images, and of images that the flow was not made for.
-
-    Parameters
-    ----------
-    flow : Flow
-    dataset : Dataset
-        Of images, uint8.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (N,)
-        Test images first.  A kind of images that leads the flow out of its floating-point numbers is missing.
-    """
+    """log p(x) in nats of test images and of `strange_images`, {kind: (N,)}; kinds that overflow are left out."""
     scores: dict[str, Array] = {}
     for name, images in strange_images(dataset).items():
-        with suppress(NiceOverflowError):  # far from its data an affine flow may leave the floats; others still tell
+        with suppress(NiceOverflowError):  # an affine flow can overflow far from its data
             scores[name] = log_prob_without_label(flow, as_density_input(images, NOISE_SEED, flow.dtype))
     return scores
 
 
 def strange_images(dataset: Dataset) -> dict[str, Samples]:
-    """Test images, and what a model of them should find strange: the same upside down, inverted, shuffled, and blank.
+    """Test images, and variants that should be improbable: upside down, inverted, shuffled and blank; uint8, (N, D).
 
-    The shuffle is one permutation of the pixels for all images.  Each is uint8 of shape (N, D).
+    The shuffle is one permutation of the pixels for all images.
     """
     test = dataset.test[:SCORED]  # (N, D)
     height, width = (dataset.image_shape or test.shape)[-2:]

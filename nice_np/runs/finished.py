@@ -1,4 +1,4 @@
-"""Finished runs, read back from their folders: what each reached, how it came there, and its figures."""
+"""Finished runs, read back from their folders: settings, scores, training history and figures."""
 
 from __future__ import annotations
 
@@ -9,41 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nice_np.datasets.base import SPLITS
 from nice_np.errors import NiceFileError, NiceValueError
-from nice_np.runs.folder import FIGURES, SPLITS, finished, printable
+from nice_np.files.text import printable
+from nice_np.runs.folder import FIGURES, finished
 from nice_np.training.history import History
 
 TEXTS = ("dataset", "preset")
 NUMBERS = ("seed", "parameters", "epochs", "steps", "train_seconds")
-SCORES = ("bits_per_dim", "standard_error")  # a number for each split, beside one of history.MEASURES
-LABEL_SCORES = ("log_likelihood_given_label", "accuracy")  # the same, where the flow takes labels
+SCORES = ("bits_per_dim", "standard_error")  # a number per split, besides one of history.MEASURES
+LABEL_SCORES = ("log_likelihood_given_label", "accuracy")  # the same, if the flow is conditional
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run whose training has come to its end.
+    """A run whose training is complete."""
 
-    Attributes
-    ----------
-    name : str
-        One printable line.
-    folder : path
-    metrics : dict
-        From metrics.json, with the fields above in the types that they should have.
-    history : History
-    figures : dict of str to path
-        The pictures that are there, in the order of `runs.FIGURES`.
-    """
-
-    name: str
+    name: str  # one printable line
     folder: Path
-    metrics: dict[str, Any]
+    metrics: dict[str, Any]  # metrics.json; the fields above have the right types
     history: History
-    figures: dict[str, Path]
+    figures: dict[str, Path]  # the figures that exist, in the order of `FIGURES`
 
 
 def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
-    """Read finished runs, each named by its folder, or by its path where folders of the same name come together.
+    """Read finished runs, each named after its folder, or after its path if two folders have the same name.
 
     Raises
     ------
@@ -86,7 +76,7 @@ def _as_metrics(text: str) -> dict[str, Any]:
         raise ValueError("expected a JSON object")
     for name in TEXTS:
         if not isinstance(metrics.get(name), str):
-            raise ValueError(f"expected {name} to be a text, got {metrics.get(name)!r}")
+            raise ValueError(f"expected {name} to be a string, got {metrics.get(name)!r}")
     for name in NUMBERS:
         _check_number(metrics.get(name), name)
     measure = "elbo" if "elbo" in metrics else "log_likelihood"
@@ -102,4 +92,4 @@ def _as_metrics(text: str) -> dict[str, Any]:
 def _check_number(value: Any, name: str) -> None:
     if not isinstance(value, (int, float)):
         raise ValueError(f"expected {name} to be a number, got {value!r}")
-    float(value)  # OverflowError, where an integer has too many digits to be printed as a decimal number
+    float(value)  # OverflowError for an integer with too many digits to print

@@ -1,7 +1,7 @@
-"""Named settings: an architecture and how to train it, as the command line uses them.
+"""Named settings: an architecture and how to train it, for the command line.
 
-The presets of the NICE paper come twice: ``-paper`` as the paper describes the experiment, ``-code`` as its authors'
-program does it.  They differ in architecture, preprocessing and optimiser, see docs/experiments.md.
+The presets of the NICE paper come in pairs: ``-paper`` as the paper describes the experiment, ``-code`` as its authors'
+program runs it.  They differ in architecture, preprocessing and optimiser, see docs/experiments.md.
 """
 
 from __future__ import annotations
@@ -33,47 +33,22 @@ POINTS = "the plane"
 
 @dataclass(frozen=True)
 class Preset:
-    """An architecture and a way to train it.
-
-    Attributes
-    ----------
-    description, source : str
-        What it is, and where its settings come from.
-    made_for : str
-        The data set; another one works where the architecture allows it.
-    parameters : int
-        How many numbers are trained for that data set.  Written down here, since to build the largest takes gigabytes.
-    model : callable
-        ``model(dataset, context_dim, rng)`` builds the flow or VAE.
-    optimizer : callable
-        Makes a new optimiser.
-    schedule : callable
-        Makes a schedule from a learning rate.
-    learning_rate : float
-    batch_size, epochs : int
-    average : int or None
-    clip_norm : float or None
-        See `fit`.
-    labels : bool
-        The flow is conditional: its context is the label, one-hot.
-    shifts : bool
-        Train also on images shifted by a pixel, see `with_shifts`.
-    """
+    """An architecture and a way to train it; `average` and `clip_norm` are explained in `fit`."""
 
     description: str
-    source: str
-    made_for: str
-    parameters: int
-    model: Callable[[Dataset, int, Rng], Model]
-    optimizer: Callable[[], Optimizer]
-    schedule: Callable[[float], Schedule]
+    made_for: str  # a data set; others work if the architecture allows it
+    parameters: int  # trained ones, for that data set; stored, since building the largest model takes gigabytes
+    model: Callable[[Dataset, int, Rng], Model]  # (dataset, context_dim, rng) -> flow or VAE
+    source: str  # of the settings
+    optimizer: Callable[[], Optimizer]  # makes a new one
+    schedule: Callable[[float], Schedule]  # of a learning rate
     learning_rate: float
     batch_size: int
     epochs: int
     average: int | None = None
     clip_norm: float | None = None
-    labels: bool = False
-    shifts: bool = False
+    labels: bool = False  # the flow is conditional: its context is the one-hot label
+    shifts: bool = False  # train also on images shifted by a pixel, see `with_shifts`
 
     def build(self, dataset: Dataset, rng: Rng = None) -> Model:
         """A new flow or VAE for the data set.
@@ -86,11 +61,11 @@ class Preset:
         return self.model(dataset, n_classes(dataset) if self.labels else 0, rng)
 
     def training_set(self, dataset: Dataset) -> Dataset:
-        """The data set with the training images that `fit` shall see."""
+        """The data set with the training images that `fit` will see."""
         return with_shifts(dataset) if self.shifts else dataset
 
     def training(self, learning_rate: float | None = None, batch_size: int | None = None) -> dict[str, Any]:
-        """Keyword arguments for `fit`, epochs or time limit aside."""
+        """Keyword arguments for `fit`, except epochs and time limit."""
         return {
             "optimizer": self.optimizer(),
             "learning_rate": self.schedule(self.learning_rate if learning_rate is None else learning_rate),
@@ -101,7 +76,7 @@ class Preset:
 
 
 def n_classes(dataset: Dataset) -> int:
-    """How many classes the labels tell apart: they are 0 .. n - 1.
+    """The number of classes: labels are 0 .. n - 1.
 
     Raises
     ------
@@ -116,7 +91,7 @@ def n_classes(dataset: Dataset) -> int:
     return int(labels.max()) + 1
 
 
-# -- models of a data set ---------------------------------------------------------------------------------------------
+# -- models for a data set --------------------------------------------------------------------------------------------
 
 
 def _nice(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
@@ -132,20 +107,20 @@ def _original(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> 
 
 
 def _whitened(dataset: Dataset, context_dim: int, rng: Rng, relative: float, **settings: Any) -> Flow:
-    """RealNVP of images behind a whitening that adds a part of the mean variance to every direction."""
+    """RealNVP of images behind a whitening that adds a fraction of the mean variance to every eigenvalue."""
     whitening = ZCAWhitening.unfitted(dataset.dim, relative=relative, dtype=np.float32)
     return _real_nvp(dataset, context_dim, rng, preprocess=(whitening,), **settings)
 
 
 def _gaussian(dataset: Dataset, context_dim: int, rng: Rng, relative: float) -> Flow:
-    """A full-covariance Gaussian is the flow that only whitens; nothing in it is trained."""
+    """A full-covariance Gaussian is a flow that only whitens; it has no trained parameters."""
     return Flow("normal", PCAWhitening.unfitted(dataset.dim, relative=relative, dtype=np.float32))
 
 
 def _autoencoder(dataset: Dataset, context_dim: int, rng: Rng, kind: str, decoder: str) -> VAE:
-    """All forms have the same networks; the flow, where there is one, is small beside them."""
+    """All kinds have the same encoder and decoder; the flow, if any, is small in comparison."""
     if dataset.image_shape is None:
-        raise NiceValueError(f"data set {dataset.name} is points, and the presets of VAEs are for images; train a flow")
+        raise NiceValueError(f"data set {dataset.name} has no images, which the presets of VAEs need; train a flow")
     return variational_autoencoder(
         dataset.dim,
         latent=16,
@@ -162,232 +137,114 @@ def _autoencoder(dataset: Dataset, context_dim: int, rng: Rng, kind: str, decode
 
 # -- the presets ------------------------------------------------------------------------------------------------------
 
-# The paper does not say how its weights start: as in its authors' code, here.  With "he" a first step of Adam, which
-# moves every weight by the learning rate, throws networks as wide as these far off.
+# The paper does not give its initial weights, so they are those of its authors' code.  With "he" the first step of
+# Adam, which moves every weight by the learning rate, throws such wide networks far off.
+_paper_nice = partial(_nice, init="uniform")
+_conv: dict[str, Any] = {"couplings": 6, "hidden": (32, 32), "conditioner": "conv", "partition": "checkerboard"}
+_published = partial(Preset, learning_rate=1e-3, batch_size=200, epochs=1500)
 _paper = partial(
-    Preset,
+    _published,
     source=PAPER,
     optimizer=partial(Adam, beta1=0.9, beta2=0.99, eps=1e-4),  # "beta2 = 0.01" in the paper is 1 - beta2
     schedule=Constant,
-    learning_rate=1e-3,
-    batch_size=200,
-    epochs=1500,
 )
 _code = partial(
-    Preset,
+    _published,
     source=CODE,
     optimizer=RMSPropMomentum,
     schedule=partial(ExponentialDecay, factor=1.0005, minimum=1e-4),
-    learning_rate=1e-3,
-    batch_size=200,
-    epochs=1500,
 )
-_own = partial(Preset, source=OWN, schedule=Cosine)
-_vae = partial(
-    _own,
-    made_for="mnist",
-    optimizer=Adam,
-    learning_rate=3e-3,
-    batch_size=200,
-    epochs=30,
-    average=500,
-)
+_own = partial(Preset, source=OWN, schedule=Cosine, optimizer=Adam)
+_gauss = partial(_own, learning_rate=1e-3, batch_size=200, epochs=1)
+_vae = partial(_own, learning_rate=3e-3, batch_size=200, epochs=30, average=500)
+_toy = partial(_own, learning_rate=2e-3, batch_size=256, epochs=100)
 
-PRESETS = {
+
+def _decay(rate: float) -> Callable[[], Optimizer]:
+    return partial(Adam, weight_decay=rate)
+
+
+# fmt: off
+PRESETS = {  # each with its description, the data set it was made for, its number of parameters, and its model
     "mnist-paper": _paper(
-        description="NICE, 4 x (5 x 1000), raw pixels, logistic prior",
-        made_for="mnist",
-        parameters=19_158_352,
-        model=partial(_nice, preprocess=(), init="uniform"),
-    ),
+        "NICE, 4 x (5 x 1000), raw pixels, logistic prior", "mnist", 19_158_352,
+        partial(_paper_nice, preprocess=())),
     "mnist-code": _code(
-        description="NICE, 4 x (5 x 1000), tile and reversals, logistic prior",
-        made_for="mnist",
-        parameters=19_158_352,
-        model=partial(_original, depths=(5, 5, 5, 5), width=1000),
-    ),
+        "NICE, 4 x (5 x 1000), tile and reversals, logistic prior", "mnist", 19_158_352,
+        partial(_original, depths=(5, 5, 5, 5), width=1000)),
     "tfd-paper": _paper(
-        description="NICE, 4 x (4 x 5000), whitened, Gaussian prior",
-        made_for="tfd",
-        parameters=346_166_912,
-        model=partial(_nice, hidden=(5000,) * 4, prior="normal", preprocess=("zca",), init="uniform"),
-    ),
+        "NICE, 4 x (4 x 5000), whitened, Gaussian prior", "tfd", 346_166_912,
+        partial(_paper_nice, hidden=(5000,) * 4, prior="normal", preprocess=("zca",))),
     "tfd-code": _code(
-        description="NICE, 8 couplings of 1 to 3 x 2000, tile and reversals, logistic prior",
-        made_for="tfd",
-        parameters=60_903_520,
-        model=partial(_original, depths=(3, 3, 2, 2, 1, 1, 1, 1), width=2000),
-        batch_size=128,
-    ),
+        "NICE, 8 couplings of 1 to 3 x 2000, tile and reversals, logistic prior", "tfd", 60_903_520,
+        partial(_original, depths=(3, 3, 2, 2, 1, 1, 1, 1), width=2000),
+        batch_size=128),
     "svhn-paper": _paper(
-        description="NICE, 4 x (4 x 2000), whitened, logistic prior",
-        made_for="svhn",
-        parameters=72_617_216,
-        model=partial(_nice, hidden=(2000,) * 4, preprocess=("zca",), init="uniform"),
-    ),
+        "NICE, 4 x (4 x 2000), whitened, logistic prior", "svhn", 72_617_216,
+        partial(_paper_nice, hidden=(2000,) * 4, preprocess=("zca",))),
     "svhn-code": _code(
-        description="NICE, 4 x (3 x 2000), halves and reversals, Gaussian prior",
-        made_for="svhn",
-        parameters=56_609_216,
-        model=partial(_original, depths=(3, 3, 3, 3), width=2000, prior="normal", tile=False),
-    ),
+        "NICE, 4 x (3 x 2000), halves and reversals, Gaussian prior", "svhn", 56_609_216,
+        partial(_original, depths=(3, 3, 3, 3), width=2000, prior="normal", tile=False)),
     "cifar10-paper": _paper(
-        description="NICE, 4 x (4 x 2000), in [-1, 1] and whitened, logistic prior",
-        made_for="cifar10",
-        parameters=72_617_216,
-        model=partial(_nice, hidden=(2000,) * 4, preprocess=("rescale", "zca"), init="uniform"),
-    ),
+        "NICE, 4 x (4 x 2000), in [-1, 1] and whitened, logistic prior", "cifar10", 72_617_216,
+        partial(_paper_nice, hidden=(2000,) * 4, preprocess=("rescale", "zca"))),
     "cifar10-code": _code(
-        description="NICE, 8 couplings of 1 to 3 x 2400, halves and reversals, Gaussian prior",
-        made_for="cifar10",
-        parameters=93_591_360,
-        model=partial(_original, depths=(1, 1, 3, 3, 2, 2, 1, 1), width=2400, prior="normal", tile=False),
-        schedule=partial(ExponentialDecay, factor=1.0005, minimum=1e-5),
-        learning_rate=2e-4,
-    ),
+        "NICE, 8 couplings of 1 to 3 x 2400, halves and reversals, Gaussian prior", "cifar10", 93_591_360,
+        partial(_original, depths=(1, 1, 3, 3, 2, 2, 1, 1), width=2400, prior="normal", tile=False),
+        schedule=partial(ExponentialDecay, factor=1.0005, minimum=1e-5), learning_rate=2e-4),
     "digits": _own(
-        description="NICE, 4 x (2 x 200), a minute",
-        made_for="mnist-small",
-        parameters=791_152,
-        model=partial(_nice, hidden=(200, 200)),
-        optimizer=partial(Adam, weight_decay=0.3),
-        learning_rate=2e-3,
-        batch_size=100,
-        epochs=40,
-        average=200,
-    ),
+        "NICE, 4 x (2 x 200), a minute", "mnist-small", 791_152,
+        partial(_nice, hidden=(200, 200)),
+        optimizer=_decay(0.3), learning_rate=2e-3, batch_size=100, epochs=40, average=200),
     "mnist": _own(
-        description="NICE, 10 x (1 x 200), a minute",
-        made_for="mnist",
-        parameters=1_574_704,
-        model=partial(_nice, couplings=10, hidden=(200,)),
-        optimizer=partial(Adam, weight_decay=0.1),
-        learning_rate=3e-3,
-        batch_size=100,
-        epochs=7,
-        average=500,
-    ),
+        "NICE, 10 x (1 x 200), a minute", "mnist", 1_574_704,
+        partial(_nice, couplings=10, hidden=(200,)),
+        optimizer=_decay(0.1), learning_rate=3e-3, batch_size=100, epochs=7, average=500),
     "mnist-best": _own(
-        description="NICE, 10 x (1 x 300), a quarter of an hour",
-        made_for="mnist",
-        parameters=2_359_704,
-        model=partial(_nice, couplings=10, hidden=(300,)),
-        optimizer=partial(Adam, weight_decay=0.15),
-        learning_rate=3e-3,
-        batch_size=200,
-        epochs=90,
-        average=500,
-    ),
+        "NICE, 10 x (1 x 300), a quarter of an hour", "mnist", 2_359_704,
+        partial(_nice, couplings=10, hidden=(300,)),
+        optimizer=_decay(0.15), learning_rate=3e-3, batch_size=200, epochs=90, average=500),
     "mnist-affine": _own(
-        description="RealNVP, 6 x (2 x 400), logit pixels, Gaussian prior",
-        made_for="mnist",
-        parameters=3_791_904,
-        model=partial(_real_nvp, hidden=(400, 400), preprocess=("logit", "standardize")),
-        optimizer=partial(Adam, weight_decay=0.2),
-        learning_rate=1e-3,
-        batch_size=200,
-        epochs=24,
-        average=500,
-    ),
+        "RealNVP, 6 x (2 x 400), logit pixels, Gaussian prior", "mnist", 3_791_904,
+        partial(_real_nvp, hidden=(400, 400), preprocess=("logit", "standardize")),
+        optimizer=_decay(0.2), learning_rate=1e-3, batch_size=200, epochs=24, average=500),
     "mnist-labels": _own(
-        description="NICE given the label, 10 x (1 x 300)",
-        made_for="mnist",
-        parameters=2_389_704,
-        model=partial(_nice, couplings=10, hidden=(300,)),
-        optimizer=partial(Adam, weight_decay=0.1),
-        learning_rate=2e-3,
-        batch_size=200,
-        epochs=4,
-        average=500,
-        labels=True,
-        shifts=True,
-    ),
+        "NICE given the label, 10 x (1 x 300)", "mnist", 2_389_704,
+        partial(_nice, couplings=10, hidden=(300,)),
+        optimizer=_decay(0.1), learning_rate=2e-3, batch_size=200, epochs=4, average=500, labels=True, shifts=True),
     "cifar10-best": _own(
-        description="RealNVP, 6 convolutional couplings, whitened, Gaussian prior",
-        made_for="cifar10",
-        parameters=86_856,
-        model=partial(
-            _whitened, relative=3e-4, couplings=6, hidden=(32, 32), conditioner="conv", partition="checkerboard"
-        ),
-        optimizer=partial(Adam, weight_decay=0.1),
-        learning_rate=1e-3,
-        batch_size=50,
-        epochs=20,
-        average=200,
-    ),
+        "RealNVP, 6 convolutional couplings, whitened, Gaussian prior", "cifar10", 86_856,
+        partial(_whitened, relative=3e-4, **_conv),
+        optimizer=_decay(0.1), learning_rate=1e-3, batch_size=50, epochs=20, average=200),
     "faces-best": _own(
-        description="RealNVP, 6 convolutional couplings, Gaussian prior",
-        made_for="faces",
-        parameters=66_072,
-        model=partial(_real_nvp, couplings=6, hidden=(32, 32), conditioner="conv", partition="checkerboard"),
-        optimizer=partial(Adam, weight_decay=0.1),
-        learning_rate=1e-3,
-        batch_size=20,
-        epochs=80,
-        average=200,
-    ),
-    "cifar10-gaussian": _own(
-        description="full-covariance Gaussian, the baseline",
-        made_for="cifar10",
-        parameters=0,
-        model=partial(_gaussian, relative=3e-4),
-        optimizer=Adam,
-        learning_rate=1e-3,
-        batch_size=200,
-        epochs=1,
-    ),
-    "faces-gaussian": _own(
-        description="full-covariance Gaussian, the baseline",
-        made_for="faces",
-        parameters=0,
-        model=partial(_gaussian, relative=0.1),
-        optimizer=Adam,
-        learning_rate=1e-3,
-        batch_size=200,
-        epochs=1,
-    ),
+        "RealNVP, 6 convolutional couplings, Gaussian prior", "faces", 66_072,
+        partial(_real_nvp, **_conv),
+        optimizer=_decay(0.1), learning_rate=1e-3, batch_size=20, epochs=80, average=200),
+    "cifar10-gaussian": _gauss(
+        "full-covariance Gaussian, the baseline", "cifar10", 0, partial(_gaussian, relative=3e-4)),
+    "faces-gaussian": _gauss(
+        "full-covariance Gaussian, the baseline", "faces", 0, partial(_gaussian, relative=0.1)),
     "vae": _vae(
-        description="VAE, Gaussian posterior and prior, binarised pixels",
-        parameters=486_216,
-        model=partial(_autoencoder, kind="plain", decoder="bernoulli"),
-    ),
+        "VAE, Gaussian posterior and prior, binarised pixels", "mnist", 486_216,
+        partial(_autoencoder, kind="plain", decoder="bernoulli")),
     "vae-nice-posterior": _vae(
-        description="VAE, NICE behind the encoder, binarised pixels",
-        parameters=535_128,
-        model=partial(_autoencoder, kind="nice-posterior", decoder="bernoulli"),
-    ),
+        "VAE, NICE behind the encoder, binarised pixels", "mnist", 535_128,
+        partial(_autoencoder, kind="nice-posterior", decoder="bernoulli")),
     "vae-nice-prior": _vae(
-        description="VAE, NICE as prior, binarised pixels",
-        parameters=499_896,
-        model=partial(_autoencoder, kind="nice-prior", decoder="bernoulli"),
-    ),
+        "VAE, NICE as prior, binarised pixels", "mnist", 499_896,
+        partial(_autoencoder, kind="nice-prior", decoder="bernoulli")),
     "vae-gaussian": _vae(
-        description="VAE, Gaussian decoder of dequantised pixels behind a logit",
-        parameters=487_000,
-        model=partial(_autoencoder, kind="plain", decoder="gaussian"),
-    ),
-    "toy": _own(
-        description="NICE, 8 x (2 x 64), Gaussian prior",
-        made_for=POINTS,
-        parameters=34_826,
-        model=partial(_nice, couplings=8, hidden=(64, 64), prior="normal"),
-        optimizer=Adam,
-        learning_rate=2e-3,
-        batch_size=256,
-        epochs=100,
-    ),
-    "toy-affine": _own(
-        description="RealNVP, 8 x (2 x 64), Gaussian prior",
-        made_for=POINTS,
-        parameters=35_344,
-        model=partial(_real_nvp, couplings=8, hidden=(64, 64)),
-        optimizer=Adam,
-        learning_rate=2e-3,
-        batch_size=256,
-        epochs=100,
-    ),
+        "VAE, Gaussian decoder of dequantised pixels behind a logit", "mnist", 487_000,
+        partial(_autoencoder, kind="plain", decoder="gaussian")),
+    "toy": _toy(
+        "NICE, 8 x (2 x 64), Gaussian prior", POINTS, 34_826,
+        partial(_nice, couplings=8, hidden=(64, 64), prior="normal")),
+    "toy-affine": _toy(
+        "RealNVP, 8 x (2 x 64), Gaussian prior", POINTS, 35_344,
+        partial(_real_nvp, couplings=8, hidden=(64, 64))),
 }
-DEFAULTS = {  # of each data set of images, the preset that suits it
+# fmt: on
+DEFAULTS = {  # the preset for each data set of images
     "mnist-small": "digits",
     "mnist": "mnist",
     "cifar10": "cifar10-best",
@@ -395,15 +252,13 @@ DEFAULTS = {  # of each data set of images, the preset that suits it
     "tfd": "faces-best",
     "faces": "faces-best",
 }
-
-
 MODELS = ("flow", "vae", "vae-nice-posterior", "vae-nice-prior")  # for a VAE, also the name of its preset
 
 
 def get_preset(name: str | None, dataset: Dataset, model: str | None = None) -> tuple[str, Preset]:
-    """The preset called `name`, or the default one for the data set and the kind of model, with its name."""
+    """The preset called `name`, or the default for the data set and the kind of model, with its name."""
     if name is not None and model is not None:
-        raise NiceValueError("a preset says what model it is of: give --preset or --model, not both")
+        raise NiceValueError("a preset includes the kind of model: give --preset or --model, not both")
     if name is None:
         name = DEFAULTS.get(dataset.name, "toy-affine") if model in (None, "flow") else model
     return name, PRESETS[as_choice(name, PRESETS, "preset", "preset")]

@@ -1,4 +1,4 @@
-"""One HTML page that puts finished runs side by side: numbers, training curves and figures, everything inside it."""
+"""One self-contained HTML page that compares finished runs: numbers, training curves and figures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import base64
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -18,7 +17,9 @@ from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
 from nice_np.runs.figures import draw_samples
 from nice_np.runs.finished import FinishedRun
-from nice_np.runs.folder import FIGURES, SPLITS, load_any_run, load_data
+from nice_np.runs.folder import FIGURES, load_run
+from nice_np.runs.scoring import load_data
+from nice_np.runs.table import paper, table
 from nice_np.training.history import History
 from nice_np.vae import VAE
 from nice_np.validation import Array
@@ -26,82 +27,61 @@ from nice_np.validation import Array
 if TYPE_CHECKING:
     import jinja2
 
-PAPER = {"mnist": 1980.50, "tfd": 5514.71, "svhn": 11496.55, "cifar10": 5371.78}  # nats, test; NICE, section 5.1
-PAPER_BITS = {"mnist": 4.36, "cifar10": 4.48}  # from its nats, in [0, 1] and in [-1, 1]; not known for the others
 PAPER_NOTE = (
     "NICE paper: Dinh, Krueger & Bengio (2014), section 5.1. Log-likelihoods with a star are of data that the paper "
-    "rescaled or whitened in its own way, another unit: they do not compare. bits/dim do."
+    "rescaled or whitened: they are in another unit and cannot be compared; bits/dim can."
 )
 VAE_NOTE = (
-    "The likelihood of a VAE is not known; ELBO is a bound from below on it, and its bits/dim are one from above. A "
-    "VAE with a Bernoulli decoder sees binarised images, and its scores compare with those of the same kind only."
+    "The likelihood of a VAE is not known: the ELBO is a lower bound on it, and its bits/dim an upper bound. A VAE "
+    "with a Bernoulli decoder sees binarised images, so its scores can be compared only with those of other such VAEs."
 )
 SCORE_NOTE = (
-    "Test scores are given with their standard error. Log-likelihoods are of the data as the flow sees them, images "
-    "dequantised and in [0, 1]; higher is better. bits/dim are of the integer image; lower is better. "
-    "Both compare on the same data set only."
+    "Test scores are given with their standard error. Log-likelihoods are of the data as the flow sees them (images "
+    "dequantised and scaled to [0, 1]); higher is better. bits/dim are of the integer image; lower is better. "
+    "Both can be compared only on the same data set."
 )
-KINDS = {  # title and explanation of each kind of figure
+KINDS = {  # title and caption of each kind of figure
     "training_curve": (
         "Training of each run",
         "Log-likelihood of training and validation data; the best epoch is kept.",
     ),
-    "samples": ("Samples", "Drawn from the model, none of them chosen; of a VAE their means, E[x | z]."),
+    "samples": ("Samples", "Drawn from the model, not selected; for a VAE their means, E[x | z]."),
     "reconstructions": (
         "Reconstructions",
-        "Test images x, and decode(encode(x)): a flow loses nothing but rounding, a VAE what its latents do not hold.",
+        "Test images x, and decode(encode(x)): a flow loses only rounding, a VAE what its latents do not hold.",
     ),
     "interpolation": ("Interpolation", "From one test image to another through the latent space."),
     "inpainting": (
         "Inpainting",
-        "Test images, their lower halves hidden, and filled in by the model: what it finds likely there.",
+        "Test images with their lower halves hidden, and the most probable completions under the model.",
     ),
-    "likelihoods": ("Likelihoods", "Of test images, and of images that the model should find strange."),
-    "nearest_neighbours": ("Nearest training images", "A model that has learned by heart would draw copies of them."),
+    "likelihoods": ("Likelihoods", "Of test images, and of images that should be improbable under the model."),
+    "nearest_neighbours": ("Nearest training images", "A model that has memorised its data would draw copies of them."),
     "density": ("Density", "p(x) over the plane, with samples from the model."),
     "bent_grid": ("Bent grid", "A regular grid of latents, bent layer by layer on its way to the data."),
     "spectrum": ("Spectrum", "Scales of the latent dimensions in descending order: the small ones hardly matter."),
 }
-STACKED = ("bent_grid",)  # too wide to stand side by side
+STACKED = ("bent_grid",)  # too wide to be placed side by side
 IN_A_ROW = 10  # images of each data set in the picture of data and samples
 
 
-@dataclass(frozen=True)
-class Poster:
-    """The picture of data and samples.
+class Poster(NamedTuple):
+    """The picture of data and samples."""
 
-    Attributes
-    ----------
-    png : bytes or None
-        None where no run is of images at hand.
-    models : dict of str to str
-        Of each data set in it, the run that the samples are of.
-    left_out : dict of str to str
-        Data sets that should be in it, and why they are not.
-    """
-
-    png: bytes | None
-    models: dict[str, str]
-    left_out: dict[str, str]
+    png: bytes | None  # None if there is no run of images, or their data are not available
+    models: dict[str, str]  # the run from which the samples of each data set are drawn
+    left_out: dict[str, str]  # data sets that are missing in the picture, and why
 
 
-@dataclass(frozen=True)
-class Report:
-    """A page and the poster in it.
-
-    Attributes
-    ----------
-    html : str
-        Self-contained: pictures are data: URIs, and there is no script.
-    poster : Poster
-    """
+class Report(NamedTuple):
+    """A page and its poster; the HTML needs no other file and no script."""
 
     html: str
     poster: Poster
 
 
 class Picture(NamedTuple):
-    """A picture inside a page, its size in screen pixels."""
+    """A picture as a data: URI, with its size in screen pixels."""
 
     uri: str
     width: int
@@ -114,10 +94,10 @@ def make_report(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | 
     Parameters
     ----------
     runs : sequence of FinishedRun
-        At least one, with names that differ.
+        At least one, with distinct names.
     data_dir : path, optional
-        Where the files of the data sets are, see `nice_np.datasets.load`; of each data set of images, some are shown
-        beside samples of the first run on it.
+        Folder with the files of the data sets, see `nice_np.datasets.load`; for each data set of images, some of them
+        are shown beside samples of the first run on it.
 
     Raises
     ------
@@ -128,11 +108,9 @@ def make_report(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | 
     """
     template = _template()
     poster = make_poster(runs, data_dir)
-    notes = [
-        SCORE_NOTE,
-        *([VAE_NOTE] if any(_measure(run) == "elbo" for run in runs) else []),
-        *([PAPER_NOTE] if any(_paper(run.metrics) for run in runs) else []),
-    ]
+    notes = [SCORE_NOTE]
+    notes += [VAE_NOTE] if any(run.history.measure == "elbo" for run in runs) else []
+    notes += [PAPER_NOTE] if any(paper(run.metrics) for run in runs) else []
     html = template.render(
         title=f"{len(runs)} runs side by side" if len(runs) > 1 else "A run",
         names=[run.name for run in runs],
@@ -155,111 +133,12 @@ def _template() -> jinja2.Template:
         raise NiceImportError('a report needs Jinja2, which is not installed: pip install "nice-np[report]"') from None
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nice_np.runs"),
-        autoescape=True,  # names of runs, and what stands in their files, are not ours
+        autoescape=True,  # names and files of runs are not trusted
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template("report.html")
-
-
-# -- numbers ----------------------------------------------------------------------------------------------------------
-
-Cell = Callable[[dict[str, Any]], str | None]  # from metrics.json; None where a run has nothing to say
-Rows = list[tuple[str, list[str]]]
-
-
-def table(runs: Sequence[FinishedRun]) -> list[tuple[str, Rows]]:
-    """Groups of rows (label, a cell for each run), without rows and groups that are empty for all runs."""
-    groups: list[tuple[str, list[tuple[str, Cell]]]] = [
-        (
-            "Run",
-            [
-                ("data set", lambda m: str(m["dataset"])),
-                ("preset", lambda m: str(m["preset"])),
-                ("command", lambda m: m.get("command")),
-                ("seed", lambda m: str(m["seed"])),
-            ],
-        ),
-        (
-            "Training",
-            [
-                ("parameters", lambda m: f"{m['parameters']:,}"),
-                ("epochs", lambda m: f"{m['epochs']:,}"),
-                ("steps", lambda m: f"{m['steps']:,}"),
-                ("seconds", lambda m: f"{m['train_seconds']:,.1f}"),
-                ("processor", _processor),
-            ],
-        ),
-        (
-            "Log-likelihood (nats)",
-            [
-                ("train", _score("log_likelihood", "train")),
-                ("validation", _score("log_likelihood", "validation")),
-                ("test", _test_score),
-                ("test, given the label", _score("log_likelihood_given_label", "test")),
-                ("test, NICE paper", _paper),
-            ],
-        ),
-        (
-            "ELBO (nats)",
-            [
-                ("train", _score("elbo", "train")),
-                ("validation", _score("elbo", "validation")),
-                ("test", _test_bound),
-            ],
-        ),
-        (
-            "bits/dim",
-            [
-                *[(split, _score("bits_per_dim", split, "{:.4f}")) for split in SPLITS],
-                ("test, NICE paper", _paper_bits),
-            ],
-        ),
-        ("Labels found", [(split, _score("accuracy", split, "{:.2%}")) for split in SPLITS]),
-    ]
-    filled = [(heading, _filled(rows, runs)) for heading, rows in groups]
-    return [(heading, rows) for heading, rows in filled if rows]
-
-
-def _filled(rows: Sequence[tuple[str, Cell]], runs: Sequence[FinishedRun]) -> Rows:
-    cells = [(label, [cell(run.metrics) for run in runs]) for label, cell in rows]
-    return [(label, [text or "\N{EN DASH}" for text in row]) for label, row in cells if any(row)]
-
-
-def _score(name: str, split: str, form: str = "{:,.2f}") -> Cell:
-    return lambda metrics: form.format(metrics[name][split]) if name in metrics else None
-
-
-def _test_score(metrics: dict[str, Any], name: str = "log_likelihood") -> str | None:
-    if name not in metrics:
-        return None
-    score, error = metrics[name]["test"], metrics["standard_error"]["test"]
-    return f"{score:,.2f} \N{PLUS-MINUS SIGN} {error:,.2f}"
-
-
-def _test_bound(metrics: dict[str, Any]) -> str | None:
-    return _test_score(metrics, "elbo")
-
-
-def _paper(metrics: dict[str, Any]) -> str | None:
-    name = metrics["dataset"]
-    if "log_likelihood" not in metrics:  # the paper's figures are of flows
-        return None
-    return f"{PAPER[name]:,.2f}{'' if name == 'mnist' else ' *'}" if name in PAPER else None
-
-
-def _paper_bits(metrics: dict[str, Any]) -> str | None:
-    name = metrics["dataset"]
-    return f"{PAPER_BITS[name]:.2f}" if name in PAPER_BITS and "log_likelihood" in metrics else None
-
-
-def _processor(metrics: dict[str, Any]) -> str | None:
-    threads = metrics.get("threads")
-    if not isinstance(threads, dict):
-        return None
-    limits = [f"{name}={value}" for name, value in threads.items() if name != "cores"]
-    return ", ".join([f"{threads.get('cores')} core(s)", *limits])
 
 
 def _layers(metrics: dict[str, Any]) -> str:
@@ -268,16 +147,13 @@ def _layers(metrics: dict[str, Any]) -> str:
     return "\n".join(map(str, lines)) if isinstance(lines, list) else "not known"
 
 
-# -- pictures ---------------------------------------------------------------------------------------------------------
-
-
 def embed(png: bytes, name: str) -> Picture:
-    """A picture as a data: URI, in WebP: every pixel as it was, in about half the bytes.
+    """A picture as a data: URI in lossless WebP, about half the bytes of the PNG.
 
     Raises
     ------
     NiceFileError
-        Naming the picture, if it is no PNG.
+        Naming the picture, if it is not a PNG.
     """
     from PIL import Image
 
@@ -287,61 +163,60 @@ def embed(png: bytes, name: str) -> Picture:
             image.convert("RGB").save(webp, "WEBP", lossless=True)
             size = image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise NiceFileError(f"cannot read {name}: it is no whole PNG picture; delete it to leave it out") from None
+        raise NiceFileError(f"cannot read {name}: not a complete PNG picture; delete it to leave it out") from None
     return Picture(f"data:image/webp;base64,{base64.b64encode(webp.getvalue()).decode()}", *size)
 
 
 def _figures(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
-    """What each kind of figure is, and those of all runs that have it; kinds that none has are left out."""
-    kinds = [kind for kind in FIGURES if any(kind in run.figures for run in runs)]
+    """Title, caption, layout and pictures of each kind of figure that some run has."""
     return [
         {
-            "title": KINDS[kind][0],
-            "caption": KINDS[kind][1],
+            "title": title,
+            "caption": caption,
             "layout": "stack" if kind in STACKED else "row",
-            "images": [(run.name, _of_file(run.figures[kind])) for run in runs if kind in run.figures],
+            "images": [(run.name, _from_file(run.figures[kind])) for run in runs if kind in run.figures],
         }
-        for kind in kinds
+        for kind, (title, caption) in ((kind, KINDS[kind]) for kind in FIGURES)
+        if any(kind in run.figures for run in runs)
     ]
 
 
-def _of_file(path: Path) -> Picture:
+def _from_file(path: Path) -> Picture:
     try:
-        return embed(path.read_bytes(), str(path))
-    except NiceFileError:
-        raise
+        png = path.read_bytes()
     except OSError as error:
         raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
+    return embed(png, str(path))
 
 
 def _curves(runs: Sequence[FinishedRun]) -> list[tuple[str, str, Picture]]:
-    """The training curves of all runs on a data set in one figure, for each data set; bounds in one of their own."""
+    """One figure with the training curves of all runs per data set and measure (log-likelihood or ELBO)."""
     from nice_np import plotting
 
     groups: dict[tuple[str, str], dict[str, History]] = {}
     for run in runs:  # in the order of the runs
-        groups.setdefault((run.metrics["dataset"], _measure(run)), {})[run.name] = run.history
+        groups.setdefault((run.metrics["dataset"], run.history.measure), {})[run.name] = run.history
     curves = []
     for (name, measure), histories in groups.items():
-        with _any_letters():  # Matplotlib 3.7 lays the figure out, and warns, before it is saved
+        with _any_letters():  # Matplotlib 3.7 lays out the figure, and warns, before it is saved
             drawing = plotting.training_curves(histories, title=f"Training on {name}")
         what = "ELBO" if measure == "elbo" else "Log-likelihood"
         curves.append((name, what, embed(_rendered(drawing), "training curves")))
     return curves
 
 
-def _measure(run: FinishedRun) -> str:
-    return run.history.measure
-
-
 def make_poster(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | None = None) -> Poster:
-    """Draw test images of each data set, and below them samples of the first run on it."""
+    """Draw test images of each data set of images, and below them samples of the first run on it."""
     from nice_np import plotting
 
+    first: dict[str, FinishedRun] = {}
+    for run in runs:
+        if run.metrics.get("image_shape") is not None:
+            first.setdefault(run.metrics["dataset"], run)
     data, samples, models, left_out = {}, {}, {}, {}
-    for run in _first_of_images(runs):
-        name, seed = run.metrics["dataset"], run.metrics["seed"]
-        model, _ = load_any_run(run.folder)
+    for name, run in first.items():
+        seed = run.metrics["seed"]
+        model, _ = load_run(run.folder)
         try:
             dataset = load_data(model, name, data_dir, seed)
         except DatasetError as error:
@@ -355,19 +230,10 @@ def make_poster(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | 
 
 
 def _samples(model: Model, seed: int) -> Array:
-    """A row of samples, (IN_A_ROW, D), of a flow with labels one of each; of a VAE the means E[x | z]."""
+    """A row of samples, (IN_A_ROW, D): one per label for a conditional flow, the means E[x | z] for a VAE."""
     if isinstance(model, VAE):
         return model.decode(model.sample_latents(IN_A_ROW, seed))
     return draw_samples(cast(Flow, model), IN_A_ROW, 1, seed)
-
-
-def _first_of_images(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """The first run on each data set of images."""
-    first: dict[str, FinishedRun] = {}
-    for run in runs:
-        if run.metrics.get("image_shape") is not None:
-            first.setdefault(run.metrics["dataset"], run)
-    return list(first.values())
 
 
 def _rendered(drawing: Any) -> bytes:
@@ -382,7 +248,7 @@ def _rendered(drawing: Any) -> bytes:
 
 @contextmanager
 def _any_letters() -> Iterator[None]:
-    """A run may be named in letters that Matplotlib's font lacks."""
+    """No warning for a run whose name has letters that Matplotlib's font lacks."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
         yield

@@ -62,7 +62,7 @@ def test_a_flow_with_labels_classifies(labelled):
     folder, out = labelled
     metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert metrics["accuracy"]["test"] > 0.5
-    assert f"test labels found: {metrics['accuracy']['test']:.2%}" in out
+    assert f"test label accuracy: {metrics['accuracy']['test']:.2%}" in out
     assert metrics["log_likelihood"]["test"] < metrics["log_likelihood_given_label"]["test"]
     flow, metadata = load_model(folder / "model.npz")
     assert flow.context_dim == 10

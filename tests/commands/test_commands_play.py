@@ -72,7 +72,7 @@ def test_a_trained_flow_from_a_file(tmp_path, rng):
         (("--set", "=2"), 2, "expected NAME=NUMBER"),
         (("--set", "q=2"), 1, "unknown knob 'q'; choose one of w1, b1, a1"),
         (("--set", "a1=9"), 1, "a1 goes from -3 to 3, got 9"),
-        (("--save", "a.txt"), 2, "ends in .png or .pdf or .svg"),
+        (("--save", "a.txt"), 2, "ending in .png or .pdf or .svg"),
         (("--save", "no-such-folder/a.png"), 1, "cannot write no-such-folder"),
     ],
 )

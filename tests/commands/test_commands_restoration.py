@@ -26,12 +26,12 @@ from nice_np import (
     save_model,
 )
 from nice_np.commands.inpaint import MASKS
+from nice_np.commands.restoration_options import SPACES
 from nice_np.commands.restore import TASKS
-from nice_np.commands.restoring import SPACES
 from nice_np.datasets import load
 from nice_np.pixels.dequantize import dequantize
 from nice_np.restoration.arguments import space_for
-from nice_np.runs.folder import NOISE_SEED
+from nice_np.runs.scoring import NOISE_SEED
 
 SHAPE = (4, 6)
 QUICK = ("--steps", "4", "--quiet")
@@ -159,7 +159,7 @@ def test_inpaint_test_images_compares_with_the_originals(digits, here, drawn):
     assert f"{result['psnr'][1]:.2f}" in out
     assert f"{result['log_likelihood'][1]:.1f}" in out
     assert f"{result['mean']['bits_per_dim']:.3f}" in out
-    assert "before: the mean training image in the holes" in out
+    assert "before: the mean training image in the missing pixels" in out
 
 
 def test_random_masks_and_annealing_come_from_the_seed(model, here):
@@ -191,7 +191,7 @@ def test_every_mask_is_one_of_the_library(model, here):
         ("odd", "odd columns missing"),
         ("random90", "90 % of the pixels missing"),
         ("center-rows", "center rows missing"),
-        ("mask.png", "what is black in mask.png missing"),
+        ("mask.png", "black pixels of mask.png missing"),
     ],
 )
 def test_the_figure_says_what_is_missing(mask, says, model, here, drawn):
@@ -211,7 +211,7 @@ def test_draws_and_their_mean(model, here, drawn):
     np.testing.assert_array_equal(settings["mean"][:, 12:], x[:, 12:])
     assert (result["samples"], result["sigma"], result["sigma_of_draws"]) == (2, 0.01, 0.05)
     assert len(result["acceptance"]) == 3
-    assert "then 2 draws of each" in succeed(*words, "--force")
+    assert "then 2 samples per image" in succeed(*words, "--force")
 
 
 # -- restore ----------------------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def test_many_images_are_listed_and_drawn_in_part(model, here, drawn, rng):
     np.save("many.npy", rng.uniform(size=(30, 24)))
     words = ("restore", model, "--task", "denoise", "--sigma", "0.1", "--images", "many.npy", "--steps", "1", "--quiet")
     out = succeed(*words, "--out", "a.png")
-    assert "... and 10 more: --json has all" in out
+    assert "... and 10 more: --json lists all" in out
     assert len(drawn[0][0][0]) == 20
     assert "(the first 20 of 30)" in drawn[0][1]["title"]
     assert len(as_json(succeed(*words, "--out", "a.png", "--force", "--json", "-n", "25"))["psnr"]) == 25
@@ -312,7 +312,7 @@ def test_labels_of_test_images_and_of_ones_own(here, rng):
         np.testing.assert_allclose(result["log_likelihood"], flow.log_prob(expected, context), rtol=1e-6)
     np.save("own.npy", np.zeros((1, 784)))
     err = fail(*words, "--images", "own.npy", code=1)
-    assert "this flow was trained with labels: say with --label 0 .. 9 what is shown" in err
+    assert "this flow was trained with labels: give that of the images, --label 0 .. 9" in err
     assert "knows the labels 0 .. 9, not 10" in fail(*words, "--label", "10", code=1)
     succeed(*words, "--images", "own.npy", "--label", "3")
 
@@ -359,9 +359,9 @@ RESTORE = "restore m.npz --task denoise --sigma 0.1 --out a.png"
         ("inpaint", "required: MODEL, --mask, --out"),
         ("inpaint m.npz --out a.png --mask lefft", "argument --mask: unknown mask 'lefft' (did you mean left?)"),
         ("inpaint m.npz --out a.png --mask m.jpg", "or a picture FILE.png"),
-        ("inpaint m.npz --out a.jpg --mask top", "expected a file that ends in .png, got 'a.jpg'"),
-        (f"{INPAINT} --save a.png", "expected a file that ends in .npy"),
-        (f"{INPAINT} --images a.txt", "expected a file that ends in .npy or .png"),
+        ("inpaint m.npz --out a.jpg --mask top", "expected a file ending in .png, got 'a.jpg'"),
+        (f"{INPAINT} --save a.png", "expected a file ending in .npy"),
+        (f"{INPAINT} --images a.txt", "expected a file ending in .npy or .png"),
         (f"{INPAINT} --space latents", "unknown space 'latents' (did you mean latent?)"),
         (f"{INPAINT} --optimizer sgd", "unknown optimizer 'sgd'; choose one of adam, lbfgs, annealed"),
         (f"{INPAINT} --steps 0", "argument --steps"),
@@ -400,7 +400,7 @@ def test_wrong_usage_ends_with_2(words, says, here):
             "inpaint MODEL --mask top --images bright.npy",
             "bright.npy: expected between 0, black, and 1, white, got 7.0",
         ),
-        ("inpaint MODEL --mask top --images x.npy --sigma 1 --space image", "--sigma is for latents"),
+        ("inpaint MODEL --mask top --images x.npy --sigma 1 --space image", "--sigma is for latent space"),
         ("inpaint MODEL --mask top --images x.npy --optimizer annealed --space proxy", 'belongs to space="image"'),
         ("inpaint MODEL --mask top --images x.npy --sigma 1e-30", "overflows"),
         ("restore MODEL --task denoise --sigma 1 --images x.npy --factor 2", "--factor is for --task superres"),
@@ -412,10 +412,10 @@ def test_wrong_usage_ends_with_2(words, says, here):
             "restore MODEL --task compressed --sigma 1 --measured small.png",
             "small.png: these measurements are no image",
         ),
-        ("restore MODEL --task denoise --sigma 1 --measured infinite.npy", "infinite.npy: expected a number within"),
-        ("restore PLANE --task denoise --sigma 1", "is no model of images, and only images can be restored"),
-        ("inpaint PLANE --mask top", "is no model of images, and only images can be restored"),
-        ("inpaint ODD --mask top", "the flow has 24 features, which are no images of (5, 5)"),
+        ("restore MODEL --task denoise --sigma 1 --measured infinite.npy", "infinite.npy: expected a finite number"),
+        ("restore PLANE --task denoise --sigma 1", "is not a model of images, and only images can be restored"),
+        ("inpaint PLANE --mask top", "is not a model of images, and only images can be restored"),
+        ("inpaint ODD --mask top", "the flow has 24 features, which are not images of shape (5, 5)"),
         ("inpaint no.npz --mask top", "no.npz: No such file"),
         ("inpaint S0 --mask top", "image_shape"),
         ("inpaint S1 --mask top", "image_shape"),
@@ -448,7 +448,7 @@ def test_what_cannot_be_done_ends_with_1_and_writes_nothing(words, says, model, 
 
 
 def test_files_in_the_way_are_found_first(model, here, monkeypatch):
-    monkeypatch.setattr("nice_np.commands.restoring.open_model", lambda path: pytest.fail("too late"))
+    monkeypatch.setattr("nice_np.commands.restoration_options.open_model", lambda path: pytest.fail("too late"))
     for name in ("a.png", "a.npy"):
         (here / name).write_text("mine")
         words = ("inpaint", model, "--mask", "top", "--out", "a.png", "--save", "a.npy")

@@ -177,5 +177,5 @@ def test_the_command_to_go_on_says_all_that_matters():
 def test_a_learning_rate_that_the_presets_schedule_cannot_have_is_wrong_usage(here):
     words = ("train", "mnist-small", *QUICK, "--preset", "mnist-code")
     err = fail(*words, "--learning-rate", "5e-5", code=2)
-    assert "argument --learning-rate: not with preset mnist-code; ExponentialDecay: minimum 0.0001 is above" in err
+    assert "argument --learning-rate: does not fit preset mnist-code; ExponentialDecay: minimum 0.0001 is above" in err
     assert list(here.iterdir()) == []

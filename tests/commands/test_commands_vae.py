@@ -115,7 +115,7 @@ def test_what_is_not_for_a_vae_says_so_in_a_line(autoencoder, tmp_path, moons_mo
     assert "--temperature is for flows" in fail("sample", folder, "--out", out, "--temperature", 0.5, code=1)
     assert "--k is for VAEs" in fail("evaluate", moons_model, "--k", 3, code=1)
     assert "--means is for VAEs" in fail("sample", moons_model, "--out", out, "--means", code=1)
-    assert "two-moons is points" in fail("train", "two-moons", "--model", "vae", "--out", tmp_path / "a", code=1)
+    assert "two-moons has no images" in fail("train", "two-moons", "--model", "vae", "--out", tmp_path / "a", code=1)
     assert "not both" in fail("train", "mnist-small", "--model", "vae", "--preset", "digits", "--out", out, code=1)
     assert "did you mean vae" in fail("train", "mnist-small", "--model", "va", code=2)
     assert not out.exists()

@@ -283,14 +283,14 @@ def changed(name, change):
             "expected an array scaling.scale or scaling_layer.log_scale_vector, found coup",
         ),
         (without("coupling.1.out_block.bias"), "coupling.1.out_block.bias is missing"),
-        (without("coupling.1.in_block.0.weight"), "no place for coupling.1.in_block.0.bias"),
+        (without("coupling.1.in_block.0.weight"), "unexpected coupling.1.in_block.0.bias"),
         (changed("scaling.scale", np.ravel), "expected scaling.scale of shape"),
         (changed("scaling.scale", lambda a: a[:, :5]), r"scaling.scale must be \(1, D\) with an even D, got \(1, 5\)"),
         (changed("scaling.scale", lambda a: a * np.nan), "scaling.scale contains NaN"),
         (changed("coupling.0.out_block.weight", np.transpose), r"weight \(3, 5\) and bias \(3,\), got \(5, 3\)"),
         (changed("coupling.2.in_block.0.bias", lambda a: a[:-1]), r"coupling.2.in_block.0 must have weight \(6, 3\)"),
         (changed("coupling.0.out_block.bias", lambda a: a.astype(str)), "expected real numbers"),
-        (lambda state: state.update(extra=np.zeros(2)), "no place for extra; is this another model"),
+        (lambda state: state.update(extra=np.zeros(2)), "unexpected extra; is this another model"),
     ],
 )
 def test_another_state_dict(damage, message, rng):

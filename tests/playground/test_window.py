@@ -160,7 +160,7 @@ def test_the_curves_are_what_the_couplings_do(rng):
     player = PlayFigure(tiny_flow("affine", 1))
     for name, value in {"w1": 1.5, "b1": -0.5, "a1": 2.0, "r1": -1.0}.items():
         player.sliders[name].set_val(value)
-    (answers,) = player._answers
+    (answers,) = player._curves
     u, shift = answers.shift.get_data()
     np.testing.assert_allclose(shift, 2 * np.tanh(1.5 * u - 0.5))
     np.testing.assert_allclose(answers.log_scale.get_ydata(), -np.tanh(1.5 * u - 0.5))
@@ -197,7 +197,7 @@ def test_a_trained_flow_between_identity_and_itself(rng):
     np.testing.assert_allclose(player.panels.log_det.get_array(), flow.layers[-1].log_scale.sum(), rtol=1e-6)
     press(player, player.other)
     np.testing.assert_allclose(player.ground.flow.encode(middles(4)), flow.encode(middles(4)), atol=1e-4)
-    with pytest.raises(NiceError, match="has its law"):
+    with pytest.raises(NiceError, match="of a trained flow cannot be changed"):
         player.choose(law="affine")
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from nice_np import fit, nice, variational_autoencoder
-from nice_np.files.npz import STALE, read_npz
+from nice_np.files.atomic import ABANDONED
+from nice_np.files.npz import read_npz
 
 
 def build(kind):
@@ -81,7 +82,7 @@ def main():
         if path.exists():
             state(path)  # raises unless it is whole
         for leftover in leftovers:  # by now it would be ten minutes old
-            os.utime(leftover, (0, time.time() - STALE - 60))
+            os.utime(leftover, (0, time.time() - ABANDONED - 60))
         removed += len(leftovers)
     train(kind, path)
     assert not list(name.glob(".nice-np-*")), "leftovers were not removed"

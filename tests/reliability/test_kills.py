@@ -36,8 +36,7 @@ def test_the_end_is_that_of_an_uninterrupted_run(kind, tmp_path):
 TEXT = """
 import os, random, signal, sys, time
 from pathlib import Path
-from nice_np.files.npz import STALE
-from nice_np.runs.folder import write_text
+from nice_np.files.atomic import ABANDONED, write_text
 path, kills, random = Path(sys.argv[1]) / "metrics.json", int(sys.argv[2]), random.Random(0)
 text = lambda value: f"{value}\\n" * 50_000
 write_text(path, text(0))
@@ -57,7 +56,7 @@ for turn in range(kills):
     leftovers = list(path.parent.glob(".nice-np-*"))
     inside += bool(leftovers)
     for leftover in leftovers:
-        os.utime(leftover, (0, time.time() - STALE - 60))
+        os.utime(leftover, (0, time.time() - ABANDONED - 60))
 write_text(path, text(0))
 assert [p.name for p in path.parent.iterdir()] == ["metrics.json"], "leftovers were not removed"
 print(inside)

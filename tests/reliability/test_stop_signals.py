@@ -30,7 +30,7 @@ def check_stop(child, signum, out, stderr, seconds):
     assert temporaries(out.parent) == []
     if (out / "checkpoint.npz").exists():
         state(out / "checkpoint.npz")  # raises unless it is whole
-        assert "go on with: nice-np train two-moons" in last
+        assert "resume with: nice-np train two-moons" in last
 
 
 def test_at_any_moment(tmp_path):

@@ -16,8 +16,10 @@ from nice_np import (
 )
 from nice_np.datasets import Dataset, load
 from nice_np.flows.conditional import marginal_log_prob
+from nice_np.runs import figures as figures_of_runs
 from nice_np.runs.figures import draw, draw_samples, likelihoods, strange_images
-from nice_np.runs.folder import FIGURES, NOISE_SEED, as_density_input
+from nice_np.runs.folder import FIGURES
+from nice_np.runs.scoring import NOISE_SEED, as_density_input
 from nice_np.training.history import History
 
 HISTORY = History(
@@ -152,8 +154,16 @@ def test_a_kind_that_overflows_is_left_out(rng, monkeypatch):
     assert all(values.shape == (15,) for values in scores.values())
 
 
-def test_the_lower_half_is_completed(rng, tmp_path, drawn):
+def test_the_lower_half_is_completed(rng, tmp_path, drawn, monkeypatch):
     dataset, flow = labelled(rng, (3, 4, 2), classes=3)
+    asked, answered = [], []
+
+    def watched(*arguments, **settings):
+        asked.append((arguments, settings))
+        answered.append(inpaint(*arguments, **settings))
+        return answered[-1]
+
+    monkeypatch.setattr(figures_of_runs, "inpaint", watched)
     draw(flow, dataset, HISTORY, tmp_path, seed=7)
     (original, seen, completed, shape), settings = drawn["restorations"]
     x = as_density_input(dataset.test[:10], NOISE_SEED, flow.dtype)
@@ -164,8 +174,13 @@ def test_the_lower_half_is_completed(rng, tmp_path, drawn):
     np.testing.assert_array_equal(settings["hidden"], ~upper)
     np.testing.assert_array_equal(completed[:, upper.ravel()], x[:, upper.ravel()])
     context = one_hot(dataset.test_labels[:10], 3)
-    expected = inpaint(flow, x, upper, space="latent", steps=60, clip=(0, 1), context=context).x
-    np.testing.assert_array_equal(completed, expected)
+    ((asked_flow, asked_x, asked_mask), asked_settings) = asked[0]
+    assert asked_flow is flow
+    np.testing.assert_array_equal(asked_x, x)
+    np.testing.assert_array_equal(asked_mask, upper)
+    np.testing.assert_array_equal(asked_settings.pop("context"), context)
+    assert asked_settings == {"space": "latent", "steps": 60, "clip": (0, 1)}
+    np.testing.assert_array_equal(completed, answered[0].x)
 
 
 def test_of_large_images_fewer_are_completed(rng, drawn, monkeypatch):

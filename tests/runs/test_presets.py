@@ -7,8 +7,8 @@ import pytest
 
 from nice_np import VAE, AdditiveCoupling, NiceValueError, Permutation, fit
 from nice_np.datasets import TOYS, Dataset, load
-from nice_np.runs.folder import label_context, score, score_bounds
 from nice_np.runs.presets import DEFAULTS, MODELS, POINTS, PRESETS, get_preset
+from nice_np.runs.scoring import label_context, score, score_bounds
 from nice_np.training.optim import Adam, RMSPropMomentum
 from nice_np.training.state import TrainingState
 

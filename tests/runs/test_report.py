@@ -24,9 +24,11 @@ from nice_np import (
     variational_autoencoder,
 )
 from nice_np.datasets import load
+from nice_np.datasets.base import SPLITS
 from nice_np.runs.finished import read_runs
-from nice_np.runs.folder import FIGURES, SPLITS
-from nice_np.runs.report import KINDS, embed, make_poster, make_report, table
+from nice_np.runs.folder import FIGURES
+from nice_np.runs.report import KINDS, embed, make_poster, make_report
+from nice_np.runs.table import table
 from nice_np.training.history import COLUMNS, History
 
 VOID = ("meta", "img")  # elements without an end
@@ -183,7 +185,7 @@ def test_two_runs_side_by_side(trained, tmp_path):
             assert text in page.texts
         for split in SPLITS:
             assert f"{m['bits_per_dim'][split]:.4f}" in page.texts
-    for text in ("Labels found", "test, given the label", "test, NICE paper"):
+    for text in ("Label accuracy", "test, given the label", "test, NICE paper"):
         assert text not in page.texts
     assert "AffineCoupling" in html
     assert len(html) < 1_500_000
@@ -253,7 +255,7 @@ def test_curves_of_the_same_data_are_in_one_figure(digits, labelled, plane, monk
 
 def test_a_run_with_labels(labelled, digits):
     groups = dict(table(read_runs([labelled, digits])))
-    assert groups["Labels found"] == [(split, ["75.00%", "–"]) for split in SPLITS]
+    assert groups["Label accuracy"] == [(split, ["75.00%", "–"]) for split in SPLITS]
     assert ("test, given the label", ["1,234.50", "–"]) in groups["Log-likelihood (nats)"]
 
 
@@ -321,8 +323,8 @@ def test_numbers_of_the_paper(tmp_path):
     assert rows["test, NICE paper"] == ["1,980.50", "5,371.78 *", "–"]
     bits = dict(dict(table(runs))["bits/dim"])
     assert bits["test, NICE paper"] == ["4.36", "4.48", "–"]
-    assert "they do not compare" in make_report(runs).html
-    assert "they do not compare" not in make_report(runs[2:]).html
+    assert "they are in another unit" in make_report(runs).html
+    assert "they are in another unit" not in make_report(runs[2:]).html
 
 
 def test_embedding_keeps_every_pixel(rng):
@@ -381,9 +383,9 @@ def test_data_that_are_not_at_hand_are_left_out_and_named(tmp_path, digits):
     words = ("report", mnist, "--data-dir", tmp_path / "nowhere", "--out", tmp_path / "page.html")
     assert "train-images-idx3-ubyte" in fail(*words, "--poster", tmp_path / "a.png")
     assert not (tmp_path / "page.html").exists()
-    assert "no samples beside data of mnist: " in succeed(*words)
+    assert "no samples beside the data of mnist: " in succeed(*words)
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "mnist is left out: its images were not at hand" in html
+    assert "mnist is left out: its images were not available" in html
     assert str(tmp_path) not in html
     poster = make_poster(read_runs([mnist, digits]), tmp_path / "nowhere")
     assert list(poster.models) == ["mnist-small"]
@@ -513,12 +515,12 @@ def unfinished(folder):
     [
         (lambda folder: shutil.rmtree(folder), "metrics.json: No such file"),
         (lambda folder: (folder / "metrics.json").unlink(), "metrics.json: No such file"),
-        (unfinished, "is not finished, it has no metrics.json yet; train goes on with --resume"),
+        (unfinished, "is not finished, it has no metrics.json yet; continue with train --resume"),
         (overwrite("metrics.json", b""), "metrics.json is damaged: "),
         (overwrite("metrics.json", b"\xff\xfe"), "metrics.json is damaged: "),
         (overwrite("metrics.json", b"[" * 100_000), "metrics.json is damaged: "),
         (overwrite("metrics.json", b"[]"), "expected a JSON object"),
-        (damaged({"preset": None}), "expected preset to be a text, got None"),
+        (damaged({"preset": None}), "expected preset to be a string, got None"),
         (damaged({"steps": "7"}), "expected steps to be a number, got '7'"),
         (damaged({"steps": 10**400}), "metrics.json is damaged: int too large"),
         (damaged({"log_likelihood": 3}), "expected log_likelihood to have a number for each split, got 3"),
@@ -527,8 +529,8 @@ def unfinished(folder):
         (lambda folder: (folder / "history.csv").unlink(), "history.csv: No such file"),
         (overwrite("history.csv", b""), "history.csv is damaged: "),
         (overwrite("history.csv", b"epoch,step\n1,2\n"), "expected the columns epoch, step, learning_rate"),
-        (overwrite("figures/samples.png", b"GIF89a"), "samples.png: it is no whole PNG picture"),
-        (overwrite("figures/samples.png", png()[:50]), "samples.png: it is no whole PNG picture"),
+        (overwrite("figures/samples.png", b"GIF89a"), "samples.png: not a complete PNG picture"),
+        (overwrite("figures/samples.png", png()[:50]), "samples.png: not a complete PNG picture"),
         (overwrite("model.npz", b"PK"), "model.npz"),
         (lambda folder: (folder / "model.npz").unlink(), "model.npz"),
     ],
@@ -553,8 +555,8 @@ def test_a_run_given_twice(plane):
     [
         ("report --out a.html", "required: RUN"),
         ("report a", "required: --out"),
-        ("report a --out a.pdf", "expected a file that ends in .html, got 'a.pdf'"),
-        ("report a --out a.html --poster a.jpg", "expected a file that ends in .png, got 'a.jpg'"),
+        ("report a --out a.pdf", "expected a file ending in .html, got 'a.pdf'"),
+        ("report a --out a.html --poster a.jpg", "expected a file ending in .png, got 'a.jpg'"),
     ],
 )
 def test_wrong_usage(words, says):
@@ -611,5 +613,5 @@ def test_histories_differ_by_what_their_scores_are_and_say_why_they_ended():
 
 
 def test_a_picture_that_is_none():
-    with pytest.raises(NiceFileError, match="cannot read here: it is no whole PNG picture"):
+    with pytest.raises(NiceFileError, match="cannot read here: not a complete PNG picture"):
         embed(b"none", "here")

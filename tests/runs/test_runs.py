@@ -1,4 +1,4 @@
-"""Run folders: what is refused, what is replaced, and files that are whole or not there."""
+"""Run folders: what is refused and replaced; scores of a model on a data set."""
 
 import json
 from dataclasses import replace
@@ -9,17 +9,8 @@ import pytest
 
 from nice_np import NiceFileError, NiceValueError, datasets, nice, one_hot
 from nice_np.pixels.dequantize import BIN_WIDTH
-from nice_np.runs.folder import (
-    as_density_input,
-    check_folder,
-    environment,
-    label_context,
-    open_folder,
-    replacing,
-    score,
-    to_json,
-    write_text,
-)
+from nice_np.runs.folder import check_folder, environment, open_folder
+from nice_np.runs.scoring import as_density_input, label_context, score
 
 SETTINGS = {"dataset": "two-moons", "preset": "toy", "seed": 0, "batch_size": 256}
 
@@ -103,46 +94,6 @@ def test_damaged_settings_are_named(damage, tmp_path):
         open_folder(tmp_path, SETTINGS, resume=True)
     (tmp_path / "settings.json").unlink()
     open_folder(tmp_path, SETTINGS, resume=True)
-
-
-@pytest.mark.parametrize("stop", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_file_is_replaced_whole_or_not_at_all(stop, tmp_path):
-    path = tmp_path / "file.txt"
-    write_text(path, "old")
-
-    def stopped_half_way():
-        with replacing(path) as temporary:
-            temporary.write_text("half of the n")
-            raise stop
-
-    with pytest.raises(stop):
-        stopped_half_way()
-    assert path.read_text() == "old"
-    write_text(path, "new")
-    assert path.read_text() == "new"
-    assert contents(tmp_path) == ["file.txt"]
-
-
-def test_replacing_keeps_links_and_long_names(tmp_path):
-    (tmp_path / "link.txt").symlink_to(tmp_path / "file.txt")
-    write_text(tmp_path / "link.txt", "text")
-    assert (tmp_path / "link.txt").is_symlink()
-    assert (tmp_path / "file.txt").read_text() == "text"
-    write_text(tmp_path / ("n" * 255), "text")
-
-
-def test_replacing_says_what_cannot_be_written(tmp_path):
-    (tmp_path / "folder").mkdir()
-    cases = {"folder": "it is a folder", "no/file": "No such file", "n" * 300: "File name too long"}
-    for name, reason in cases.items():
-        with pytest.raises(NiceFileError, match=rf"cannot write .*{name}: .*{reason}"), replacing(tmp_path / name):
-            pytest.fail("the block ran")
-    assert contents(tmp_path) == ["folder"]
-
-
-def test_json_has_no_nan():
-    text = to_json({"a": [float("nan"), (1.5, float("inf"))], "b": {"c": None, 1: True}})
-    assert json.loads(text, parse_constant=pytest.fail) == {"a": [None, [1.5, None]], "b": {"c": None, "1": True}}
 
 
 def test_score_of_points_and_pixels(rng):

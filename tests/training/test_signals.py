@@ -166,7 +166,7 @@ def test_a_signal_during_training_leaves_a_checkpoint_to_go_on_from(start, signu
     assert last.startswith(f"nice-np: error: stopped by {signum.name} at step ")
     assert f"saved {out}/checkpoint.npz" in last
     words = f"nice-np train two-moons --epochs=100000 '--out={out}' --checkpoint-every=0.05 --resume"
-    assert last.endswith(f"go on with: {words}")
+    assert last.endswith(f"resume with: {words}")
     assert "Traceback" not in stderr
     left = {path.name for path in out.iterdir()} - {"history.csv"}  # there once an epoch has come to its end
     assert left == {"checkpoint.npz", "figures", "settings.json"}
@@ -191,7 +191,7 @@ module.{function} = signalling
     ("module", "function"),
     [
         ("nice_np.commands.train", "load"),
-        ("nice_np.commands.shared", "score"),
+        ("nice_np.runs.scoring", "score"),
         ("nice_np.commands.train", "write_results"),
         ("nice_np.plotting", "save"),
     ],
@@ -208,7 +208,7 @@ def test_a_signal_before_or_after_training(start, module, function, signum, code
     assert stderr.startswith(f"nice-np: error: stopped at once by {signum.name}")
     assert len(stderr.splitlines()) == 1
     assert leftovers(tmp_path) == []
-    assert ("go on with: nice-np train rings" in stderr) == (function != "load")
+    assert ("resume with: nice-np train rings" in stderr) == (function != "load")
     assert out.exists() == (function != "load")
 
 
