@@ -65,9 +65,7 @@ def folded(flow: Flow, owner: str) -> Flow:
         raise NiceTypeError(f"{owner}: expected a Flow, got {type(flow).__name__}")
     if not isinstance(flow.layers[0], Standardize):
         return flow.copy()
-    # Copies belong to no flow yet.  Each layer is copied by itself: a network that two couplings share becomes two,
-    # since each of them takes another mean and another std in.
-    prior, layers = deepcopy(flow.prior), [deepcopy(layer) for layer in flow.layers]
+    prior, layers = deepcopy((flow.prior, flow.layers))  # which belong to no flow yet
     first, couplings, scaling = layers[0], layers[1:-1], layers[-1]
     if not isinstance(first, Standardize) or not isinstance(scaling, DiagonalScaling):
         raise NiceValueError(f"{owner}: expected additive couplings and a DiagonalScaling on top, got {scaling!r}")

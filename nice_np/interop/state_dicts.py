@@ -226,7 +226,7 @@ def _first_partition(part: Partition, layout: Layout) -> Partition:
         raise NiceValueError(f"to_state_dict: PyTorch's NICE needs an even number of features, the flow has {dim}")
     if layout.full_width and kept == 0:
         raise NiceValueError(
-            "to_state_dict: in this layout the first coupling must keep 1, 3, 5, ..., but it keeps 0; build the flow with "
+            "to_state_dict: the first coupling must keep 1, 3, 5, ... in this layout, but keeps 0; build the flow with "
             f"partition=Partition.odd_even({dim}).swapped()"
         )
     return Partition.odd_even(dim) if kept == 0 else Partition.odd_even(dim).swapped()
