@@ -39,6 +39,16 @@ def test_the_layers_of_the_document_on_own_layers_are_right(capsys):
     assert "SinhCoupling" in registry_line
 
 
+def test_a_layer_that_adds_works_as_that_document_says(capsys):
+    parameters = blocks("docs/own_layer.md")[1]
+    adding = parameters.replace("self.ds[...] = -(", "self.ds -= (").replace("self.ds[...] = (", "self.ds += (")
+    assert adding.count("self.ds +=") == adding.count("self.ds -=") == 1
+    exec(compile(adding, "docs/own_layer.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "PASSED" in printed
+    assert printed.splitlines()[-1] == "[5. 5.]"
+
+
 def test_a_wrong_sign_in_the_law_of_that_document_is_seen():
     law = blocks("docs/own_layer.md")[2]
     for right, wrong in [("dv - dlog_det", "dv + dlog_det"), ("return dy_b, -dminus", "return dy_b, dminus")]:
