@@ -24,7 +24,7 @@ ENVIRONMENT = {
     **os.environ,
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONWARNINGS": "error",
-    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, HERE, HERE.parent))),
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, HERE, HERE.parent, HERE.parent / "datasets"))),
 }
 ENVIRONMENT.pop("PYTHONUNBUFFERED", None)
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals, limits and permissions")
