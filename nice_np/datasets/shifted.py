@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nice_np.datasets.base import Dataset, Samples
+from nice_np.datasets.base import Dataset
 from nice_np.errors import NiceTypeError, NiceValueError
 
 STEPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # rows down, columns to the right
@@ -50,14 +50,10 @@ def with_shifts(dataset: Dataset) -> Dataset:
         raise NiceTypeError(f"with_shifts: dataset must be a Dataset, got {type(dataset).__name__}")
     if dataset.image_shape is None:
         raise NiceValueError(f"with_shifts: data set {dataset.name} has no images to shift")
-    planes = dataset.train.reshape(-1, *dataset.image_shape[-2:])  # (N C, H, W)
-    train = np.concatenate([_shifted(planes, *step).reshape(-1, dataset.dim) for step in STEPS])  # (5 N, D)
+    height, width = dataset.image_shape[-2:]
+    planes = dataset.train.reshape(-1, height, width)  # (N C, H, W)
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)))  # (N C, H + 2, W + 2)
+    shifted = [padded[:, 1 - down :, 1 - right :][:, :height, :width] for down, right in STEPS]  # (N C, H, W) each
+    train = np.concatenate([images.reshape(-1, dataset.dim) for images in shifted])  # (5 N, D)
     labels = None if dataset.train_labels is None else np.tile(dataset.train_labels, len(STEPS))  # (5 N,)
     return replace(dataset, train=train, train_labels=labels)
-
-
-def _shifted(planes: Samples, down: int, right: int) -> Samples:
-    height, width = planes.shape[1:]
-    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)))  # (N C, H + 2, W + 2)
-    shifted: Samples = padded[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
-    return shifted

@@ -15,7 +15,7 @@ from nice_np.plotting.style import VERMILION
 from nice_np.plotting.tiles import as_images, as_rows, to_colours
 from nice_np.validation import as_int, as_real_array
 
-CHUNK = 1000  # training images compared at once
+CHUNK = 1000  # training images converted to float64 at once
 OWNER = "nearest_neighbours"
 CAPTION = 0.3  # room below an image, in units of its height
 
@@ -92,32 +92,21 @@ def nearest(
         If the arrays are not finite real numbers or do not fit together, or `train` has fewer than k rows.
     NiceOverflowError
         If the square of a distance does not fit into float64.
-
-    Notes
-    -----
-    |s - t|^2 = |s|^2 + |t|^2 - 2 s.t is a matrix product, taken for one chunk of `train` at a time: memory grows with
-    n + N, never with n N D.  It loses digits where s is close to t, so it only selects the neighbours; their distances
-    are then computed from s - t.
     """
+    from scipy.spatial.distance import cdist
+
     s = as_rows(samples, None, OWNER, "samples")  # (n, D)
     rows = as_real_array(train, OWNER, "train")
     if rows.ndim != 2 or len(rows) == 0:
         raise NiceValueError(f"{OWNER}: train must have shape (N, D), N >= 1; got {rows.shape}")
     k = as_int(k, OWNER, "k", 1, len(rows))
-    best = np.empty((len(s), 0))  # squared distances, minus |s|^2
-    index = np.empty((len(s), 0), dtype=np.intp)
-    with np.errstate(over="ignore", invalid="ignore"):  # checked below
-        for start in range(0, len(rows), CHUNK):
-            t = as_rows(rows[start : start + CHUNK], s.shape[1], OWNER, f"train[{start}:]")  # (c, D)
-            best = np.concatenate([best, (t * t).sum(axis=1) - 2 * s @ t.T], axis=1)  # (n, k + c)
-            here = np.broadcast_to(np.arange(start, start + len(t)), (len(s), len(t)))
-            index = np.concatenate([index, here], axis=1)
-            kept = np.argsort(best, axis=1, kind="stable")[:, :k]
-            best, index = np.take_along_axis(best, kept, axis=1), np.take_along_axis(index, kept, axis=1)
-        distance = np.empty(index.shape)
-        for row, (one, chosen) in enumerate(zip(s, index, strict=True)):
-            distance[row] = np.linalg.norm(as_rows(rows[chosen], None, OWNER, "train") - one, axis=1)
-    if not np.isfinite(distance).all():
+    chunks = (  # floats of a few images at a time
+        as_rows(rows[start : start + CHUNK], s.shape[1], OWNER, f"train[{start}:]")  # (c, D)
+        for start in range(0, len(rows), CHUNK)
+    )
+    distances = np.concatenate([cdist(s, t) for t in chunks], axis=1)  # (n, N)
+    index = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    nearest_ones: npt.NDArray[np.float64] = np.take_along_axis(distances, index, axis=1)
+    if not np.isfinite(nearest_ones).all():
         raise NiceOverflowError(f"{OWNER}: the square of a distance does not fit into float64; check the scale of both")
-    order = np.lexsort((index, distance), axis=1)
-    return np.take_along_axis(index, order, axis=1), np.take_along_axis(distance, order, axis=1)
+    return index, nearest_ones
