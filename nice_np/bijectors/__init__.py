@@ -1,4 +1,9 @@
-"""Invertible maps with hand-written gradients; `base` holds the contract that each of them obeys."""
+"""Invertible maps with hand-written gradients.
+
+Read `base` first, the contract; then `partition` and `coupling`, and the laws `additive`, `multiplicative` and `affine`
+with `scales`; `scaling` and `chain` complete NICE.  `standardize`, `whitening`, `logit` and `rescale` prepare the data,
+`rebuilding` gives gradients without stored activations.
+"""
 
 from nice_np.bijectors.additive import AdditiveCoupling
 from nice_np.bijectors.affine import AffineCoupling

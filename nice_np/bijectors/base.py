@@ -52,8 +52,11 @@ class Bijector(Module):
         """x = f^-1(z), with the log-determinant of the inverse map itself: minus that of forward at x."""
 
     @abstractmethod
-    def backward(self, dz: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: Any) -> Array:
         """The gradient through forward: returns dL/dx and writes dL/d(parameter).
+
+        A layer with parameters may take ``parameters=False`` for dL/dx alone, in less time, leaving the gradients of
+        its parameters as they are; a layer of your own need not, see `nice_np.parameters.run_backward`.
 
         Parameters
         ----------
@@ -63,9 +66,6 @@ class Bijector(Module):
             dL/dlog_det.
         cache
             From `forward`.
-        parameters : bool
-            False gives the input gradient alone, in less time, and leaves the gradients of the parameters as they are.
-            A layer of your own need not have this keyword.
 
         Returns
         -------
@@ -74,7 +74,7 @@ class Bijector(Module):
         """
 
     @abstractmethod
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any) -> Array:
         """The gradient through inverse: dL/dx (N, D) and dL/dlog_det (N,) in, dL/dz (N, D) out."""
 
     def rebuild(self, z: Array) -> tuple[Array, Any]:

@@ -22,8 +22,8 @@ class Chain(Bijector):
 
     Notes
     -----
-    z = f_K(... f_1(x)) and log|det df/dx| = sum_k log|det df_k|.  Every layer's log_det enters the sum with factor 1,
-    so each receives the same dlog_det.
+    z = f_K(... f_1(x)) and log|det df/dx| = sum_k log|det df_k|.  Every log_det enters the sum with factor 1, so all
+    layers receive the same dlog_det.
     """
 
     def __init__(self, layers: Sequence[Bijector]) -> None:

@@ -32,7 +32,7 @@ class Conditioner(Protocol):
 
 
 class CouplingCache(NamedTuple):
-    """The caches of the two parts."""
+    """The caches of the conditioner and of the law."""
 
     conditioner: Any
     law: Any
@@ -44,7 +44,7 @@ class Coupling(Bijector):
     Parameters
     ----------
     partition : Partition
-        Which features are kept (idx_a, A of them) and which are transformed (idx_b, B of them).
+        The features that are kept (idx_a, A of them) and those that are transformed (idx_b, B of them).
     conditioner : Module
         m: (N, A) -> theta (N, ``thetas_per_feature`` * B); with a context of C features behind the others it sees
         those as well: (N, A + C) -> theta.

@@ -1,8 +1,8 @@
-"""Layers with constants that are measured on the training data: what `nice_np.fit` does before its first step.
+"""Layers whose constants are measured on the training data, before the first step of `nice_np.fit`.
 
-Such a layer has two things, ``fitted`` and ``fit(chunks)``, and needs no base class for them.  It sees the data as they
-arrive at it, that is passed through the layers below, in chunks of some thousand rows, as often as it likes: a mean
-takes one pass, a variance about that mean another, and nothing ever holds all the data.
+Such a layer has ``fitted`` and ``fit(chunks)``, and needs no base class.  It sees the data after the layers below it,
+in chunks of a thousand rows and as often as it likes: a mean takes one pass, a variance about that mean another, and
+the data are never held as a whole.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Chunks = Callable[[], Iterable[Array]]  # each call starts a new pass over the s
 
 @runtime_checkable
 class Fitted(Protocol):
-    """A bijector that measures its constants on data.  Until then it is the identity."""
+    """A bijector that measures its constants on data; the identity until then."""
 
     @property
     def fitted(self) -> bool:
-        """False while the layer waits for `fit`."""
+        """False until `fit` has run."""
 
     def fit(self, chunks: Chunks) -> None:
         """Measure the constants.
@@ -32,8 +32,8 @@ class Fitted(Protocol):
         Parameters
         ----------
         chunks : callable
-            ``chunks()`` is an iterable over the data at this layer, arrays of shape (n, D) in the flow's dtype; every
-            call gives the same numbers again.
+            ``chunks()`` iterates over the data at this layer: arrays of shape (n, D) in the flow's dtype, the same in
+            every call.
         """
 
 

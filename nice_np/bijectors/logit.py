@@ -1,14 +1,14 @@
 """The logit of a slightly shrunken interval: z = log p - log(1 - p), p = alpha + (1 - 2 alpha) x, from [0, 1] to R.
 
-Pixels live in [0, 1], latents anywhere.  Behind a logit a flow spends no probability outside the interval, and its
+Pixels live in [0, 1], latents anywhere.  A flow behind a logit spends no probability outside the interval, and its
 samples are images.  alpha keeps x = 0 and x = 1, where the logit is infinite, at a finite distance.
 
-Numerically p and 1 - p are never formed.  With m = alpha / (1 - 2 alpha), the margin on both sides of [0, 1], and
-w = 1 + 2 m = 1 / (1 - 2 alpha), the width with both margins,
+Numerically p and 1 - p are never formed.  With the margin m = alpha / (1 - 2 alpha) on both sides of [0, 1] and the
+width w = 1 + 2 m = 1 / (1 - 2 alpha) with both margins,
 
     u = x + m = w p,    v = (1 - x) + m = w (1 - p),    z = log u - log v,    log dz/dx = log w - log u - log v
 
-and 1 - x is exact in floating point for x near 1, where 1 - p in float32 would have lost half of its digits.
+and 1 - x is exact in floating point for x near 1, where 1 - p in float32 would lose half of its digits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nice_np.validation import Array, as_batch, as_float, as_int, refuse_outside
 
 
 class LogitCache(NamedTuple):
-    """Distances to both ends, in forward u and v of x itself, in inverse p and 1 - p of the shrunken interval."""
+    """Distances to both ends: u and v in forward, p and 1 - p in inverse."""
 
     left: Array  # (N, D)
     right: Array  # (N, D)
@@ -40,9 +40,9 @@ class Logit(Bijector):
 
     Notes
     -----
-    The density that the flow gives to x is one on -m < x < 1 + m, with m = alpha / (1 - 2 alpha): a sample may leave
-    [0, 1] by up to m.  For pictures, clip it.  In float32 latents beyond +-14 come to lie within rounding of the ends.
-    The logit of a uniform variable is the standard logistic: with that prior and alpha = 0, p(x) = 1.
+    The flow's density of x lives on -m < x < 1 + m with m = alpha / (1 - 2 alpha), so a sample may leave [0, 1] by up
+    to m; clip it for pictures.  In float32 latents beyond +-14 are within rounding of the ends.  The logit of a uniform
+    variable is standard logistic: with that prior and alpha = 0, p(x) = 1.
 
     Raises
     ------
@@ -75,19 +75,19 @@ class Logit(Bijector):
         size = np.abs(z)
         small = np.exp(-size)  # in (0, 1]: nothing overflows
         large = 1 / (1 + small)
-        small = small * large  # the smaller one of p and 1 - p, to full precision however far out
-        end = self.width * small - self.margin  # distance of x from the nearer one of 0 and 1
+        small = small * large  # the smaller of p and 1 - p, to full precision however far out
+        end = self.width * small - self.margin  # distance of x from the nearer of 0 and 1
         x = np.where(z < 0, end, 1 - end)
         # dx/dz = w p (1 - p), and log p (1 - p) = -|z| - 2 log(1 + exp(-|z|)) does not underflow where p does
         log_det = (log(self.width) - size + 2 * np.log(large)).sum(axis=1)
         return x, log_det, LogitCache(np.where(z < 0, small, large), np.where(z < 0, large, small))
 
-    def backward(self, dz: Array, dlog_det: Array, cache: LogitCache, parameters: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: LogitCache) -> Array:
         # du/dx = 1, dv/dx = -1:  dz/dx = 1/u + 1/v,  dlog_det/dx = -1/u + 1/v
         u, v = cache
         return (dz - dlog_det[:, None]) / u + (dz + dlog_det[:, None]) / v
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: LogitCache, parameters: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: LogitCache) -> Array:
         # dp/dz = p (1 - p):  dx/dz = w p (1 - p),  dlog_det/dz = (1 - p) - p
         p, q = cache
         return self.width * dx * (p * q) + dlog_det[:, None] * (q - p)

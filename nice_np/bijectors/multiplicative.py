@@ -24,7 +24,7 @@ class MultiplicativeCache(NamedTuple):
 class MultiplicativeCoupling(Coupling):
     """y_b = x_b * exp(log_s),  r = conditioner(x_a);  log|det J| = sum_j log_s_j     (Dinh et al. 2014, section 3.2)
 
-    Zero stays zero: a density built from multiplicative layers alone cannot move mass through the axes.
+    Zero stays zero, so multiplicative layers alone cannot move probability across the axes.
 
     Parameters
     ----------

@@ -67,10 +67,10 @@ class Permutation(Bijector):
         z = as_batch(z, self.dim, self, "z")
         return np.take(z, self.inverse_order, axis=1), np.zeros(len(z), z.dtype), None
 
-    def backward(self, dz: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: None) -> Array:
         return np.take(dz, self.inverse_order, axis=1)  # z_j = x_order[j], so dx_order[j] = dz_j
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None) -> Array:
         return np.take(dx, self.order, axis=1)
 
     def config(self) -> dict[str, Any]:

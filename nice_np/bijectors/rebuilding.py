@@ -1,12 +1,12 @@
-"""Backpropagation that keeps no activations: every layer's input is rebuilt from its output, by the inverse.
+"""Backpropagation without stored activations: every layer's input is rebuilt from its output by the inverse.
 
-Forward throws the caches away and keeps z.  Backward goes down from the last layer: from z_k = x_{k+1} it rebuilds
-x_k = f_k^-1(z_k) and the cache of forward at x_k, takes the gradient through this one layer, and forgets both.  Memory
-does not grow with the number of layers; an inverse of each is the price.  (Gomez et al. 2017)
+Forward discards the caches and keeps z.  Backward goes down from the last layer: from z_k = x_{k+1} it rebuilds
+x_k = f_k^-1(z_k) and the cache of forward at x_k, takes the gradient through this one layer, and discards both.  Memory
+does not grow with the number of layers, at the price of one inverse each.  (Gomez et al. 2017)
 
-Rounding drifts: what one inverse makes of a rounding error, the next one down takes for its output.  Where inverses
-expand, the rebuilt inputs end up as something else, and the gradient with them.  So forward makes a mark of every
-layer's input, one number a row, and backward refuses an input that does not fit its mark.
+Rounding errors drift: each inverse passes its own on to the next one down.  Where inverses expand, the rebuilt inputs
+and so the gradient become wrong.  So forward keeps a mark of every layer's input, one number per row, and backward
+refuses an input that does not match its mark.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from nice_np.bijectors.chain import Chain
 from nice_np.errors import DriftError
 from nice_np.validation import Array
 
-SMALL = 1e-3  # a feature smaller than this, against the mean of all, is compared as if it were of this size
+SMALL = 1e-3  # a feature smaller than this share of the mean is compared as if it had this size
 
 
 class Trace(NamedTuple):
-    """What is kept of a forward pass: its end z (N, D), and the mark of each layer's input."""
+    """What is kept of a forward pass: its output z (N, D), and the mark of each layer's input."""
 
     z: Array
     marks: list[Mark]
@@ -37,19 +37,19 @@ class Rebuilding:
     Parameters
     ----------
     bijector : Bijector
-        A Chain is taken apart into its layers, also where it is a layer of another one.
+        A Chain is split into its layers, also where it is a layer of another one.
     dim : int
-        So many features are compared with their marks; those behind are a context, which no layer changes.
+        The number of features to compare with their marks; the rest is a context, which no layer changes.
     """
 
     def __init__(self, bijector: Bijector, dim: int) -> None:
         self.layers = list(layers_of(bijector))
-        # No error in practice is orthogonal to random signs, and where few features err, sizes differ.
+        # Random signs: errors do not cancel in practice.  Sizes differ in case only few features err.
         rng = np.random.default_rng(0)
         self.weights = rng.uniform(1, 2, dim) * rng.choice([-1, 1], dim)  # (D,)
 
     def forward(self, x: Array) -> tuple[Array, Array, Trace]:
-        """As the bijector's own, with another cache."""
+        """As the bijector's own, but with a `Trace` as the cache."""
         z, log_det, marks = x, np.zeros((), x.dtype), []
         for _, layer in self.layers:
             marks.append(Mark(z, self.weights))
@@ -63,7 +63,7 @@ class Rebuilding:
         Raises
         ------
         DriftError
-            If a rebuilt input does not fit its mark; the parameters of the layers above then have their gradients.
+            If a rebuilt input does not match its mark; only the layers above have their gradients by then.
         """
         z = trace.z
         for (name, layer), mark in zip(self.layers[::-1], trace.marks[::-1], strict=True):
@@ -83,16 +83,16 @@ def layers_of(bijector: Bijector, path: str = "") -> Iterator[tuple[str, Bijecto
 def rebuild_and_backward(
     name: str, layer: Bijector, mark: Mark, z: Array, dz: Array, dlog_det: Array
 ) -> tuple[Array, Array]:
-    """x and dx of one layer.  When it returns its cache is gone, before the layer below makes one."""
+    """x and dx of one layer; its cache is freed on return, before the layer below makes one."""
     x, cache = layer.rebuild(z)
     mark.refuse_drift(x, name)
     return x, layer.backward(dz, dlog_det, cache)
 
 
 class Mark:
-    """What is remembered of an array: a weighted sum of each row, enough to recognise it.
+    """A weighted sum of each row of an array, enough to recognise it.
 
-    Every feature is measured in units of its mean size, so that drift in a small one is seen beside a large one.
+    Every feature is measured in units of its mean size, so that drift of a small one shows next to a large one.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ class Mark:
         # Were the features' errors e independent, the mean of (sum_d w_d e_d)^2 would be |w|^2 times that of e^2.
         error = np.abs(self._sums(x) - self.sums) / self.norm  # (N,)
         size = np.dot(np.abs(x[:, : self.dim]), self.per_unit) / self.dim  # (N,)
-        # Where a row is small by chance, the size of a typical one counts; fmax passes over a NaN of another row.
+        # For a row that is small by chance the size of a typical one counts; fmax ignores a NaN in another row.
         drift: Array = error / np.fmax(np.fmax(size, np.median(size)), np.finfo(x.dtype).tiny)
         return drift
 
     def refuse_drift(self, x: Array, name: str) -> None:
-        """DriftError if a row of the rebuilt input x has lost more than half of its digits."""
+        """DriftError if a row of the rebuilt x has lost more than half of its digits."""
         drift = self.drift(x)
         row, tolerance = np.argmax(drift), np.sqrt(np.finfo(x.dtype).eps)  # argmax finds NaN before any number
         if not drift[row] <= tolerance:

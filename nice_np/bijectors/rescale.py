@@ -1,7 +1,7 @@
-"""Rescaling of the unit interval: z = low + (high - low) x, with the change of unit in the account.
+"""Rescaling of the unit interval: z = low + (high - low) x; the change of unit counts in the likelihood.
 
-The NICE paper trains on CIFAR-10 in [-1, 1].  Rescaled outside the model, the data are of another unit: every density
-is 2^D times smaller, and nats cannot be compared.  As a layer, log_det counts it and the likelihood stays that of x.
+The NICE paper trains on CIFAR-10 in [-1, 1].  Data rescaled outside the model are in another unit: every density is
+2^D times smaller, and nats cannot be compared.  A layer's log_det accounts for it, so the likelihood stays that of x.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Rescale(Bijector):
     ----------
     dim : int
     low, high : float
-        Where x = 0 and x = 1 go; low < high.
+        The images of x = 0 and x = 1; low < high.
 
     Examples
     --------
@@ -45,10 +45,10 @@ class Rescale(Bijector):
         z = as_batch(z, self.dim, self, "z")
         return (z - self.low) / self.width, np.full(len(z), -self.dim * log(self.width), z.dtype), None
 
-    def backward(self, dz: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
-        return self.width * dz  # log_det is constant: nothing comes from dlog_det
+    def backward(self, dz: Array, dlog_det: Array, cache: None) -> Array:
+        return self.width * dz  # log_det is constant, so dlog_det adds nothing
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None) -> Array:
         return dx / self.width
 
     def config(self) -> dict[str, Any]:

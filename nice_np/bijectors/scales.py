@@ -1,8 +1,8 @@
-"""How a coupling layer turns a network's raw output r into a multiplier s > 0, worked in log s throughout.
+"""How a coupling layer turns a network's output r into a multiplier s > 0, in terms of log s throughout.
 
     exp        log s = r
     tanh       log s = B tanh(r / B), B = 2            s stays within (e^-2, e^2)
-    sigmoid    s = sigmoid(r + 2)                      s < 1: a forward pass can only contract
+    sigmoid    s = sigmoid(r + 2)                      s < 1: forward can only contract
     softplus   s = softplus(r + c), c = log(e - 1)     s = 1 at r = 0, grows linearly
 
 s must never reach 0 or infinity, or the inverse would divide by it: r is clipped where log s would leave [-30, 30]
@@ -23,13 +23,13 @@ LIMIT = 30.0  # of |log s|
 
 
 class Scale(ABC):
-    """A map r -> log s, elementwise, and its derivative, the latter written in terms of log s.
+    """An elementwise map r -> log s and its derivative, written in terms of log s.
 
     Attributes
     ----------
     name : str
     low, high : float
-        r is clipped to this interval first.
+        r is first clipped to this interval.
     """
 
     name: ClassVar[str]
@@ -86,7 +86,7 @@ class SigmoidScale(Scale):
     """log s = log sigmoid(r + 2)."""
 
     name = "sigmoid"
-    low = -LIMIT - 2  # log sigmoid(-30) = -30; upwards s only comes nearer to 1
+    low = -LIMIT - 2  # log sigmoid(-30) = -30; upwards s only approaches 1
 
     def log_of(self, r: Array) -> Array:
         return -np.log1p(np.exp(-(r + 2)))

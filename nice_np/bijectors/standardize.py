@@ -1,9 +1,9 @@
-"""Standardisation as a bijector: z = (x - mean) / std, fixed, fitted on data, with its log-det in the account.
+"""Standardisation as a bijector: z = (x - mean) / std, measured on data; its log-determinant counts in the likelihood.
 
-Why it stands below the couplings.  A pixel at the border of a digit has a standard deviation near 0.001, one in the
+Why it comes before the couplings.  A pixel at the border of a digit has a standard deviation near 0.001, one in the
 middle near 0.4.  On raw pixels the scaling layer has to climb to log(1000) = 7 one learning-rate step at a time, and
-every error of m on a border pixel is then multiplied by 1000.  Standardising first changes neither the class of
-functions (it is one more diagonal scaling) nor the unit of the likelihood (log_det counts), only the conditioning.
+every error of m on a border pixel is then multiplied by 1000.  Standardising first changes neither the family of
+functions (it is one more diagonal scaling) nor the unit of the likelihood, only the conditioning.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Standardize(Bijector):
     mean, std : array_like, shape (D,)
         std > 0, all finite, both float32 or both float64 (anything else becomes float64).
     fitted : bool
-        False marks a layer whose mean and std `fit` shall set.
+        False marks a layer whose mean and std `fit` will set.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Standardize(Bijector):
     def fit(self, chunks: Chunks) -> None:
         """Set mean and std to those of the data; see `nice_np.bijectors.fitted`.
 
-        A feature that never changes has no scale: its likelihood would grow without bound.  It gets std 1, and a
+        A feature that never changes has no scale: its likelihood would grow without bound.  It gets std 1 and a
         warning.
 
         Raises
@@ -85,7 +85,7 @@ class Standardize(Bijector):
         std = np.sqrt(variance)
         if not (np.isfinite(mean) & np.isfinite(std)).all():
             raise NiceOverflowError("fit: the standard deviation of the data overflows; rescale them")
-        # A constant varies by what rounding makes of it; below the dtype's normal numbers there are no digits to tell.
+        # A constant still varies by rounding errors, and no digits are left below the dtype's normal numbers.
         constant = std <= 1e-12 * np.abs(mean) + np.finfo(self.std.dtype).tiny
         if constant.any():
             warnings.warn(
@@ -103,10 +103,10 @@ class Standardize(Bijector):
         z = as_batch(z, self.dim, self, "z")
         return z * self.std + self.mean, np.full(len(z), np.log(self.std).sum()), None
 
-    def backward(self, dz: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
-        return dz / self.std  # log_det is constant: nothing comes from dlog_det
+    def backward(self, dz: Array, dlog_det: Array, cache: None) -> Array:
+        return dz / self.std  # log_det is constant, so dlog_det adds nothing
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None) -> Array:
         return dx * self.std
 
     def config(self) -> dict[str, Any]:

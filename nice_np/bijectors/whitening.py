@@ -1,17 +1,18 @@
-"""Whitening as a bijector: z = (x - mean) W, fitted so that z has covariance 1, with its log-det in the account.
+"""Whitening as a bijector: z = (x - mean) W with covariance 1; its log-determinant counts in the likelihood.
 
 With the covariance C = (1/N) sum_n (x_n - mean)^T (x_n - mean) = U diag(lambda) U^T and std = sqrt(lambda + epsilon),
 
     PCA:  W = U diag(1/std)          the features of z are the principal components, largest variance first
-    ZCA:  W = U diag(1/std) U^T      of all whitenings the one that changes x least: z is still an image
+    ZCA:  W = U diag(1/std) U^T      the whitening that changes x least: z is still an image
 
 and |det W| = prod_d 1/std_d for both, since |det U| = 1.
 
-The role of epsilon.  Dividing by sqrt(lambda) alone would blow a direction in which the data hardly vary, or which
-fewer than D samples never show, up to variance 1 and beyond, rounding errors with it.  With epsilon a component of z
-has variance lambda / (lambda + epsilon): 1 where lambda is large, near 0 where it is small.  Pixels with dequantisation
-noise vary by at least (1/256)^2 / 12 in every direction, so this is the default; `relative` adds a part of the mean
-variance, for data of any other unit.  Whatever epsilon is, the map is exactly invertible and the likelihood that of x.
+The role of epsilon.  Dividing by sqrt(lambda) alone would magnify directions in which the data hardly vary, or which
+fewer than D samples cannot show, to variance 1 and beyond, along with their rounding errors.  With epsilon a component
+of z has variance lambda / (lambda + epsilon): 1 where lambda is large, near 0 where it is small.  The noise of
+dequantisation makes pixels vary by at least (1/256)^2 / 12 in every direction, so this is the default; `relative` adds
+a share of the mean variance, for data in other units.  For every epsilon the map is exactly invertible and the
+likelihood is that of x.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ class Whitening(Bijector):
     components : array_like, shape (D, D)
         U: orthonormal columns, the directions.
     std : array_like, shape (D,)
-        > 0, one for each direction.  All three finite and of one dtype, float32 or float64 (or what becomes float64).
+        > 0, one for each direction.  All three finite and of one dtype, float32 or float64; others become float64.
 
     Attributes
     ----------
     matrix, inverse_matrix : ndarray, shape (D, D)
         W and its inverse, so that every pass is one matrix product.
     fitted : bool
-        False marks a layer that `fit` shall measure.
+        False marks a layer that `fit` will measure.
     """
 
     def __init__(self, mean: Any, components: Any, std: Any) -> None:
@@ -55,7 +56,7 @@ class Whitening(Bijector):
         std = _positive(std, who)  # (D,)
         if components.shape != 2 * std.shape:
             raise NiceValueError(f"{who}: std {std.shape} does not fit components {components.shape}")
-        probe = np.cos(np.arange(len(std)))  # U^T U v = v for one vector v that no special U leaves alone
+        probe = np.cos(np.arange(len(std)))  # U^T U v = v, tried on one generic vector v
         if not np.allclose(components.T @ (components @ probe), probe, rtol=0, atol=1e-3):
             raise NiceValueError(f"{who}: the columns of components are not orthonormal")
         self._set(mean, std, *self._matrices(components, std))
@@ -129,11 +130,11 @@ class Whitening(Bijector):
         z = as_batch(z, self.dim, self, "z")
         return z @ self.inverse_matrix + self.mean, np.full(len(z), self._log_std(), self.std.dtype), None
 
-    def backward(self, dz: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: None) -> Array:
         dx: Array = dz @ self.matrix.T
-        return dx  # log_det is constant: nothing comes from dlog_det
+        return dx  # log_det is constant, so dlog_det adds nothing
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None, parameters: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: None) -> Array:
         dz: Array = dx @ self.inverse_matrix.T
         return dz
 
@@ -170,7 +171,7 @@ class Whitening(Bijector):
 
 
 class ZCAWhitening(Whitening):
-    """z = (x - mean) U diag(1/std) U^T: every direction scaled, none turned.
+    """z = (x - mean) U diag(1/std) U^T: scales every direction and rotates none.
 
     Examples
     --------
@@ -186,7 +187,7 @@ class ZCAWhitening(Whitening):
 
 
 class PCAWhitening(Whitening):
-    """z = (x - mean) U diag(1/std): the principal components, each with its std as the unit.
+    """z = (x - mean) U diag(1/std): the principal components, each in units of its std.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""A context (a label, say) that stands behind the features and passes through a layer unchanged: (x, c) -> (f(x), c).
+"""A context (a label, say) behind the features that passes through a layer unchanged: (x, c) -> (f(x), c).
 
-A map that leaves c alone is, for every value of c, a map of x; its Jacobian is block triangular with the identity in
-the block of c, so log|det| is that of x alone, and the flow's density of x is one given c: log p(x | c).
+A map that leaves c unchanged is a map of x for every value of c.  Its Jacobian is block triangular with the identity
+in the block of c, so log|det| is that of x alone, and the flow gives the density of x given c: log p(x | c).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class WithContext(Bijector):
 
     @property
     def fitted(self) -> bool:
-        """False while the bijector inside waits for `fit`."""
+        """False until the bijector inside has been fitted."""
         return bool(getattr(self.bijector, "fitted", True))
 
     def fit(self, chunks: Callable[[], Iterable[Array]]) -> None:
@@ -85,5 +85,5 @@ class WithContext(Bijector):
 
 
 def without_context(layers: Iterable[Bijector]) -> list[Bijector]:
-    """The layers, each taken out of the WithContext that may be around it."""
+    """The layers, each without a WithContext around it."""
     return [layer.bijector if isinstance(layer, WithContext) else layer for layer in layers]

@@ -36,7 +36,7 @@ from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
 from nice_np.validation import Rng, as_choice, as_dtype, as_flag, as_float, as_int, as_rng, as_sizes
 
-Network = Callable[[Partition, int], Conditioner]  # a new conditioner for a partition, with so many thetas per feature
+Network = Callable[[Partition, int], Conditioner]  # (partition, thetas per feature) -> a new conditioner
 CONDITIONERS = ("mlp", "conv")
 PREPROCESSING: dict[str, Callable[[int, Any], Bijector]] = {
     "standardize": lambda dim, dtype: Standardize.unfitted(dim, dtype),
@@ -45,7 +45,7 @@ PREPROCESSING: dict[str, Callable[[int, Any], Bijector]] = {
     "zca": lambda dim, dtype: ZCAWhitening.unfitted(dim, dtype=dtype),
     "pca": lambda dim, dtype: PCAWhitening.unfitted(dim, dtype=dtype),
 }
-UNIT_VARIANCE = (Standardize, Whitening)  # what comes out of these has std 1
+UNIT_VARIANCE = (Standardize, Whitening)  # their outputs have std 1
 
 
 def nice(
@@ -66,9 +66,8 @@ def nice(
 ) -> Flow:
     """NICE: additive couplings with alternating roles, and a diagonal scaling on top (Dinh et al. 2014, section 5.1).
 
-    Called with the dimension alone it has the architecture of the paper's MNIST model: four couplings, each with five
-    hidden layers of 1000 ReLU units, odd and even pixels in turn, logistic prior; ``preprocess=()`` gives its raw
-    pixels, too.
+    The defaults are the architecture of the paper's MNIST model: four couplings, each with five hidden layers of 1000
+    ReLU units, odd and even pixels in turn, logistic prior.  ``preprocess=()`` gives its raw pixels as well.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ def nice(
     couplings : int
         With fewer than three some outputs cannot depend on some inputs (a warning says so).
     hidden : sequence of int
-        Widths of the hidden layers of every conditioner, or its hidden channels; () makes them linear.
+        Widths, or channels, of the hidden layers of every conditioner; () makes them linear.
     prior : {"logistic", "normal"} or Prior
     activation : {"relu", "leaky_relu", "tanh", "softplus"}
     conditioner : {"mlp", "conv"}
@@ -86,17 +85,17 @@ def nice(
         What the first coupling keeps and transforms; "checkerboard" needs `image_shape`.
     image_shape : (height, width) or (channels, height, width), optional
     preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
-        Fixed layers next to the data, data side first.  They count in the likelihood, so its unit stays that of the
-        data: "logit" (alpha = 1e-6) is for pixels in [0, 1], "rescale" maps those to [-1, 1], the others are measured
-        by `fit` before its first step.  A bijector is copied, and cast to `dtype`.  Behind a layer that gives unit
-        variance, a `Standardize` or a whitening, the scaling starts at log(std of the prior), otherwise at 0.
-        Standardised pixels have the same family of functions as raw ones, and train far better; () is the paper's own
+        Fixed layers next to the data, data side first; they count in the likelihood, whose unit stays that of the
+        data.  "logit" (alpha = 1e-6) is for pixels in [0, 1], "rescale" maps those to [-1, 1], the others are measured
+        by `fit` before its first step.  A bijector is copied and cast to `dtype`.  After a layer that gives unit
+        variance (`Standardize` or a whitening) the scaling starts at log(std of the prior), otherwise at 0.
+        Standardised pixels give the same family of functions as raw ones and train far better; () is the paper's
         setting.
     init : {"he", "uniform"}
         See `MLP`.
     context_dim : int
-        C > 0 gives a flow of x for a given context of C numbers, such as a one-hot label, which every conditioner
-        sees: ``flow.log_prob(x, context)``.
+        C > 0 gives a flow of x given a context of C numbers, such as a one-hot label, that every conditioner sees:
+        ``flow.log_prob(x, context)``.
     dtype : {float32, float64}
         float32 for speed, float64 for truth.
     rng : seed or numpy.random.Generator
@@ -150,7 +149,7 @@ def real_nvp(
 ) -> Flow:
     """RealNVP: affine couplings with alternating roles (Dinh et al. 2016).
 
-    With affine layers the volume changes from point to point, so there is no scaling layer on top.
+    Affine layers change the volume from point to point, so no scaling layer is needed on top.
 
     Parameters
     ----------
@@ -159,7 +158,7 @@ def real_nvp(
     preprocess, init, context_dim, dtype, rng
         As for `nice`.
     scale : {"tanh", "exp", "sigmoid", "softplus"}
-        What bounds the multipliers, see `AffineCoupling`.
+        The bound on the multipliers, see `AffineCoupling`.
 
     Returns
     -------
@@ -186,10 +185,10 @@ def original_nice(
     dtype: Any = np.float32,
     rng: Rng = None,
 ) -> Flow:
-    """NICE as its authors' own code builds it: halves and reversals in the place of alternating pixels.
+    """NICE as its authors' code builds it: halves and reversals instead of alternating pixels.
 
-    Each coupling keeps the first half, adds m of it to the second, and a full reversal follows.  With `tile` the even
-    pixels are put before the odd ones first, so that the halves are pixel parities (MNIST, TFD); without it, the
+    Each coupling keeps the first half and adds m of it to the second; then all features are reversed.  With `tile` the
+    even pixels come before the odd ones, so that the halves are pixel parities (MNIST, TFD); without it the
     channel-major vector of a colour image is cut in the middle (CIFAR-10, SVHN).  Weights start in U(-0.01, 0.01),
     biases and log-scales at 0.
 
@@ -238,8 +237,8 @@ def _network(
     def mlp(part: Partition, thetas: int) -> Conditioner:
         network = MLP((len(part.idx_a) + part.context_dim, *hidden, thetas * len(part.idx_b)), **settings)
         if part.context_dim > 0:
-            # Of a one-hot label one number is not 0: at the scale of the features' weights it would hardly be heard
-            # among them.  So it starts as loud as all of them together.
+            # Only one number of a one-hot label is not 0.  At the scale of the features' weights it would be lost among
+            # them, so it starts with the weight of all of them together.
             network.layers[0].W[-part.context_dim :] *= sqrt(len(part.idx_a))
         return network
 
@@ -252,7 +251,7 @@ def _network(
 
 
 def preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
-    """The fixed layers next to the data, by name, or copies of those given, all of one dtype; see `nice`."""
+    """The fixed layers next to the data, by name or as copies of those given, in one dtype; see `nice`."""
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ('logit',); got {names!r}")
     fixed = [
@@ -274,12 +273,12 @@ def _alternating(
             "three are needed for every dimension to affect every other (Dinh et al. 2014)",
             stacklevel=3,
         )
-    parts = [first, first.swapped()]  # what was transformed is kept next
+    parts = [first, first.swapped()]  # the transformed features are kept next
     return [law(parts[k % 2], network(parts[k % 2], law.thetas_per_feature), **settings) for k in range(couplings)]
 
 
 def _with_context(layers: list[Bijector], context_dim: int) -> list[Bijector]:
-    """Couplings have the context in their partition; around all other layers it passes."""
+    """A coupling has the context in its partition; it passes around all other layers."""
     if context_dim == 0:
         return layers
     return [layer if isinstance(layer, Coupling) else WithContext(layer, context_dim) for layer in layers]

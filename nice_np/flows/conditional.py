@@ -2,8 +2,8 @@
 
     p(k | x) = p(x | k) p(k) / sum_j p(x | j) p(j)
 
-The label goes in as a context, one number a class (Dinh et al. 2014 train without labels; a label makes a flow a
-generative classifier: nobody trained it to tell digits apart, it only knows how likely each would be).
+The label is the context, one number per class.  It makes a flow a generative classifier: it is not trained to tell
+digits apart, it only knows how likely each would be.  (Dinh et al. 2014 train without labels.)
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def log_prob_by_label(flow: Flow, x: npt.ArrayLike) -> Array:
     Returns
     -------
     ndarray, shape (N, C)
-        A column for each label.
+        One column per label.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def log_prob_by_label(flow: Flow, x: npt.ArrayLike) -> Array:
 
 
 def classify(flow: Flow, x: npt.ArrayLike) -> npt.NDArray[np.intp]:
-    """The most probable label of each row, all labels being equally frequent: (N, D) -> (N,).
+    """The most probable label of each row for equally frequent labels: (N, D) -> (N,).
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def classify(flow: Flow, x: npt.ArrayLike) -> npt.NDArray[np.intp]:
 
 
 def marginal_log_prob(by_label: Array) -> Array:
-    """log p(x) = log (1/C) sum_k p(x | k), all labels being equally frequent.
+    """log p(x) = log (1/C) sum_k p(x | k) for equally frequent labels.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def marginal_log_prob(by_label: Array) -> Array:
     Returns
     -------
     ndarray, shape (N,)
-        In nats, a likelihood without labels: it can be compared with that of an unconditional flow.
+        In nats; comparable with the likelihood of an unconditional flow.
     """
     total: Array = np.logaddexp.reduce(by_label, axis=1)  # log sum_k p(x | k), without overflow
     total -= np.log(by_label.shape[1])
@@ -116,12 +116,12 @@ def marginal_log_prob(by_label: Array) -> Array:
 
 
 def log_prob_without_label(flow: Flow, x: npt.ArrayLike) -> Array:
-    """log p(x) in nats of any flow, (N, D) -> (N,): of one with labels it is the marginal likelihood."""
+    """log p(x) in nats, (N, D) -> (N,); for a flow with labels the marginal likelihood."""
     return marginal_log_prob(log_prob_by_label(flow, x)) if flow.context_dim else flow.log_prob(x)
 
 
 def sample_by_label(flow: Flow, n: int, rng: Rng = None) -> dict[int, Array]:
-    """`n` draws for each label, {k: (n, D)}: what `plotting.label_grid` draws as one row a label.
+    """`n` draws for each label, {k: (n, D)}, as `plotting.label_grid` shows them in one row per label.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ class Prior(Module):
     Attributes
     ----------
     std : float
-        Standard deviation of one coordinate.  A flow that starts from the data scales it to this width.
+        Standard deviation of one coordinate.  A flow of standardised data starts by scaling them to this width.
     """
 
     std: float
@@ -52,7 +52,7 @@ class StandardNormal(Prior):
 
     def log_prob(self, z: Array) -> Array:
         z = as_batch(z, None, self, "z")
-        # The sum of squares as a product of a row with itself: no (N, D) temporary.
+        # The sum of squares as the product of a row with itself, without an (N, D) temporary.
         squares: Array = np.einsum("nd,nd->n", z, z)  # (N,)
         log_p: Array = -0.5 * squares - z.dtype.type(0.5 * log(2 * pi) * z.shape[1])
         return log_p
@@ -68,7 +68,7 @@ class StandardNormal(Prior):
 class StandardLogistic(Prior):
     """log p(z) = sum_d -softplus(z_d) - softplus(-z_d)      (Dinh et al. 2014, section 3.4)
 
-    Its tails fall like exp(-|z|), slower than the Gaussian's, so that a pixel far out costs less.
+    Its tails fall like exp(-|z|), more slowly than the Gaussian's, so that an outlying pixel costs less.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class StandardLogistic(Prior):
     def log_prob(self, z: Array) -> Array:
         # softplus(z) + softplus(-z) = |z| + 2 log(1 + e^-|z|): the exponent is never positive, so nothing overflows.
         size = np.abs(as_batch(z, None, self, "z"))  # (N, D)
-        with np.errstate(under="ignore"):  # e^-1000 is 0, and rightly so
+        with np.errstate(under="ignore"):  # e^-1000 is rightly 0
             log_p: Array = -(size + 2 * np.log1p(np.exp(-size))).sum(axis=1)
         return log_p
 
@@ -92,15 +92,15 @@ class StandardLogistic(Prior):
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
         shape = (as_int(n, "StandardLogistic", "n", 0), as_int(dim, "StandardLogistic", "dim", 1))
         u = as_rng(rng, "StandardLogistic").random(shape)
-        # The quantile function log u - log(1 - u); u = 0 or 1 would be infinite.  A generator makes steps of epsneg.
+        # The quantile function log u - log(1 - u) is infinite at u = 0 and 1; generators make steps of epsneg.
         step = np.finfo(float).epsneg
-        np.fmin(np.fmax(u, step, out=u), 1 - step, out=u)  # of NaN and a number these take the number
+        np.fmin(np.fmax(u, step, out=u), 1 - step, out=u)  # unlike minimum and maximum, they replace NaN
         u /= 1 - u
         return np.log(u, out=u)
 
 
 def _finite(z: Array) -> Array:
-    # No true normal draw comes near 40; a generator that returns NaN or inf gets 0 or the bound.
+    # No normal draw comes near 40; NaN or inf from a generator becomes 0 or the bound.
     return np.nan_to_num(np.clip(z, -40, 40))
 
 
@@ -108,14 +108,14 @@ PRIORS: dict[str, type[Prior]] = {"normal": StandardNormal, "logistic": Standard
 
 
 def checked_gradient(prior: Prior, z: Array) -> Array:
-    """d log p(z) / dz of a prior that may be the user's own: (N, D) -> (N, D), or NiceValueError."""
+    """d log p(z) / dz: (N, D) -> (N, D); NiceValueError if the prior, perhaps your own, returns another shape."""
     gradient = prior.grad_log_prob(z)
     check_shape(gradient, z.shape, f"{type(prior).__name__}.grad_log_prob", "an answer")
     return gradient
 
 
 def checked_sample(prior: Prior, n: int, dim: int, rng: Rng) -> Array:
-    """`n` draws of a prior that may be the user's own: (n, dim), or NiceValueError."""
+    """`n` draws: (n, dim); NiceValueError if the prior, perhaps your own, returns another shape."""
     z = prior.sample(n, dim, rng)
     check_shape(z, (n, dim), f"{type(prior).__name__}.sample", "an answer")
     return z

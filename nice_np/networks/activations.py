@@ -1,5 +1,7 @@
-"""Activation functions h = f(a + b) of a product and a bias; each derivative is written in terms of the output h, so
-only h is kept."""
+"""Activation functions h = f(a + b) of a product and a bias.
+
+Each derivative is written in terms of the output h, so only h is kept.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The conditioner m for images: h_k = f(3x3 convolution of h_{k-1}), with a linear last layer.
 
-A coupling layer keeps some pixels of each 2x2 block, the black fields of a checkerboard for example.  They become the
-channels of an image of half the height and width, see `fold`, so nothing is computed for pixels that are not there.
+A coupling layer keeps some pixels of each 2x2 block, for example the black fields of a checkerboard.  They become the
+channels of an image of half the height and width, see `fold`, so nothing is computed for the other pixels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def fold(idx: npt.ArrayLike, image_shape: Sequence[int]) -> Indices:
         8  . 10  .    ->    (8 13) (10 15)        x_idx (N, 8)  ->  x_idx[:, order] (N, 2, 2, 2)
         . 13  . 15
 
-    The channels of a colour image, planes one after the other in its vector, come one after the other in a pixel.
+    A colour image, stored plane after plane, gets its channels one after the other in each pixel.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def fold(idx: npt.ArrayLike, image_shape: Sequence[int]) -> Indices:
     Raises
     ------
     NiceValueError
-        If the fields are not the same in every block, or none.
+        If the fields are not the same in every block, or there are none.
     """
     idx = as_real_array(idx, "ConvNet", "idx_a")
     c, height, width = (1, *image_shape)[-3:]
@@ -99,7 +99,7 @@ class ConvNet(Module):
     thetas_per_feature : int
         T: 1 for the additive and multiplicative laws, 2 for the affine one.
     context_dim : int
-        C: the last C inputs, a label perhaps, act on every pixel alike: context @ W_context is added to the first
+        C: the last C inputs, such as a label, act on all pixels alike: context @ W_context is added to the first
         convolution.
     activation, init, output_scale, dtype, rng
         See `MLP`; a weight's n_in is 9 times the channels of its input, and the context's C in the first layer.

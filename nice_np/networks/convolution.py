@@ -1,7 +1,7 @@
 """The 3x3 convolution: y_p = b + sum_k x_{p + o_k} W_k over the nine neighbours p + o_k of every pixel p.
 
 Images are (N, height, width, channels), x_p is a row of channels, W_k a matrix, and x is zero beyond the border.  With
-the nine neighbours side by side in one row, the sum over k is one matrix product.
+the nine neighbours of a pixel in one row, the sum over k is one matrix product.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Conv3x3(Module):
         return y.reshape(*x.shape[:3], c_out)
 
     def backward(self, dy: Array, x: Array, parameters: bool = True) -> Array:
-        # With p + o_k = q, and o_{8-k} = -o_k, both gradients are made of dy's neighbours:
-        # dL/dx_q = sum_k dy_{q - o_k} W_k^T = sum_k dy_{q + o_k} W_{8-k}^T,    a convolution with the turned kernel
+        # With p + o_k = q and o_{8-k} = -o_k, both gradients are made of dy's neighbours:
+        # dL/dx_q = sum_k dy_{q - o_k} W_k^T = sum_k dy_{q + o_k} W_{8-k}^T,    a convolution with the rotated kernel
         # dL/dW_k = sum_q x_q^T dy_{q - o_k},  so  dL/dW_{8-k} = sum_q x_q^T dy_{q + o_k}
         c_in, c_out = self.W.shape[2:]
         near = neighbours(dy)  # (N h w, 9 c_out)
         if parameters:
-            turned = x.reshape(-1, c_in).T @ near  # (c_in, N h w) @ (N h w, 9 c_out) -> (c_in, 9 c_out)
-            self.dW[...] = turned.reshape(c_in, 3, 3, c_out)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+            rotated = x.reshape(-1, c_in).T @ near  # (c_in, N h w) @ (N h w, 9 c_out) -> (c_in, 9 c_out)
+            self.dW[...] = rotated.reshape(c_in, 3, 3, c_out)[:, ::-1, ::-1].transpose(1, 2, 0, 3)
             self.db[...] = dy.sum(axis=(0, 1, 2))
         kernel = self.W[::-1, ::-1].swapaxes(2, 3).reshape(-1, c_in)  # (9 c_out, c_in)
         dx: Array = near @ kernel  # (N h w, 9 c_out) @ (9 c_out, c_in) -> (N h w, c_in)

@@ -54,8 +54,8 @@ def test_rebuild_gives_the_input_and_the_cache_of_forward(make, rng):
     rebuilt, rebuilt_cache = layer.rebuild(z)
     np.testing.assert_allclose(rebuilt, x, rtol=1e-10, atol=1e-12)
     dz, dlog_det = rng.normal(size=x.shape), rng.normal(size=6)
-    expected = layer.backward(dz, dlog_det, cache, parameters=False)
-    np.testing.assert_allclose(layer.backward(dz, dlog_det, rebuilt_cache, parameters=False), expected, rtol=1e-9)
+    expected = layer.backward(dz, dlog_det, cache)
+    np.testing.assert_allclose(layer.backward(dz, dlog_det, rebuilt_cache), expected, rtol=1e-9)
 
 
 @trained_layers
