@@ -95,7 +95,9 @@ class Dataset:
                     f"{owner}: image_shape must be (height, width) or (channels, height, width), got {sides}"
                 )
             if math.prod(sides) != self.dim:
-                raise NiceValueError(f"{owner}: an image of {times(sides)} pixels does not have {self.dim} features")
+                raise NiceValueError(
+                    f"{owner}: image_shape {times(sides)} does not have {self.dim} pixels, one per feature"
+                )
             object.__setattr__(self, "image_shape", sides)
 
     @property

@@ -119,7 +119,9 @@ def _read_archive(path: Path) -> dict[str, Split]:
             if folder == FOLDER_IN_ARCHIVE and name in (*TRAIN_FILES, TEST_FILE):
                 # isreg() would also accept a sparse file, whose zeros are not in the archive
                 if name in batches or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-                    raise DatasetError(f"{where}: expected one ordinary file of that name, found another kind or two")
+                    raise DatasetError(
+                        f"{where}: expected one regular file of that name, found another type or a second one"
+                    )
                 batches[name] = _read_records(stream, member.size, where)
             stream.seek(end)
         if stream.seek(MAX_ARCHIVE + 1) > MAX_ARCHIVE:  # to the end of the gzip stream, where its CRC is checked

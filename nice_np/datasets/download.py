@@ -41,11 +41,11 @@ class RemoteFile:
     size_is_exact: bool = True  # False if `size` is only an upper bound
 
 
-class _Unavailable(Exception):
-    """This mirror cannot deliver; the next one might."""
+class _Failure(Exception):
+    """Why a mirror did not deliver; the next one might."""
 
 
-class _TryAgain(Exception):
+class _PassingFailure(_Failure):
     """This mirror may deliver a moment later."""
 
 
@@ -103,20 +103,18 @@ def fetch(
                     path = pooch.retrieve(url, f"sha256:{remote.sha256}", remote.name, folder, downloader=download)
                 log.info("%s is in %s, SHA-256 verified", remote.name, folder)
                 return Path(path)
-            except _TryAgain as error:
+            except _Failure as failure:
                 pause = PAUSE * 2 ** (attempt - 1)
-                if attempt == attempts or time.monotonic() + pause > give_up_at:
-                    failures.append(f"{url}: {error} (tried {attempt} times)" if attempt > 1 else f"{url}: {error}")
+                passing = isinstance(failure, _PassingFailure)
+                if not passing or attempt == attempts or time.monotonic() + pause > give_up_at:
+                    failures.append(f"{url}: {failure} (tried {attempt} times)" if attempt > 1 else f"{url}: {failure}")
                     break
-                log.warning("%s: %s; trying again in %g s", url, error, pause)
+                log.warning("%s: %s; trying again in %g s", url, failure, pause)
                 time.sleep(pause)
-            except _Unavailable as error:
-                failures.append(f"{url}: {error}")
-                break
-            except ValueError:  # from pooch, a wrong checksum; a malformed address has become _Unavailable
+            except ValueError:  # from pooch, a wrong checksum; a malformed address has become a _Failure
                 failures.append(f"{url}: the SHA-256 of the content is not {remote.sha256}")
                 break
-            except OSError as error:  # the disk's; network errors have become one of the two above
+            except OSError as error:  # the disk's; network errors have become a _Failure
                 raise DatasetError(f"cannot store {remote.name} in {folder}: {error.strerror or error}") from None
     raise DatasetError(
         f"cannot download {remote.name} into {folder}: {'; '.join(failures)}; check the network, or put the "
@@ -146,21 +144,21 @@ def _downloader(
         try:
             scheme = urlsplit(url).scheme
         except ValueError as error:  # such as an unmatched [
-            raise _Unavailable(f"malformed ({error})") from None
+            raise _Failure(f"malformed ({error})") from None
         if scheme not in schemes:
-            raise _Unavailable("refused, the address is not https")
+            raise _Failure("refused, the address is not https")
         if time.monotonic() > give_up_at:
-            raise _Unavailable("out of time")
+            raise _Failure("out of time")
         log.info("downloading %s (attempt %d)", url, attempt)
         with _answer(url, schemes, give_up_at) as response:
             if response.status_code != 200:
-                kind = _TryAgain if response.status_code >= 500 else _Unavailable
+                kind = _PassingFailure if response.status_code >= 500 else _Failure
                 raise kind(f"the server answered {response.status_code} {response.reason}")
             with open(output_file, "wb") as file:
                 try:
                     _copy(response, file.write, remote, give_up_at, progress)
                 except urllib3.exceptions.HTTPError:  # cut off, or silent for too long
-                    raise _TryAgain("the connection was cut") from None
+                    raise _PassingFailure("the connection was cut") from None
 
     return download
 
@@ -181,12 +179,12 @@ def _answer(url: str, schemes: Sequence[str], give_up_at: float) -> requests.Res
     except requests.ConnectionError as error:
         # MaxRetryError: no connection was made (no network, unknown host), so another attempt is useless.
         if error.args and isinstance(error.args[0], urllib3.exceptions.MaxRetryError):
-            raise _Unavailable(f"no connection ({type(error).__name__})") from None
-        raise _TryAgain("the connection was cut") from None
+            raise _Failure(f"no connection ({type(error).__name__})") from None
+        raise _PassingFailure("the connection was cut") from None
     except requests.RequestException as error:  # timeout, too many redirects
-        raise _Unavailable(f"{type(error).__name__}") from None
+        raise _Failure(f"{type(error).__name__}") from None
     except (OSError, ValueError) as error:  # a missing certificate bundle; a malformed redirect
-        raise _Unavailable(str(error)) from None
+        raise _Failure(str(error)) from None
 
 
 def _redirect_guard(schemes: Sequence[str]) -> Callable[..., None]:
@@ -198,7 +196,7 @@ def _redirect_guard(schemes: Sequence[str]) -> Callable[..., None]:
             old, new = urlsplit(response.url).scheme, urlsplit(target).scheme
             if new not in schemes or (old == "https" and new != "https"):
                 response.close()
-                raise _Unavailable(f"refused, the server redirects from {old} to {new}: {target}")
+                raise _Failure(f"refused, the server redirects from {old} to {new}: {target}")
 
     return guard
 
@@ -216,10 +214,10 @@ def _copy(
         while chunk := response.raw.read1(CHUNK):
             received += len(chunk)
             if received > remote.size:
-                raise _Unavailable(f"the content is longer than {remote.size} bytes")
+                raise _Failure(f"the content is longer than {remote.size} bytes")
             if time.monotonic() > give_up_at:
-                raise _Unavailable(f"out of time after {received} of {remote.size} bytes")
+                raise _Failure(f"out of time after {received} of {remote.size} bytes")
             write(chunk)
             bar.update(len(chunk))
     if remote.size_is_exact and received < remote.size:
-        raise _TryAgain(f"the connection was cut after {received} of {remote.size} bytes")
+        raise _PassingFailure(f"the connection was cut after {received} of {remote.size} bytes")

@@ -48,7 +48,7 @@ def read_images(path: Path, shape: tuple[int, ...]) -> Pixels:
     if len(shape) == 3:
         return np.moveaxis(np.broadcast_to(planes, (*planes.shape[:2], 3)), 2, 0).reshape(1, -1)
     if (planes != planes[..., :1]).any():
-        raise NiceValueError(f"{path} is in colour, but the model is of grey images; convert it to grey first")
+        raise NiceValueError(f"{path} is in colour, but the model expects grey images; convert it to grey first")
     return planes[..., 0].reshape(1, -1)
 
 

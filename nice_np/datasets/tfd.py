@@ -89,7 +89,7 @@ def load_tfd(data_dir: str | os.PathLike[str] | None = None, fold: int = 0) -> D
     masks = (roles == UNLABELLED) | (roles == TRAIN), roles == VALIDATION, roles == TEST  # (N,) each
     if not all(mask.any() for mask in masks):
         numbers = " + ".join(str(int(mask.sum())) for mask in masks)
-        raise DatasetError(f"{path}: expected images to train, validate and test in fold {fold}, found {numbers}")
+        raise DatasetError(f"{path}: expected training, validation and test images in fold {fold}, found {numbers}")
     rows = images.reshape(len(images), -1)  # (N, 2304)
     train, validation, test = ((rows[mask].astype(np.uint8, copy=False), labels[mask]) for mask in masks)
     return of_images("tfd", train, validation, test, IMAGE_SHAPE, SOURCE)

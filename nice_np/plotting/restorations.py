@@ -83,11 +83,13 @@ def restorations(
     if isinstance(names, str) or not isinstance(names, Sequence) or len(names) != 3:
         raise NiceValueError(f"{owner}: expected three names, of original, degraded and restored; got {names!r}")
     if decibels and original is None:
-        raise NiceValueError(f"{owner}: decibels compare with the originals; give them, or leave out decibels")
+        raise NiceValueError(f"{owner}: decibels need the originals; give them, or leave out decibels")
     found = as_images(restored, image_shape, owner, "restored")  # (N, H, W, C)
     seen = as_images(degraded, degraded_shape or image_shape, owner, "degraded")
     if len(seen) != len(found):
-        raise NiceValueError(f"{owner}: {len(seen)} degraded images and {len(found)} restored; expected as many")
+        raise NiceValueError(
+            f"{owner}: expected equal numbers of images, got {len(seen)} degraded and {len(found)} restored"
+        )
     known = None if original is None else _like(found, original, image_shape, "original")
 
     def as_row(name: str, images: Array, compared: bool = True) -> Row:

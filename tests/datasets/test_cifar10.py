@@ -241,14 +241,15 @@ def test_no_archive_at_all(tmp_path):
 def test_member_that_is_no_ordinary_file(tmp_path, files, kind):
     stranger = member(f"{FOLDER_IN_ARCHIVE}/{TRAIN_FILES[0]}", files[TRAIN_FILES[0]], kind)
     write_archive(tmp_path, stranger + tar_of({name: files[name] for name in (TRAIN_FILES[1], TEST_FILE)}))
-    rejected(tmp_path, r"member 'cifar-10-batches-bin/data_batch_1\.bin': expected one ordinary file of that name")
+    rejected(tmp_path, r"member 'cifar-10-batches-bin/data_batch_1\.bin': expected one regular file of that name")
 
 
 def test_member_that_comes_twice(tmp_path, files):
     again = member(f"{FOLDER_IN_ARCHIVE}/{TEST_FILE}", files[TEST_FILE])
     write_archive(tmp_path, again + tar_of(files))
     rejected(
-        tmp_path, r"member '.*test_batch\.bin': expected one ordinary file of that name, found another kind or two"
+        tmp_path,
+        r"member '.*test_batch\.bin': expected one regular file of that name, found another type or a second one",
     )
 
 

@@ -95,7 +95,7 @@ def test_unknown_split(method):
         ({"validation": np.full((2, 6), "a")}, "validation has dtype"),
         ({"test_labels": np.arange(4)}, r"expected test_labels of shape \(3,\), got \(4,\)"),
         ({"train_labels": np.zeros(5)}, "train_labels must be integers"),
-        ({"image_shape": (2, 4)}, "2 x 4 pixels does not have 6 features"),
+        ({"image_shape": (2, 4)}, "image_shape 2 x 4 does not have 6 pixels"),
         ({"image_shape": 6}, "image_shape must be a sequence of whole numbers"),
         ({"image_shape": (-2, -3)}, "every entry of image_shape must be >= 1, got -2"),
         ({"bin_width": 0.0}, "bin_width"),

@@ -47,7 +47,7 @@ def test_a_grey_picture(tmp_path):
 def test_a_picture_in_colour_is_three_planes(rgb, tmp_path):
     path = save_png(tmp_path / "a.png", rgb)
     np.testing.assert_array_equal(read_images(path, COLOUR), rgb.transpose(2, 0, 1).reshape(1, 18))
-    with pytest.raises(NiceValueError, match=r"a.png is in colour, but the model is of grey images"):
+    with pytest.raises(NiceValueError, match=r"a.png is in colour, but the model expects grey images"):
         read_images(path, GREY)
 
 

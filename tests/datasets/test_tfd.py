@@ -155,7 +155,7 @@ def test_bad_fold(tmp_path, fold, error):
         ({"folds": np.full((12, 5), 4)}, "variable folds: expected whole numbers from 0 to 3, found 4"),
         ({"folds": np.zeros((13, 5))}, "found 12, 13 and 12"),
         ({"folds": np.ones((12, 5))}, "expected the expression of image 0, 1 to 7, as fold 0 says; found -1"),
-        ({"folds": np.zeros((12, 5))}, r"expected images to train, validate and test in fold 0, found 12 \+ 0 \+ 0"),
+        ({"folds": np.zeros((12, 5))}, r"expected training, validation and test images in fold 0, found 12 \+ 0 \+ 0"),
         ({"labs_ex": np.ones((1, 12))}, r"variable labs_ex: expected the shape \(1 or more, 1\), found \(1, 12\)"),
         ({"labs_ex": np.ones((11, 1))}, "found 12, 12 and 11"),
         ({"labs_ex": np.full((12, 1), 8)}, "variable labs_ex: expected whole numbers from -1 to 7, found 8"),

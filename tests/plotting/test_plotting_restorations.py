@@ -115,9 +115,9 @@ X = np.zeros((2, 4))
 @pytest.mark.parametrize(
     ("arguments", "settings", "error", "message"),
     [
-        ((X, X, X[:1]), {}, NiceValueError, "2 degraded images and 1 restored"),
+        ((X, X, X[:1]), {}, NiceValueError, "got 2 degraded and 1 restored"),
         ((X[:1], X, X), {}, NiceValueError, r"original is \(1, 2, 2, 1\), restored \(2, 2, 2, 1\)"),
-        ((None, X, X), {"decibels": True}, NiceValueError, "decibels compare with the originals"),
+        ((None, X, X), {"decibels": True}, NiceValueError, "decibels need the originals"),
         ((X, X, X), {"names": ("a", "b")}, NiceValueError, "expected three names"),
         ((X, X, X), {"names": "abc"}, NiceValueError, "expected three names"),
         ((X, X, X), {"draws": X}, NiceValueError, r"draws must have shape \(N, K, D\)"),
