@@ -114,10 +114,9 @@ def restorations(
     room = [CAPTION if row.captions else GAP for row in rows]
     room[-1] = CAPTION if rows[-1].captions else 0
     ax = draw_rows([row.images for row in rows], [row.name for row in rows], room, ax, title, owner)
-    for (_, images, captions), top in zip(rows, np.cumsum([0, *np.add(room, 1)]), strict=False):
-        for k, text in enumerate(captions):
-            middle = (left_edge(images, k) + left_edge(images, k + 1) - GAP) / 2
-            ax.text(middle, top + 1.03, text, fontsize=8, ha="center", va="top")
+    tops = np.cumsum([0, *np.add(room, 1)])  # of the rows, and the end of the last
+    for row, top in zip(rows, tops[:-1], strict=True):
+        _write_captions(ax, row, top)
     return ax
 
 
@@ -149,6 +148,12 @@ def _as_holes(hidden: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.b
     if holes.size not in (height * width, height * width * channels):
         raise NiceValueError(f"restorations: hidden has shape {holes.shape}, degraded are images of {height} x {width}")
     return np.asarray(holes.reshape(-1, height, width).all(axis=0))[:, :, None]
+
+
+def _write_captions(ax: Axes, row: Row, top: float) -> None:
+    for k, text in enumerate(row.captions):
+        centre = (left_edge(row.images, k) + left_edge(row.images, k + 1) - GAP) / 2
+        ax.text(centre, top + 1.03, text, fontsize=8, ha="center", va="top")
 
 
 def _decibels(images: Array, originals: Array, value_range: Sequence[float]) -> list[str]:
