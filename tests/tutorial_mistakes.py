@@ -1,8 +1,8 @@
 """What readers get wrong in the exercises of the tutorials: name -> exercise -> (what, right, wrong), three of each.
 
-test_tutorials.py plants the k-th mistake in every exercise of a solved notebook, and sees that each check fails.
-`right` must occur exactly once in the exercise's cell.  docs/teaching.md tells teachers what the checks say of each; the
-same test compares.
+test_tutorials.py plants the k-th mistake in every exercise of a solved notebook and expects each check to fail.
+`right` must occur exactly once in the exercise's cell.  docs/teaching.md lists what the checks say for each; the same
+test compares.
 """
 
 MISTAKES = {
@@ -26,12 +26,12 @@ MISTAKES = {
     "02_coupling_layers": {
         1: [
             ("the inverse adds", "y_b - self.m(y_a)", "y_b + self.m(y_a)"),
-            ("a determinant of 1 is no log-determinant of 1", "np.zeros(len(y))", "np.ones(len(y))"),
+            ("log-determinant 1 where the determinant is 1", "np.zeros(len(y))", "np.ones(len(y))"),
             ("m is never added", "x_b + self.m(x_a)", "x_b"),
         ],
         2: [
             ("mean for sum", "+ t, log_s.sum(axis=1)", "+ t, log_s.mean(axis=1)"),
-            ("shift taken away after the scale", "(y_b - t) * np.exp(-log_s)", "y_b * np.exp(-log_s) - t"),
+            ("shift subtracted after the scale", "(y_b - t) * np.exp(-log_s)", "y_b * np.exp(-log_s) - t"),
             ("log-determinant of forward for the inverse", "-log_s.sum(axis=1)", "log_s.sum(axis=1)"),
         ],
         3: [
@@ -47,8 +47,8 @@ MISTAKES = {
     "03_backward_by_hand": {
         1: [
             ("derivative of tanh missing", "dh * (1 - h**2)", "dh"),
-            ("mean for sum", "self.db2 += dy.sum(axis=0)", "self.db2 += dy.mean(axis=0)"),
-            ("gradient assigned, not added", "self.dW2 += ", "self.dW2 = "),
+            ("mean for sum", "self.db2[...] = dy.sum(axis=0)", "self.db2[...] = dy.mean(axis=0)"),
+            ("gradient of the batch before kept", "self.dW2[...] = ", "self.dW2 += "),
         ],
         2: [
             ("sign of m in the inverse", "self.m.backward(-dx_b, cache)", "self.m.backward(dx_b, cache)"),
@@ -75,7 +75,7 @@ MISTAKES = {
         2: [
             ("second moment not corrected", "v / (1 - beta2**t)", "v"),
             ("eps inside the root", "(np.sqrt(v_hat) + eps)", "np.sqrt(v_hat + eps)"),
-            ("correction of the first step for ever", "1 - beta1**t", "1 - beta1"),
+            ("correction of the first step in every step", "1 - beta1**t", "1 - beta1"),
         ],
         3: [
             ("short gradients are lengthened", "min(1.0, max_norm / norm)", "max_norm / norm"),
@@ -88,7 +88,7 @@ MISTAKES = {
         ],
         4: [
             ("one epoch too late", ">= patience", "> patience"),
-            ("equal counts as better", "score > best", "score >= best"),
+            ("an equal score counts as better", "score > best", "score >= best"),
             ("the last epoch is kept, not the best", "return best_epoch, epoch", "return epoch, epoch"),
         ],
     },
@@ -127,15 +127,19 @@ MISTAKES = {
         ],
         3: [
             ("sum for mean", "np.mean(", "np.sum("),
-            ("nothing taken out: underflow", "largest = log_w.max(axis=0)", "largest = np.zeros(log_w.shape[1])"),
-            ("the largest never added again", "return largest + np.log", "return np.log"),
+            (
+                "largest weight not factored out: underflow",
+                "largest = log_w.max(axis=0)",
+                "largest = np.zeros(log_w.shape[1])",
+            ),
+            ("largest weight not added back", "return largest + np.log", "return np.log"),
         ],
     },
     "09_why_it_is_fast": {
         1: [
             ("gradient of the input counted", "2 * forward - first", "2 * forward"),
             ("rows of the batch forgotten", "n_rows * n_in * n_out", "n_in * n_out"),
-            ("one product a layer in the backward pass", "2 * forward - first", "forward"),
+            ("one product per layer in the backward pass", "2 * forward - first", "forward"),
         ],
         2: [
             ("a temporary", "np.multiply(grads, grads, out=scratch)", "scratch[:] = grads * grads"),
@@ -149,13 +153,13 @@ MISTAKES = {
         3: [
             ("the inverse adds", "y_b - t", "y_b + t"),
             ("x_a counted once", "dy_a + coupling.conditioner", "coupling.conditioner"),
-            ("m asked twice", "y_b - t", "y_b - coupling.conditioner.forward(y_a)[0]"),
+            ("m evaluated twice", "y_b - t", "y_b - coupling.conditioner.forward(y_a)[0]"),
         ],
     },
     "05_densities_in_the_plane": {
         1: [
             ("a side for an area", "* (top - bottom) / resolution**2", "/ resolution"),
-            ("logarithms added up", "np.exp(log_p).sum()", "log_p.sum()"),
+            ("logarithms summed", "np.exp(log_p).sum()", "log_p.sum()"),
             (
                 "corners of the cells, not middles",
                 "(np.arange(resolution) + 0.5) / resolution",
@@ -185,8 +189,8 @@ MISTAKES = {
     "10_bug_museum": {
         1: [
             ("the curve is trusted", '6: "log_det"', '6: "curve"'),
-            ("right, but dear", '6: "log_det"', '6: "integral"'),
-            ("a check that is not there", '7: "covariance"', '7: "check_whitening"'),
+            ("right, but expensive", '6: "log_det"', '6: "integral"'),
+            ("a check that does not exist", '7: "covariance"', '7: "check_whitening"'),
         ],
         2: [
             ("power -1", "np.sqrt(variances)", "variances"),
@@ -200,7 +204,7 @@ MISTAKES = {
                 "continue",
             ),
             ("infinity overlooked", "np.isfinite(nll) and", "not np.isnan(nll) and"),
-            ("gradient not looked at", " and np.isfinite(gradient).all()", ""),
+            ("gradient not checked", " and np.isfinite(gradient).all()", ""),
         ],
         4: [
             ("negative derivatives do not count", "np.abs(J)", "J"),

@@ -1,8 +1,8 @@
-"""Run the solved tutorials and make their exercise twins.
+"""Run the solved tutorials and generate their exercise twins.
 
-python tutorials/build.py run [NAME ...]         run in a fresh kernel, store the outputs, make the twins
-python tutorials/build.py exercises [--check]    make the twins, or only see whether they are up to date
-python tutorials/build.py figures NAME --out DIR write the figures of a notebook as PNG files, to look at them
+python tutorials/build.py run [NAME ...]         run in a fresh kernel, store the outputs, generate the twins
+python tutorials/build.py exercises [--check]    generate the twins, or only check whether they are up to date
+python tutorials/build.py figures NAME --out DIR write the figures of a notebook as PNG files
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tutorial_kernel import execute
 
 
 def chosen(names: list[str]) -> list[Path]:
-    """The notebooks whose file name begins with one of the names; all of them without names."""
+    """The notebooks whose file name begins with one of the names; without names, all of them."""
     paths = [path for path in solved_notebooks() if not names or any(path.name.startswith(name) for name in names)]
     if not paths:
         raise SystemExit(f"no tutorial is called {' or '.join(names)}")
@@ -30,7 +30,7 @@ def chosen(names: list[str]) -> list[Path]:
 
 
 def run(paths: list[Path]) -> int:
-    """Execute the notebooks in place; the exit code says whether all are as they should be."""
+    """Execute the notebooks in place; the exit code is 1 if any has a problem."""
     found = 0
     for path in paths:
         notebook = read(path)
@@ -41,7 +41,7 @@ def run(paths: list[Path]) -> int:
         mistakes = list(problems(notebook))
         size = path.stat().st_size
         if size > LIMIT:
-            mistakes.append(f"{size:,} bytes, allowed are {LIMIT:,}: fewer or smaller figures")
+            mistakes.append(f"{size:,} bytes, the limit is {LIMIT:,}: use fewer or smaller figures")
         print(f"{path.name}: {time.perf_counter() - started:.0f} s, {size / 1000:.0f} kB")
         print("".join(f"  {mistake}\n" for mistake in mistakes), end="")
         found += len(mistakes)
@@ -49,7 +49,7 @@ def run(paths: list[Path]) -> int:
 
 
 def shrink_figures(notebook: NotebookNode) -> None:
-    """Store figures with 256 colours each, which takes a third of the space and is not seen."""
+    """Store figures with 256 colours each: a third of the size, without a visible difference."""
     for cell in code_cells(notebook):
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
@@ -60,21 +60,21 @@ def shrink_figures(notebook: NotebookNode) -> None:
 
 
 def make_twins(paths: list[Path], check: bool) -> int:
-    """Write the twins; with `check` write nothing, and name those that are not what they would be."""
-    stale = []
+    """Write the twins; with `check`, write nothing and list those that are out of date."""
+    outdated = []
     for path in paths:
         target = EXERCISES / path.name
         wanted = nbformat.writes(twin(tidy(read(path), path.stem))) + "\n"
         if not target.exists() or target.read_text(encoding="utf-8") != wanted:
-            stale.append(target.name)
+            outdated.append(target.name)
             if not check:
                 write(twin(tidy(read(path), path.stem)), target)
-    print(f"{'out of date' if check else 'written'}: {', '.join(stale) or 'none'}")
-    return int(check and bool(stale))
+    print(f"{'out of date' if check else 'written'}: {', '.join(outdated) or 'none'}")
+    return int(check and bool(outdated))
 
 
 def write_figures(path: Path, folder: Path) -> None:
-    """Every PNG among the outputs as a file of its own."""
+    """Write every PNG among the outputs to a file."""
     folder.mkdir(parents=True, exist_ok=True)
     for k, cell in enumerate(code_cells(read(path)), start=1):
         for i, output in enumerate(cell.outputs):

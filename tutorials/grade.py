@@ -1,9 +1,8 @@
 """Grade a reader's notebook: python tutorials/grade.py NOTEBOOK [NOTEBOOK ...]
 
-The cells of the solved notebook run in a fresh kernel, with the reader's exercise cells in the place of the solutions
-(and the cells that the reader has added before them), so that the checks are always the original ones.  A file that
-cannot be graded is named, and the others are graded all the same.  The exit code is 0 if every exercise of every
-notebook passed.
+The cells of the solved notebook run in a fresh kernel, with the reader's exercise cells in place of the solutions
+(and any cells that the reader added before them), so the checks are always the original ones.  A file that cannot be
+graded is reported, and the others are still graded.  The exit code is 0 if every exercise of every notebook passed.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from tutorial_kernel import Outcome, Session
 
 
 class NotGraded(Exception):
-    """A file that is no notebook, or belongs to no tutorial; the message says so in one line."""
+    """A file that is not a notebook, or belongs to no tutorial; the message says so in one line."""
 
 
 class Score(NamedTuple):
-    """What became of one exercise: "passed", "failed" or "not done", and why."""
+    """The result of one exercise: "passed", "failed" or "not done", and why."""
 
     exercise: int
     title: str
@@ -33,7 +32,7 @@ class Score(NamedTuple):
 
 
 class Grade(NamedTuple):
-    """All exercises of a notebook, and what was odd about it."""
+    """All exercises of a notebook, and notes about changed checks."""
 
     scores: list[Score]
     notes: list[str]
@@ -44,7 +43,7 @@ class Grade(NamedTuple):
 
 
 def reference_of(submitted: NotebookNode, path: Path) -> Path:
-    """The solved notebook that a reader's one was made from: by its metadata, or else by its file name."""
+    """The solved notebook that belongs to a reader's copy: by its metadata, or else by its file name."""
     by_name = {solved.stem: solved for solved in solved_notebooks()}
     name = submitted.metadata.get("tutorial")
     found = by_name.get(name) or next((by_name[stem] for stem in by_name if path.name.startswith(stem)), None)
@@ -57,7 +56,7 @@ def grade(submitted: NotebookNode, reference: NotebookNode, timeout: float = 60)
     """Run the reader's exercises with the reference's checks; `timeout` is in seconds, for each cell."""
     theirs, added = numbered(EXERCISE, submitted), _added_cells(submitted, reference)
     setup = code_cells(reference)[0].source
-    scores, said = [], {}  # said[k]: what the reader's cells of exercise k led to by themselves
+    scores, said = [], {}  # said[k]: errors of the reader's own cells of exercise k
     with Session(timeout) as session:
         for cell in code_cells(reference):
             exercise, check = number(EXERCISE, cell), number(CHECK, cell)
@@ -69,10 +68,10 @@ def grade(submitted: NotebookNode, reference: NotebookNode, timeout: float = 60)
                 if check not in theirs:
                     scores.append(Score(check, title, "not done", f"there is no cell '# Exercise {check}: ...'"))
                     continue
-                session.run(setup)  # the library's names mean the library again, whatever the reader called so
+                session.run(setup)  # restore the library's names, in case the reader reused them
                 scores.append(_score(check, title, session.run(cell.source), said[check]))
                 if check == max(numbered(CHECK, reference)):
-                    break  # nothing of what follows is graded
+                    break  # nothing after the last check is graded
             elif number(USES, cell) is None:
                 session.run(cell.source)
     return Grade(scores, [*_changed_checks(submitted, reference)])
@@ -103,7 +102,7 @@ def _score(exercise: int, title: str, outcome: Outcome, before: list[Outcome]) -
 
 
 def _one_line(outcome: Outcome) -> str:
-    """The line of a message that tells most: of a report that of the first failure."""
+    """The most telling line of a message: in a report, that of the first failure."""
     lines = outcome.message.strip().splitlines() or [""]
     telling = [line for line in lines if line.startswith(("FAILED ", "UNDECIDED "))] or lines
     plain = outcome.error in ("AssertionError", "CheckError", "GradientError", "Stopped") and telling[0]
@@ -122,7 +121,7 @@ def _changed_checks(submitted: NotebookNode, reference: NotebookNode) -> list[st
 
 
 def report(path: Path, reference: Path | None, timeout: float) -> bool:
-    """Grade one file and print its scores, or why it has none; True if every exercise passed."""
+    """Grade one file and print its scores, or why there are none; True if every exercise passed."""
     try:
         submitted = opened(path)
         solved = reference or reference_of(submitted, path)
@@ -170,7 +169,7 @@ def main() -> int:
     try:
         passed = [report(path, args.reference, args.timeout) for path in args.notebooks]
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell that the kernel died, at length
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would report the dead kernel at length
         print("stopped", file=sys.stderr)
         return 130
     return 0 if all(passed) else 1

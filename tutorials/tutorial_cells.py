@@ -1,7 +1,7 @@
-"""Notebooks as cells: which are exercises and checks, how a solved notebook becomes its unsolved twin, what is wrong.
+"""Notebooks as cells: exercises and checks, how a solved notebook becomes its unsolved twin, problems in a notebook.
 
 # Exercise 2: the inverse         the first line of an exercise: functions or classes for the reader to complete
-### BEGIN SOLUTION: return x (N, D)      what the twin says instead of the lines up to
+### BEGIN SOLUTION: return x (N, D)      the twin raises this as a TODO instead of the lines up to
 ### END SOLUTION
 # Check of exercise 2             the first line of the check that follows it, with asserts
 # Uses exercise 2                 the first line of any other cell that needs the solution, such as a figure
@@ -34,7 +34,7 @@ PLACES = re.compile(r"/(home|root|tmp|usr|var|opt|work|Users|mnt)/|[A-Z]:\\\\")
 
 NOTE = """\
 > This is the copy with exercises. Complete the cells that begin with `# Exercise`, and run the check below each.
-> `python tutorials/grade.py` with the path of this file tells how many are right.
+> `python tutorials/grade.py` with the path of this file says how many are correct.
 """
 
 
@@ -49,7 +49,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write it; nbformat validates."""
+    """Write a notebook; nbformat validates it."""
     path.parent.mkdir(exist_ok=True)
     nbformat.write(notebook, path)
 
@@ -65,12 +65,12 @@ def number(pattern: re.Pattern[str], cell: NotebookNode) -> int | None:
 
 
 def numbered(pattern: re.Pattern[str], notebook: NotebookNode) -> dict[int, NotebookNode]:
-    """The cells whose first line names an exercise; of several for one exercise the last counts."""
+    """The cells whose first line names an exercise; if there are several for one exercise, the last."""
     return {k: cell for cell in notebook.cells if (k := number(pattern, cell)) is not None}
 
 
 def tidy(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The same cells and outputs with metadata that depend on nothing else, and nbgrader's for exercises and checks."""
+    """The same cells and outputs, with metadata that depend only on them, and nbgrader's for exercises and checks."""
     notebook = deepcopy(notebook)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(
@@ -89,7 +89,7 @@ def tidy(notebook: NotebookNode, name: str) -> NotebookNode:
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """The outputs with adjacent pieces of printed text as one: where a kernel cuts it is chance."""
+    """The outputs with adjacent pieces of printed text joined: where a kernel splits them is arbitrary."""
     joined: list[NotebookNode] = []
     for output in outputs:
         before = joined[-1] if joined else {}
@@ -113,19 +113,19 @@ def _nbgrader(cell: NotebookNode) -> dict[str, object]:
 
 
 def unsolved(source: str) -> str:
-    """An exercise's source with every solution replaced by an error that says what is to be done."""
+    """An exercise's source with every solution replaced by an error that says what to do."""
     return SOLUTION.sub(
         lambda m: f"{m['indent']}raise NotImplementedError({_quoted('TODO: ' + m['todo'].strip())})", source
     )
 
 
 def _quoted(text: str) -> str:
-    """A string of Python, in double quotes where that needs no backslash."""
+    """The text as a Python string, in double quotes where that needs no backslash."""
     return f'"{text}"' if not set(text) & set('"\\') else repr(text)
 
 
 def twin(solved: NotebookNode) -> NotebookNode:
-    """The notebook for the reader: solutions and outputs removed, everything else as it is."""
+    """The notebook for the reader: solutions and outputs removed, everything else unchanged."""
     notebook = deepcopy(solved)
     for cell in code_cells(notebook):
         cell.outputs, cell.execution_count = [], None
@@ -135,7 +135,7 @@ def twin(solved: NotebookNode) -> NotebookNode:
 
 
 def problems(solved: NotebookNode) -> Iterator[str]:
-    """What an author has to mend, one line each."""
+    """What an author has to fix, one line each."""
     order = [
         (kind, k)
         for cell in code_cells(solved)
@@ -156,7 +156,7 @@ def _problems_of_source(cell: NotebookNode) -> Iterator[str]:
     if len(markers) != 2 * len(solutions) or any(re.search(MARKER, m["lines"]) for m in solutions):
         yield "### BEGIN SOLUTION: (what to return) and ### END SOLUTION do not pair up"
     elif bool(solutions) != (exercise is not None):
-        yield "solutions belong into a cell that begins with '# Exercise N: title', and such a cell needs one"
+        yield "solutions belong in a cell that begins with '# Exercise N: title', and such a cell needs one"
     elif exercise is not None:
         rest = unsolved(cell.source)
         if max(map(len, rest.splitlines())) > 120:

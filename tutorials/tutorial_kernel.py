@@ -1,4 +1,4 @@
-"""A fresh kernel with an empty home and no network, the same for everyone who runs a tutorial."""
+"""A fresh kernel with an empty home folder and no network, the same on every machine."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
-NOWHERE = "http://127.0.0.1:9"  # a port where nobody answers
+NOWHERE = "http://127.0.0.1:9"  # no server listens on this port
 SILENT = logging.getLogger("tutorials")
 SILENT.setLevel(logging.CRITICAL)
 
 
 @contextmanager
 def fresh_place(fast: bool) -> Iterator[tuple[str, dict[str, str]]]:
-    """An empty folder, and the environment of a kernel that lives in it."""
+    """An empty folder, and the environment of a kernel that runs in it."""
     with TemporaryDirectory() as folder:
         ours = dict.fromkeys(("HOME", "USERPROFILE", "MPLCONFIGDIR", "IPYTHONDIR"), folder)
-        ours |= {"PYTHONUSERBASE": site.getuserbase(), "NICE_NP_FAST": "1"}  # pip install --user lies below the home
+        ours |= {
+            "PYTHONUSERBASE": site.getuserbase(),
+            "NICE_NP_FAST": "1",
+        }  # pip install --user is below the home folder
         ours |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE)
         ours["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = os.environ | ours
@@ -52,27 +55,27 @@ def new_client(notebook: NotebookNode, folder: str, timeout: float, allow_errors
 
 
 def execute(notebook: NotebookNode, timeout: float = 600, fast: bool = False, allow_errors: bool = False) -> None:
-    """Run all cells and keep their outputs in the notebook; without `allow_errors` the first error is raised."""
+    """Run all cells and store their outputs in the notebook; without `allow_errors`, raise the first error."""
     with fresh_place(fast) as (folder, environment):
         new_client(notebook, folder, timeout, allow_errors).execute(env=environment)
 
 
 class Outcome(NamedTuple):
-    """What became of a piece of code: the class and message of its error, both empty where there was none."""
+    """The result of running code: the class and message of its error, both empty if there was none."""
 
     error: str
     message: str
 
 
 class Session:
-    """A kernel that survives code that never ends, or that kills it: it starts anew and repeats what went well.
+    """A kernel that survives code that never ends or kills it: it restarts and reruns what succeeded.
 
     Use it as a context manager.
     """
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._done: list[str] = []  # what a new kernel has to repeat
+        self._done: list[str] = []  # what a new kernel has to rerun
 
     def __enter__(self) -> Session:
         self._stack = ExitStack()

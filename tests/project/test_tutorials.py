@@ -1,4 +1,4 @@
-"""The tutorials run, their exercise twins fail where there is something to do and nowhere else, and are graded."""
+"""The tutorials run, their exercise twins fail only where there is something to do, and both are graded."""
 
 import ast
 import json
@@ -30,7 +30,7 @@ each = pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own packages
 
 
-# -- the notebooks as they are in the repository ----------------------------------------------------------------------
+# -- the notebooks in the repository ----------------------------------------------------------------------------------
 
 
 def test_they_are_numbered_without_gaps():
@@ -153,7 +153,7 @@ def test_the_checks_see_what_readers_get_wrong(path, k):
 
 
 def promises(name):
-    """{(exercise, mistake): what the check says} of the course plan for one tutorial."""
+    """{(exercise, mistake): what the check says}, from the course plan of one tutorial."""
     plan = (TUTORIALS.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
     title = f"\n### {name.replace('_', ' ')}\n"
     section = plan[plan.lower().index(title) + len(title) :].split("\n### ")[0]
@@ -175,7 +175,7 @@ def test_the_kernel_has_an_empty_home_no_network_and_no_data(monkeypatch):
     execute(notebook, fast=True)
 
 
-# -- what an author is told -------------------------------------------------------------------------------------------
+# -- what authors are told --------------------------------------------------------------------------------------------
 
 SETUP = "from math import sqrt"
 FIRST = """\
@@ -209,7 +209,7 @@ def test_a_good_notebook_has_no_problems():
         ((FIRST, CHECK_1, CHECK_1), "each followed by its check"),
         ((FIRST.replace("    ### END SOLUTION", ""), CHECK_1), "pair up"),
         ((FIRST.replace(": return x * x", ""), CHECK_1), "pair up"),
-        (("### BEGIN SOLUTION: all\nx = 1\n### END SOLUTION",), "solutions belong into a cell"),
+        (("### BEGIN SOLUTION: all\nx = 1\n### END SOLUTION",), "solutions belong in a cell"),
         ((FIRST.replace("### ", "# "), CHECK_1), "such a cell needs one"),
         (("# Exercise 1: a number\n### BEGIN SOLUTION: x\nx = 1\n### END SOLUTION", CHECK_1), "inside a function"),
         ((FIRST.replace(": return x * x", ": " + "return it " * 20), CHECK_1), "longer than"),
@@ -308,7 +308,7 @@ def test_a_notebook_is_built_and_its_problems_are_named(tmp_path, monkeypatch, c
     assert path.read_bytes() == first
     monkeypatch.setattr(build, "LIMIT", 1000)
     assert build.run([path]) == 1
-    assert "allowed are 1,000" in capsys.readouterr().out
+    assert "the limit is 1,000" in capsys.readouterr().out
 
 
 # -- grading ----------------------------------------------------------------------------------------------------------
