@@ -16,6 +16,14 @@ QUICK = ["--epochs", "1", "--batch-size", "5000", "--quiet"]
 ROOT = Path(cli.__file__).parents[1]  # children find the package also from another folder
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "error", "PYTHONPATH": str(ROOT)}
 ENVIRONMENT.pop("PYTHONUNBUFFERED", None)  # with a buffer, what cannot be written shows late
+# For `child`: the command, but it draws nothing; drawing takes longer than these trainings.
+WITHOUT_FIGURES = """
+import sys
+from nice_np import cli
+from nice_np.commands import train
+train.draw = lambda *arguments: []
+sys.exit(cli.main())
+"""
 
 
 def run(*words):

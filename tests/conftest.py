@@ -1,6 +1,8 @@
 """Fixtures for every test."""
 
 import contextlib
+import dataclasses
+import functools
 import logging
 import os
 import signal
@@ -10,6 +12,13 @@ from pathlib import Path
 import command_line
 import numpy as np
 import pytest
+import threadpoolctl
+
+
+def pytest_configure():
+    """One BLAS thread, since several wait for each other awake on a busy machine; tests about threads set their own."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for children and for a BLAS that is loaded later
+    threadpoolctl.threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +117,14 @@ def demo(tmp_path_factory):
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory):
     """The folder and the result of a run with labels, cut short and without figures."""
+    from nice_np.runs.presets import PRESETS
+
     folder = tmp_path_factory.mktemp("runs") / "labelled"
+    preset = PRESETS["mnist-labels"]
+    small = dataclasses.replace(preset, model=functools.partial(preset.model, couplings=4, hidden=(50,)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
+        patch.setitem(PRESETS, "mnist-labels", small)
         words = ("train", "mnist-small", "--preset", "mnist-labels", "--epochs", "2", "--quiet", "--out", folder)
         answer = command_line.succeed(*words)
     with unchanged(folder):

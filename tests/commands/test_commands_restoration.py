@@ -410,7 +410,7 @@ def test_wrong_usage_ends_with_2(words, says, here):
         ("restore MODEL --task compressed --sigma 1 --measured x.npy", "x.npy: expected N >= 1 rows of 6 numbers"),
         (
             "restore MODEL --task compressed --sigma 1 --measured small.png",
-            "small.png: these measurements are no image",
+            "small.png: these measurements are not an image",
         ),
         ("restore MODEL --task denoise --sigma 1 --measured infinite.npy", "infinite.npy: expected a finite number"),
         ("restore PLANE --task denoise --sigma 1", "is not a model of images, and only images can be restored"),

@@ -135,6 +135,7 @@ runpy.run_path("scripts/mutation/__main__.py", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_a_small_package(tmp_path):
     shutil.copytree(SCRIPTS, tmp_path / "scripts" / "mutation")
     files = {

@@ -154,7 +154,9 @@ NOT_FUSED = {
     "a subclass": lambda rng: Flow("normal", OwnCoupling(Partition.odd_even(4), MLP((2, 3, 2), rng=rng))),
     "another scale": lambda rng: real_nvp(4, hidden=(3,), scale="softplus", rng=rng),
     "another activation": lambda rng: nice(4, hidden=(3,), activation="tanh", rng=rng),
-    "convolutions": lambda rng: nice(16, image_shape=(4, 4), partition="checkerboard", conditioner="conv", rng=rng),
+    "convolutions": lambda rng: nice(
+        16, image_shape=(4, 4), partition="checkerboard", conditioner="conv", hidden=(3,), rng=rng
+    ),
     "no coupling": lambda rng: Flow("normal", DiagonalScaling(4)),
     "large matrices": lambda rng: nice(784, hidden=(1000,), rng=rng),
 }

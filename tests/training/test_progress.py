@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
-from command_line import QUICK, child, run
+from command_line import QUICK, WITHOUT_FIGURES, child, run
 
 from nice_np.training.progress import Progress
 
@@ -105,6 +105,7 @@ def test_in_a_terminal_progress_is_a_bar(tmp_path):
             *QUICK[:-1],
             "--out",
             tmp_path / "run",
+            code=WITHOUT_FIGURES,
             stderr=theirs,
             stdout=subprocess.PIPE,
             capture_output=False,

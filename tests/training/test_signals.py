@@ -186,16 +186,20 @@ module.{function} = signalling
 """
 
 
-@pytest.mark.parametrize(("signum", "code"), BOTH)
-@pytest.mark.parametrize(
-    ("module", "function"),
-    [
-        ("nice_np.commands.train", "load"),
-        ("nice_np.runs.scoring", "score"),
-        ("nice_np.commands.train", "write_results"),
-        ("nice_np.plotting", "save"),
-    ],
-)
+PLACES = [
+    ("nice_np.commands.train", "load"),
+    ("nice_np.runs.scoring", "score"),
+    ("nice_np.commands.train", "write_results"),
+    ("nice_np.plotting", "save"),
+]
+PLACES_AND_SIGNALS = [
+    pytest.param(*place, *stop, marks=[pytest.mark.slow] if (n + m) % 2 else [])
+    for n, place in enumerate(PLACES)
+    for m, stop in enumerate(BOTH)
+]
+
+
+@pytest.mark.parametrize(("module", "function", "signum", "code"), PLACES_AND_SIGNALS)
 def test_a_signal_before_or_after_training(start, module, function, signum, code, tmp_path):
     out = tmp_path / "run"
     child = start(
