@@ -17,7 +17,7 @@ from operators import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "nice_np"
-CORE = ("bijectors/*.py", "flows/priors.py", "networks/*.py", "training/optim.py", "vae/*.py")
+CORE = ("bijectors/*.py", "flows/priors.py", "networks/*.py", "training/optim.py", "training/schedules.py", "vae/*.py")
 BUDGET = 8.0  # seconds, traced: so much of the tests that reach a mutant, quickest first; a survivor runs them all
 
 
