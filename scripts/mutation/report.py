@@ -29,11 +29,12 @@ one that is killed is seen by a quick one or by a test of its own file."""
 
 
 def keys_of(mutants: list[Mutant], lines: list[str]) -> list[str]:
-    """A name for each mutant of a file that stays the same when lines above it come and go."""
+    """A name for each mutant of a file, the same when lines above it come and go or its comment changes."""
     seen: Counter[str] = Counter()
     keys = []
     for mutant in mutants:
-        key = f"{mutant.file} | {lines[mutant.line - 1].strip()} | {mutant.what}"
+        code = lines[mutant.line - 1].split("  # ")[0].strip()
+        key = f"{mutant.file} | {code} | {mutant.what}"
         seen[key] += 1
         keys.append(key if seen[key] == 1 else f"{key} | {seen[key]}")
     return keys
