@@ -1,6 +1,6 @@
-"""A flow as a scikit-learn estimator: density estimation and a map to latents, for pipelines and searches.
+"""A flow as a scikit-learn estimator, a density and a map to latents, for pipelines and searches.
 
-Needs scikit-learn, ``pip install "nice-np[sklearn]"``, and is therefore not imported by ``import nice_np``.
+Needs scikit-learn, ``pip install "nice-np[sklearn]"``; ``import nice_np`` does not import it.
 """
 
 from __future__ import annotations
@@ -34,38 +34,38 @@ RandomState = int | np.random.Generator | np.random.RandomState | None
 class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator):
     """Density estimation with a normalizing flow (NICE, Dinh et al. 2014; RealNVP, Dinh et al. 2016).
 
-    As a density it has `score_samples`, `score` and `sample`; as a transformer, `transform` takes data to latents that
-    are nearly independent and distributed like the prior, and `inverse_transform` takes them back.
+    As a density it has `score_samples`, `score` and `sample`; as a transformer, `transform` maps data to latents that
+    are nearly independent and distributed like the prior, and `inverse_transform` maps them back.
 
     Parameters
     ----------
     architecture : {"nice", "real_nvp"} or callable
-        Additive or affine couplings.  A callable is given what `nice_np.nice` takes, ``architecture(dim, couplings=...,
-        hidden=..., prior=..., partition=..., preprocess=..., dtype=..., rng=...)``, and returns a `Flow`.  For a search
-        in several processes it must be a function of a module.
+        Additive or affine couplings.  A callable takes the arguments of `nice_np.nice`, ``architecture(dim,
+        couplings=..., hidden=..., prior=..., partition=..., preprocess=..., dtype=..., rng=...)``, and returns a
+        `Flow`.  For a search in several processes it must be a module-level function.
     couplings : int
     hidden : sequence of int
         Widths of the hidden layers in each coupling.
     prior : {"normal", "logistic"} or Prior
     partition : {"odd-even", "halves"} or Partition
     preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
-        Fixed layers next to the data that count in the likelihood; see `nice_np.nice`.
+        Fixed layers between data and couplings, which count in the likelihood; see `nice_np.nice`.
     epochs : int
-        At most; see `patience`.
+        Maximum number of epochs; see `patience`.
     batch_size : int
     learning_rate : float or Schedule
     clip_norm : float, optional
-        Gradients longer than this are shortened to it.
+        Gradients with a larger norm are scaled down to it.
     validation_fraction : float
-        The share of the samples, in [0, 1), that is held out and measured after each epoch: the weights of the best
-        epoch are kept.  0 holds nothing out and keeps the last ones.
+        The fraction of the samples, in [0, 1), that is held out and scored after each epoch; the weights of the best
+        epoch are kept.  0 holds nothing out and keeps the last weights.
     patience : int, optional
-        Stop after so many epochs without a better validation score; needs a `validation_fraction`.
+        Stop after this many epochs without a better validation score; needs a `validation_fraction`.
     dtype : {"float64", "float32"}
-        Of the weights.  "float32" is faster and enough for large data.
+        Of the weights.  "float32" is faster and precise enough for large data.
     random_state : int, Generator, RandomState or None
-        Of the first weights, the held-out samples and the order of the batches.  NumPy's global generator is never
-        used: None gives other numbers at each call of `fit`.
+        For the initial weights, the held-out samples and the order of the batches.  NumPy's global generator is never
+        used: with None each call of `fit` differs.
     verbose : bool
         Show a progress bar.
 
@@ -73,15 +73,15 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     ----------
     flow_ : Flow
     history_ : History
-        What happened, epoch by epoch.
+        Scores of each epoch.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Where `X` had column names.
+        If `X` had column names.
 
     Notes
     -----
-    All numbers are nats of `X` as it is given.  Integers are taken as real numbers: counts and pixels have no density
-    until they are spread out, see `nice_np.pixels.dequantize`.
+    All scores are nats of the given `X`.  Integers are treated as real numbers: counts and pixels have no density until
+    they are dequantised, see `nice_np.pixels.dequantize`.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         random_state: RandomState = None,
         verbose: bool = False,
     ) -> None:
-        # Arguments are stored as they came and checked by fit: scikit-learn clones estimators through them.
+        # Stored unchanged and checked by fit, since scikit-learn clones estimators from them.
         self.architecture = architecture
         self.couplings = couplings
         self.hidden = hidden
@@ -136,7 +136,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         Parameters
         ----------
         X : array_like, shape (n_samples, n_features)
-            At least two features, and two samples.
+            At least two features and two samples.
         y : ignored
 
         Returns
@@ -150,7 +150,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         ValueError
             From scikit-learn: `X` is not a finite, dense, real array.
         DivergenceError
-            The training diverged; a smaller learning rate, or `clip_norm`, may help.
+            If training diverged; a smaller learning rate or `clip_norm` may help.
         """
         samples = validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_min_features=2)
         rng = as_generator(self.random_state)
@@ -162,7 +162,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             validation=held_out,
             epochs=as_int(self.epochs, "NICEDensity", "epochs", 1),
             batch_size=self.batch_size,
-            learning_rate=deepcopy(self.learning_rate),  # a schedule of one's own may count
+            learning_rate=deepcopy(self.learning_rate),  # a user's schedule may have state
             clip_norm=self.clip_norm,
             patience=self.patience,
             progress=bool(self.verbose),
@@ -197,8 +197,6 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         x = flow.decode(check_array(X, dtype=np.float64))
         return x.astype(np.float64, copy=False)
 
-    # -- inside ---------------------------------------------------------------------------------------------------
-
     def _new_flow(self, dim: int, rng: np.random.Generator) -> Flow:
         build = self.architecture
         if not callable(build):
@@ -207,7 +205,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             dim,
             couplings=self.couplings,
             hidden=self.hidden,
-            # Copies: a prior or bijector belongs to one flow, and would change with it.
+            # Copies, since a prior or bijector belongs to one flow and changes with it.
             prior=deepcopy(self.prior),
             partition=deepcopy(self.partition),
             preprocess=deepcopy(self.preprocess),
@@ -219,7 +217,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         return flow
 
     def _split(self, samples: Array, rng: np.random.Generator) -> tuple[Array, Array | None]:
-        """Samples to train on, and those held out, if any."""
+        """Samples for training, and the held-out ones, if any."""
         fraction = as_float(self.validation_fraction, "NICEDensity", "validation_fraction", minimum=0, below=1)
         if fraction == 0:
             return samples, None
@@ -242,18 +240,18 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     @property
     def _n_features_out(self) -> int:
-        """How many latents there are; scikit-learn names the columns of `transform` by it."""
+        """The number of latents, from which scikit-learn names the columns of `transform`."""
         return self._flow().dim
 
 
 def as_generator(random_state: RandomState) -> np.random.Generator:
-    """A NumPy generator from what scikit-learn calls a random state."""
+    """A NumPy generator from a scikit-learn random state."""
     if isinstance(random_state, np.random.RandomState):
-        # Drawn from it, so that two fits in a row with one RandomState differ, as elsewhere in scikit-learn.
+        # Drawn from it, so that two fits with the same RandomState differ, as elsewhere in scikit-learn.
         return np.random.default_rng(random_state.randint(np.iinfo(np.int32).max, size=4))
     try:
         return as_rng(random_state, "NICEDensity")
-    except (NiceTypeError, NiceValueError) as error:  # which calls it rng
+    except (NiceTypeError, NiceValueError) as error:  # whose message calls it rng
         raise type(error)(
             "NICEDensity: random_state must be a seed >= 0, a numpy.random.Generator or RandomState, or None; "
             f"got {random_state!r}"

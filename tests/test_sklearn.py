@@ -1,4 +1,4 @@
-"""The scikit-learn estimator: scikit-learn's own checks, and what they do not look at."""
+"""The scikit-learn estimator: scikit-learn's own checks, and what they do not cover."""
 
 import subprocess
 import sys
@@ -90,7 +90,7 @@ def test_learns_a_gaussian(rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_answers_in_float64_whatever_the_weights_are(x, dtype):
+def test_results_are_float64_for_weights_of_any_dtype(x, dtype):
     density = small(dtype=dtype).fit(x)
     assert density.flow_.dtype == dtype
     answers = [density.score_samples(x), density.transform(x), density.inverse_transform(x), density.sample(2)]
@@ -125,14 +125,14 @@ def test_seeds(x):
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_bijectors_among_the_settings_stay_as_they_are(x):
+def test_bijectors_among_the_settings_stay_unchanged(x):
     layer = Standardize.unfitted(3, np.float64)
     density = small(preprocess=(layer,))
     assert same_parameters(density.fit(x), clone(density).fit(x))
     assert not layer.fitted
 
 
-def test_whatever_is_among_the_settings_serves_several_fits(x):
+def test_all_settings_can_be_used_for_several_fits(x):
     class Falling(Schedule):
         def __init__(self):
             self.calls = 0
@@ -231,7 +231,7 @@ def test_without_scikit_learn_it_says_what_to_install():
     assert last.startswith("nice_np.errors.NiceImportError: nice_np.sklearn needs scikit-learn")
 
 
-def test_import_nice_np_leaves_scikit_learn_alone():
+def test_import_nice_np_does_not_import_scikit_learn():
     code = "import sys, nice_np; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert "NICEDensity" not in nice_np.__all__

@@ -1,8 +1,8 @@
-"""An architecture as JSON, and back: which modules, with which settings.
+"""An architecture as JSON and back: the modules and their settings.
 
-A module is ``{"class": name, **config}``, an array ``{"array": member}`` (the array itself is kept apart), and a module
-that came before, since layers may share one, ``{"again": number}``.  "class" is a keyword, so no argument can have that
-name.  Nothing is built before its size has been checked, and only from classes that the caller knows.
+A module is ``{"class": name, **config}``, an array ``{"array": member}`` (the array itself is stored separately), and a
+module that occurred before, such as a permutation used twice, ``{"again": number}``.  "class" is a keyword, so no
+argument has that name.  Sizes are checked before anything is built, and only known classes are built.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.parameters import Module
 
 MAX_DEPTH = 50  # modules inside modules
-SPARE = 1_000_000  # numbers that an architecture may need beyond those in the file: index arrays and the like
+SPARE = 1_000_000  # numbers that an architecture may need in addition to those in the file, such as index arrays
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 def own_classes() -> dict[str, type[Module]]:
-    """nice_np's own modules by name: what a file may name without being told."""
+    """nice_np's own modules by name: the classes that a file may always contain."""
     found: dict[str, type[Module]] = {}
     waiting = Module.__subclasses__()
     while waiting:
@@ -35,14 +35,14 @@ def own_classes() -> dict[str, type[Module]]:
 
 
 def describe(value: Any, arrays: Arrays, seen: list[Module]) -> Any:
-    """A module as JSON; arrays are put into `arrays` and named in their place, modules into `seen` and numbered."""
+    """A module as JSON; arrays go to `arrays` and are replaced by names, modules go to `seen` and are numbered."""
     if isinstance(value, Module):
         for number, module in enumerate(seen):
             if module is value:
                 return {"again": number}
         name = type(value).__name__
         if own_classes().get(name, type(value)) is not type(value):
-            raise NiceTypeError(f"save: your class {name} has the name of one of nice_np's; give it another one")
+            raise NiceTypeError(f"save: your class {name} has the name of one of nice_np's; rename it")
         node = {"class": name, **{k: describe(v, arrays, seen) for k, v in value.config().items()}}
         seen.append(value)
         return node
@@ -60,7 +60,7 @@ def describe(value: Any, arrays: Arrays, seen: list[Module]) -> Any:
 
 
 def build(node: Any, arrays: Arrays, seen: list[Module], classes: Mapping[str, type[Module]]) -> Any:
-    """Undo `describe`; takes the arrays that it uses out of `arrays`."""
+    """The inverse of `describe`; removes the arrays that it uses from `arrays`."""
     if isinstance(node, list):
         return [build(item, arrays, seen, classes) for item in node]
     if not isinstance(node, dict):
@@ -77,7 +77,7 @@ def build(node: Any, arrays: Arrays, seen: list[Module], classes: Mapping[str, t
     try:
         with np.errstate(over="raise", divide="raise", invalid="raise"):
             module: Module = make(**settings)
-    except Exception as error:  # with damaged settings a constructor, also one of the user's, may raise anything
+    except Exception as error:  # with damaged settings a constructor may raise anything
         raise ValueError(f"cannot build {name}: {str(error) or repr(error)}") from None
     seen.append(module)
     return module
@@ -90,14 +90,14 @@ def _earlier(number: Any, seen: list[Module]) -> Module:
 
 
 def check_size(node: Any, classes: Mapping[str, type[Module]], limit: float, depth: int = 0) -> float:
-    """Refuse, before anything is allocated, an architecture that needs more numbers than `limit`; return how many."""
+    """How many numbers an architecture needs; it is refused before any allocation if these are more than `limit`."""
     if isinstance(node, list):
         children = node
     elif isinstance(node, dict):
         children = list(node.values())
     else:
         return 0
-    if depth > 2 * MAX_DEPTH:  # a list inside a module counts as well
+    if depth > 2 * MAX_DEPTH:  # a list in a module counts as a level too
         raise NiceValueError(f"the architecture is nested more than {MAX_DEPTH} modules deep")
     total = float(_numbers_of(node, classes)) if isinstance(node, dict) else 0.0
     total += sum(check_size(child, classes, limit, depth + 1) for child in children)
@@ -107,7 +107,7 @@ def check_size(node: Any, classes: Mapping[str, type[Module]], limit: float, dep
 
 
 def _numbers_of(node: dict[str, Any], classes: Mapping[str, type[Module]]) -> int:
-    # Only whole numbers are handed on: 10**9 * "abc" would itself be the bomb, and nan > limit is never true.
+    # Only whole numbers are passed on: 10**9 * "abc" would itself fill the memory, and nan > limit is never true.
     whole = {key: value for key, value in node.items() if type(value) is int or _is_whole_list(value)}
     name = node.get("class")
     count = getattr(classes.get(name) if isinstance(name, str) else None, "count_parameters", None)
@@ -128,7 +128,7 @@ def _is_whole_list(value: Any) -> bool:
 
 
 def by_name(classes: Iterable[type[Module]]) -> dict[str, type[Module]]:
-    """nice_np's classes and the given ones by name; a given one cannot take the place of ours."""
+    """nice_np's classes and the given ones by name; a given class cannot replace ours."""
     is_list = isinstance(classes, Iterable) and not isinstance(classes, type)
     known = tuple(classes) if is_list else ()
     if not is_list or not all(isinstance(cls, type) and issubclass(cls, Module) for cls in known):

@@ -1,7 +1,7 @@
 """Model files and training checkpoints: one .npz each, with a JSON header and plain arrays.
 
 A file holds ``header`` (UTF-8 JSON as bytes: format, version, kind, architecture, table of parameters, metadata),
-``values`` (the flat parameter vector) and one member for every other array.  Anyone can open it with ``np.load``.
+``values`` (the flat parameter vector) and one member for each other array.  ``np.load`` can open it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nice_np.validation import as_path
 log = logging.getLogger(__name__)
 
 FORMAT, VERSION = "nice_np", 1
-MAX_HEADER = 4 * 2**20  # bytes of JSON: thousands of layers, or of epochs in the metadata
+MAX_HEADER = 4 * 2**20  # bytes of JSON, enough for thousands of layers or epochs
 
 
 def save(
@@ -35,7 +35,7 @@ def save(
     Raises
     ------
     NiceValueError
-        If an array holds NaN or inf (never written), or if metadata is not JSON.
+        If an array has NaN or inf, which are never written, or if metadata is not JSON.
     NiceTypeError
         If an argument, or a setting of one of your own modules, has a type that cannot be saved.
     NiceFileError
@@ -119,7 +119,7 @@ def _header(arrays: Arrays, kind: str) -> dict[str, Any]:
         raise ValueError(f"member 'header' is not JSON: {error}") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError(f"member 'header' does not say that this is a {FORMAT} file")
-    # First the version: in another one, everything else may have another name.
+    # The version comes first: in another version everything else may have another name.
     if header.get("version") != VERSION:
         raise ValueError(f"format version {header.get('version')!r}; this nice_np reads version {VERSION}")
     if header.get("kind") != kind:
@@ -130,16 +130,14 @@ def _header(arrays: Arrays, kind: str) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_parameters(model: Packed, header: dict[str, Any], values: npt.NDArray[Any]) -> None:
     if not _same_table(header["parameters"], _table(model)):
-        raise ValueError("the table of parameters does not fit the architecture")
-    found, expected = (
-        (values.shape, values.dtype, header["dtype"]),
-        ((len(model.params),), model.dtype, model.dtype.name),
-    )
+        raise ValueError("the table of parameters does not match the architecture")
+    found = values.shape, values.dtype, header["dtype"]
+    expected = (len(model.params),), model.dtype, model.dtype.name
     if found != expected:
         raise ValueError(f"member 'values' has shape, dtype, dtype in the header {found}, expected {expected}")
     if not np.isfinite(values).all():

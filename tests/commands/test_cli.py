@@ -15,7 +15,7 @@ from nice_np.commands import COMMANDS, info
 from nice_np.runs.presets import PRESETS
 
 
-def test_alone_it_names_the_commands():
+def test_without_arguments_it_names_the_commands():
     err = fail(code=2)
     for name in COMMANDS:
         assert name in err
@@ -67,7 +67,7 @@ def test_alone_it_names_the_commands():
         ("info", "required: MODEL"),
     ],
 )  # fmt: skip
-def test_wrong_usage_ends_with_2_and_creates_nothing(words, says, here):
+def test_a_usage_error_ends_with_2_and_creates_nothing(words, says, here):
     assert says in fail(*words.split(), code=2)
     assert list(here.iterdir()) == []
 
@@ -85,7 +85,7 @@ def test_help(command):
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_examples_can_be_parsed(command):
-    """Every command shows at least one, and what it shows is right; in the list of all, a remark follows each."""
+    """Every command shows at least one example, and it can be parsed; in the general help a comment follows each."""
     lines = succeed(*command.split(), "--help").splitlines()
     examples = [line.strip().split("  ")[0].split(" > ")[0] for line in lines if line.startswith("  nice-np ")]
     assert len(examples) >= (8 if command == "" else 1)
@@ -200,7 +200,7 @@ def test_a_full_standard_error(here):
 
 
 @pytest.mark.parametrize("words", [["--help"], GRADCHECK])
-def test_a_reader_that_has_seen_enough(words):
+def test_a_reader_that_closes_the_pipe(words):
     read, write = os.pipe()
     os.close(read)
     try:

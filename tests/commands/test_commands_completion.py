@@ -1,4 +1,4 @@
-"""nice-np completion: shells with its script loaded, and somebody who presses Tab."""
+"""nice-np completion: shells that load its script, and a user who presses Tab."""
 
 import os
 import select
@@ -44,7 +44,7 @@ class Terminal:
     """A shell in a terminal; `type` writes keys, `wait_for` reads until something has been shown."""
 
     def __init__(self, words, folder):
-        import pty  # only where there are terminals of this kind
+        import pty  # not available on Windows
 
         self.ours, theirs = pty.openpty()
         environment = {**os.environ, "HOME": str(folder), "TERM": "dumb", "XDG_CONFIG_HOME": str(folder), "LC_ALL": "C"}
@@ -70,7 +70,7 @@ class Terminal:
         os.close(self.ours)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no terminal of this kind on Windows")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_tab(shell, script, tmp_path):
     if shutil.which(shell) is None:

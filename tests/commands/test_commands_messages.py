@@ -1,4 +1,4 @@
-"""The log: quiet in a library, a line each on standard error where -v asks for it, errors alone with -q."""
+"""The log: silent in a library, one line per record on standard error with -v, only errors with -q."""
 
 import ast
 import io
@@ -18,7 +18,7 @@ from nice_np.commands import messages
 TRAIN = ("train", "rings", "--epochs", "1", "--batch-size", "5000")
 
 
-def test_a_library_says_nothing_unless_it_is_asked():
+def test_a_library_prints_no_log_by_default():
     code = """
 import logging
 from nice_np import fit, nice
@@ -41,7 +41,7 @@ def test_every_logger_has_the_name_of_its_module():
     assert found >= 8
 
 
-def test_v_says_what_is_read_written_and_chosen(here, no_figures):
+def test_v_reports_what_is_read_written_and_chosen(here, no_figures):
     _, out, err = run(*TRAIN, "-v")
     assert "wrote the checkpoint runs/rings/checkpoint.npz" in err
     assert "wrote the model runs/rings/model.npz" in err
@@ -57,7 +57,7 @@ def test_v_says_what_is_read_written_and_chosen(here, no_figures):
     as_json(succeed("info", "runs/rings", "-vv", "--json"))
 
 
-def test_q_leaves_errors_alone(here, no_figures, monkeypatch):
+def test_q_shows_only_errors(here, no_figures, monkeypatch):
     words = ("train", "rings", "--epochs", "1", "--batch-size", "5000", "--force")
 
     def warn(*arguments):
@@ -72,13 +72,13 @@ def test_q_leaves_errors_alone(here, no_figures, monkeypatch):
         assert "warning: nice_np.somewhere: look out\nwarning: nice_np: and here\n" in err
         quiet = run(*words, "-q")
     assert quiet[2] == ""
-    assert quiet[1].splitlines()[1:3] == out.splitlines()[1:3]  # what was asked for is still there; the clock differs
+    assert quiet[1].splitlines()[1:3] == out.splitlines()[1:3]  # the result is still printed; only the time differs
     code, out, err = run("info", "missing", "-q")
     assert (code, out) == (1, "")
     assert err.startswith("nice-np: error: cannot read missing")
 
 
-def test_afterwards_all_is_as_before(moons):
+def test_logging_is_restored_afterwards(moons):
     log, show = logging.getLogger("nice_np"), warnings.showwarning
     before = (log.level, list(log.handlers))
     run("info", moons, "-vv")
@@ -87,7 +87,7 @@ def test_afterwards_all_is_as_before(moons):
     assert warnings.showwarning is show
 
 
-def test_a_program_that_listens_hears_it_too(tmp_path, caplog, rng):
+def test_a_program_with_its_own_handler_gets_the_records(tmp_path, caplog, rng):
     caplog.set_level("INFO", "nice_np")
     flow, x = nice(2, hidden=(4,), rng=0), rng.normal(size=(50, 2))
     fit(flow, x, epochs=1, progress=False, checkpoint=tmp_path / "c.npz")
@@ -124,13 +124,13 @@ def test_the_time_limit_and_an_early_stop_are_named(caplog, rng):
 
 
 @pytest.mark.parametrize("stream", ["full", None])
-def test_a_standard_error_that_takes_nothing(stream, here, no_figures):
+def test_a_standard_error_that_cannot_be_written(stream, here, no_figures):
     class Full(io.StringIO):
         def write(self, text):
             raise OSError(28, "No space left on device")
 
     with redirect_stderr(Full() if stream else None), messages.shown(2):
-        logging.getLogger("nice_np").warning("nobody hears this")
+        logging.getLogger("nice_np").warning("goes nowhere")
         messages.say("nor this")
 
 
@@ -141,7 +141,7 @@ def test_a_name_with_an_escape_sequence_cannot_act_on_the_terminal():
     assert err.getvalue() == r"warning: nice_np: reading a\x1b[2Jb\nc" + "\n"
 
 
-def test_the_history_grows_while_training_goes_on(here, no_figures, monkeypatch):
+def test_the_history_grows_during_training(here, no_figures, monkeypatch):
     from nice_np import History
     from nice_np.commands import train
 

@@ -1,4 +1,4 @@
-"""nice-np evaluate, sample, info, gradcheck and presets: what they say of a trained model, and of none."""
+"""nice-np evaluate, sample, info, gradcheck and presets: what they print for a trained model, and for other files."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from nice_np import load_model, nice, one_hot, save_model
 from nice_np.runs.presets import PRESETS
 
 
-def test_evaluate_says_what_training_said(moons, demo):
+def test_evaluate_gives_the_scores_of_training(moons, demo):
     metrics = json.loads((moons / "metrics.json").read_text())
     for split in ("train", "validation", "test"):
         found = as_json(succeed("evaluate", moons, "--split", split, "--json"))
@@ -46,7 +46,7 @@ def test_sample_to_pictures_and_numbers(moons, demo, here):
     assert sorted(path.name for path in here.iterdir()) == ["POINTS.PNG", "digits.png", "x.NPY"]
 
 
-def test_sample_of_a_model_that_is_no_picture(here):
+def test_sample_of_a_model_without_pictures(here):
     save_model("five.npz", nice(5, hidden=(4,), rng=0))
     assert "5 features are neither an image nor a point" in fail("sample", "five.npz", "--out", "a.png", code=1)
     assert not Path("a.png").exists()
@@ -132,7 +132,7 @@ def test_gradcheck_of_a_wrong_gradient_ends_with_1(monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["info", "evaluate", "gradcheck", "sample"])
-def test_models_that_are_none(command, moons, here):
+def test_files_that_are_not_models(command, moons, here):
     model = (moons / "model.npz").read_bytes()
     Path("empty.npz").write_bytes(b"")
     Path("cut.npz").write_bytes(model[:-1000])

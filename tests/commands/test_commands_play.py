@@ -1,4 +1,4 @@
-"""nice-np play on the command line: pictures without a window, a model of one's own, and errors in one line."""
+"""nice-np play on the command line: pictures without a window, your own model, and one-line errors."""
 
 import json
 
@@ -32,12 +32,12 @@ def test_a_seed_starts_at_random_and_repeats(tmp_path):
     assert positions(1, "a.svg") == positions(1, "b.svg") != positions(2, "c.svg")
 
 
-def test_the_button_goes_on_where_the_seed_has_started(monkeypatch):
+def test_the_random_button_continues_the_seeds_generator(monkeypatch):
     shown = []
 
     def show(ground, rng):
         shown.append(dict(ground.positions))
-        ground.randomize(rng)  # as the button does
+        ground.randomize(rng)  # like the button
         return ground
 
     monkeypatch.setattr(figure, "show", show)
@@ -76,7 +76,7 @@ def test_a_trained_flow_from_a_file(tmp_path, rng):
         (("--save", "no-such-folder/a.png"), 1, "cannot write no-such-folder"),
     ],
 )
-def test_errors_are_a_line(words, code, message, monkeypatch, tmp_path):
+def test_errors_are_one_line(words, code, message, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert message in fail("play", *words, code=code)
     assert not list(tmp_path.iterdir())

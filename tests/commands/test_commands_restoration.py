@@ -1,4 +1,4 @@
-"""The commands inpaint and restore: what they compute, write and say, and what they refuse."""
+"""The commands inpaint and restore: what they compute, write, print and refuse."""
 
 import json
 
@@ -45,7 +45,7 @@ def random_flow(dim, rng, **settings):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A flow of small grey images with random weights, of no data set."""
+    """A flow of small grey images with random weights, without a data set."""
     path = tmp_path_factory.mktemp("model") / "model.npz"
     save_model(path, random_flow(24, np.random.default_rng(0)), {"image_shape": SHAPE})
     return path
@@ -53,7 +53,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A flow of the size of digits with random weights, which says that it was trained on them."""
+    """A flow of digits with random weights, whose metadata name the data set."""
     path = tmp_path_factory.mktemp("digits") / "model.npz"
     metadata = {"image_shape": (28, 28), "dataset": "mnist-small", "seed": 0, "bin_width": 1 / 256}
     save_model(path, random_flow(784, np.random.default_rng(0)), metadata)
@@ -74,7 +74,7 @@ def here(tmp_path, monkeypatch, rng):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """What the figure was drawn of: positional arguments and settings."""
+    """The arguments and settings with which the figure was drawn."""
     calls = []
     draws = plotting.restorations
 
@@ -95,7 +95,7 @@ def seen_by_the_flow(name):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_inpaint_is_that_of_the_library(model, here, drawn, space):
+def test_inpaint_agrees_with_the_library(model, here, drawn, space):
     words = ("inpaint", model, "--mask", "left", "--images", "x.npy", "--space", space, *QUICK)
     result = as_json(succeed(*words, "--out", "a.png", "--save", "a.npy", "--json"))
     x, flow = seen_by_the_flow("x.npy"), Flow.load(model)
@@ -109,7 +109,7 @@ def test_inpaint_is_that_of_the_library(model, here, drawn, space):
     bits = -(np.array(result["log_likelihood"]) / 24 - np.log(256)) / np.log(2)
     np.testing.assert_allclose(result["bits_per_dim"], bits)
     assert result["mean"]["log_likelihood"] == pytest.approx(np.mean(result["log_likelihood"]))
-    assert "psnr" not in result  # what stood in the holes is not looked at
+    assert "psnr" not in result  # the hidden pixels are not known
     assert (result["mask"], result["optimizer"], result["images"], result["data"]) == ("left", optimizer, 3, "x.npy")
     assert result["seconds"] > 0
     (original, degraded, restored, shape), settings = drawn[0]
@@ -121,7 +121,7 @@ def test_inpaint_is_that_of_the_library(model, here, drawn, space):
     assert min(image_size(here / "a.png")) > 100
 
 
-def test_what_stands_in_the_holes_is_not_looked_at(model, here):
+def test_hidden_pixels_are_ignored(model, here):
     x = np.load("f.npy").reshape(3, *SHAPE)
     words = ("inpaint", model, "--mask", "mask.png", "--images", "x2.npy", *QUICK, "--force")
     found = []
@@ -176,7 +176,7 @@ def test_random_masks_and_annealing_come_from_the_seed(model, here):
     assert (masks[0] != masks[1]).any()
 
 
-def test_every_mask_is_one_of_the_library(model, here):
+def test_every_mask_is_known_to_the_library(model, here):
     for name in MASKS:
         assert named_mask(name, 28, 28, rng=0).any()
     with pytest.raises(ValueError, match="choose one of") as error:
@@ -199,7 +199,7 @@ def test_the_figure_says_what_is_missing(mask, says, model, here, drawn):
     assert drawn[0][1]["title"] == says
 
 
-def test_draws_and_their_mean(model, here, drawn):
+def test_samples_and_their_mean(model, here, drawn):
     words = ("inpaint", model, "--images", "x.npy", "--mask", "top", *QUICK, "--samples", "2", "--out", "a.png")
     result = as_json(succeed(*words, "--save", "d.npy", "--json"))
     draws, x = np.load("d.npy"), seen_by_the_flow("x.npy")
@@ -296,7 +296,7 @@ def test_progress_is_shown_unless_quiet(model, here):
 # -- labels, spaces, colour -------------------------------------------------------------------------------------------
 
 
-def test_labels_of_test_images_and_of_ones_own(here, rng):
+def test_labels_of_test_images_and_of_your_own(here, rng):
     flow = random_flow(784, rng, context_dim=10)
     metadata = {"image_shape": (28, 28), "dataset": "mnist-small", "seed": 0}
     save_model("m.npz", flow, metadata)
@@ -322,7 +322,7 @@ def test_a_flow_without_labels_takes_none(model, here):
     assert "trained without labels: leave out --label" in fail(*words, code=1)
 
 
-def test_behind_a_logit_the_proxy_is_searched(here, rng):
+def test_behind_a_logit_the_proxy_is_the_default(here, rng):
     flow = random_flow(24, rng, preprocess=("logit",))
     assert any(isinstance(layer, Logit) for layer in flow.layers)
     assert (space_for(flow), space_for(random_flow(24, rng))) == ("proxy", "latent")
@@ -381,7 +381,7 @@ RESTORE = "restore m.npz --task denoise --sigma 0.1 --out a.png"
         (f"{RESTORE} --images a.npy --measured b.npy", "not allowed with argument --images"),
     ],
 )
-def test_wrong_usage_ends_with_2(words, says, here):
+def test_a_usage_error_ends_with_2(words, says, here):
     before = sorted(here.iterdir())
     assert says in fail(*words.split(), code=2)
     assert sorted(here.iterdir()) == before
@@ -447,7 +447,7 @@ def test_what_cannot_be_done_ends_with_1_and_writes_nothing(words, says, model, 
     assert sorted(here.iterdir()) == before
 
 
-def test_files_in_the_way_are_found_first(model, here, monkeypatch):
+def test_existing_files_are_refused_first(model, here, monkeypatch):
     monkeypatch.setattr("nice_np.commands.restoration_options.open_model", lambda path: pytest.fail("too late"))
     for name in ("a.png", "a.npy"):
         (here / name).write_text("mine")
@@ -457,7 +457,7 @@ def test_files_in_the_way_are_found_first(model, here, monkeypatch):
         (here / name).unlink()
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_work(model, here, monkeypatch):
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(model, here, monkeypatch):
     monkeypatch.setattr("nice_np.commands.inpaint.fill_in", lambda *arguments, **settings: pytest.fail("too late"))
     words = ("inpaint", model, "--mask", "top", "--images", "x.npy")
     assert "cannot write no/a.png" in fail(*words, "--out", "no/a.png", code=1)

@@ -1,4 +1,4 @@
-"""nice-np train and demo: what they print and write, run folders that are in the way, and how training goes on."""
+"""nice-np train and demo: what they print and write, existing run folders, and resuming."""
 
 import csv
 import json
@@ -90,7 +90,7 @@ def test_without_a_length_the_preset_decides(moons, here, monkeypatch):
     assert "0.5" in repr(given["learning_rate"])
 
 
-def test_threads_change_nothing_but_the_last_digits(moons, here, no_figures):
+def test_threads_change_only_the_last_digits(moons, here, no_figures):
     succeed("train", "two-moons", *QUICK, "--seed", "3", "--threads", "2", "--out", "threads")
     alone, shared = (json.loads((folder / "metrics.json").read_text()) for folder in (moons, Path("threads")))
     assert "--threads=2" in shared["command"]
@@ -114,7 +114,7 @@ def test_divergence_is_one_line(here, monkeypatch):
         (("--preset", "mnist-code", "--learning-rate", "5e-5"), "--learning-rate"),
     ],
 )
-def test_what_is_refused_costs_no_old_run(words, says, moons, here):
+def test_a_refused_command_keeps_the_old_run(words, says, moons, here):
     folder = here / "run"
     shutil.copytree(moons, folder)
     (here / "a-file").touch()
@@ -165,7 +165,7 @@ def test_a_data_set_that_is_missing_creates_nothing(here):
     assert list(here.iterdir()) == []
 
 
-def test_the_command_to_go_on_says_all_that_matters():
+def test_the_command_to_resume_is_complete():
     words = "train rings --epochs 7 --seed 4 --preset toy --learning-rate 0.002 --batch-size 99 --data-dir d --out o"
     arguments = cli.parse([*words.split(), "--threads", "2", "--checkpoint-every", "5"])
     again = cli.parse(train.resume_command(arguments).split()[1:])
@@ -174,7 +174,7 @@ def test_the_command_to_go_on_says_all_that_matters():
     assert "checkpoint" not in train.train_command(arguments)
 
 
-def test_a_learning_rate_that_the_presets_schedule_cannot_have_is_wrong_usage(here):
+def test_a_learning_rate_that_does_not_fit_the_presets_schedule_is_a_usage_error(here):
     words = ("train", "mnist-small", *QUICK, "--preset", "mnist-code")
     err = fail(*words, "--learning-rate", "5e-5", code=2)
     assert "argument --learning-rate: does not fit preset mnist-code; ExponentialDecay: minimum 0.0001 is above" in err

@@ -1,4 +1,4 @@
-"""The command line with variational autoencoders: every command works on one, or says in a line that it does not."""
+"""The command line with variational autoencoders: every command works for them, or refuses them in one line."""
 
 import csv
 import json
@@ -16,12 +16,12 @@ QUICK = ["--epochs", "1", "--batch-size", "2000", "--quiet"]
 
 @pytest.fixture(scope="module")
 def autoencoder(tmp_path_factory):
-    """A finished run of a VAE on the small digits, not to be changed; and what training printed."""
+    """A finished run of a VAE on the small digits, not to be changed, and the output of its training."""
     folder = tmp_path_factory.mktemp("runs") / "vae"
     return folder, succeed("train", "mnist-small", "--model", "vae-nice-posterior", *QUICK, "--out", folder)
 
 
-def test_training_speaks_of_the_elbo(autoencoder):
+def test_training_reports_the_elbo(autoencoder):
     folder, printed = autoencoder
     metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert (metrics["preset"], metrics["bin_width"]) == ("vae-nice-posterior", 1.0)
@@ -108,7 +108,7 @@ def test_a_run_is_resumed(tmp_path, monkeypatch):
     assert "preset is vae-nice-prior now and was vae then" in fail(*words, "--out", tmp_path / "run", code=1)
 
 
-def test_what_is_not_for_a_vae_says_so_in_a_line(autoencoder, tmp_path, moons_model):
+def test_what_is_not_for_a_vae_is_refused_in_one_line(autoencoder, tmp_path, moons_model):
     folder, _ = autoencoder
     out = tmp_path / "x.npy"
     assert "without labels" in fail("sample", folder, "--out", out, "--label", 3, code=1)

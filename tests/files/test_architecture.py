@@ -8,7 +8,7 @@ import nice_np
 
 ROOT = Path(nice_np.__file__).parent
 
-# From the bottom up: a room, or a module on top, may import those above it only.
+# A room, or a module on top, may import only from earlier lines.
 LAYERS = [
     ["_blas", "_moved", "_version", "errors"],
     ["validation"],

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, links, leftovers, and paths that cannot be written."""
+"""Atomic writes: old file or new file, links, leftovers, and paths that cannot be written."""
 
 import os
 import time
@@ -59,7 +59,7 @@ def test_pipes_devices_and_impossible_names_are_refused(tmp_path):
     assert Path("/dev/null").is_char_device()
 
 
-def test_leftovers_are_removed_by_a_later_save_but_not_those_of_a_living_one(tmp_path):
+def test_leftovers_are_removed_by_a_later_save_but_not_those_of_a_running_one(tmp_path):
     old, young = tmp_path / ".nice-np-0123.tmp", tmp_path / ".nice-np-4567.tmp"
     for leftover in (old, young):
         leftover.write_bytes(b"half")

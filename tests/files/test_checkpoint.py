@@ -1,4 +1,4 @@
-"""Models in files: what is saved comes back to the bit, and a damaged or hostile file is refused."""
+"""Models in files: what is saved comes back bit for bit, and a damaged or hostile file is refused."""
 
 import io
 import json
@@ -40,7 +40,7 @@ from nice_np.files.npz import _write_members, read_npz, write_npz
 
 
 class Shift(Bijector):
-    """A user's layer with arrays and settings of its own; what it says about itself can be bent."""
+    """A user's layer with its own arrays and settings; its description of itself can be falsified."""
 
     param_names = ("shift",)
 
@@ -85,7 +85,7 @@ def assert_same(flow, back):
 
 
 def packed(arrays):
-    """As `write_npz`, but in memory: a thousand fsyncs would take long."""
+    """Like `write_npz`, but in memory: a thousand fsyncs would be slow."""
     buffer = io.BytesIO()
     _write_members(buffer, arrays)
     return buffer.getvalue()
@@ -103,7 +103,7 @@ def edited(path, change, **members):
 
 @pytest.fixture
 def path(tmp_path):
-    """A small saved model: Chain of two couplings (arrays of their own) and a scaling."""
+    """A small saved model: a Chain of two couplings with separate arrays, and a scaling."""
     small().save(tmp_path / "model.npz", {"note": "small"})
     return tmp_path / "model.npz"
 
@@ -114,7 +114,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("prior", ["logistic", "normal"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("make", BIJECTORS.values(), ids=BIJECTORS.keys())
-def test_every_bijector_comes_back_to_the_bit(make, dtype, prior, rng, tmp_path):
+def test_every_bijector_comes_back_bit_for_bit(make, dtype, prior, rng, tmp_path):
     bijector = make(rng)
     bijector.cast(np.dtype(dtype))
     flow = Flow(prior, bijector)
@@ -125,7 +125,7 @@ def test_every_bijector_comes_back_to_the_bit(make, dtype, prior, rng, tmp_path)
 
 @pytest.mark.parametrize("partition", ["odd-even", "halves"])
 @pytest.mark.parametrize("scale", ["exp", "tanh", "sigmoid", "softplus"])
-def test_the_papers_models_come_back_to_the_bit(partition, scale, rng, tmp_path):
+def test_the_papers_models_come_back_bit_for_bit(partition, scale, rng, tmp_path):
     for flow in (
         real_nvp(5, couplings=3, hidden=(4,), scale=scale, partition=partition, dtype=np.float32, rng=0),
         nice(7, couplings=3, hidden=(4, 3), partition=partition, rng=0),
@@ -140,7 +140,7 @@ def test_an_unfitted_standardize_is_unfitted_afterwards(tmp_path):
     assert Flow.load(tmp_path / "m").bijector.layers[0].fitted is False
 
 
-def test_a_permutation_that_stands_twice_still_does(rng, tmp_path):
+def test_a_permutation_used_twice_stays_one_object(rng, tmp_path):
     shared = Permutation.random(4, rng)
     flow = Flow("normal", Chain([shared, DiagonalScaling(4), shared]))
     flow.save(tmp_path / "m")
@@ -149,7 +149,7 @@ def test_a_permutation_that_stands_twice_still_does(rng, tmp_path):
     assert back.bijector.layers[0] is back.bijector.layers[2]
 
 
-def test_your_own_layer_needs_to_be_named(rng, tmp_path):
+def test_your_own_layer_must_be_named(rng, tmp_path):
     layer = Shift(3, np.arange(6.0).reshape(2, 3), [DiagonalScaling(3), [1, "two", None, True]], array=[7], again=0)
     flow = Flow("normal", layer)
     flow.params.values[:] = rng.normal(size=len(flow.params))
@@ -189,7 +189,7 @@ for _ in range(100_000):
     [float("nan"), float("inf"), np.arange(3), {1, 2}, b"x", np.float32(1), object(), LOOP, DEEP, "x" * 5_000_000],
     ids=lambda value: type(value).__name__,
 )
-def test_metadata_that_is_no_json_is_refused(value, path):
+def test_metadata_that_is_not_json_is_refused(value, path):
     before = path.read_bytes()
     with pytest.raises(NiceValueError, match=r"JSON|bytes of architecture and metadata"):
         small().save(path, {"key": value})
@@ -220,14 +220,14 @@ def test_arguments_of_the_wrong_type(path):
         type("DiagonalScaling", (Shift,), {})(3),
     ],
 )
-def test_a_layer_that_would_not_come_back_is_refused(layer, path):
+def test_a_layer_that_could_not_be_loaded_is_refused(layer, path):
     before = path.read_bytes()
     with pytest.raises(NiceTypeError, match=r"cannot be saved|can be saved|has the name of one of nice_np's"):
         Flow("normal", layer).save(path)
     assert path.read_bytes() == before
 
 
-def test_a_nest_too_deep_to_be_loaded_is_not_saved(tmp_path):
+def test_a_nesting_too_deep_to_load_is_not_saved(tmp_path):
     layer = DiagonalScaling(2)
     for _ in range(module.MAX_DEPTH - 2):
         layer = Chain([layer])
@@ -286,7 +286,7 @@ def first(header):
 
 
 def node(**settings):
-    """A change that puts another module in the place of the first layer."""
+    """A change that replaces the first layer by another module."""
     name = settings.pop("cls", "DiagonalScaling")
     return lambda header: layers(header).__setitem__(0, {"class": name, **settings})
 
@@ -373,7 +373,7 @@ HEADERS = {
     "dim is a list": (node(dim=[4]), "DiagonalScaling|int"),
     "dim is missing": (node(), "'dim' must be given in whole numbers"),
     "dim differs": (node(dim=5), "cannot build Chain"),
-    "start is infinite": (node(dim=4, log_scale=1e308 * 10), "is no JSON number"),
+    "start is infinite": (node(dim=4, log_scale=1e308 * 10), "is not a JSON number"),
     "start is text": (node(dim=4, log_scale="abc"), "cannot build DiagonalScaling"),
     "dtype of a layer": (node(dim=4, dtype="O"), "cannot build DiagonalScaling"),
     "dtypes that differ": (node(dim=4, dtype="float32"), "cannot build Flow"),
@@ -415,7 +415,7 @@ MEMBERS = {
     "too many indices": ({"array.0": np.arange(3)}, "cannot build AdditiveCoupling"),
     "header of text": ({"header": np.frombuffer(b"{", np.uint8)}, "member 'header' is not JSON"),
     "header of bytes": ({"header": np.full(9, 255, np.uint8)}, "member 'header' is not JSON"),
-    "header of NaN": ({"header": np.frombuffer(b'{"format": NaN}', np.uint8)}, "NaN is no JSON number"),
+    "header of NaN": ({"header": np.frombuffer(b'{"format": NaN}', np.uint8)}, "NaN is not a JSON number"),
     "header of brackets": ({"header": np.full(1_000_000, ord("["), np.uint8)}, "member 'header' is not JSON"),
     "huge header": ({"header": np.full(5_000_000, ord(" "), np.uint8)}, "member 'header' has 5000000 bytes"),
     "empty header": ({"header": np.empty(0)}, "member 'header' is not JSON"),
@@ -439,7 +439,7 @@ def test_wrong_members_are_refused(members, message, path):
 
 
 def bent_headers(folder):
-    """All hostile headers, one after the other; also called in a child with little memory."""
+    """All hostile headers, one by one; also called in a child with little memory."""
     for i, (name, (change, message)) in enumerate(HEADERS.items()):
         path = Path(folder) / f"{i}.npz"
         small().save(path)
@@ -458,7 +458,7 @@ def test_hostile_headers_are_refused(tmp_path):
 @posix
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
 def test_hostile_headers_take_less_than_100_mib(tmp_path):
-    """Under an address space of what the process has and 100 MiB more, the same errors come: nothing is allocated."""
+    """With an address space of 100 MiB more than the process has, the errors are the same: nothing is allocated."""
     code = (
         "import resource, sys, numpy as np, test_checkpoint, test_npz\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
@@ -505,7 +505,7 @@ def test_whatever_your_own_layer_raises_is_a_checkpoint_error(error, tmp_path):
         Flow.load(tmp_path / "m", classes=[Fragile])
 
 
-def test_an_overflow_inside_a_constructor_is_no_warning(tmp_path):
+def test_an_overflow_in_a_constructor_is_an_error(tmp_path):
     class Fragile(Shift):
         def __init__(self, dim, size=1.0, **_):
             super().__init__(dim, size=size)
@@ -532,7 +532,7 @@ def test_your_own_layer_can_say_how_large_it_is(tmp_path):
         Flow.load(tmp_path / "m", classes=[Counted])
 
 
-def test_a_class_of_yours_cannot_take_the_place_of_ours(path):
+def test_your_class_cannot_replace_ours(path):
     class MLP(Module):
         def __init__(self, **_):
             raise AssertionError("the wrong class was built")
@@ -549,7 +549,7 @@ def test_a_checkpoint_is_not_a_model(rng, tmp_path):
 
 
 def mutated(data, rng):
-    """One flip, deletion, insertion, doubling or cut at a random place."""
+    """One flip, deletion, insertion, doubling or cut at a random position."""
     data = bytearray(data)
     at, kind = int(rng.integers(len(data))), rng.integers(6)
     if kind <= 1:
@@ -565,14 +565,14 @@ def mutated(data, rng):
     return bytes(data)
 
 
-def test_a_mutated_file_loads_to_the_bit_or_is_refused(path, rng):
+def test_a_mutated_file_loads_bit_for_bit_or_is_refused(path, rng):
     data = path.read_bytes()
     directory = data.index(b"PK\1\2")
     expected = small()
     x = rng.normal(size=(5, 4))
     counts = {"same": 0, "refused": 0}
     for turn in range(2000):
-        # Half of the mutations hit the table of contents, a small part of the file where zipfile has most to trip over.
+        # Half of the mutations hit the table of contents, a small part of the file in which zipfile is most vulnerable.
         damaged = mutated(data, rng) if turn % 2 else data[:directory] + mutated(data[directory:], rng)
         path.write_bytes(damaged)
         try:
@@ -591,7 +591,7 @@ def test_a_mutated_file_loads_to_the_bit_or_is_refused(path, rng):
 
 
 def test_mutated_json_with_a_right_checksum_is_never_another_error(path, rng):
-    """The checksum catches random damage; this is what an attacker can do who makes a new one."""
+    """The checksum catches random damage; an attacker can compute a new one."""
     text = bytes(read_npz(path)["header"])
     arrays = read_npz(path)
     counts = {"loaded": 0, "refused": 0}
@@ -608,7 +608,7 @@ def test_mutated_json_with_a_right_checksum_is_never_another_error(path, rng):
 
 
 def test_json_values_of_every_wrong_type_are_never_another_error(path):
-    """Each value in the header, wherever it stands, is replaced by one of every other kind."""
+    """Each value anywhere in the header is replaced by one of every other type."""
     original = json.loads(bytes(read_npz(path)["header"]))
     arrays = read_npz(path)
     others = [None, True, -1, 10**30, 1.5, "", "abc", [], [[]], [1, 2], {}, {"array": "values"}, {"again": 0}]

@@ -1,4 +1,4 @@
-"""Files that are written atomically, and read without trust."""
+""".npz files: written atomically, and read without trust."""
 
 import io
 import os
@@ -25,7 +25,7 @@ def npy(descr="<f8", shape="(2,)", body=bytes(16), fortran="False", version=b"\1
 
 
 def zip_bytes(members, method=zipfile.ZIP_STORED):
-    """An archive of (name, bytes) pairs; names may come twice."""
+    """An archive of (name, bytes) pairs; names may appear twice."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in members:
@@ -69,7 +69,7 @@ def run(code, *arguments, timeout=60):
     ],
     ids=str,
 )
-def test_arrays_come_back_to_the_bit(array, tmp_path):
+def test_arrays_come_back_bit_for_bit(array, tmp_path):
     path = tmp_path / "a.npz"
     write_npz(path, {"x": array, "y": np.ones(2)})
     for back in (read_npz(path), np.load(path, allow_pickle=False)):
@@ -156,7 +156,7 @@ def test_too_many_arrays_are_refused(tmp_path):
 
 @posix
 def test_killed_at_any_moment_the_file_stays_whole(tmp_path):
-    """30 children save in a loop and are killed; the file always loads, and the file of half a save is never it."""
+    """30 children that save in a loop are killed; the file always loads, and never holds half a save."""
     killed_inside = run(
         """
         import random, signal, time
@@ -323,7 +323,7 @@ def test_hostile_files_are_refused(data, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "a.npz"
     path.write_bytes(data)
-    if message is None:  # an empty archive is fine, and holds nothing
+    if message is None:  # an empty archive is valid
         assert read_npz(path) == {}
         return
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -333,7 +333,7 @@ def test_hostile_files_are_refused(data, message, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_well_made_file_passes_where_the_hostile_ones_fail(tmp_path):
+def test_the_valid_counterpart_of_the_hostile_files_is_read(tmp_path):
     (tmp_path / "a.npz").write_bytes(zip_bytes([("x.npy", npy())]))
     assert read_npz(tmp_path / "a.npz")["x"].tolist() == [0, 0]
 
@@ -348,7 +348,7 @@ def test_encrypted_and_patched_members_are_refused(flag, tmp_path):
 
 
 def test_members_that_overlap_are_refused(tmp_path):
-    """Two entries that name the same bytes: the way to a small file that unpacks to a large one."""
+    """Two entries with the same bytes: how a small file unpacks to a large one."""
     data = zip_bytes([("x.npy", npy("<f8", "(1000,)", bytes(8000)))])
     start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
     entry = data[start:end]
@@ -369,11 +369,11 @@ def test_a_second_table_of_contents_cannot_be_slipped_in(tmp_path):
             read_npz(tmp_path / "a.npz")
 
 
-def test_a_member_beyond_every_file_is_refused(tmp_path):
+def test_a_member_beyond_the_end_is_refused(tmp_path):
     data = zip_bytes([("x.npy", npy())])
     start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
     entry = bytearray(data[start:end])
-    entry[42:46] = b"\xff" * 4  # the offset stands in the extra field
+    entry[42:46] = b"\xff" * 4  # the offset is in the extra field
     entry[30:32] = struct.pack("<H", 12)
     entry += struct.pack("<HHQ", 1, 8, 2**63)
     tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(entry), start, 0)
@@ -383,7 +383,7 @@ def test_a_member_beyond_every_file_is_refused(tmp_path):
 
 
 def test_archives_beyond_4_gib_stay_readable(tmp_path, monkeypatch):
-    """With the limits of the old zip format set to nothing, Python writes the records of the new one."""
+    """With the limits of the old zip format set to 0, Python writes the records of the new one."""
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
     write_npz(tmp_path / "a.npz", {"x": np.arange(100.0), "y": np.ones(2)})
     assert b"PK\6\7" in (tmp_path / "a.npz").read_bytes()[-98:]

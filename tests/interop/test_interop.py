@@ -1,4 +1,4 @@
-"""Weights of PyTorch's NICE: names, shapes, and the same likelihoods and gradients as a PyTorch model."""
+"""Weights of PyTorch's NICE: names, shapes, and likelihoods and gradients equal to those of a PyTorch model."""
 
 import re
 from itertools import pairwise
@@ -29,7 +29,7 @@ def odd_first(dim):
 
 
 def flow_for(layout, rng, dim=6, dtype=np.float64, **settings):
-    """A flow that fits the layout, with weights that are nowhere 0."""
+    """A flow that fits the layout, without zero weights."""
     settings = {"hidden": (7, 5), "partition": odd_first(dim), "preprocess": (), **settings}
     flow = nice(dim, activation=ACTIVATIONS[layout], dtype=dtype, rng=rng, **settings)
     return registry.shaken(flow, rng)
@@ -114,14 +114,14 @@ def test_the_same_likelihoods_and_gradients_as_pytorch(layout, hidden, couplings
     there = model.log_prob(torch.from_numpy(x))
     np.testing.assert_allclose(flow.log_prob(x), there.detach().numpy(), rtol=0, atol=1e-12)
     (-there.mean()).backward()
-    # Its gradients, laid out like its weights, are read like weights: the result is our vector of gradients.
+    # Its gradients have the layout of its weights: read like weights, they give our vector of gradients.
     theirs = from_state_dict({name: p.grad for name, p in model.named_parameters()}, dtype=np.float64)
     np.testing.assert_allclose(flow.nll_and_grad(x)[1], theirs.params.values, rtol=0, atol=1e-12)
     assert np.abs(theirs.params.values).max() > 0.01
 
 
 @pytest.mark.parametrize("layout", ["blocks", "masked"])
-def test_pytorch_loads_what_a_trained_flow_gives(layout, rng):
+def test_pytorch_loads_the_weights_of_a_trained_flow(layout, rng):
     x = rng.normal(3.0, [0.1, 2.0, 1.0, 1.0, 5.0, 1.0], (300, 6))
     settings = {"activation": ACTIVATIONS[layout], "partition": odd_first(6), "dtype": np.float64}
     flow = nice(6, couplings=4, hidden=(5, 5), rng=rng, **settings)
@@ -178,7 +178,7 @@ def test_the_names_and_shapes_of_masked(rng):
         for name, shape in {"weight": (n_out, n_in), "bias": (n_out,)}.items()
     } | {"scaling_layer.log_scale_vector": (1, 6)}
     first, last = state["coupling_layers.0.m.0.weight"], state["coupling_layers.0.m.4.weight"]
-    # The first coupling sees 1, 3, 5 and answers for 0, 2, 4.
+    # The first coupling keeps 1, 3, 5 and transforms 0, 2, 4.
     np.testing.assert_array_equal((first != 0).any(axis=0), [False, True] * 3)
     np.testing.assert_array_equal((last != 0).any(axis=1), [True, False] * 3)
 
@@ -225,10 +225,10 @@ def test_folding_keeps_latents_and_likelihoods(dim, settings, rng):
     np.testing.assert_allclose(folded.encode(x), flow.encode(x), rtol=0, atol=1e-12)
     np.testing.assert_allclose(folded.log_prob(x), flow.log_prob(x), rtol=0, atol=1e-12)
     assert len(folded.layers) == len(flow.layers) - 1
-    np.testing.assert_array_equal(flow.params.values, before)  # the flow itself stays as it was
+    np.testing.assert_array_equal(flow.params.values, before)  # the flow itself is unchanged
 
 
-def test_folding_leaves_a_flow_of_raw_data_alone(rng):
+def test_folding_copies_a_flow_of_raw_data(rng):
     flow = flow_for("blocks", rng)
     folded = fold_standardize(flow)
     assert folded is not flow
@@ -329,11 +329,11 @@ def test_another_flow(flow, layout, message):
         to_state_dict(flow(), layout)
 
 
-def test_no_flow():
+def test_an_argument_that_is_not_a_flow():
     with pytest.raises(NiceTypeError, match="expected a Flow, got dict"):
         to_state_dict({})
 
 
-def test_names_that_are_no_strings():
+def test_names_that_are_not_strings():
     with pytest.raises(NiceTypeError, match="every name must be a string, got 1"):
         from_state_dict({1: np.ones(2)})

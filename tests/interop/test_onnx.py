@@ -1,4 +1,4 @@
-"""Flows as ONNX graphs, run by onnxruntime: the same numbers as in Python."""
+"""Flows as ONNX graphs in onnxruntime: the same numbers as in Python."""
 
 import sys
 
@@ -26,7 +26,7 @@ from nice_np.interop import onnx_models, save_onnx, to_onnx
 
 @pytest.fixture
 def run():
-    """run(flow, method, x=...): what onnxruntime makes of the graph."""
+    """run(flow, method, x=...): the output of the graph in onnxruntime."""
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -52,7 +52,7 @@ def assert_same(flow, run, x, **context):
 @pytest.mark.parametrize("name", registry.BIJECTORS)
 def test_every_bijector(name, dtype, run, rng):
     layer = registry.BIJECTORS[name](rng)
-    # A scaling beside it, so that the flow has parameters, and a dtype.
+    # With a scaling, so that the flow has parameters and a dtype.
     flow = Flow("logistic", Chain([layer, registry.shaken(DiagonalScaling(layer.dim), rng)])).astype(dtype)
     assert_same(flow, run, registry.draw(layer, rng, (5, flow.dim)).astype(dtype))
 
@@ -73,7 +73,7 @@ def test_flows(build, prior, run, rng):
     flow = registry.shaken(build(6, hidden=(8, 8), prior=prior, rng=rng), rng)
     x = rng.normal(size=(7, 6)).astype(np.float32)
     assert_same(flow, run, x)
-    assert run(flow, "log_prob", x=x[:1]).shape == (1,)  # N is free
+    assert run(flow, "log_prob", x=x[:1]).shape == (1,)  # N is not fixed
     assert run(flow, "decode", z=x[:0]).shape == (0, 6)
 
 
@@ -169,7 +169,7 @@ class OwnLayer(DiagonalScaling):
         ),
     ],
 )
-def test_parts_of_your_own_are_refused_even_if_they_derive_from_ours(flow, part):
+def test_your_own_parts_are_refused_even_if_they_are_subclasses_of_ours(flow, part):
     pytest.importorskip("onnx")
     with pytest.raises(NiceTypeError, match=f"{part}; only the library's own classes have a graph"):
         to_onnx(flow())

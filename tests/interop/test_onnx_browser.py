@@ -1,4 +1,4 @@
-"""ONNX graphs run by a page: the numbers are Python's, and the page of the documentation draws."""
+"""ONNX graphs in a browser: the numbers are Python's, and the page of the documentation draws."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ pytestmark = [
     needs_chromium,
     pytest.mark.skipif("ORT_WEB" not in os.environ, reason="ORT_WEB names no folder of onnxruntime-web's package/dist"),
 ]
-# Runs what calls.json lists, and shows the outputs.
+# Runs the calls of calls.json and shows the outputs.
 NUMBERS = """<!doctype html><pre id="numbers"></pre><script src="ort.wasm.min.js"></script><script type="module">
 const results = [];
 for (const {file, inputs} of await (await fetch("calls.json")).json()) {
@@ -37,7 +37,7 @@ for (const {file, inputs} of await (await fetch("calls.json")).json()) {
 }
 document.getElementById("numbers").textContent = JSON.stringify(results);
 </script>"""
-# Makes the random numbers known, and the picture's pixels a part of the page.
+# Fixes the random numbers, and copies the picture's pixels into the page.
 WITNESS = """<pre id="png"></pre><script>
 Math.random = () => 0.75;
 new MutationObserver(() => { element("png").textContent = element("picture").toDataURL(); })

@@ -1,4 +1,4 @@
-"""Flows to play with: each knob is one parameter of the formula on the board, and neutral knobs are the identity."""
+"""The playground's flows: each knob is one parameter of the formulas, and neutral knobs give the identity."""
 
 from math import e
 
@@ -31,7 +31,7 @@ def turned(law, couplings=2, prior="normal"):
 
 
 def by_hand(law, x):
-    """The formulas of the module, written again for two couplings; x (2,) -> z, log-determinant."""
+    """The module's formulas for two couplings, written independently; x (2,) -> z, log-determinant."""
     p, (x1, x2) = SETTINGS, x
     h1 = np.tanh(p["w1"] * x1 + p["b1"])
     r1, a1, r2, a2 = (p[name] if name[0] in {"additive": "a", "multiplicative": "r", "affine": "ar"}[law] else 0.0
@@ -79,7 +79,7 @@ def test_every_weight_but_the_output_biases_has_a_knob():
         assert 0.25 in ground.flow.params.values
 
 
-def test_random_places_repeat_and_leave_the_volume_of_an_additive_flow_alone(rng):
+def test_random_values_repeat_and_keep_the_volume_of_an_additive_flow(rng):
     first, second = tiny_flow("additive", 3), tiny_flow("additive", 3)
     first.randomize(7)
     second.randomize(7)
@@ -98,7 +98,7 @@ def test_random_places_repeat_and_leave_the_volume_of_an_additive_flow_alone(rng
         ("a1", "1", NiceTypeError, "a1 must be a number"),
     ],
 )
-def test_a_knob_that_is_not_there_or_at_its_end(name, value, error, message):
+def test_unknown_knobs_and_values_out_of_range(name, value, error, message):
     ground = tiny_flow()
     before = ground.flow.params.values.copy()
     with pytest.raises(error, match=message):
@@ -134,12 +134,12 @@ def test_a_trained_flow_is_itself_at_1_and_the_identity_at_0(make, options, rng)
     np.testing.assert_allclose(ground.flow.encode(x), x, atol=1e-14)  # softplus(log(e - 1)) is 1 up to rounding
     ground.complete()
     np.testing.assert_array_equal(ground.flow.params.values, exact.params.values)
-    np.testing.assert_array_equal(flow.params.values, before)  # the flow given is left alone
+    np.testing.assert_array_equal(flow.params.values, before)  # the given flow is unchanged
 
 
 def test_a_knob_of_a_trained_flow_switches_its_own_layer(rng):
     ground = trained_flow(trained(nice, rng))
-    assert list(ground.knobs) == ["l2", "l3", "l4", "l5"]  # the first layer, Standardize, has nothing to turn
+    assert list(ground.knobs) == ["l2", "l3", "l4", "l5"]  # the first layer, Standardize, has no parameters
     x = rng.standard_normal((20, 2))
     for name in ground.knobs:
         ground.reset()
@@ -151,7 +151,7 @@ def test_a_knob_of_a_trained_flow_switches_its_own_layer(rng):
     np.testing.assert_allclose(ground.flow.layers[-1].log_scale, 2 * half)
 
 
-def test_flows_without_a_way_to_the_identity():
+def test_flows_that_cannot_be_scaled_to_the_identity():
     with pytest.raises(NiceValueError, match=r"layer 2 cannot be scaled to the identity: AffineCoupling"):
         trained_flow(real_nvp(2, couplings=3, hidden=(4,), scale="sigmoid", rng=0))
     with pytest.raises(NiceValueError, match="dimension 2 without a context, got dimension 3"):
@@ -164,7 +164,7 @@ def test_flows_without_a_way_to_the_identity():
         trained_flow(Flow("normal", Chain([DiagonalScaling(2) for _ in range(17)])))
 
 
-def test_what_is_no_flow():
+def test_arguments_that_are_not_flows():
     for bad in (None, variational_autoencoder(2, 1, hidden=(3,), rng=0)):
         with pytest.raises(NiceTypeError, match=f"expected a Flow, got {type(bad).__name__}"):
             trained_flow(bad)

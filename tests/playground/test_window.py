@@ -1,4 +1,4 @@
-"""The figure to play with: its pictures are those of its flow, and sliders, buttons and mouse do what they say."""
+"""The playground's figure: its pictures show its flow, and sliders, buttons and mouse work."""
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +13,7 @@ from nice_np.playground.window import PlayFigure, show
 
 @pytest.fixture(scope="module")
 def affine():
-    """A figure of three affine couplings that tests may turn as they like: it takes half a second to make."""
+    """A figure of three affine couplings, shared and changed by tests, since it takes half a second to make."""
     return PlayFigure(tiny_flow("affine", 3), rng=0)
 
 
@@ -22,7 +22,7 @@ def pixels(player):
 
 
 def mouse(player, name, ax, x, y, button=1):
-    """An event as a window makes it, at a point of the Axes in its own coordinates."""
+    """A window event at a point in the Axes' data coordinates."""
     column, row = ax.transData.transform((x, y))
     event = MouseEvent(name, player.figure.canvas, column, row, button)
     player.figure.canvas.callbacks.process(name, event)
@@ -40,7 +40,7 @@ def middles(width):
 
 
 def check_pictures(player):
-    """All that is drawn, against the flow's own answers."""
+    """Compare everything that is drawn with the flow."""
     flow, panels, width = player.ground.flow, player.panels, player.width
     points, shape = middles(width), (RESOLUTION, RESOLUTION)
     np.testing.assert_allclose(panels.density.get_array(), np.exp(flow.log_prob(points)).reshape(shape))
@@ -91,7 +91,7 @@ def test_a_slider_follows_the_mouse(affine):
     assert affine.ground.flow.layers[2].conditioner.layers[0].W[0, 0] == slider.val
 
 
-def test_what_is_drawn_alone_looks_as_if_everything_were_drawn(affine):
+def test_a_partial_draw_looks_like_a_full_one(affine):
     affine.sliders["b2"].set_val(0.3)
     affine.sliders["b2"].set_val(0.4)
     alone = pixels(affine)
@@ -156,7 +156,7 @@ def test_the_point_follows_the_mouse_and_its_numbers_add_up(affine):
     np.testing.assert_array_equal(affine.point, before)
 
 
-def test_the_curves_are_what_the_couplings_do(rng):
+def test_the_curves_show_the_couplings(rng):
     player = PlayFigure(tiny_flow("affine", 1))
     for name, value in {"w1": 1.5, "b1": -0.5, "a1": 2.0, "r1": -1.0}.items():
         player.sliders[name].set_val(value)
@@ -202,7 +202,7 @@ def test_a_trained_flow_between_identity_and_itself(rng):
 
 
 def test_nothing_overlaps(affine):
-    """Titles, labels and numbers of all Axes keep clear of each other."""
+    """Titles, labels and numbers of all Axes do not overlap."""
     for k, slider in enumerate(affine.sliders.values()):  # handles at either end
         slider.set_val(slider.valmax if k % 2 else slider.valmin)
     affine.figure.canvas.draw()
@@ -220,7 +220,7 @@ def test_nothing_overlaps(affine):
 
 
 def test_it_is_saved_whole_and_settings_stay(tmp_path):
-    player = PlayFigure(tiny_flow("affine", 3))  # of its own: saving leaves a canvas of the file's size
+    player = PlayFigure(tiny_flow("affine", 3))  # a separate one, since saving leaves a canvas of the file's size
     settings = dict(mpl.rcParams)
     plotting.save(player.figure, tmp_path / "play.png")
     saved = mpl.image.imread(tmp_path / "play.png")

@@ -1,4 +1,4 @@
-"""The figures of a run: which for which data, and the strange images among them."""
+"""The figures of a run: which ones are drawn for which data, and the strange images."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def labelled(rng, shape, classes):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The arguments of each call of a plotting function, by its name."""
+    """The arguments of each call of a plotting function, by name."""
     calls = {}
 
     def spy(name):
@@ -92,7 +92,7 @@ def test_figures_of_images_with_labels(rng, tmp_path, drawn, shape):
     np.testing.assert_array_equal(settings["context"], context)
 
 
-def test_samples_in_turn_are_drawn_given_their_label(rng):
+def test_alternating_samples_are_drawn_given_their_label(rng):
     dataset, flow = labelled(rng, (2, 3), classes=3)
     samples = draw_samples(flow, 100, 2, seed=0)  # labels 0 1 2 0 1 2
     z = np.random.default_rng(0)
@@ -183,7 +183,7 @@ def test_the_lower_half_is_completed(rng, tmp_path, drawn, monkeypatch):
     np.testing.assert_array_equal(completed, answered[0].x)
 
 
-def test_of_large_images_fewer_are_completed(rng, drawn, monkeypatch):
+def test_fewer_large_images_are_completed(rng, drawn, monkeypatch):
     monkeypatch.setattr(figures, "SMALL", 19)
     figures._inpainting(nice(20, hidden=(8,), rng=0), rng.uniform(size=(10, 20)), (4, 5), None)
     assert [len(array) for array in drawn["restorations"][0][:3]] == [5, 5, 5]

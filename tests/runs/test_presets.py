@@ -31,7 +31,7 @@ PUBLISHED = {  # name -> hidden layers of each coupling, width, prior, batch, le
     "cifar10-paper": ((4, 4, 4, 4), 2000, "StandardLogistic", 200, 1e-3, None),
     "cifar10-code": ((1, 1, 3, 3, 2, 2, 1, 1), 2400, "StandardNormal", 200, 2e-4, 1e-5),
 }
-BESIDE_THE_COUPLINGS = {  # in the order of the flow; "R" stands for the reversals of the authors' code
+OTHER_LAYERS = {  # in the order of the flow; "R" stands for the reversals of the authors' code
     "mnist-paper": "DiagonalScaling",
     "mnist-code": "Permutation R R R R DiagonalScaling",
     "tfd-paper": "ZCAWhitening DiagonalScaling",
@@ -80,7 +80,7 @@ def check_published(name, flow):
         "R" if isinstance(layer, Permutation) and np.array_equal(layer.order, reversal) else type(layer).__name__
         for layer in others
     ]
-    assert " ".join(words) == BESIDE_THE_COUPLINGS[name]
+    assert " ".join(words) == OTHER_LAYERS[name]
 
 
 @pytest.mark.slow

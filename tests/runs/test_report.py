@@ -1,4 +1,4 @@
-"""The page of finished runs: what it says and shows, that it is whole and harmless, and what it refuses."""
+"""The page of finished runs: numbers and pictures, that it is self-contained and safe, and what is refused."""
 
 import base64
 import io
@@ -31,11 +31,11 @@ from nice_np.runs.report import KINDS, embed, make_poster, make_report
 from nice_np.runs.table import table
 from nice_np.training.history import COLUMNS, History
 
-VOID = ("meta", "img")  # elements without an end
+VOID = ("meta", "img")  # elements without an end tag
 
 
 class Page(HTMLParser):
-    """A page taken apart: tags, attributes and text; a tag that is not closed is an error."""
+    """A parsed page: tags, attributes and text; a tag that is not closed is an error."""
 
     def __init__(self, html):
         super().__init__()
@@ -81,7 +81,7 @@ def png(colour=(10, 20, 30)):
 
 
 def write_run(folder, flow, *, dataset="mnist-small", image_shape=(28, 28), figures=("samples",), **more):
-    """A finished run as `train` leaves it behind, with invented numbers; `more` are fields of metrics.json."""
+    """A finished run as `train` writes it, with invented numbers; `more` are fields of metrics.json."""
     (folder / "figures").mkdir(parents=True)
     for kind in figures:
         (folder / "figures" / f"{kind}.png").write_bytes(png())
@@ -140,7 +140,7 @@ def plane(tmp_path):
 
 @pytest.fixture
 def digits(tmp_path):
-    """A run on the digits that come with the package."""
+    """A run on the digits in the package."""
     return write_run(tmp_path / "digits", nice(784, hidden=(2,), rng=0))
 
 
@@ -186,7 +186,7 @@ def test_two_runs_side_by_side(trained, tmp_path):
     assert len(html) < 1_500_000
 
 
-def test_every_figure_is_there_to_the_pixel(trained):
+def test_every_figure_is_there_pixel_for_pixel(trained):
     runs = read_runs(trained)
     page = Page(make_report(runs).html)
     drawn = 0
@@ -270,7 +270,7 @@ def autoencoder(tmp_path):
     return folder
 
 
-def test_a_vae_stands_beside_a_flow_and_its_bound_does_not_pass_for_a_likelihood(autoencoder, digits):
+def test_a_vae_beside_a_flow_has_a_bound_and_no_likelihood(autoencoder, digits):
     runs = read_runs([autoencoder, digits])
     groups = dict(table(runs))
     assert groups["ELBO (nats)"] == [
@@ -288,7 +288,7 @@ def test_a_vae_stands_beside_a_flow_and_its_bound_does_not_pass_for_a_likelihood
     assert "ELBO (nats)" not in alone
 
 
-def test_the_paper_is_not_a_row_of_a_vae(autoencoder):
+def test_a_vae_has_no_row_of_the_paper(autoencoder):
     metrics = json.loads((autoencoder / "metrics.json").read_text())
     (autoencoder / "metrics.json").write_text(json.dumps({**metrics, "dataset": "mnist"}))
     groups = dict(table(read_runs([autoencoder])))
@@ -373,7 +373,7 @@ def test_the_poster_as_a_file(digits, plane, tmp_path):
     assert "digits for mnist-small" in " ".join(page.read_text(encoding="utf-8").split())
 
 
-def test_data_that_are_not_at_hand_are_left_out_and_named(tmp_path, digits):
+def test_data_that_are_not_available_are_left_out_and_named(tmp_path, digits):
     mnist = write_run(tmp_path / "far", nice(784, hidden=(2,), rng=0), dataset="mnist")
     words = ("report", mnist, "--data-dir", tmp_path / "nowhere", "--out", tmp_path / "page.html")
     assert "train-images-idx3-ubyte" in fail(*words, "--poster", tmp_path / "a.png")
@@ -405,7 +405,7 @@ def test_a_model_that_does_not_fit_its_data_set(tmp_path):
 # -- whole and harmless -----------------------------------------------------------------------------------------------
 
 
-def test_the_page_needs_nothing_else(trained):
+def test_the_page_is_self_contained(trained):
     html = make_report(read_runs(trained)).html
     page = Page(html)
     assert {"script", "link", "iframe", "object", "base", "a"}.isdisjoint(page.tags)
@@ -446,7 +446,7 @@ def test_odd_names(name, plane, monkeypatch):
     assert Page(Path("page.html").read_text(encoding="utf-8")).row("run")[0] == shown
 
 
-def test_a_name_that_is_no_unicode(plane, tmp_path):
+def test_a_name_that_is_not_unicode(plane, tmp_path):
     odd = plane.rename(plane.with_name("odd\udce9"))
     succeed("report", odd, "--out", tmp_path / "page.html")
     assert r"odd\udce9" in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -471,7 +471,7 @@ def test_without_jinja2(plane, tmp_path, monkeypatch):
         make_report(read_runs([plane]))
 
 
-def test_what_is_there_is_replaced_by_force_only(plane, digits, tmp_path):
+def test_existing_files_are_replaced_only_with_force(plane, digits, tmp_path):
     page, picture = tmp_path / "page.html", tmp_path / "a.png"
     page.write_text("mine")
     assert f"{page} exists; --force replaces it" in fail("report", plane, "--out", page)
@@ -487,7 +487,7 @@ def test_what_is_there_is_replaced_by_force_only(plane, digits, tmp_path):
 
 
 def damaged(change):
-    """A change of metrics.json, given as one of its fields."""
+    """A change of metrics.json: new values of some fields."""
 
     def damage(folder):
         path = folder / "metrics.json"
@@ -554,7 +554,7 @@ def test_a_run_given_twice(plane):
         ("report a --out a.html --poster a.jpg", "expected a file ending in .png, got 'a.jpg'"),
     ],
 )
-def test_wrong_usage(words, says):
+def test_usage_errors(words, says):
     assert says in fail(*words.split(), code=2)
 
 
@@ -582,7 +582,7 @@ def test_a_history_is_read_back():
 
 
 @pytest.mark.parametrize("change", [("-2.5", "low"), ("-2.5", "-2.5,1"), ("1.5", ""), ("epoch", "Epoch"), ("1.5", '"')])
-def test_a_table_that_is_no_history(change):
+def test_a_table_that_is_not_a_history(change):
     text = "epoch,step,learning_rate,train_log_likelihood,validation_log_likelihood,validation_bits_per_dim,seconds\n"
     text += "1,2,3,-2.5,,,1.5"
     assert History.from_csv(text).rows[0]["train_log_likelihood"] == -2.5
@@ -592,7 +592,7 @@ def test_a_table_that_is_no_history(change):
         History.from_csv(text.replace(*change))
 
 
-def test_what_is_no_text_or_has_none():
+def test_values_that_are_not_text_or_are_empty():
     with pytest.raises(NiceTypeError, match="History: text must be a str, got bytes"):
         History.from_csv(b"epoch")
     with pytest.raises(NiceValueError, match="History: this is no table of a training: it is empty"):
@@ -607,6 +607,6 @@ def test_histories_differ_by_what_their_scores_are_and_say_why_they_ended():
     assert repr(History([row], stopped="epochs")).endswith(", best epoch None, stopped by epochs)")
 
 
-def test_a_picture_that_is_none():
+def test_bytes_that_are_not_a_picture():
     with pytest.raises(NiceFileError, match="cannot read here: not a complete PNG picture"):
         embed(b"none", "here")

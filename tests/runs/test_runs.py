@@ -26,7 +26,7 @@ def test_a_new_folder_is_made_with_its_parents(tmp_path):
     open_folder(folder, SETTINGS, resume=False)
     assert contents(folder) == ["figures", "settings.json"]
     assert json.loads((folder / "settings.json").read_text()) == SETTINGS
-    check_folder(folder, resume=False, force=False)  # nothing that is worth keeping yet
+    check_folder(folder, resume=False, force=False)  # no results yet
 
 
 @pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz", "metrics.json", "history.csv", "figures/density.png"])
@@ -43,7 +43,7 @@ def test_a_run_is_not_overwritten_without_force(name, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_link_to_nowhere_counts_as_there(tmp_path):
+def test_a_broken_link_counts_as_existing(tmp_path):
     (tmp_path / "model.npz").symlink_to(tmp_path / "unplugged-disk" / "model.npz")
     with pytest.raises(NiceFileError, match="already holds a run"):
         check_folder(tmp_path, resume=False, force=False)
@@ -61,7 +61,7 @@ def test_what_cannot_be_a_folder_is_refused(tmp_path):
     assert file.read_text() == "mine"
 
 
-def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
     (tmp_path / "run" / "model.npz").mkdir(parents=True)
     with pytest.raises(NiceFileError, match=r"cannot write into .*run"):
         open_folder(tmp_path / "run", SETTINGS, resume=False)
