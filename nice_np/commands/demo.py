@@ -28,4 +28,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: Arguments) -> Result:
     """Train like `nice-np train mnist-small --time-limit 60`."""
-    return train.run(Arguments(**{**train.DEFAULTS, **vars(arguments), "dataset": "mnist-small"}))
+    parser = Parser()
+    train.add_arguments(parser)
+    defaults = parser.parse_args(["mnist-small"])
+    return train.run(Arguments(**{**vars(defaults), **vars(arguments)}))

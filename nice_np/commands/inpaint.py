@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nice_np.commands.options import add_model
 from nice_np.commands.parsing import Arguments, OneOf, Parser, number
-from nice_np.commands.restoration_options import FILES, PIXELS, add_options, open_checked, the_images, where_and_how
+from nice_np.commands.restoration_inputs import FILES, PIXELS, add_options, open_checked, the_images, where_and_how
 from nice_np.commands.restoration_results import Problem, Seen, answer
 from nice_np.commands.shared import Result
 from nice_np.datasets.image_files import read_mask
@@ -48,7 +48,7 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser)
     mask = f"the missing pixels: {', '.join(MASKS)}, or the black pixels of a picture FILE.png of the images' size"
     parser.add_argument("--mask", type=OneOf(MASKS, "mask", or_picture=True), required=True, metavar="M", help=mask)
-    sigma = "in latent space: noise assumed on the observed pixels (default: 0.01, for samples 0.05)"
+    sigma = "in latent space: assumed noise of the observed pixels (default: 0.01, for samples 0.05)"
     parser.add_argument("--sigma", type=number(above=0), metavar="S", help=sigma)
     add_options(parser, ("adam", "lbfgs", "annealed"), measured=False)
 

@@ -9,8 +9,15 @@ import numpy as np
 
 from nice_np.commands.options import add_model
 from nice_np.commands.parsing import Arguments, OneOf, Parser, number, whole
-from nice_np.commands.restoration_inputs import own_measurements
-from nice_np.commands.restoration_options import FILES, PIXELS, add_options, open_checked, the_images, where_and_how
+from nice_np.commands.restoration_inputs import (
+    FILES,
+    PIXELS,
+    add_options,
+    open_checked,
+    own_measurements,
+    the_images,
+    where_and_how,
+)
 from nice_np.commands.restoration_results import Problem, Seen, answer
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceValueError
@@ -55,7 +62,7 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser)
     add = parser.add_argument
     add("--task", type=OneOf(tuple(TASKS), "task"), required=True, metavar="NAME", help=", ".join(TASKS))
-    sigma = "of the noise, where white is 1 and black 0"
+    sigma = "standard deviation of the noise, where white is 1 and black 0"
     add("--sigma", type=number(above=0), required=True, metavar="S", help=sigma)
     add("--factor", type=whole(2, 1000), metavar="F", help="superres: F x F pixels become one (default: 2)")
     add("--blur", type=number(above=0), metavar="W", help="deblur: width in pixels (default: 1)")

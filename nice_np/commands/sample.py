@@ -31,7 +31,12 @@ def add_arguments(parser: Parser) -> None:
     add("-n", type=whole(1), default=64, metavar="N", help="number of samples (default: 64)")
     add("--out", type=picture_or_array, required=True, metavar="FILE", help="a picture (.png) or an array (.npy)")
     add("--temperature", type=number(minimum=0), default=1.0, metavar="T", help="factor on the latents (default: 1)")
-    add("--label", type=whole(0), metavar="K", help="of the samples, for a flow with labels (default: all in turn)")
+    add(
+        "--label",
+        type=whole(0),
+        metavar="K",
+        help="label of the samples, for a conditional flow (default: all)",
+    )
     add("--means", action="store_true", help="for a VAE: the mean image E[x | z] of each draw of latents")
     add_seed(parser)
     add_force(parser)

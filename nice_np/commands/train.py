@@ -33,20 +33,7 @@ from nice_np.training.tensorboard import TensorBoard
 
 log = logging.getLogger(__name__)
 
-DEFAULTS: dict[str, Any] = {
-    "preset": None,
-    "model": None,
-    "epochs": None,
-    "time_limit": None,
-    "batch_size": None,
-    "learning_rate": None,
-    "threads": 1,
-    "out": None,
-    "tensorboard": None,
-    "data_dir": None,
-    "resume": False,
-    "checkpoint_every": 60.0,  # seconds
-}
+THREADS, CHECKPOINT_EVERY = 1, 60.0  # defaults; seconds
 
 
 def _choices() -> str:
@@ -83,16 +70,16 @@ def add_arguments(parser: Parser) -> None:
     length.add_argument("--time-limit", type=number(above=0), metavar="S", help=limit)
     add("--batch-size", type=whole(1), metavar="N", help="samples per step (default: the preset's)")
     add("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
-    add("--threads", type=whole(1, 1000), metavar="N", help="that share the rows of a batch (default: 1)")
+    threads = "number of threads that share a batch (default: 1)"
+    add("--threads", type=whole(1, 1000), default=THREADS, metavar="N", help=threads)
     add("--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
     add("--tensorboard", type=Path, metavar="DIR", help="folder for event files for TensorBoard (needs an extra)")
     add("--resume", action="store_true", help="continue from the checkpoint in the run folder")
     every = "seconds between checkpoints (default: 60)"
-    add("--checkpoint-every", type=number(above=0), metavar="S", help=every)
+    add("--checkpoint-every", type=number(above=0), default=CHECKPOINT_EVERY, metavar="S", help=every)
     add_seed(parser)
     add_data_dir(parser)
     add_force(parser)
-    parser.set_defaults(**DEFAULTS)
 
 
 def run(arguments: Arguments) -> Result:
@@ -207,7 +194,7 @@ def train_command(arguments: Arguments, *about_files: str) -> str:
     It does not repeat a run that was resumed with another length, whose schedule has seen both.
     """
     words = ["nice-np", "train", arguments.dataset]
-    usual = {"seed": 0, "threads": DEFAULTS["threads"], "checkpoint_every": DEFAULTS["checkpoint_every"]}
+    usual = {"seed": 0, "threads": THREADS, "checkpoint_every": CHECKPOINT_EVERY}
     options = ("model", "preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads")
     for name in (*options, *about_files):
         value = getattr(arguments, name)

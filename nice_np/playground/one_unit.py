@@ -81,20 +81,7 @@ class Choice(NamedTuple):
 
 
 class Playground:
-    """A flow of the plane and its knobs.
-
-    Parameters
-    ----------
-    flow : Flow
-        Of dimension 2; the knobs change its parameters.
-    groups : sequence of Group
-    choice : Choice, optional
-        The settings of a tiny flow.
-
-    Attributes
-    ----------
-    positions : dict of str to float
-        The value of each knob.
+    """A flow of the plane, the groups of knobs that change its parameters, and the settings of a tiny flow.
 
     Examples
     --------
@@ -107,7 +94,7 @@ class Playground:
     def __init__(self, flow: Flow, groups: list[Group], choice: Choice | None = None) -> None:
         self.flow, self.groups, self.choice = flow, tuple(groups), choice
         self.knobs = {knob.name: knob for group in groups for knob in group.knobs}
-        self.positions: dict[str, float] = {}
+        self.positions: dict[str, float] = {}  # the value of each knob
         self.reset()
 
     def turn(self, name: str, value: float) -> None:

@@ -33,19 +33,8 @@ FORMULA = r"$\log p(x) = \log p_Z(z) + \log|\det\,\partial z / \partial x|$"
 class Panels:
     """Density, bent grid and log-determinant side by side in the upper half of a figure, below a line of numbers.
 
-    Attributes
-    ----------
-    axes : tuple of Axes
-        The three, in this order.
-    density, log_det : AxesImage
-        p(x) in 1 / area, and log abs det df/dx, over the same cells.
-    upright, level : LineCollection
-        Images of lines with constant z_1 and z_2.
-    points : list of Line2D
-        The point, once in each of `axes`.
-    numbers : Text
-        Log-likelihood, x and z of the point.
-    moving : list of Artist
+    `density` is p(x) in 1 / area, `upright` and `level` are images of lines with constant z_1 and z_2, `numbers` are
+    log-likelihood, x and z of the point.
     """
 
     def __init__(self, figure: Figure) -> None:

@@ -39,25 +39,8 @@ class QuietSlider(Slider):
 class PlayFigure:
     """Sliders for the knobs of a flow, with its density, bent grid and log-determinant.
 
-    Parameters
-    ----------
-    ground : Playground
-        For a tiny flow there are buttons for law, couplings and prior; they build another one with the same parameters.
-    figure : Figure, optional
-        Empty.  By default a new one without a window.
-    rng : seed or numpy.random.Generator
-        For the button "random".
-
-    Attributes
-    ----------
-    ground : Playground
-        What is shown.
-    figure : Figure
-    sliders : dict of str to QuietSlider
-        By name of the knob.
-    panels : Panels
-    point : ndarray, shape (2,)
-        Its numbers are shown above the pictures; it follows the mouse with the button held down.
+    For a tiny flow there are also buttons for law, couplings and prior, which keep the parameters.  Without a `figure`
+    a new one is made, without a window; `rng` is for the button "random".
     """
 
     def __init__(self, ground: Playground, figure: Figure | None = None, rng: Rng = None) -> None:
@@ -67,8 +50,8 @@ class PlayFigure:
             FigureCanvasAgg(self.figure)
         self.figure.set_size_inches(*SIZE)
         self.panels = Panels(self.figure)
-        self.point: Array = np.array([1.0, 0.5])
-        self.sliders: dict[str, QuietSlider] = {}
+        self.point: Array = np.array([1.0, 0.5])  # (2,); follows the mouse with the button held down
+        self.sliders: dict[str, QuietSlider] = {}  # by name of the knob
         self._curves: list[ConditionerCurves] = []
         self._slider_axes: list[Axes] = []
         self._make_buttons()
@@ -188,7 +171,7 @@ class PlayFigure:
                 "prior": self._radio("prior", list(PRIORS), choice.prior, 0.08, 0.07),
             }
             self.radios["law"].on_clicked(lambda law: self.choose(law=law))
-            self.radios["couplings"].on_clicked(lambda couplings: self.choose(couplings=int(str(couplings))))
+            self.radios["couplings"].on_clicked(lambda count: self.choose(couplings=int(str(count))))
             self.radios["prior"].on_clicked(lambda prior: self.choose(prior=prior))
         axes = [self.figure.add_axes((left, 0.02, 0.055, 0.04)) for left in (0.02, 0.08)]
         self.reset = Button(axes[0], "identity")
@@ -221,10 +204,7 @@ class PlayFigure:
 def show(ground: Playground, rng: Rng = None) -> Playground:
     """Open a window until it is closed; returns the playground that was shown last.
 
-    Raises
-    ------
-    NiceError
-        If Matplotlib has no backend that opens windows, for example without a display.
+    NiceError if Matplotlib has no backend that opens windows, for example without a display.
     """
     import matplotlib.pyplot as plt  # imported here, since it selects a backend
 

@@ -35,12 +35,8 @@ class FinishedRun:
 def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
     """Read finished runs, each named after its folder, or after its path if two folders have the same name.
 
-    Raises
-    ------
-    NiceValueError
-        If a folder is given twice.
-    NiceFileError
-        If a run is not finished, or one of its files is missing or damaged; names the file.
+    NiceValueError if a folder is given twice; NiceFileError if a run is not finished, or one of its files is missing or
+    damaged; it names the file.
     """
     real = [os.path.realpath(folder) for folder in folders]
     twice = [folder for folder, path in zip(folders, real, strict=True) if real.count(path) > 1]

@@ -27,18 +27,7 @@ RESULTS = ("model.npz", "checkpoint.npz", "metrics.json", "history.csv", *(f"fig
 def check_folder(folder: Path, *, resume: bool, force: bool) -> None:
     """Refuse an unsuitable folder before any work is done; creates nothing.
 
-    Parameters
-    ----------
-    folder : path
-    resume : bool
-        A run is to be resumed, so there must be a checkpoint.
-    force : bool
-        An existing run may be replaced.
-
-    Raises
-    ------
-    NiceFileError
-        If there is nothing to resume, or the folder holds a run and neither option was given.
+    NiceFileError if there is nothing to resume, or if the folder holds a run that is neither resumed nor replaced.
     """
     with naming(f"cannot use {folder}"):
         present = [name for name in RESULTS if os.path.lexists(folder / name)]
@@ -54,22 +43,10 @@ def check_folder(folder: Path, *, resume: bool, force: bool) -> None:
 
 
 def open_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
-    """Make the folder for a new run and remove the results of an old one, or check that it fits the run to be resumed.
+    """Make the folder for a new run and remove the results of an old one, or check the settings of a resumed run.
 
-    Parameters
-    ----------
-    folder : path
-        Accepted by `check_folder`.
-    settings : dict
-        What identifies the run, as JSON; kept in settings.json.
-    resume : bool
-
-    Raises
-    ------
-    NiceFileError
-        If the folder cannot be created or written.
-    NiceValueError
-        If the run to be resumed has other settings; names the field and both values.
+    `settings` identify the run, as JSON; they are kept in settings.json.  NiceFileError if the folder cannot be created
+    or written, NiceValueError if the run to be resumed has other settings; it names the field and both values.
     """
     if resume:
         _compare(folder / "settings.json", settings)

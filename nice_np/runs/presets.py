@@ -51,13 +51,7 @@ class Preset:
     shifts: bool = False  # train also on images shifted by a pixel, see `with_shifts`
 
     def build(self, dataset: Dataset, rng: Rng = None) -> Model:
-        """A new flow or VAE for the data set.
-
-        Raises
-        ------
-        NiceValueError
-            If the architecture needs labels or images and the data set has none.
-        """
+        """A new flow or VAE for the data set; NiceValueError if it needs labels or images and there are none."""
         return self.model(dataset, n_classes(dataset) if self.labels else 0, rng)
 
     def training_set(self, dataset: Dataset) -> Dataset:
@@ -76,13 +70,7 @@ class Preset:
 
 
 def n_classes(dataset: Dataset) -> int:
-    """The number of classes: labels are 0 .. n - 1.
-
-    Raises
-    ------
-    NiceValueError
-        If there are no labels, or some samples have none (-1).
-    """
+    """The number of classes n, with labels 0 .. n - 1; NiceValueError if some sample has no label (-1)."""
     labels = dataset.train_labels
     if labels is None or len(labels) == 0:
         raise NiceValueError(f"data set {dataset.name} has no labels, which this preset needs")

@@ -89,22 +89,10 @@ class Picture(NamedTuple):
 
 
 def make_report(runs: Sequence[FinishedRun], data_dir: str | os.PathLike[str] | None = None) -> Report:
-    """Compare runs on one page.
+    """Compare runs, at least one and with distinct names, on one page.
 
-    Parameters
-    ----------
-    runs : sequence of FinishedRun
-        At least one, with distinct names.
-    data_dir : path, optional
-        Folder with the files of the data sets, see `nice_np.datasets.load`; for each data set of images, some of them
-        are shown beside samples of the first run on it.
-
-    Raises
-    ------
-    NiceImportError
-        If Jinja2 is not installed.
-    NiceFileError, CheckpointError
-        If a figure or a model cannot be read.
+    `data_dir` is the folder with the files of the data sets, see `nice_np.datasets.load`.  NiceImportError if Jinja2 is
+    not installed; NiceFileError or CheckpointError if a figure or a model cannot be read.
     """
     template = _template()
     poster = make_poster(runs, data_dir)
@@ -148,13 +136,7 @@ def _layers(metrics: dict[str, Any]) -> str:
 
 
 def embed(png: bytes, name: str) -> Picture:
-    """A picture as a data: URI in lossless WebP, about half the bytes of the PNG.
-
-    Raises
-    ------
-    NiceFileError
-        Naming the picture, if it is not a PNG.
-    """
+    """A picture as a data: URI in lossless WebP, about half the bytes of the PNG; NiceFileError if it is not a PNG."""
     from PIL import Image
 
     webp = io.BytesIO()

@@ -26,7 +26,7 @@ from nice_np import (
     save_model,
 )
 from nice_np.commands.inpaint import MASKS
-from nice_np.commands.restoration_options import SPACES
+from nice_np.commands.restoration_inputs import SPACES
 from nice_np.commands.restore import TASKS
 from nice_np.datasets import load
 from nice_np.pixels.dequantize import dequantize
@@ -448,7 +448,7 @@ def test_what_cannot_be_done_ends_with_1_and_writes_nothing(words, says, model, 
 
 
 def test_existing_files_are_refused_first(model, here, monkeypatch):
-    monkeypatch.setattr("nice_np.commands.restoration_options.open_model", lambda path: pytest.fail("too late"))
+    monkeypatch.setattr("nice_np.commands.restoration_inputs.open_model", lambda path: pytest.fail("too late"))
     for name in ("a.png", "a.npy"):
         (here / name).write_text("mine")
         words = ("inpaint", model, "--mask", "top", "--out", "a.png", "--save", "a.npy")
