@@ -30,7 +30,7 @@ EPILOG = """the tiny flow: coupling k keeps one feature, u, and changes the othe
 
 For MODEL, a trained flow of the plane, there is a slider lK for each layer K with
 parameters, from 0, the identity, to 1, the trained layer.
-Drag in a picture to move the point to which the numbers above it belong.
+Drag in a picture to move the point whose numbers are shown at the top.
 
 examples:
   nice-np play

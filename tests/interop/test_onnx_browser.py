@@ -126,7 +126,7 @@ def test_the_page_says_what_it_cannot_draw(page, tmp_path, rng):
     shutil.copy(DIGITS, page)
     with served(page) as (address, missing):
         dom, _ = opened(f"{address}/digits.html", tmp_path / "profile")
-        assert found("status", dom) == "Not drawn: 6 features are no square gray image"
+        assert found("status", dom) == "Not drawn: 6 features are not a square gray image"
         assert missing == []
         (page / "decode.onnx").unlink()
         dom, _ = opened(f"{address}/digits.html", tmp_path / "profile")
