@@ -5,10 +5,9 @@
     plain prior          log p(z) = log p_0(z)
     flow prior           log p(z) = log p_0(f(z)) + log|det df/dz|
 
-The noise eps is an argument, eps ~ N(0, I): for given eps everything is an ordinary function with an ordinary
-gradient.  Seen so, (x, eps) -> (x, z) is an affine coupling whose conditioner is the encoder (Dinh et al. 2014, the
-appendix on the variational autoencoder as NICE): its log|det dz/deps| is sum_l log sigma_l, and log q is the change of
-variables.
+The noise eps ~ N(0, I) is an argument: for given eps everything is an ordinary function with an ordinary gradient.
+Then (x, eps) -> (x, z) is an affine coupling whose conditioner is the encoder (Dinh et al. 2014, appendix on the
+variational autoencoder as NICE): log|det dz/deps| is sum_l log sigma_l, and log q follows by change of variables.
 """
 
 from __future__ import annotations
@@ -27,13 +26,19 @@ from nice_np.vae.sigma import LogSigma
 from nice_np.validation import Array, as_int
 
 
-class GaussianCache(NamedTuple):
-    """r, log_sigma and noise = sigma eps: (N, L); and the network's cache."""
+class Encoding(NamedTuple):
+    """The encoder's output: mu, r and log_sigma (N, L), the context h (N, C); and the network's cache."""
 
-    network: Any
+    mu: Array
     r: Array
     log_sigma: Array
-    noise: Array
+    context: Array
+    network: Any
+
+    def log_prob(self, z_0: Array) -> Array:
+        """log N(z_0; mu, sigma^2): (N, L) -> (N,)."""
+        log_q: Array = StandardNormal().log_prob((z_0 - self.mu) * np.exp(-self.log_sigma)) - self.log_sigma.sum(axis=1)
+        return log_q
 
 
 class GaussianPosterior(Module):
@@ -46,9 +51,9 @@ class GaussianPosterior(Module):
     """
 
     def __init__(self, network: MLP) -> None:
-        self._adopt(network, 0)
+        self._set_encoder(network, 0)
 
-    def _adopt(self, network: MLP, context_dim: int) -> None:
+    def _set_encoder(self, network: MLP, context_dim: int) -> None:
         who = type(self).__name__
         if not isinstance(network, MLP):
             raise NiceTypeError(f"{who}: network must be an MLP, got {network!r}")
@@ -56,68 +61,49 @@ class GaussianPosterior(Module):
         self.latent, odd = divmod(network.sizes[-1] - context_dim, 2)
         if odd or self.latent < 1:
             raise NiceValueError(
-                f"{who}: the network must give 2 L + {context_dim} features, mu and r and the context; "
-                f"{network!r} gives {network.sizes[-1]}"
+                f"{who}: the network must have 2 L + {context_dim} outputs, for mu, r and the context; "
+                f"{network!r} has {network.sizes[-1]}"
             )
-        self.network, self.scale, self.noise = network, LogSigma(), StandardNormal()
+        self.network, self.scale = network, LogSigma()
+
+    def encode(self, x: Array) -> Encoding:
+        """mu, r, log_sigma and h: (N, D) -> (N, 2L + C), split."""
+        theta, cache = self.network.forward(x)
+        mu, r, context = np.split(theta, [self.latent, 2 * self.latent], axis=1)
+        return Encoding(mu, r, self.scale.forward(r), context, cache)
 
     def moments(self, x: Array) -> tuple[Array, Array]:
         """mu and sigma of the Gaussian: (N, D) -> (N, L), (N, L)."""
-        mu, r, _ = self._split(self.network.forward(x)[0])
-        return mu, np.exp(self.scale.forward(r))
+        encoding = self.encode(x)
+        return encoding.mu, np.exp(encoding.log_sigma)
 
     def forward(self, x: Array, eps: Array) -> tuple[Array, Array, Any]:
         """z, log q(z | x) in nats, cache: x (N, D), eps (N, L) -> (N, L), (N,), cache."""
-        z, log_q, _, cache = self._reparameterise(x, eps)
-        return z, log_q, cache
+        encoding = self.encode(x)
+        noise = np.exp(encoding.log_sigma) * eps
+        # (z - mu) / sigma = eps, so log N(z; mu, sigma^2) = log N(eps; 0, I) - sum_l log sigma_l
+        log_q = StandardNormal().log_prob(eps) - encoding.log_sigma.sum(axis=1)
+        return encoding.mu + noise, log_q, (encoding, noise)
 
     def log_prob(self, x: Array, z: Array) -> Array:
         """log q(z | x) in nats at any z: x (N, D), z (N, L) -> (N,)."""
-        mu, r, _ = self._split(self.network.forward(x)[0])
-        return self._gaussian_log_prob(z, mu, self.scale.forward(r))
+        return self.encode(x).log_prob(z)
 
     def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
         """Write the parameter gradients, from dL/dz (N, L) and dL/dlog q (N,)."""
-        self._back_to_network(dz, dlog_q, np.empty((len(dz), 0), dz.dtype), cache)
+        self._encoder_backward(dz, dlog_q, np.empty((len(dz), 0), dz.dtype), cache)
 
-    def _reparameterise(self, x: Array, eps: Array) -> tuple[Array, Array, Array, GaussianCache]:
-        """z_0 = mu + sigma eps (N, L), log q(z_0 | x) (N,), the context h (N, C), cache."""
-        theta, cache = self.network.forward(x)
-        mu, r, context = self._split(theta)
-        log_sigma = self.scale.forward(r)
-        noise = np.exp(log_sigma) * eps
-        # (z_0 - mu) / sigma = eps, so log N(z_0; mu, sigma^2) = log N(eps; 0, I) - sum_l log sigma_l
-        log_q = self.noise.log_prob(eps) - log_sigma.sum(axis=1)
-        return mu + noise, log_q, context, GaussianCache(cache, r, log_sigma, noise)
-
-    def _back_to_network(self, dz: Array, dlog_q: Array, dcontext: Array, cache: GaussianCache) -> None:
-        # dz_0/dmu = 1;  dz_0/dlog_sigma = sigma eps;  dlog q/dlog_sigma_l = -1, and mu is not in log q for given eps
-        dlog_sigma = dz * cache.noise - dlog_q[:, None]
-        dr = self.scale.backward(dlog_sigma, cache.r, cache.log_sigma)
-        self.network.backward(np.concatenate([dz, dr, dcontext], axis=1), cache.network)
-
-    def _gaussian_log_prob(self, z_0: Array, mu: Array, log_sigma: Array) -> Array:
-        """log N(z_0; mu, sigma^2): (N, L) each -> (N,)."""
-        log_q: Array = self.noise.log_prob((z_0 - mu) * np.exp(-log_sigma)) - log_sigma.sum(axis=1)
-        return log_q
-
-    def _split(self, theta: Array) -> tuple[Array, Array, Array]:
-        """theta (N, 2L + C) -> mu (N, L), r (N, L), context (N, C)."""
-        mu, r, context = np.split(theta, [self.latent, 2 * self.latent], axis=1)
-        return mu, r, context
+    def _encoder_backward(self, dz: Array, dlog_q: Array, dcontext: Array, cache: Any) -> None:
+        # dz/dmu = 1;  dz/dlog_sigma = sigma eps;  dlog q/dlog_sigma_l = -1;  for given eps log q does not depend on mu
+        encoding, noise = cache
+        dr = self.scale.backward(dz * noise - dlog_q[:, None], encoding.r, encoding.log_sigma)
+        self.network.backward(np.concatenate([dz, dr, dcontext], axis=1), encoding.network)
 
     def config(self) -> dict[str, Any]:
         return {"network": self.network}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.network!r})"
-
-
-class FlowCache(NamedTuple):
-    """The caches of the Gaussian and of the bijector."""
-
-    gaussian: GaussianCache
-    bijector: Any
 
 
 class FlowPosterior(GaussianPosterior):
@@ -128,39 +114,40 @@ class FlowPosterior(GaussianPosterior):
     network : MLP
         The encoder: x (N, D) -> (mu, r, h) (N, 2L + C).
     bijector : Bijector
-        f, of L + C features; the last C are the context h, which no layer changes, as in `Flow`.
+        f, of L + C features; the last C are the context h, which all layers leave unchanged, as in `Flow`.
     context_dim : int
         C; with 0 the map f is the same for every x.
     """
 
     def __init__(self, network: MLP, bijector: Bijector, context_dim: int = 0) -> None:
-        self._adopt(network, as_int(context_dim, "FlowPosterior", "context_dim", 0))
-        self.bijector = _as_bijector(bijector, self.latent + self.context_dim, "FlowPosterior")
+        self._set_encoder(network, as_int(context_dim, "FlowPosterior", "context_dim", 0))
+        self.bijector = _checked_bijector(bijector, self.latent + self.context_dim, "FlowPosterior")
 
     def forward(self, x: Array, eps: Array) -> tuple[Array, Array, Any]:
-        z_0, log_q_0, context, gaussian = self._reparameterise(x, eps)
+        z_0, log_q_0, gaussian = super().forward(x, eps)
+        context = gaussian[0].context
         z, log_det, cache = self.bijector.forward(np.concatenate([z_0, context], axis=1))  # (N, L + C)
         if not np.array_equal(z[:, self.latent :], context, equal_nan=True):
             raise NiceValueError("FlowPosterior: the bijector changed the context; see WithContext")
-        return z[:, : self.latent], log_q_0 - log_det, FlowCache(gaussian, cache)
+        return z[:, : self.latent], log_q_0 - log_det, (gaussian, cache)
 
     def log_prob(self, x: Array, z: Array) -> Array:
-        mu, r, context = self._split(self.network.forward(x)[0])
-        z_0, log_det, _ = self.bijector.inverse(np.concatenate([z, context], axis=1))  # (N, L + C); that of f^-1
-        return self._gaussian_log_prob(z_0[:, : self.latent], mu, self.scale.forward(r)) + log_det
+        encoding = self.encode(x)
+        z_0, log_det, _ = self.bijector.inverse(np.concatenate([z, encoding.context], axis=1))  # log_det of f^-1
+        return encoding.log_prob(z_0[:, : self.latent]) + log_det
 
     def backward(self, dz: Array, dlog_q: Array, cache: Any) -> None:
-        # log q = log q_0 - log_det, so dL/dlog_det = -dL/dlog q; nobody but f looks at the context behind z
-        dout = np.pad(dz, ((0, 0), (0, self.context_dim)))  # (N, L + C)
-        din = self.bijector.backward(dout, -dlog_q, cache.bijector)
-        self._back_to_network(din[:, : self.latent], dlog_q, din[:, self.latent :], cache.gaussian)
+        gaussian, bijector_cache = cache
+        dout = np.pad(dz, ((0, 0), (0, self.context_dim)))  # (N, L + C): the loss does not depend on the context in z
+        din = self.bijector.backward(dout, -dlog_q, bijector_cache)  # log q = log q_0 - log_det
+        self._encoder_backward(din[:, : self.latent], dlog_q, din[:, self.latent :], gaussian)
 
     def config(self) -> dict[str, Any]:
         return {"network": self.network, "bijector": self.bijector, "context_dim": self.context_dim}
 
     def __repr__(self) -> str:
         context = f", context_dim={self.context_dim}" if self.context_dim else ""
-        return f"FlowPosterior({self.network!r}{context}) and a flow:\n{_layers(self.bijector)}"
+        return f"FlowPosterior({self.network!r}{context}) and a flow:\n{_indented(self.bijector)}"
 
 
 class PlainPrior(Module):
@@ -184,7 +171,7 @@ class PlainPrior(Module):
         return dlog_p[:, None] * checked_gradient(self.prior, cache)
 
     def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:
-        """`n` draws, (n, L)."""
+        """`n` samples, (n, L)."""
         return checked_sample(self.prior, n, latent, rng)
 
     def config(self) -> dict[str, Any]:
@@ -195,7 +182,7 @@ class PlainPrior(Module):
 
 
 class FlowPrior(PlainPrior):
-    """log p(z) = log p_0(f(z)) + log|det df/dz|: the prior is itself a flow, and is learned with the rest.
+    """log p(z) = log p_0(f(z)) + log|det df/dz|: the prior is itself a flow, trained with the rest.
 
     Parameters
     ----------
@@ -207,7 +194,7 @@ class FlowPrior(PlainPrior):
 
     def __init__(self, prior: str | Prior, bijector: Bijector) -> None:
         super().__init__(prior)
-        self.bijector = _as_bijector(bijector, None, "FlowPrior")
+        self.bijector = _checked_bijector(bijector, None, "FlowPrior")
 
     def forward(self, z: Array) -> tuple[Array, Any]:
         u, log_det, cache = self.bijector.forward(z)
@@ -227,19 +214,26 @@ class FlowPrior(PlainPrior):
         return {"prior": self.prior, "bijector": self.bijector}
 
     def __repr__(self) -> str:
-        return f"FlowPrior({self.prior!r}) and a flow:\n{_layers(self.bijector)}"
+        return f"FlowPrior({self.prior!r}) and a flow:\n{_indented(self.bijector)}"
 
 
-def _layers(bijector: Bijector) -> str:
-    layers = bijector.layers if isinstance(bijector, Chain) else (bijector,)
-    return "\n".join(f"    {layer!r}" for layer in layers)
+def layers_of(bijector: Bijector) -> tuple[Bijector, ...]:
+    """The layers of a Chain, data side first; any other bijector is its only layer."""
+    return bijector.layers if isinstance(bijector, Chain) else (bijector,)
 
 
-def _as_bijector(bijector: Bijector, dim: int | None, owner: str) -> Bijector:
+def _indented(bijector: Bijector) -> str:
+    return "\n".join(f"    {layer!r}" for layer in layers_of(bijector))
+
+
+def _checked_bijector(bijector: Bijector, dim: int | None, owner: str) -> Bijector:
     if not isinstance(bijector, Bijector):
         raise NiceTypeError(f"{owner}: expected a Bijector, got {bijector!r}")
     if dim is not None and bijector.dim != dim:
         raise NiceValueError(f"{owner}: the bijector has {bijector.dim} features, expected L + C = {dim}")
     if bijector.interval != (-inf, inf):
-        raise NiceValueError(f"{owner}: latents may lie anywhere, the bijector takes {bijector.interval} only")
+        raise NiceValueError(
+            f"{owner}: latents are unbounded, but the bijector accepts {bijector.interval} only; leave out the layer "
+            "that bounds it"
+        )
     return bijector

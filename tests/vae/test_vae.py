@@ -427,7 +427,7 @@ BAD = {
     "network": (lambda m: GaussianPosterior(lambda x: x), NiceTypeError, "must be an MLP"),
     "bijector": (lambda m: FlowPosterior(MLP((D, 4)), MLP((2, 2))), NiceTypeError, "expected a Bijector"),
     "bijector dim": (lambda m: FlowPosterior(MLP((D, 5)), DiagonalScaling(2), 1), NiceValueError, "L \\+ C = 3"),
-    "bounded": (lambda m: FlowPrior("normal", Logit(3)), NiceValueError, "may lie anywhere"),
+    "bounded": (lambda m: FlowPrior("normal", Logit(3)), NiceValueError, "latents are unbounded"),
     "changed context": (
         lambda m: FlowPosterior(MLP((D, 5), rng=0), Permutation.reversal(3), 1).forward(X, EPS[:, :2] + 1),
         NiceValueError,
