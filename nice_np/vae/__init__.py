@@ -1,7 +1,7 @@
-"""The variational autoencoder: a decoder p(x | z), an encoder q(z | x) that guesses z, and a bound on log p(x).
+"""The variational autoencoder: a decoder p(x | z), an encoder q(z | x), and a lower bound on log p(x).
 
-`autoencoder` has the bound and its gradient, `latents` the posterior q and the prior p(z), each with a flow or without,
-`likelihoods` the laws of x given z, `build` the usual architectures.
+Read `likelihoods` first, the laws of x given z; then `latents`, the posterior q and the prior p(z), each with or
+without a flow; then `autoencoder`, the bound and its gradient.  `build` has the usual architectures.
 """
 
 from nice_np.vae.autoencoder import VAE, Bounds

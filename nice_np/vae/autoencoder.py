@@ -2,8 +2,8 @@
 
     ELBO = E_q[log p(x | z) + log p(z) - log q(z | x)] <= log p(x)      (Kingma and Welling 2013)
 
-The gap is KL(q(z | x) || p(z | x)).  A flow can make it smaller in two places: behind the encoder, so that q is no
-longer a Gaussian, or in the prior p(z).  All gradients are derived by hand, for given noise eps.
+The gap is KL(q(z | x) || p(z | x)).  A flow can reduce it in two places: after the encoder, so that q is not a
+Gaussian, or in the prior p(z).  All gradients are derived by hand, for given noise eps.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.bijectors import Bijector, Chain
+from nice_np.bijectors import Bijector
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flows.model import Model, in_chunks, mean_of_finite
 from nice_np.kernels import all_finite
 from nice_np.pixels.binarize import binarize
-from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior
+from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior, layers_of
 from nice_np.vae.likelihoods import Bernoulli, Decoder
 from nice_np.validation import Array, Rng, as_int, as_rng, as_samples, check_interval
 
 
 class Terms(NamedTuple):
-    """What the ELBO adds up, (N,) each, in nats; and the caches of the three parts."""
+    """The terms of the ELBO, (N,) each, in nats; and the caches of the three parts."""
 
     log_likelihood: Array
     log_prior: Array
@@ -38,12 +38,12 @@ class Terms(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Two bounds on log p(x) from the same draws of z, in nats, (N,) each; the second is never below the first.
+    """Two lower bounds on log p(x) from the same samples of z, in nats.
 
     Attributes
     ----------
-    elbo : ndarray, shape (N,)
-    iwae : ndarray, shape (N,)
+    elbo, iwae : ndarray, shape (N,)
+        The second is never below the first.
     """
 
     elbo: Array
@@ -62,8 +62,8 @@ class VAE(Model):
     decoder : Decoder
         p(y | z).
     preprocess : Bijector, optional
-        A fixed map y = f(x) next to the data, with no parameters to train; without it y = x.  Its log|det df/dx| counts
-        in the bound, whose unit so stays that of x.  Not for a Bernoulli decoder.
+        A map y = f(x) next to the data, without trainable parameters; by default y = x.  Its log|det df/dx| counts in
+        the bound, which thus refers to x.  Not for a Bernoulli decoder.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class VAE(Model):
     Raises
     ------
     NiceTypeError, NiceValueError
-        If a part is of another class, or the parts' dimensions differ.
+        If a part is of the wrong class, or dimensions do not match.
 
     Examples
     --------
@@ -124,7 +124,7 @@ class VAE(Model):
         if not isinstance(self.preprocess, Bijector):
             raise NiceTypeError(f"VAE: preprocess must be a Bijector, got {self.preprocess!r}")
         if isinstance(self.decoder.likelihood, Bernoulli):
-            raise NiceValueError("VAE: a Bernoulli decoder takes zeros and ones as they are; leave out preprocess")
+            raise NiceValueError("VAE: a Bernoulli decoder models the zeros and ones themselves; leave out preprocess")
         if self.preprocess.dim != self.dim or self.preprocess.n_parameters:
             raise NiceValueError(
                 f"VAE: preprocess must map {self.dim} features and have no parameters, got {self.preprocess!r}"
@@ -133,7 +133,7 @@ class VAE(Model):
     # -- the bound ------------------------------------------------------------------------------------------------
 
     def elbo(self, x: npt.ArrayLike, eps: npt.ArrayLike) -> Array:
-        """log p(x | z) + log p(z) - log q(z | x) at the z that `eps` gives: an unbiased estimate of each row's ELBO.
+        """log p(x | z) + log p(z) - log q(z | x) at the z given by `eps`: an unbiased estimate of each row's ELBO.
 
         Parameters
         ----------
@@ -150,21 +150,19 @@ class VAE(Model):
         Raises
         ------
         NiceValueError, NiceTypeError
-            If `x` or `eps` is not a finite real array of its shape, or `x` outside of what the decoder knows.
+            If `x` or `eps` is not a finite real array of its shape, or `x` is outside the decoder's domain.
         NiceOverflowError
-            If the bound does not fit into the dtype; the message names the row.
+            If the bound overflows the dtype; the message names the row.
         """
-        x = self._checked(x, "elbo")
-        return self._bound(x, self._noise(eps, len(x), "elbo"))
+        return self._bound(*self._checked_with_noise(x, eps, "elbo"))
 
     def loss_and_grad(self, x: npt.ArrayLike, eps: Any = None) -> tuple[float, Array]:
-        """Minus the mean ELBO of a batch and its gradient for the given noise: what training minimises.
+        """Minus the mean ELBO of a batch, for the given noise, and its gradient: the training loss.
 
         Parameters
         ----------
-        x : array_like, shape (N, D), N >= 1
-        eps : array_like, shape (N, L)
-            Standard normal noise; needed here as in `elbo`.
+        x, eps : array_like, shapes (N, D) and (N, L), N >= 1
+            As in `elbo`.
 
         Returns
         -------
@@ -176,10 +174,9 @@ class VAE(Model):
         Raises
         ------
         NiceValueError, NiceTypeError, NiceOverflowError
-            As `elbo`; the last also for a gradient that does not fit into the dtype.
+            As `elbo`; the last also for a gradient that overflows the dtype.
         """
-        x = self._checked(x, "loss_and_grad")
-        eps = self._noise(eps, len(x), "loss_and_grad")
+        x, eps = self._checked_with_noise(x, eps, "loss_and_grad")
         if len(x) == 0:
             raise NiceValueError("VAE.loss_and_grad: 0 samples; the mean needs at least one")
         return self.unchecked_loss_and_grad(x, eps)
@@ -189,13 +186,13 @@ class VAE(Model):
 
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None) -> tuple[float, Array]:
         eps: Any = extra
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             terms = self._terms(x, eps)
             posterior_cache, prior_cache, decoder_cache = terms.caches
             if not np.isfinite(terms.elbo).all():
-                self._bound(x, eps)  # fails as well, and names the row
+                self._bound(x, eps)  # fails too, and names the row
             # loss = -(1/N) sum_n [log p(x_n | z_n) + log p(z_n) - log q(z_n | x_n)]
-            weight = np.full(len(x), -1 / len(x), self.dtype)  # (N,): dloss/dlog p of both p, minus dloss/dlog q
+            weight = np.full(len(x), -1 / len(x), self.dtype)  # (N,): dloss/dlog p for both p; -dloss/dlog q
             with self.params.backward_pass():
                 dz = self.decoder.backward(weight, decoder_cache) + self.prior.backward(weight, prior_cache)
                 self.posterior.backward(dz, -weight, posterior_cache)
@@ -204,11 +201,11 @@ class VAE(Model):
         return -mean_of_finite(terms.elbo), self.params.grads
 
     def bounds(self, x: npt.ArrayLike, k: int, rng: Rng = None) -> Bounds:
-        """The ELBO, as a mean over k draws, and the importance-weighted bound of the same draws (Burda et al. 2015):
+        """The ELBO as a mean over k samples of z, and their importance-weighted bound (Burda et al. 2015):
 
             log (1/k) sum_i w_i,    log w_i = log p(x | z_i) + log p(z_i) - log q(z_i | x)
 
-        For k = 1 both are the same; the second grows with k, on average, and tends to log p(x).
+        For k = 1 both are equal; in expectation the second increases with k and tends to log p(x).
 
         Parameters
         ----------
@@ -230,7 +227,7 @@ class VAE(Model):
         return Bounds((total / k).astype(self.dtype), (log_total - np.log(k)).astype(self.dtype))
 
     def iwae(self, x: npt.ArrayLike, k: int, rng: Rng = None) -> Array:
-        """The importance-weighted bound alone, (N,) in nats; see `bounds`."""
+        """The importance-weighted bound, (N,) in nats; see `bounds`."""
         return self.bounds(x, k, rng).iwae
 
     def draw_noise(self, n: int, rng: Rng = None) -> Array:
@@ -238,7 +235,7 @@ class VAE(Model):
         n = as_int(n, "VAE.draw_noise", "n", 0)
         return as_rng(rng, "VAE.draw_noise").standard_normal((n, self.latent)).astype(self.dtype)
 
-    # -- there and back -------------------------------------------------------------------------------------------
+    # -- between data and latents ---------------------------------------------------------------------------------
 
     def encode(self, x: npt.ArrayLike) -> tuple[Array, Array]:
         """mu and sigma of the Gaussian q(z_0 | x), before a posterior's flow: (N, D) -> (N, L), (N, L)."""
@@ -247,47 +244,45 @@ class VAE(Model):
         return both[:, : self.latent], both[:, self.latent :]
 
     def decode(self, z: npt.ArrayLike) -> Array:
-        """E[x | z]: (N, L) -> (N, D).  Behind a `preprocess` that bends, it is the x of E[y | z]."""
+        """E[x | z]: (N, L) -> (N, D).  With a nonlinear `preprocess` it is f^-1(E[y | z])."""
         z = as_samples(z, self.latent, owner="VAE.decode", name="z", dtype=self.dtype)
         return self._in_chunks(lambda part: self._outer(self.decoder.mean(part)), z)
 
     def reconstruct(self, x: npt.ArrayLike) -> Array:
-        """`decode` at the z of x without noise, eps = 0: (N, D) -> (N, D)."""
+        """`decode` of the z of x without noise, eps = 0: (N, D) -> (N, D)."""
         x = self._checked(x, "reconstruct")
         eps = np.zeros((len(x), self.latent), self.dtype)
         return self.decode(self._in_chunks(lambda part, e: self.posterior.forward(self._inner(part)[0], e)[0], x, eps))
 
     def sample_latents(self, n: int, rng: Rng = None) -> Array:
-        """`n` draws of z ~ p(z): (n, L); ``decode`` turns them into means of x."""
+        """`n` samples z ~ p(z): (n, L); `decode` gives their E[x | z]."""
         n, rng = as_int(n, "VAE.sample_latents", "n", 0), as_rng(rng, "VAE.sample_latents")
         return self.prior.sample(n, self.latent, rng).astype(self.dtype, copy=False)
 
     def sample(self, n: int, rng: Rng = None) -> Array:
-        """`n` draws from the model, z ~ p(z) and x ~ p(x | z): (n, D)."""
+        """`n` samples x ~ p(x | z) with z ~ p(z): (n, D)."""
         rng = as_rng(rng, "VAE.sample")
         return self._in_chunks(lambda z: self._outer(self.decoder.sample(z, rng)), self.sample_latents(n, rng))
 
-    # -- what training asks ---------------------------------------------------------------------------------------
+    # -- what training needs --------------------------------------------------------------------------------------
 
     @property
     def layers(self) -> tuple[Bijector, ...]:
         """The layers of `preprocess`, data side first."""
-        if self.preprocess is None:
-            return ()
-        return self.preprocess.layers if isinstance(self.preprocess, Chain) else (self.preprocess,)
+        return () if self.preprocess is None else layers_of(self.preprocess)
 
     @property
     def is_binary(self) -> bool:
-        """Whether x is zeros and ones."""
+        """Whether x consists of zeros and ones."""
         return isinstance(self.decoder.likelihood, Bernoulli)
 
     @property
     def pixel_width(self) -> float:
-        """1 where pixels are binary: they are integers as they stand."""
+        """1 for binary pixels, which are integers themselves."""
         return 1.0 if self.is_binary else super().pixel_width
 
     def from_pixels(self, pixels: npt.NDArray[np.uint8], rng: Rng) -> Array:
-        """8-bit pixels (N, D) drawn black or white for a Bernoulli decoder, dequantised for a Gaussian one."""
+        """8-bit pixels (N, D), binarised at random for a Bernoulli decoder, dequantised for a Gaussian one."""
         return binarize(pixels, rng, self.dtype) if self.is_binary else super().from_pixels(pixels, rng)
 
     def check_samples(self, x: Array, owner: str) -> None:
@@ -297,7 +292,7 @@ class VAE(Model):
 
     def checked_context(self, context: Any, n: int, owner: str) -> Array | None:
         if context is not None:
-            raise NiceValueError(f"{owner}: a VAE takes no context; its encoder makes one, see context_dim")
+            raise NiceValueError(f"{owner}: a VAE takes no context; its encoder computes one, see context_dim")
         return None
 
     def draw_extra(self, context: Array | None, n: int, rng: np.random.Generator) -> Array:
@@ -346,14 +341,15 @@ class VAE(Model):
         return Terms(log_p_y + log_det, log_p_z, log_q, (posterior_cache, prior_cache, decoder_cache))
 
     def _checked(self, x: npt.ArrayLike, method: str) -> Array:
-        owner = f"VAE.{method}"
-        samples = as_samples(x, self.dim, owner=owner, dtype=self.dtype)
-        self.check_samples(samples, owner)
+        samples = as_samples(x, self.dim, owner=f"VAE.{method}", dtype=self.dtype)
+        self.check_samples(samples, f"VAE.{method}")
         return samples
 
-    def _noise(self, eps: npt.ArrayLike, n: int, method: str) -> Array:
-        owner = f"VAE.{method}"
-        noise = as_samples(eps, self.latent, owner=owner, name="eps", dtype=self.dtype)
-        if len(noise) != n:  # a single row would broadcast without a word
-            raise NiceValueError(f"{owner}: eps has {len(noise)} rows, expected {n}, one for each sample")
-        return noise
+    def _checked_with_noise(self, x: npt.ArrayLike, eps: Any, method: str) -> tuple[Array, Array]:
+        samples = self._checked(x, method)
+        noise = as_samples(eps, self.latent, owner=f"VAE.{method}", name="eps", dtype=self.dtype)
+        if len(noise) != len(samples):  # NumPy would broadcast a single row silently
+            raise NiceValueError(
+                f"VAE.{method}: eps has {len(noise)} rows, expected {len(samples)}, one for each sample"
+            )
+        return samples, noise

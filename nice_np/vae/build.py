@@ -1,4 +1,4 @@
-"""The usual variational autoencoders as one plain function."""
+"""The usual variational autoencoders, built by one function."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ def variational_autoencoder(
     dim : int
         D, the features of x.
     latent : int
-        L, the features of z; at least 2 where there are couplings.
+        L, the features of z; at least 2 with couplings.
     hidden : sequence of int
-        Widths of the hidden layers of the encoder, and in reverse order of the decoder.
+        Widths of the encoder's hidden layers; the decoder has them in reverse order.
     kind : {"plain", "nice-posterior", "nice-prior"}
-        "plain": q Gaussian, p(z) = N(0, I).  "nice-posterior": additive couplings behind the encoder's Gaussian.
-        "nice-prior": p(z) is a NICE flow with a Gaussian prior of its own.
+        "plain": q is Gaussian, p(z) = N(0, I).  "nice-posterior": additive couplings after the encoder's Gaussian.
+        "nice-prior": p(z) is a NICE flow with a Gaussian prior.
     decoder : {"bernoulli", "gaussian"}
-        The law of x given z: "bernoulli" for zeros and ones; the sigma of "gaussian", one a feature, is learned and
+        The law of x given z: "bernoulli" for zeros and ones; the sigma of "gaussian", one per feature, is learned and
         starts at 1.
     preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
-        Fixed layers next to the data, for a Gaussian decoder, as in `nice`.  With "standardize" the decoder starts with
-        the data's own mean and deviation; for pixels put a "logit" before it, see docs/experiments.md.
+        Fixed layers next to the data, for a Gaussian decoder, as in `nice`.  With "standardize" the decoder starts at
+        the data's mean and standard deviation; for pixels put a "logit" before it, see docs/experiments.md.
     couplings : int
-        Of the flow, which ends with a diagonal scaling as in `nice`.
+        Number of couplings in the flow, which ends with a diagonal scaling as in `nice`.
     flow_hidden : sequence of int
-        Widths of the hidden layers of every coupling's conditioner.
+        Widths of the hidden layers of each conditioner.
     context_dim : int
-        C > 0, for "nice-posterior": the encoder gives C numbers more, which every conditioner sees.
+        C > 0, for "nice-posterior": the encoder has C more outputs, which every conditioner receives.
     activation : {"relu", "leaky_relu", "tanh", "softplus"}
     dtype : {float32, float64}
     rng : seed or numpy.random.Generator
@@ -72,7 +72,7 @@ def variational_autoencoder(
     Raises
     ------
     NiceValueError, NiceTypeError
-        If a name is unknown, a size out of range, or a context asked for where no flow could see it.
+        For an unknown name, a size out of range, or a context without a flow to receive it.
 
     Examples
     --------
@@ -87,15 +87,15 @@ def variational_autoencoder(
     hidden, context_dim = as_sizes(hidden, owner, "hidden"), as_int(context_dim, owner, "context_dim", 0)
     kind, decoder = as_choice(kind, KINDS, owner, "kind"), as_choice(decoder, DECODERS, owner, "decoder")
     if context_dim and kind != "nice-posterior":
-        raise NiceValueError(f'{owner}: context_dim is for kind "nice-posterior", got {kind!r}')
+        raise NiceValueError(f'{owner}: context_dim is for kind="nice-posterior", got kind={kind!r}')
     dtype, rng = as_dtype(dtype, owner), as_rng(rng, owner)
-    # Both networks start with small answers, but not so small that they would not hear of each other.
+    # Both networks start with small outputs, but large enough for gradients to pass from one to the other.
     settings: dict[str, Any] = {"activation": activation, "output_scale": 0.1, "dtype": dtype, "rng": rng}
     encoder = MLP((dim, *hidden, 2 * latent + context_dim), **settings)
     network = MLP((latent, *hidden[::-1], dim), **settings)
 
     def couple() -> Bijector:
-        """The layers of a NICE flow of z, near the identity at the start."""
+        """The layers of a NICE flow of z, initially near the identity."""
         flow = nice(
             latent, couplings, flow_hidden, "normal",
             activation=activation, preprocess=(), context_dim=context_dim, dtype=dtype, rng=rng,

@@ -22,7 +22,7 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flows.priors import Prior, StandardNormal, checked_gradient, checked_sample, get_prior
 from nice_np.networks.mlp import MLP
 from nice_np.parameters import Module
-from nice_np.vae.sigma import LogSigma
+from nice_np.vae.likelihoods import LogSigma
 from nice_np.validation import Array, as_int
 
 
@@ -50,18 +50,17 @@ class GaussianPosterior(Module):
         The encoder: x (N, D) -> (mu, r) (N, 2L), log_sigma = LogSigma(r).
     """
 
-    def __init__(self, network: MLP) -> None:
-        self._set_encoder(network, 0)
+    context_dim = 0
 
-    def _set_encoder(self, network: MLP, context_dim: int) -> None:
+    def __init__(self, network: MLP) -> None:
         who = type(self).__name__
         if not isinstance(network, MLP):
             raise NiceTypeError(f"{who}: network must be an MLP, got {network!r}")
-        self.dim, self.context_dim = network.sizes[0], context_dim
-        self.latent, odd = divmod(network.sizes[-1] - context_dim, 2)
+        self.dim = network.sizes[0]
+        self.latent, odd = divmod(network.sizes[-1] - self.context_dim, 2)
         if odd or self.latent < 1:
             raise NiceValueError(
-                f"{who}: the network must have 2 L + {context_dim} outputs, for mu, r and the context; "
+                f"{who}: the network must have 2 L + {self.context_dim} outputs, for mu, r and the context; "
                 f"{network!r} has {network.sizes[-1]}"
             )
         self.network, self.scale = network, LogSigma()
@@ -120,7 +119,8 @@ class FlowPosterior(GaussianPosterior):
     """
 
     def __init__(self, network: MLP, bijector: Bijector, context_dim: int = 0) -> None:
-        self._set_encoder(network, as_int(context_dim, "FlowPosterior", "context_dim", 0))
+        self.context_dim = as_int(context_dim, "FlowPosterior", "context_dim", 0)
+        super().__init__(network)
         self.bijector = _checked_bijector(bijector, self.latent + self.context_dim, "FlowPosterior")
 
     def forward(self, x: Array, eps: Array) -> tuple[Array, Array, Any]:

@@ -1,29 +1,39 @@
-"""The decoder of a variational autoencoder, p(x | z): a network's answer theta (N, D), and a law of x given theta.
+"""The decoder of a variational autoencoder, p(x | z): a network's output theta (N, D), and a law of x given theta.
 
     Bernoulli   log p(x | l)      = sum_d x_d l_d - log(1 + e^l_d)                            l: logits
     Gaussian    log p(x | m, s)   = sum_d -((x_d - m_d) / s_d)^2 / 2 - log s_d - log(2 pi) / 2
 
-Every gradient takes dL/dlog p, one number a row, as the layers of a flow take dL/dlog_det.
+Every gradient starts from dL/dlog p, one number per row, as in the layers of a flow it starts from dL/dlog_det.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from math import log, pi
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.bijectors.scales import TanhScale
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.networks.mlp import MLP
 from nice_np.parameters import Module
-from nice_np.vae.sigma import LogSigma
 from nice_np.validation import Array, as_constants, as_dtype, as_int
 
 
+class LogSigma(TanhScale):
+    """log sigma = B tanh(r / B), B = 5: sigma stays within (0.007, 148), here and in q(z | x).
+
+    Without it, a decoder that reproduces one feature exactly, such as an always black pixel, could drive its sigma to
+    0 and the ELBO to infinity, whatever the other features.
+    """
+
+    bound: ClassVar[float] = 5.0
+
+
 class Likelihood(Module):
-    """A law of x, independent in each feature, given a network's answer theta of x's shape."""
+    """A law of x with independent features, given a network's output theta of x's shape."""
 
     @abstractmethod
     def log_prob(self, x: Array, theta: Array) -> Array:
@@ -39,17 +49,17 @@ class Likelihood(Module):
 
     @abstractmethod
     def sample(self, theta: Array, rng: np.random.Generator) -> Array:
-        """One draw of x for each row: (N, D) -> (N, D)."""
+        """One sample of x per row: (N, D) -> (N, D)."""
 
     def check(self, x: Array, owner: str) -> None:
-        """Raise NiceValueError for an x (N, D) that the law does not know."""
+        """Raise NiceValueError for an x (N, D) outside the law's domain."""
 
 
 class Bernoulli(Likelihood):
     """log p(x | l) = sum_d x_d l_d - softplus(l_d),   p(x_d = 1) = sigmoid(l_d)
 
-    Of zeros and ones only; `binarize` draws them from pixels.  Of greys between them the same formula is a
-    cross-entropy, whose exp does not integrate to 1, so they are refused.
+    For zeros and ones only; `binarize` samples them from pixels.  For greys the formula is a cross-entropy that is not
+    normalised, so they are refused.
 
     Examples
     --------
@@ -77,16 +87,16 @@ class Bernoulli(Likelihood):
         if not binary.all():
             row, column = np.argwhere(~binary)[0]
             raise NiceValueError(
-                f"{owner}: x[{row}, {column}] = {x[row, column]!s} is neither 0 nor 1, all that a Bernoulli decoder "
-                "gives a probability; draw them with binarize(pixels, rng), or take a Gaussian decoder"
+                f"{owner}: x[{row}, {column}] = {x[row, column]!s} is neither 0 nor 1, as a Bernoulli decoder expects; "
+                "use binarize(pixels, rng) or a Gaussian decoder"
             )
 
 
 class Gaussian(Likelihood):
     """log p(x | m) = sum_d -r_d^2 / 2 - log sigma_d - log(2 pi) / 2,   r = (x - m) / sigma
 
-    sigma_d is learned, one for each feature, the same in all rows: log sigma = LogSigma(u).  See `FixedGaussian` for
-    one that stays.
+    sigma_d is learned, one per feature and the same for all rows: log sigma = LogSigma(u).  `FixedGaussian` does not
+    learn it.
 
     Parameters
     ----------
@@ -97,7 +107,7 @@ class Gaussian(Likelihood):
     Attributes
     ----------
     u : ndarray, shape (D,)
-        Starts at 0, that is sigma = 1.
+        Starts at 0, where sigma = 1.
     """
 
     param_names: ClassVar[tuple[str, ...]] = ("u",)
@@ -140,17 +150,17 @@ class Gaussian(Likelihood):
 
     @classmethod
     def count_parameters(cls, config: dict[str, Any]) -> int:
-        """How many numbers ``Gaussian(**config)`` would hold, without making it."""
+        """The number of parameters of ``Gaussian(**config)``, without building it."""
         return int(config["dim"])
 
 
 class FixedGaussian(Gaussian):
-    """A Gaussian whose sigma is given and not trained.
+    """A Gaussian with a given sigma that is not trained.
 
     Parameters
     ----------
     sigma : array_like, shape (D,)
-        > 0, in the unit of x.  A `Decoder` turns it to the dtype of its network.
+        > 0, in units of x.  A `Decoder` converts it to the dtype of its network.
     """
 
     param_names = ()
@@ -173,15 +183,7 @@ class FixedGaussian(Gaussian):
 
     @classmethod
     def count_parameters(cls, config: dict[str, Any]) -> int:
-        return 0  # sigma lies in the file as an array
-
-
-class DecoderCache(NamedTuple):
-    """x and theta: (N, D); and the network's cache."""
-
-    x: Array
-    theta: Array
-    network: Any
+        return 0  # sigma is stored in the file as an array
 
 
 class Decoder(Module):
@@ -201,27 +203,29 @@ class Decoder(Module):
             raise NiceTypeError(f"Decoder: likelihood must be a Likelihood, got {likelihood!r}")
         self.latent, self.dim = network.sizes[0], network.sizes[-1]
         if isinstance(likelihood, Gaussian) and likelihood.dim != self.dim:
-            raise NiceValueError(f"Decoder: the Gaussian has {likelihood.dim} features, expected {self.dim}")
+            raise NiceValueError(
+                f"Decoder: the Gaussian has {likelihood.dim} features, expected {self.dim}, the network's outputs"
+            )
         if isinstance(likelihood, FixedGaussian):
             likelihood.cast(network.layers[0].W.dtype)
         self.network, self.likelihood = network, likelihood
 
-    def forward(self, z: Array, x: Array) -> tuple[Array, DecoderCache]:
+    def forward(self, z: Array, x: Array) -> tuple[Array, Any]:
         """log p(x | z) in nats: z (N, L), x (N, D) -> (N,), cache."""
         theta, cache = self.network.forward(z)
-        return self.likelihood.log_prob(x, theta), DecoderCache(x, theta, cache)
+        return self.likelihood.log_prob(x, theta), (x, theta, cache)
 
-    def backward(self, dlog_p: Array, cache: DecoderCache) -> Array:
+    def backward(self, dlog_p: Array, cache: Any) -> Array:
         """dL/dz (N, L) from dL/dlog p (N,); adds to the parameter gradients."""
-        dtheta = self.likelihood.backward(dlog_p, cache.x, cache.theta)
-        return self.network.backward(dtheta, cache.network)
+        x, theta, network_cache = cache
+        return self.network.backward(self.likelihood.backward(dlog_p, x, theta), network_cache)
 
     def mean(self, z: Array) -> Array:
         """E[x | z]: (N, L) -> (N, D)."""
         return self.likelihood.mean(self.network.forward(z)[0])
 
     def sample(self, z: Array, rng: np.random.Generator) -> Array:
-        """One draw of x for each z: (N, L) -> (N, D)."""
+        """One sample of x per z: (N, L) -> (N, D)."""
         return self.likelihood.sample(self.network.forward(z)[0], rng)
 
     def config(self) -> dict[str, Any]:
