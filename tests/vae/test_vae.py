@@ -59,7 +59,7 @@ def build(rng, **settings):
 
 
 def affine_chain(rng, dim=L, context_dim=0):
-    """Two affine couplings, whose volume changes from point to point."""
+    """Two affine couplings: their log-determinant depends on the point."""
     part = Partition.odd_even(dim).with_context(context_dim)
     return Chain([coupling(AffineCoupling, p, rng, activation="tanh") for p in (part, part.swapped())])
 
@@ -83,11 +83,11 @@ def check_every_gradient(model, x, eps, h=1e-5):
         numeric[i] = -(ahead - model.elbo(x, eps)).mean() / (2 * h)
         values[i] = value
     np.testing.assert_array_less(np.abs(grads - numeric), 1e-7 + 1e-5 * np.abs(numeric))
-    assert (np.abs(numeric) > 1e-6).mean() > 0.9  # the comparison says something
+    assert (np.abs(numeric) > 1e-6).mean() > 0.9  # the comparison is not vacuous
 
 
 def draw(rng, n=4):
-    """Zeros and ones, which every decoder takes, and noise."""
+    """Zeros and ones, which every decoder accepts, and noise."""
     return rng.integers(0, 2, (n, D)).astype(float), rng.normal(size=(n, L))
 
 
@@ -141,11 +141,11 @@ def test_elbo_is_the_direct_computation(decoder, rng):
 
 
 def test_the_reparameterisation_is_an_affine_coupling(rng):
-    # (x, eps) -> (x, z): log q(z | x) = log p(eps) - log|det dz/deps|, by the coupling's own bookkeeping.
+    # (x, eps) -> (x, z): log q(z | x) = log p(eps) - log|det dz/deps|, with the coupling's log_det.
     model, (x, eps) = build(rng, decoder="gaussian"), draw(rng)
 
     class Swapped(MLP):
-        """The encoder's answer in the order of an AffineCoupling: (log s, t)."""
+        """The encoder's output in the order of an AffineCoupling: (log s, t)."""
 
         def forward(self, x):
             mu, sigma = model.encode(x)
@@ -164,7 +164,7 @@ def test_the_reparameterisation_is_an_affine_coupling(rng):
 @decoders
 def test_the_elbo_is_the_log_likelihood_of_a_flow(decoder, rng):
     # A VAE is a NICE model of (x, eps): one affine coupling that keeps x, (x, eps) -> (x, z), under the prior
-    # p(x, z) = p(z) p(x | z).  Its log p(x, eps) = log p(x, z) + log|det dz/deps| holds the ELBO:
+    # p(x, z) = p(z) p(x | z).  Its log p(x, eps) = log p(x, z) + log|det dz/deps| contains the ELBO:
     # ELBO = log p(x, eps) - log N(eps; 0, I).
     model, (x, eps) = build(rng, decoder=decoder), draw(rng)
 
@@ -192,7 +192,7 @@ def test_the_elbo_is_the_log_likelihood_of_a_flow(decoder, rng):
 
 
 def test_the_flow_posterior_is_a_density(rng):
-    # q(z | x) as the flow's inverse and the Gaussian see it, at the z that came out.
+    # q(z | x) at the sampled z, from the flow's inverse and the Gaussian.
     model, (x, eps) = everything(rng), draw(rng)
     z, log_q, _ = model.posterior.forward(x, eps)
     context = model.posterior.network.forward(x)[0][:, 2 * L :]
@@ -258,7 +258,7 @@ def linear_gaussian(rng, flow=None):
     encoder.layers[0].W[:, :L] = W.T / (sigma**2 * precision)
     encoder.layers[0].W[:, L:] = 0
     encoder.layers[0].b[:L] = -b @ encoder.layers[0].W[:, :L]
-    encoder.layers[0].b[L:] = 5 * np.arctanh(-0.5 * np.log(precision) / 5)  # log sigma = 5 tanh(raw / 5)
+    encoder.layers[0].b[L:] = 5 * np.arctanh(-0.5 * np.log(precision) / 5)  # log sigma = 5 tanh(r / 5)
     posterior = GaussianPosterior(encoder) if flow is None else FlowPosterior(encoder, flow)
     model = VAE(posterior, PlainPrior(), Decoder(network, FixedGaussian(np.full(D, sigma))))
     return model, stats.multivariate_normal(b, W.T @ W + sigma**2 * np.eye(D))
@@ -269,7 +269,9 @@ def test_elbo_is_exact_for_a_linear_gaussian_model(rng):
     x, eps = rng.normal(size=(6, D)), rng.normal(size=(6, L))
     np.testing.assert_allclose(model.elbo(x, eps), marginal.logpdf(x), rtol=1e-11)  # whatever the noise
     np.testing.assert_allclose(model.iwae(x, 5, rng), marginal.logpdf(x), rtol=1e-11)
-    model.params.values[:] += 0.1 * rng.normal(size=len(model.params))  # any other posterior is below its own marginal
+    model.params.values[:] += 0.1 * rng.normal(
+        size=len(model.params)
+    )  # with any other posterior the ELBO is below log p(x)
     W, b = model.decoder.network.layers[0].W, model.decoder.network.layers[0].b
     sigma = np.exp(model.decoder.likelihood.log_sigma[0])
     other = stats.multivariate_normal(b, W.T @ W + sigma**2 * np.eye(D)).logpdf(x)
@@ -292,7 +294,7 @@ def test_identity_flows_give_the_plain_form(decoder, rng):
             np.testing.assert_allclose(grads[slot.path], plain.params.view(slot, plain.params.grads), atol=1e-13)
 
 
-# -- there and back, training -----------------------------------------------------------------------------------------
+# -- between data and latents, training -------------------------------------------------------------------------------
 
 
 @forms
@@ -336,7 +338,7 @@ def test_reconstruction_is_the_mean_without_noise(rng):
 @decoders
 def test_adam_lowers_the_loss(form, decoder, rng):
     model = variational_autoencoder(D, latent=2, hidden=(16,), flow_hidden=(8,), decoder=decoder, rng=0, **form)
-    x = (rng.random((200, 1)) < 0.5) * np.ones((1, D))  # all on or all off: one bit of latent
+    x = (rng.random((200, 1)) < 0.5) * np.ones((1, D))  # all on or all off: one bit of information
     adam, losses = Adam(), []
     for _ in range(150):
         loss, grads = model.loss_and_grad(x, model.draw_noise(len(x), rng))
@@ -367,7 +369,7 @@ X, EPS = np.ones((4, D)), np.zeros((4, L))
 
 
 def parts(decoder):
-    """The arguments of a VAE, as free modules."""
+    """The arguments of a VAE, as modules that belong to no model."""
     return copy.deepcopy(build(np.random.default_rng(0), decoder=decoder).config())
 
 
@@ -457,8 +459,8 @@ def test_overflow_names_the_row(rng):
 def test_a_gradient_that_overflows_where_the_bound_does_not(rng):
     model = build(rng, decoder="gaussian", dtype=np.float32)
     x, eps = draw(rng)
-    x[2, 0] = 2e19  # its square fits; times the weights that it meets on its way back, and itself, it does not
-    model.posterior.network.layers[0].W[0] = 0  # the latents do not hear of it
+    x[2, 0] = 2e19  # its square does not overflow; its product with the gradient and the weights does
+    model.posterior.network.layers[0].W[0] = 0  # the latents do not depend on it
     model.decoder.network.layers[-1].W[:] = 3000
     assert np.isfinite(model.elbo(x, eps)).all()
     with pytest.raises(NiceOverflowError, match="a gradient overflows float32"):
@@ -474,13 +476,13 @@ def test_infinities_that_cancel_are_an_overflow_without_a_warning(rng):
             door(x, eps)
 
 
-def test_a_context_that_is_not_a_number_has_not_been_changed(rng):
+def test_a_nan_in_the_context_does_not_count_as_a_change(rng):
     posterior = FlowPosterior(MLP((D, 2 * L + 2), rng=rng), affine_chain(rng, context_dim=2), 2)
     posterior.network.layers[-1].b[-1] = np.nan
     assert np.isnan(posterior.forward(X, EPS)[0]).any()
 
 
-def test_the_gaussian_decoder_starts_at_sigma_1_writes_its_gradients_and_draws_around_the_mean(rng):
+def test_the_gaussian_decoder_starts_at_sigma_1_writes_its_gradients_and_samples_around_the_mean(rng):
     law, (x, _), theta = Gaussian(D), draw(rng), rng.normal(size=(4, D))
     np.testing.assert_array_equal(law.log_sigma, 0)
     law.backward(np.ones(4), x, theta)
@@ -497,7 +499,7 @@ def test_the_gaussian_decoder_starts_at_sigma_1_writes_its_gradients_and_draws_a
     assert Gaussian(1).dim == 1
 
 
-def test_a_fixed_sigma_lies_in_the_file_and_is_no_parameter():
+def test_a_fixed_sigma_is_stored_in_the_file_and_is_not_a_parameter():
     law = FixedGaussian([0.5, 2.0])
     np.testing.assert_array_equal(FixedGaussian(**law.config()).sigma, [0.5, 2.0])
     assert FixedGaussian.count_parameters(law.config()) == law.n_parameters == 0
@@ -533,7 +535,7 @@ def test_samples_outside_of_the_preprocessings_interval(rng):
     model.check_samples(np.full((1, D), 0.5), "fit")
 
 
-def test_kinds_of_numbers_and_the_least_of_everything(rng):
+def test_types_of_results_and_smallest_sizes(rng):
     model, (x, eps) = build(rng, decoder="gaussian", dtype=np.float32), draw(rng)
     assert type(model.loss_and_grad(x, eps)[0]) is float
     assert {bound.dtype for bound in model.bounds(x, 2, 0)} == {np.dtype(np.float32)}
@@ -562,7 +564,7 @@ def test_the_terms_of_the_bound_by_name(rng):
     np.testing.assert_array_equal(terms.log_likelihood, model.decoder.forward(z, x)[0])
 
 
-def test_the_decoders_layers_are_the_encoders_in_reverse_and_answers_start_small():
+def test_the_decoders_layers_are_the_encoders_in_reverse_and_outputs_start_small():
     model = variational_autoencoder(D, latent=2, hidden=(7, 6), kind="nice-prior", couplings=3, flow_hidden=(9,), rng=0)
     assert model.posterior.network.sizes == (D, 7, 6, 4)
     assert model.decoder.network.sizes == (2, 6, 7, D)
@@ -574,7 +576,7 @@ def test_the_decoders_layers_are_the_encoders_in_reverse_and_answers_start_small
     assert tanh.conditioner.activation.name == "tanh"
 
 
-def test_the_sizes_if_nobody_says():
+def test_the_default_sizes():
     model = variational_autoencoder(D, kind="nice-posterior", rng=0)
     assert (model.latent, model.posterior.context_dim, model.dtype) == (2, 0, np.float32)
     assert model.posterior.network.sizes == (D, 200, 4)

@@ -44,7 +44,7 @@ def small(**settings):
 
 
 def test_the_first_steps_by_hand(pixels):
-    # The run's own generator makes, in this order: the order of the samples, the noise of the pixels, that of z.
+    # The run's generator draws, in this order: the order of the samples, the pixel noise, the noise of z.
     model, by_hand, adam = small(), small(), Adam()
     history = fit(model, pixels, epochs=1, learning_rate=1e-2, optimizer=Adam(), **QUIET)
     rng = TrainingState.start(np.random.default_rng(5)).rng
@@ -69,13 +69,13 @@ def test_validation_is_scored_on_noise_drawn_once(pixels):
     assert scores[0] == scores[1] == scores[2]  # the same weights on the same noise
     assert len(set(history.column("train_elbo"))) == 3  # and fresh noise on the training data
     bits = history.column("validation_bits_per_dim")[0]
-    assert bits == pytest.approx(-scores[0] / (D * np.log(2)))  # binary pixels are integers as they are
+    assert bits == pytest.approx(-scores[0] / (D * np.log(2)))  # binary pixels are integers themselves
 
 
 @forms
 @pytest.mark.parametrize("decoder", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("stop_at", [2, 3, 7])
-def test_a_resumed_run_is_the_same_to_the_bit(form, decoder, stop_at, pixels, tmp_path):
+def test_a_resumed_run_is_the_same_bit_for_bit(form, decoder, stop_at, pixels, tmp_path):
     preprocess = ("standardize",) if decoder == "gaussian" else ()
 
     def new():
@@ -151,10 +151,10 @@ def test_training_learns_one_bit(rng):
     x = (rng.random((500, 1)) < 0.5) * np.ones((1, D))
     model = small(hidden=(16,))
     fit(model, x, epochs=40, learning_rate=1e-2, **QUIET)
-    assert -1.2 < model.bounds(x, 20, 0).iwae.mean() < -np.log(2) + 0.02  # a coin that all pixels show
+    assert -1.2 < model.bounds(x, 20, 0).iwae.mean() < -np.log(2) + 0.02  # one coin toss, shown by all pixels
 
 
-def test_standardising_starts_at_the_data_and_keeps_their_unit(rng):
+def test_standardising_starts_at_the_data_and_keeps_the_unit_of_the_likelihood(rng):
     x = rng.normal([5.0, -3.0, 0.0, 1.0, 100.0], [0.1, 2.0, 1.0, 0.01, 10.0], size=(400, D))
     model = small(decoder="gaussian", preprocess=("standardize",), dtype=np.float64)
     fit(model, x, epochs=1, learning_rate=1e-30, **QUIET)
@@ -168,7 +168,7 @@ def test_standardising_starts_at_the_data_and_keeps_their_unit(rng):
     np.testing.assert_allclose(model.sample(5000, 0).mean(axis=0), x.mean(axis=0), rtol=0.1, atol=0.2)
 
 
-def test_divergence_speaks_of_the_loss_not_of_a_flow(rng):
+def test_a_divergence_message_names_the_loss_not_a_flow(rng):
     model = small(decoder="gaussian")
     with pytest.raises(DivergenceError, match="training diverged at step") as caught:
         fit(model, rng.normal(size=(60, D)), epochs=30, learning_rate=1e6, optimizer="sgd", **QUIET)
@@ -202,7 +202,7 @@ def test_files_give_back_the_same_model(form, decoder, rng, tmp_path):
         VAE.load(path)
 
 
-def test_affine_flows_in_both_places_go_through_a_file(rng, tmp_path):
+def test_affine_flows_in_both_places_are_saved_and_loaded(rng, tmp_path):
     model, x, eps = everything(rng), rng.normal(size=(4, D)), rng.normal(size=(4, 3))
     save_model(tmp_path / "m.npz", model)
     np.testing.assert_array_equal(VAE.load(tmp_path / "m.npz").elbo(x, eps), model.elbo(x, eps))
@@ -268,7 +268,7 @@ def test_astype(form, rng):
         model.astype(np.float32)
 
 
-def test_a_replica_has_gradients_of_its_own(rng):
+def test_a_replica_has_its_own_gradients(rng):
     model, x, eps = everything(rng), rng.normal(size=(4, D)), rng.normal(size=(4, 3))
     twin = model.replica()
     grads = model.loss_and_grad(x, eps)[1].copy()
