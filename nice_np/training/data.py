@@ -30,21 +30,22 @@ class TrainingData:
 
     @classmethod
     def checked(cls, model: Model, x: Any, context: Any, name: str) -> TrainingData:
-        """The arguments of `fit`, called `name` and `name`'s context there, or an error."""
+        """The data from two arguments of `fit`: the one called `name`, and its context; or an error."""
+        owner = "fit" if name == "x" else f"fit: {name}"  # some messages below call the data x, whatever its name
         samples = as_real_array(x, "fit", name)
-        check_samples_shape(samples, model.dim, "fit", name)
-        if samples.dtype != np.uint8:
+        if samples.dtype == np.uint8:
+            check_samples_shape(samples, model.dim, "fit", name)
+        else:
             samples = as_samples(samples, model.dim, owner="fit", name=name, dtype=model.dtype)
+            model.check_samples(samples, owner)
         if len(samples) == 0:
             raise NiceValueError(f"fit: {name} has 0 samples")
-        owner = "fit" if name == "x" else f"fit: {name}"  # the messages below name only x and context
-        if samples.dtype != np.uint8:
-            model.check_samples(samples, owner)
         return cls(samples, model.checked_context(context, len(samples), owner))
 
-    def bin_width(self, model: Model) -> float:
-        """See `Flow.bits_per_dim`."""
-        return model.pixel_width if self.x.dtype == np.uint8 else 1.0
+    @property
+    def is_pixels(self) -> bool:
+        """Whether x are 8-bit pixels."""
+        return self.x.dtype == np.uint8
 
     def rows(self, rows: Any) -> TrainingData:
         """Some of the samples."""
@@ -52,16 +53,15 @@ class TrainingData:
 
     def seen_by(self, model: Model, rng: np.random.Generator) -> Array:
         """x as the model takes it: pixels with fresh noise, anything else as it is."""
-        return model.from_pixels(self.x, rng) if self.x.dtype == np.uint8 else self.x
+        return model.from_pixels(self.x, rng) if self.is_pixels else self.x
 
     def drawn(self, model: Model, rng: np.random.Generator) -> tuple[Array, Array | None]:
-        """The arguments of the model's loss: x as in `seen_by`, and the extra input, context or noise."""
+        """The arguments of the model's loss: x as in `seen_by`, and the extra input, a context or noise."""
         return self.seen_by(model, rng), model.draw_extra(self.context, len(self), rng)
 
     def fingerprint(self) -> str:
         """Shape, dtype and SHA-256 of the values, to recognise a data set."""
-        prints = [fingerprint(array) for array in (self.x, self.context) if array is not None]
-        return ", given ".join(prints)
+        return ", given ".join(fingerprint(array) for array in (self.x, self.context) if array is not None)
 
     def __len__(self) -> int:
         return len(self.x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from signal import Signals
 from typing import Any
 
@@ -27,84 +27,67 @@ from nice_np.validation import Array, as_float
 
 log = logging.getLogger(__name__)
 
-EXPLODED = 1e4  # nats per dimension above the first loss: no model comes back from there
-Batch = tuple[Array, Array | None]  # x and the extra input
+EXPLODED = 1e4  # nats per dimension above the first loss: no model recovers from there
 
 
 class StopTraining(Exception):
-    """Raise it in a callback to end training after this epoch, as if the last one had been reached."""
+    """Raise it in a callback to end training after this epoch, as if it were the last one."""
 
 
+@dataclass
 class Training:
-    """One run: the model and the data, the plan, and the state that a checkpoint keeps.
+    """One run."""
 
-    Parameters
-    ----------
-    model : Model
-    data : TrainingData
-    validation : TrainingData or None
-    plan : Plan
-    state : TrainingState
-    settings : dict
-        What a checkpoint remembers of plan and data.
-    team : Team
-        The processes that share the run.
-    """
+    model: Model
+    data: TrainingData
+    held_out: TrainingData | None
+    plan: Plan
+    state: TrainingState
+    settings: dict[str, Any]  # of plan and data, as a checkpoint keeps them
+    team: Team  # the processes that share the run
 
-    def __init__(
-        self,
-        model: Model,
-        data: TrainingData,
-        validation: TrainingData | None,
-        plan: Plan,
-        state: TrainingState,
-        settings: dict[str, Any],
-        team: Team,
-    ) -> None:
-        self.model, self.data, self.plan, self.state, self.settings = model, data, plan, state, settings
-        self.team = team
-        noise = np.random.default_rng(state.validation_seed)
-        self.validation = None if validation is None else validation.drawn(model, noise)
-        # Where one of the two is pixels, the other is in their units, too.
-        self.bin_width = min(part.bin_width(model) for part in (data, validation) if part is not None)
+    def __post_init__(self) -> None:
+        noise = np.random.default_rng(self.state.validation_seed)
+        self.validation = None if self.held_out is None else self.held_out.drawn(self.model, noise)
+        # If one of the two is pixels, the other is in their units, too.
+        pixels = any(data is not None and data.is_pixels for data in (self.data, self.held_out))
+        self.bin_width = self.model.pixel_width if pixels else 1.0
         self.learning_rate = 0.0
         self.clock = time.perf_counter()
-        self.saved_at = state.seconds
+        self.saved_at = self.state.seconds
 
     def run(self, progress: bool) -> History:
-        """Train until the plan, the validation or a callback says stop; the model then has the weights to keep."""
+        """Train until the plan, patience or a callback says stop; the model is left with the weights to keep."""
+        plan, state = self.plan, self.state
         bar = Progress(progress and self.team.first, self._done(), "ELBO " if self.model.measure == "elbo" else "")
         if not average_kernel.is_compiled:
             log.info("loops run in NumPy: Numba is not installed, or switched off")
-        if self.state.position > 0:  # resumed in the middle of an epoch
-            self.plan.optimizer.start_epoch(self.state.epoch)
+        if state.position > 0:  # resumed in the middle of an epoch
+            plan.optimizer.start_epoch(state.epoch)
+        shards = in_threads(self.model, plan.threads, plan.batch_size, plan.recompute, plan.compiled)
         try:
-            with StopSignals() as signals, self._source() as source:
+            with StopSignals() as signals, shards as source:
                 gradient = self.team.gradient(source, self.model.params.grads)
-                while not self.state.finished:
+                while not state.finished:
                     self._step(gradient)
                     self._show(bar)
                     done = self._done()
-                    if self.state.position == len(self.data) or done >= 1:
+                    if state.position == len(self.data) or done >= 1:
                         self._end_epoch(done)
                     if signum := self.team.largest(signals.received):
                         self._interrupt(signum)
-                    if self.state.seconds - self.saved_at > self.plan.checkpoint_every:
+                    if state.seconds - self.saved_at > plan.checkpoint_every:
                         self._save()
                 self._save()
-        except NiceFileError:  # what was learned is worth more than the file
+        except NiceFileError:  # the weights are worth more than the file
             self._keep_best()
             raise
         finally:
             bar.close()
         self._keep_best()
-        self.state.history.stopped = self.state.finished
-        log.info("training is over (%s): %r", self.state.finished, self.state.history)
-        return self.state.history
-
-    def _source(self) -> AbstractContextManager[Gradient]:
-        plan = self.plan
-        return in_threads(self.model, plan.threads, plan.batch_size, plan.recompute, plan.compiled)
+        state.history.stopped = state.finished
+        log.info("training is over (%s): %r", state.finished, state.history)
+        return state.history
 
     # -- one step -------------------------------------------------------------------------------------------------
 
@@ -115,9 +98,9 @@ class Training:
             state.nats_sum = 0.0
             plan.optimizer.start_epoch(state.epoch)
         rows = state.order[state.position : state.position + plan.batch_size]
-        # A schedule of your own may return anything; the history must hold a plain number.
+        # A user's schedule may return any number; the history needs a plain float.
         self.learning_rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
-        x, extra = self.data.rows(rows).drawn(self.model, state.rng)
+        x, extra = self.data.rows(rows).drawn(self.model, state.rng)  # (n, D), and a context or noise (n, C)
         try:
             loss, grads = gradient(x, extra)
         except DriftError:
@@ -138,7 +121,7 @@ class Training:
         if plan.average is not None:
             if state.average is None:
                 state.average = values.copy()
-            # A plain mean of the first steps, then a window of about `average` of them.
+            # The plain mean of the first steps, then an exponential one over about `average` steps.
             average_step(state.average, values, max(1 / plan.average, 1 / state.step))
         self._tick()
 
@@ -155,37 +138,35 @@ class Training:
 
     def _end_epoch(self, done: float) -> None:
         state, plan = self.state, self.plan
-        train, held_out = score_columns(self.model.measure)
-        row: dict[str, Any] = {
-            "epoch": state.epoch,
-            "step": state.step,
-            "learning_rate": self.learning_rate,
-            train: state.nats_sum / state.position,
-            held_out: None,
-            "validation_bits_per_dim": None,
-        }
-        if self.validation is not None:
-            score = self._validate(self.validation)
-            row[held_out] = score
-            row["validation_bits_per_dim"] = to_bits_per_dim(score, self.model.dim, self.bin_width)
+        score, bits = self._validate()
+        if score is not None:
             state.epochs_since_best += 1
             if state.best is None or score > state.best:
                 state.best, state.epochs_since_best, state.best_values = score, 0, self._weights().copy()
                 state.history.best_epoch = state.epoch
         self._tick()
-        state.history.rows.append({**row, "seconds": state.seconds})
-        log.debug("epoch %(epoch)d: %(row)s", {"epoch": state.epoch, "row": state.history.rows[-1]})
+        train, held_out = score_columns(self.model.measure)
+        row = {
+            "epoch": state.epoch,
+            "step": state.step,
+            "learning_rate": self.learning_rate,
+            train: state.nats_sum / state.position,
+            held_out: score,
+            "validation_bits_per_dim": bits,
+            "seconds": state.seconds,
+        }
+        state.history.rows.append(row)
+        log.debug("epoch %d: %s", state.epoch, row)
         state.epoch += 1
         state.position = 0
         if done >= 1:
             state.finished = "epochs" if plan.time_limit is None else "time limit"
         elif plan.patience is not None and state.epochs_since_best >= plan.patience:
             state.finished = "patience"
-        if self.team.from_first(self._called_off):
+        if self.team.from_first(self._stopped_by_callback):
             state.finished = "callback"
 
-    def _called_off(self) -> bool:
-        """Call back; True if a callback ends the training."""
+    def _stopped_by_callback(self) -> bool:
         try:
             for callback in self.plan.callbacks:
                 callback(self.model, self.state.history)
@@ -193,24 +174,29 @@ class Training:
             return True
         return False
 
-    def _validate(self, validation: Batch) -> float:
+    def _validate(self) -> tuple[float | None, float | None]:
+        """The mean validation objective in nats, and in bits per dimension; None without validation data."""
+        validation = self.validation
+        if validation is None:
+            return None, None
         try:
-            return self.team.from_first(lambda: self._score(validation))
+            score = self.team.from_first(lambda: self._score(*validation))
         except NiceOverflowError as error:
             raise self._diverged(f"the validation loss is not finite ({error})") from None
+        return score, to_bits_per_dim(score, self.model.dim, self.bin_width)
 
-    def _score(self, validation: Batch) -> float:
-        """The mean objective under the weights that would be kept now."""
+    def _score(self, x: Array, extra: Array | None) -> float:
+        """The mean objective of the weights that would be kept now."""
         values = self.model.params.values
         trained = values.copy()
         values[:] = self._weights()
         try:
-            return mean_of_finite(self.model.objective(*validation))
+            return mean_of_finite(self.model.objective(x, extra))
         finally:
             values[:] = trained
 
     def _weights(self) -> Array:
-        """The weights that would be kept now: the average, where there is one."""
+        """The weights that would be kept now: the average, if there is one."""
         return self.model.params.values if self.state.average is None else self.state.average
 
     def _keep_best(self) -> None:
@@ -238,7 +224,7 @@ class Training:
         if not np.isfinite(self.model.params.values).all():
             raise self._diverged("the weights are not finite")
         if not all(np.isfinite(vector).all() for vector in self.plan.optimizer.state().values()):
-            # In float32 the square of a gradient of 1e20 overflows: Adam would never move that parameter again.
+            # In float32 the square of a gradient of 1e20 overflows, and Adam never moves that parameter again.
             raise self._diverged("the optimiser's state is not finite")
         with self.team.together():
             if self.plan.checkpoint is not None and self.team.first:
@@ -248,5 +234,5 @@ class Training:
 
     def _interrupt(self, signum: int) -> None:
         self._save()
-        where = f"saved {self.plan.checkpoint}" if self.plan.checkpoint is not None else "no checkpoint was asked for"
+        where = "there is no checkpoint" if self.plan.checkpoint is None else f"saved {self.plan.checkpoint}"
         raise TrainingInterrupted(f"stopped by {Signals(signum).name} at step {self.state.step}; {where}", signum)

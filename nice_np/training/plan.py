@@ -1,30 +1,30 @@
-"""What `fit` was asked to do, checked: how long, in what steps, and where to save."""
+"""How to train: how long, in what steps, and where to save."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.training.history import History
 from nice_np.training.optim import Optimizer
 from nice_np.training.schedules import Schedule
 from nice_np.training.state import TrainingState
-from nice_np.validation import as_float, as_int
+from nice_np.validation import as_flag, as_float, as_int
 
 Callback = Callable[[Any, History], None]  # the model comes first
 
 
 @dataclass(kw_only=True)
 class Plan:
-    """The arguments of `fit` that say how to train; see there.
+    """The arguments of `fit` that say how to train, checked; `fit` documents them.
 
     Raises
     ------
     NiceValueError, NiceTypeError
-        If one of them is out of range.
+        If one of them is out of range or of the wrong type.
     """
 
     optimizer: Optimizer
@@ -35,9 +35,10 @@ class Plan:
     clip_norm: float | None
     average: int | None
     patience: int | None
-    callbacks: list[Callback]
+    callbacks: Iterable[Callback]
     checkpoint: Path | None
     checkpoint_every: float
+    resume: bool
     threads: int
     recompute: bool
     compiled: bool
@@ -46,24 +47,31 @@ class Plan:
         if (self.epochs is None) == (self.time_limit is None):
             raise NiceValueError("fit: give either epochs or time_limit")
         self.batch_size = as_int(self.batch_size, "fit", "batch_size", 1)
-        self.checkpoint_every = as_float(self.checkpoint_every, "fit", "checkpoint_every", minimum=0)
         self.threads = as_int(self.threads, "fit", "threads", 1)
+        self.checkpoint_every = as_float(self.checkpoint_every, "fit", "checkpoint_every", minimum=0)
         for name in ("epochs", "average", "patience"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, as_int(value, "fit", name, 1))
         for name in ("time_limit", "clip_norm"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, as_float(value, "fit", name, above=0))
+        for name in ("resume", "recompute", "compiled"):
+            setattr(self, name, as_flag(getattr(self, name), "fit", name))
+        given: Any = self.callbacks
+        self.callbacks = list(given) if isinstance(given, Iterable) else [given]
+        for callback in self.callbacks:
+            if not callable(callback):
+                raise NiceTypeError(f"fit: callbacks must be callables, got {callback!r}")
 
     def done(self, state: TrainingState, n_samples: int) -> float:
-        """The share of the run that is done, which steers the schedule."""
+        """The share of the run that is done, from 0 to 1; it steers the schedule."""
         if self.time_limit is not None:
             return state.seconds / self.time_limit
         steps_per_epoch = -(-n_samples // self.batch_size)
         return state.step / (steps_per_epoch * (self.epochs or 1))
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same when a run is resumed; the rest may change, `epochs` in either direction."""
+        """What must not change when a run is resumed; the rest may, `epochs` in either direction."""
         return {
             "batch_size": self.batch_size,
             "learning_rate": repr(self.schedule),

@@ -1,17 +1,17 @@
-"""One training by several processes, on one machine or many, through MPI: the gradient of a batch, and agreement.
+"""One training by several processes, on one machine or many, through MPI.
 
 Every process, called a rank, has the whole data set and runs the whole loop: the same shuffling, the same noise, the
-same optimiser on the same gradient, so that the weights stay the same to the bit without ever being sent.  What is
-divided is the gradient, and what could differ from rank to rank is settled in common: the clock is that of rank 0, a
-signal or an error on one rank counts for all.  No rank may leave the loop alone: the others would wait for it forever.
+same optimiser on the same gradient, so the weights stay equal bit for bit without being sent.  Only the work for the
+gradient is divided.  Everything that could differ between ranks is decided once for all: rank 0's clock counts, and a
+signal or an error on one rank stops all of them.  No rank may leave the loop alone; the others would wait forever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from math import isnan, nan
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,89 +22,67 @@ from nice_np.validation import Array
 T = TypeVar("T")
 
 
-class Communicator(Protocol):
-    """What is used of mpi4py's communicators: lower case sends any object, upper case the numbers of an array."""
+class OneProcess:
+    """The communicator of a process on its own; those of mpi4py have the same methods for several."""
 
-    rank: int
-    size: int
+    rank, size = 0, 1
 
-    def bcast(self, obj: Any) -> Any:
+    def bcast(self, obj: T) -> T:
         """Rank 0's object, on every rank."""
+        return obj
 
-    def allgather(self, sendobj: Any) -> list[Any]:
-        """The objects of all ranks, in their order, on every rank."""
+    def allgather(self, sendobj: T) -> list[T]:
+        """The objects of all ranks in order, on every rank."""
+        return [sendobj]
 
-    def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:
-        """Put the sum over all ranks into `recvbuf`, on every rank."""
+    def Allreduce(self, sendbuf: Array, recvbuf: Array) -> None:
+        """The sum over all ranks, written into `recvbuf` on every rank."""
+        recvbuf[...] = sendbuf
 
 
 class Team:
-    """The processes of a run, as the loop sees them.  This is a process on its own, which agrees with itself.
+    """The processes of a run, as the loop sees them.  All ranks must call the same methods in the same order.
+
+    Parameters
+    ----------
+    comm : communicator
+        See `OneProcess`.
 
     Attributes
     ----------
+    alone : bool
+        Whether there is one process only.
     first : bool
         Whether this is rank 0, which shows progress, validates, calls back and writes files.
     """
 
-    first = True
-
-    def together(self) -> AbstractContextManager[None]:
-        """A block that all ranks enter, and leave by an error if it fails on any of them."""
-        return nullcontext()
-
-    def share(self, value: T) -> T:
-        """Rank 0's value."""
-        return value
-
-    def from_first(self, work: Callable[[], T]) -> T:
-        """What `work` returns, or raises, on rank 0; it is called nowhere else."""
-        return work()
-
-    def largest(self, number: int) -> int:
-        """The largest of all ranks' numbers."""
-        return number
-
-    def compare(self, facts: Callable[[], dict[str, Any]]) -> None:
-        """Raise NiceValueError, on every rank, unless they all give the same facts."""
-
-    def gradient(self, source: Gradient, grads: Array) -> Gradient:
-        """The gradient of whole batches from a `source` of gradients, which puts them into `grads` (P,)."""
-        return source
-
-
-class Ranks(Team):
-    """Several processes; the methods are those of `Team`, and every rank must call the same ones in the same order.
-
-    Parameters
-    ----------
-    comm : Communicator
-    """
-
-    def __init__(self, comm: Communicator) -> None:
+    def __init__(self, comm: Any) -> None:
         self.comm = comm
-        self.first = comm.rank == 0
+        self.alone, self.first = comm.size == 1, comm.rank == 0
 
     @contextmanager
     def together(self) -> Iterator[None]:
+        """A block that raises on every rank if it fails on any of them."""
         failure: Exception | None = None
         try:
             yield
         except Exception as error:
             failure = error
-        verdicts = self.comm.allgather(None if failure is None else _told(failure))
+        failures = self.comm.allgather(None if failure is None else _to_send(failure))
         if failure is not None:
             raise failure
-        for rank, verdict in enumerate(verdicts):
-            if verdict is not None:
-                kind, message = verdict
+        for rank, sent in enumerate(failures):
+            if sent is not None:
+                kind, message = sent
                 raise kind(f"rank {rank}: {message}")
 
     def share(self, value: T) -> T:
+        """Rank 0's value."""
         shared: T = self.comm.bcast(value)
         return shared
 
     def from_first(self, work: Callable[[], T]) -> T:
+        """What `work` returns, or raises, on rank 0; the other ranks do not call it."""
         result: Any = None
         with self.together():
             if self.first:
@@ -113,10 +91,14 @@ class Ranks(Team):
         return shared
 
     def largest(self, number: int) -> int:
+        """The largest of all ranks' numbers."""
         largest: int = max(self.comm.allgather(number))
         return largest
 
     def compare(self, facts: Callable[[], dict[str, Any]]) -> None:
+        """Raise NiceValueError on every rank unless the facts agree on all of them."""
+        if self.alone:
+            return
         with self.together():
             mine = facts()
         first, *others = self.comm.allgather(mine)
@@ -129,76 +111,66 @@ class Ranks(Team):
                     )
 
     def gradient(self, source: Gradient, grads: Array) -> Gradient:
-        return AllReduced(self, source, grads)
+        """The gradient of whole batches, from the gradient of parts: `source`, which writes into `grads` (P,)."""
+        return source if self.alone else AllReduced(self, source, grads)
 
 
 class AllReduced:
-    """The gradient of a batch by all ranks, one shard of its rows for each.
+    """The gradient of a batch by all ranks, one shard of its rows for each; the arguments are those of `Team.gradient`.
 
-    Parameters
-    ----------
-    ranks : Ranks
-    source : Gradient
-        Of this rank's shards.
-    grads : ndarray, shape (P,)
-        Where `source` puts its gradient, and this its own.
+    Called, it gives the loss and gradient of the whole batch, the same bits on every rank.  The gradient is one
+    message.  Before it goes a small one with the losses: in float64 also where the gradient is float32, and with NaN
+    for a shard that failed, since its rank must not be missing from the sum.
     """
 
-    def __init__(self, ranks: Ranks, source: Gradient, grads: Array) -> None:
-        self.ranks, self.source, self.grads = ranks, source, grads
-        self.part = np.empty_like(grads)  # (P,), what this rank adds to the sum
+    def __init__(self, team: Team, source: Gradient, grads: Array) -> None:
+        self.team, self.source, self.grads = team, source, grads
+        self.part = np.empty_like(grads)  # (P,), this rank's summand of the gradient
 
     def __call__(self, x: Array, extra: Array | None) -> tuple[float, Array]:
-        """As `Flow.nll_and_grad`, to rounding, and the same to the bit on all ranks.
-
-        One message has the gradient.  A small one goes before it with the losses, as float64 also where the gradient
-        is float32, and with NaN for a shard that failed: its rank must not stay away from the sum.
-        """
         try:
             part = self._part(x, extra)
-        except Exception:  # whatever it is: the whole batch shows it again
+        except Exception:  # any error: the whole batch, below, raises it again
             part = nan
-        nll = sum(self.ranks.comm.allgather(part))
-        if isnan(nll):
-            with self.ranks.together():
+        loss = sum(self.team.comm.allgather(part))
+        if isnan(loss):
+            with self.team.together():
                 return self.source(x, extra)  # fails, too, and names the row of the batch
-        self.ranks.comm.Allreduce(self.part, self.grads)
-        return nll, self.grads
+        self.team.comm.Allreduce(self.part, self.grads)
+        return loss, self.grads
 
     def _part(self, x: Array, extra: Array | None) -> float:
-        """This rank's summand of the loss; that of the gradient is in ``self.part``."""
-        rank, parts = self.ranks.comm.rank, shards(len(x), self.ranks.comm.size)
-        if rank >= len(parts):  # a small batch has nothing for this rank
+        """This rank's summand of the loss; that of the gradient is written into ``self.part``."""
+        rank, parts = self.team.comm.rank, shards(len(x), self.team.comm.size)
+        if rank >= len(parts):  # a batch of fewer rows than ranks
             self.part.fill(0)
             return 0.0
         x, extra, share = cut(parts[rank], x, extra)
-        nll, grads = self.source(x, extra)
+        loss, grads = self.source(x, extra)
         np.multiply(share, grads, out=self.part)
-        return share * nll
+        return share * loss
 
 
 def as_team(comm: Any) -> Team:
-    """The processes of a communicator; None, or a communicator of one, is a process on its own.
+    """The processes of a communicator; None, or a communicator of size 1, is a process on its own.
 
     Raises
     ------
     NiceTypeError
-        If `comm` is no communicator.
+        If `comm` is not a communicator.
     """
-    if comm is None:
-        return Team()
     needed = ("rank", "size", "bcast", "allgather", "Allreduce")
-    missing = [name for name in needed if not hasattr(comm, name)]
+    missing = [name for name in needed if comm is not None and not hasattr(comm, name)]
     if missing:
         raise NiceTypeError(
             f"fit: comm must be a communicator such as mpi4py.MPI.COMM_WORLD, with {', '.join(needed)}; "
             f"got {comm!r}, which has no {missing[0]}"
         )
-    return Team() if comm.size == 1 else Ranks(comm)
+    return Team(OneProcess() if comm is None or comm.size == 1 else comm)
 
 
-def _told(error: Exception) -> tuple[type[NiceError], str]:
-    """An error as it can be sent, its nearest class of ours and a text: not every exception can be pickled."""
+def _to_send(error: Exception) -> tuple[type[NiceError], str]:
+    """The error's nearest class in nice_np and its text: not every exception can be pickled."""
     for kind in type(error).__mro__:
         if issubclass(kind, NiceError) and kind.__module__ == NiceError.__module__:
             return kind, str(error)

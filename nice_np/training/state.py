@@ -1,16 +1,19 @@
-"""Everything that a resumed run needs to go on as if it had never stopped, and its way into a file and back."""
+"""Everything that a resumed run needs to continue as if it had never stopped, and the checkpoint file that holds it."""
 
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.errors import CheckpointError, NiceValueError
+from nice_np.errors import CheckpointError, NiceFileError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
 from nice_np.files.checkpoint import load, save
 from nice_np.flows.model import Model
@@ -18,80 +21,93 @@ from nice_np.training.history import History, columns
 from nice_np.training.optim import Optimizer
 from nice_np.validation import Array
 
-# The numbers of a state by the names that they have in a file.
-COUNTERS = {
-    name: {"stale": "epochs_since_best"}.get(name, name)
-    for name in (
-        "validation_seed", "epoch", "step", "position", "seconds", "nats_sum", "first_nll", "best", "stale", "finished"
-    )
-}  # fmt: skip
-
 
 @dataclass
 class TrainingState:
-    """The state of a run between two steps.
+    """The state of a run between two steps."""
 
-    Attributes
-    ----------
-    rng : numpy.random.Generator
-        Shuffles the samples and makes their noise, and that of a VAE.
-    validation_seed : int
-        Of the noise on the validation data, the same at every epoch.
-    epoch, step : int
-        Epoch under way (from 1), steps taken.
-    position : int
-        Samples of this epoch already used.
-    order : ndarray of int, shape (N,)
-        The epoch's order of the samples.
-    seconds : float
-        Time spent training, before a stop and after it.
-    nats_sum : float
-        Sum of the objective over this epoch's samples so far, in nats.
-    first_nll : float or None
-        Loss of the first step.
-    best, epochs_since_best : float or None, int
-        Highest validation objective, and the epochs since.
-    finished : str
-        Why the run ended; "" while it goes on.
-    best_values, average : ndarray, shape (P,), or None
-        Weights of the best epoch; running average of the weights.
-    """
-
-    rng: np.random.Generator
-    validation_seed: int
+    rng: np.random.Generator  # shuffles the samples and draws their noise, and that of a VAE
+    validation_seed: int  # of the noise on the validation data, the same in every epoch
     history: History = field(default_factory=History)
-    epoch: int = 1
-    step: int = 0
-    position: int = 0
-    order: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    seconds: float = 0.0
-    nats_sum: float = 0.0
-    first_nll: float | None = None
-    best: float | None = None
+    epoch: int = 1  # the epoch under way
+    step: int = 0  # steps taken
+    position: int = 0  # samples of this epoch already used
+    order: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (N,), of this epoch
+    seconds: float = 0.0  # spent on training, before and after a stop
+    nats_sum: float = 0.0  # sum of the objective over the samples of this epoch so far
+    first_nll: float | None = None  # loss of the first step
+    best: float | None = None  # highest validation objective
     epochs_since_best: int = 0
-    finished: str = ""
-    best_values: Array | None = None
-    average: Array | None = None
+    finished: str = ""  # why the run ended; "" while it goes on
+    best_values: Array | None = None  # (P,), weights of the best epoch
+    average: Array | None = None  # (P,), running average of the weights
 
     @classmethod
     def start(cls, rng: np.random.Generator, measure: str = "log_likelihood") -> TrainingState:
-        """The state before the first step; `rng`, of whatever kind, seeds the run's own generator."""
+        """The state before the first step; `rng`, of any kind, seeds the run's own generator."""
         validation_seed, *seeds = rng.integers(2**63, size=5).tolist()
         return cls(np.random.default_rng(seeds), validation_seed, History(measure=measure))
 
 
+# The counters of a state by their names in a file, with their types.
+COUNTERS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("validation_seed", "epoch", "step", "position", "stale"), (int,)),
+    **dict.fromkeys(("seconds", "nats_sum"), (float,)),
+    **dict.fromkeys(("first_nll", "best"), (float, NoneType)),
+    "finished": (str,),
+}
+NUMBERS = {int, float, NoneType}  # in a row of the history
+ATTRIBUTES = {name: name for name in COUNTERS} | {"stale": "epochs_since_best"}
+
+
+def check_path(path: Path | None, resume: bool) -> None:
+    """Find out before the first step whether the checkpoint can be resumed from, or written.
+
+    Raises
+    ------
+    NiceFileError
+        If a checkpoint to resume from does not exist, or a new one exists already or cannot be written.
+    NiceValueError
+        If there is no path to resume from.
+    """
+    if path is None:
+        if resume:
+            raise NiceValueError("fit: resume=True needs checkpoint=PATH")
+        return
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if resume:
+            raise NiceFileError(f"fit: nothing to resume: {path} does not exist") from None
+    except (OSError, ValueError) as error:  # the path is too long, or has a NUL
+        raise NiceFileError(f"fit: cannot look for {path}: {_reason(error)}") from error
+    else:
+        if not resume:
+            raise NiceFileError(f"fit: {path} exists; resume=True continues from it, or delete it first")
+    if not resume:
+        try:
+            target = Path(os.path.realpath(path))  # a symbolic link is written through
+            tempfile.TemporaryFile(dir=target.parent).close()
+        except (OSError, ValueError) as error:
+            raise NiceFileError(f"fit: cannot write {path}: {_reason(error)}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
 def save_state(path: Path, model: Model, optimizer: Optimizer, state: TrainingState, settings: dict[str, Any]) -> None:
-    """Write a checkpoint of kind "checkpoint", atomically."""
+    """Write a file of kind "checkpoint", atomically."""
     metadata = {
         "settings": settings,
-        "counters": {name: getattr(state, attribute) for name, attribute in COUNTERS.items()},
+        "counters": {name: getattr(state, attribute) for name, attribute in ATTRIBUTES.items()},
         "best_epoch": state.history.best_epoch,
         "optimizer_steps": optimizer.steps,
         "rng": state.rng.bit_generator.state,
     }
     vectors = {"order": state.order, "best_values": state.best_values, "average": state.average}
     extra: dict[str, npt.NDArray[Any]] = {name: vector for name, vector in vectors.items() if vector is not None}
-    # Not in the header, which has a limit of size: a long run has many rows.
+    # Not in the header, whose size is limited: a long run has many rows.
     extra["history"] = np.frombuffer(json.dumps(state.history.rows).encode(), np.uint8)
     extra.update({f"optimizer.{name}": vector for name, vector in optimizer.state().items()})
     save(path, "checkpoint", model, metadata, extra)
@@ -109,7 +125,7 @@ def load_state(
     CheckpointError
         If the file is damaged.
     """
-    # The file may name the user's own layers: those of the model at hand are known to be fine.
+    # The file may name the user's own layers: the classes of the given model are allowed.
     saved, metadata, extra = load(path, "checkpoint", [type(module) for _, module in model.modules()])
     _compare(path, "dtype", saved.dtype.name, model.dtype.name)
     then: Arrays = {}
@@ -118,72 +134,55 @@ def load_state(
     try:
         _compare(path, "settings", metadata["settings"], settings)
         _compare_arrays(path, then, now)
-        rng = np.random.default_rng()
-        rng.bit_generator.state = metadata["rng"]
-        history = History(_rows(extra["history"], model.measure), metadata["best_epoch"], measure=model.measure)
-        counters = metadata["counters"]
-        if set(counters) != set(COUNTERS):
-            raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(COUNTERS)}")
-        state = TrainingState(rng, history=history, **{COUNTERS[name]: value for name, value in counters.items()})
-        state.order = extra["order"]
-        state.best_values, state.average = extra.get("best_values"), extra.get("average")
-        _check_position(state, n_samples)
-        if type(metadata["optimizer_steps"]) is not int or metadata["optimizer_steps"] < 0:
-            raise ValueError("optimizer_steps is not a whole number")
-        vectors = {name: extra[f"optimizer.{name}"] for name in optimizer.vectors if metadata["optimizer_steps"]}
-        expected = {"order", "history", "best_values", "average", *(f"optimizer.{name}" for name in vectors)}
-        if not set(extra) <= expected:
-            raise ValueError(f"unexpected arrays {sorted(set(extra) - expected)}")
-        _check_vectors(model, {name: vector for name, vector in extra.items() if name not in ("order", "history")})
-        optimizer.restore(metadata["optimizer_steps"], vectors)
+        state, moments = _parse(metadata, extra, model, optimizer, n_samples)
+        optimizer.restore(metadata["optimizer_steps"], moments)
     except NiceValueError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise CheckpointError(f"{path}: the training state is incomplete: {error!r}") from None
+        raise CheckpointError(f"{path}: the training state is damaged: {error!r}") from None
     model.params.values[:] = saved.params.values
     return state
 
 
-def _rows(text: npt.NDArray[Any], measure: str) -> list[dict[str, Any]]:
-    rows = json.loads(text.tobytes())
-    if not (
-        isinstance(rows, list) and all(isinstance(row, dict) and set(row) == set(columns(measure)) for row in rows)
-    ):
-        raise ValueError("the history has other columns")
-    if not all(value is None or type(value) in (int, float) for row in rows for value in row.values()):
-        raise ValueError("the history has values that are no numbers")
-    return rows
-
-
-def _check_position(state: TrainingState, n_samples: int) -> None:
-    numbers = (state.validation_seed, state.epoch, state.step, state.position, state.epochs_since_best)
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError("a counter is not a whole number")
-    if not (isinstance(state.seconds, float) and isinstance(state.nats_sum, float) and isinstance(state.finished, str)):
-        raise ValueError("a counter has the wrong type")
-    if not all(score is None or type(score) is float for score in (state.first_nll, state.best)):
-        raise ValueError("a score is not a number")
-    if state.step and not np.array_equal(np.sort(state.order), np.arange(n_samples)):
-        raise ValueError("the order of the samples is not a permutation")
-
-
-def _check_vectors(model: Model, vectors: dict[str, Array]) -> None:
-    for name, vector in vectors.items():
+def _parse(
+    metadata: dict[str, Any], extra: Arrays, model: Model, optimizer: Optimizer, n_samples: int
+) -> tuple[TrainingState, Arrays]:
+    """The state and the optimiser's vectors; any ValueError, TypeError, KeyError or the like if they are damaged."""
+    counters, best_epoch, steps = (metadata[name] for name in ("counters", "best_epoch", "optimizer_steps"))
+    if set(counters) != set(COUNTERS):
+        raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(COUNTERS)}")
+    kinds = COUNTERS | {"best_epoch": (int, NoneType), "optimizer_steps": (int,)}
+    for name, value in {**counters, "best_epoch": best_epoch, "optimizer_steps": steps}.items():
+        if type(value) not in kinds[name] or (type(value) is int and value < 0):
+            raise ValueError(f"{name} is {value!r}")
+    moments = {name: extra.pop(f"optimizer.{name}") for name in optimizer.vectors if steps}
+    weights: dict[str, Any] = {name: extra.pop(name) for name in ("best_values", "average") if name in extra}
+    for name, vector in {**moments, **weights}.items():
         if vector.shape != (len(model.params),) or vector.dtype != model.dtype or not np.isfinite(vector).all():
-            raise ValueError(f"vector {name} is not a finite ({len(model.params)},) of {model.dtype}")
+            raise ValueError(f"{name} is not a finite vector of {len(model.params)} x {model.dtype}")
+    order, rows = extra.pop("order"), json.loads(extra.pop("history").tobytes())
+    if extra:
+        raise ValueError(f"unexpected arrays {sorted(extra)}")
+    if counters["step"] and not np.array_equal(np.sort(order), np.arange(n_samples)):
+        raise ValueError("the order of the samples is not a permutation")
+    for row in rows if isinstance(rows, list) else [rows]:
+        if set(row) != set(columns(model.measure)) or not {type(value) for value in row.values()} <= NUMBERS:
+            raise ValueError(f"the history has a row {row!r:.200}")
+    rng = np.random.default_rng()
+    rng.bit_generator.state = metadata["rng"]
+    numbers = {ATTRIBUTES[name]: value for name, value in counters.items()}
+    history = History(rows, best_epoch, measure=model.measure)
+    return TrainingState(rng, history=history, order=order, **numbers, **weights), moments
 
 
 def _compare_arrays(path: Path, then: Arrays, now: Arrays) -> None:
     for name, array in then.items():
         if not np.array_equal(array, now[name]):
+            short = [np.array2string(a, threshold=8, edgeitems=2, precision=4) for a in (now[name], array)]
             raise NiceValueError(
-                f"cannot resume from {path}: an array of the architecture (indices of a partition or permutation, a "
-                f"mean or std), {name}, is {_short(now[name])} now and was {_short(array)} then"
+                f"cannot resume from {path}: {name}, an array of the architecture (indices of a partition or "
+                f"permutation, a mean or std), is {short[0]} now and was {short[1]} then"
             )
-
-
-def _short(array: npt.NDArray[Any]) -> str:
-    return np.array2string(array, threshold=8, edgeitems=2, precision=4)
 
 
 def _compare(path: Path, field_name: str, saved: Any, given: Any) -> None:

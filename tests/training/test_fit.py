@@ -400,7 +400,7 @@ def test_checkpoints_are_not_overwritten_or_imagined(points, tmp_path):
     with pytest.raises(NiceFileError, match="does not exist"):
         fit(small(), points, epochs=1, checkpoint=path, resume=True, **QUIET)
     fit(small(), points, epochs=1, checkpoint=path, **QUIET)
-    with pytest.raises(NiceFileError, match="exists; resume=True goes on"):
+    with pytest.raises(NiceFileError, match="exists; resume=True continues"):
         fit(small(), points, epochs=1, checkpoint=path, **QUIET)
     with pytest.raises(NiceFileError, match="cannot write"):
         fit(small(), points, epochs=1, checkpoint=tmp_path / "no" / "c.npz", **QUIET)

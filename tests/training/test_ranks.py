@@ -23,7 +23,7 @@ from nice_np import (
     one_hot,
     training_loop,
 )
-from nice_np.training.ranks import Ranks, Team, as_team
+from nice_np.training.ranks import OneProcess, Team, as_team
 
 QUIET = {"batch_size": 25, "progress": False, "rng": 7}
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
@@ -75,7 +75,7 @@ def test_the_loss_is_summed_in_float64(rng):
 
     def work(comm):
         own = small()
-        return Ranks(comm).gradient(own.nll_and_grad, own.params.grads)(x, None)[0]
+        return Team(comm).gradient(own.nll_and_grad, own.params.grads)(x, None)[0]
 
     assert on_ranks(2, work)[0] == [expected, expected]
 
@@ -122,8 +122,11 @@ def test_rank_0_alone_writes_calls_back_and_shows_progress(pixels, tmp_path, cap
 
 
 def test_a_communicator_of_one_is_nothing_special(pixels):
-    assert type(as_team(SimpleNamespace(rank=0, size=1, bcast=1, allgather=1, Allreduce=1))) is Team
-    assert type(as_team(None)) is Team
+    for comm in (None, SimpleNamespace(rank=0, size=1, bcast=1, allgather=1, Allreduce=1)):
+        team = as_team(comm)
+        assert team.alone
+        assert type(team.comm) is OneProcess
+        assert team.gradient(print, np.zeros(1)) is print
     (result,), meeting = on_ranks(1, lambda comm: train(comm, pixels))
     np.testing.assert_array_equal(result[0].params.values, train(None, pixels)[0].params.values)
     assert meeting.sums == []
