@@ -1,4 +1,4 @@
-"""What happened during training: one row an epoch."""
+"""What happened during training: one row per epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def score_columns(measure: str) -> tuple[str, str]:
 
 
 def columns(measure: str) -> tuple[str, ...]:
-    """All columns of a history whose scores are log-likelihoods, or bounds on them."""
+    """All columns of a history, for either measure."""
     return ("epoch", "step", "learning_rate", *score_columns(measure), "validation_bits_per_dim", "seconds")
 
 
@@ -33,15 +33,15 @@ class History:
     Attributes
     ----------
     rows : list of dict
-        One an epoch, with the keys of `COLUMNS`.  train_log_likelihood is the mean over the epoch's batches, each
-        scored by the weights of its own step; validation_log_likelihood is that of the weights that would be kept,
-        on fixed noise; both in nats.  None where there was no validation.  The scores of a VAE are bounds and called
-        so, train_elbo and validation_elbo; its bits/dim are then a bound from above.
+        One per epoch, with the keys in `COLUMNS`.  train_log_likelihood is the mean over the epoch's batches, each
+        scored with the weights of its own step; validation_log_likelihood is that of the weights that would be kept,
+        on fixed noise; both in nats.  None without validation.  For a VAE the scores are lower bounds, train_elbo and
+        validation_elbo, and bits/dim are an upper bound.
     best_epoch : int or None
-        Epoch with the highest validation score, whose weights the model has at the end.
+        Epoch with the highest validation score, whose weights the model has in the end.
     stopped : str
-        Why training ended: "epochs", "time limit", "patience" or "callback"; "divergence" in the history that a
-        `DivergenceError` brings.
+        Why training ended: "epochs", "time limit", "patience" or "callback"; "divergence" in the history of a
+        `DivergenceError`.
     measure : {"log_likelihood", "elbo"}
         What the scores are.
     """
@@ -66,39 +66,34 @@ class History:
 
     @classmethod
     def from_csv(cls, text: str) -> History:
-        """Read what `to_csv` wrote; best epoch and why training ended are not in it.
+        """Read what `to_csv` wrote; it does not contain `best_epoch` and `stopped`.
 
         Raises
         ------
         NiceValueError
-            If the text is no such table.
+            If the text is not such a table.
         NiceTypeError
-            If it is no str.
+            If it is not a str.
         """
         if not isinstance(text, str):
             raise NiceTypeError(f"History: text must be a str, got {type(text).__name__}")
         try:
-            if not text:
-                raise ValueError("it is empty")
-            header, *table = csv.reader(io.StringIO(text), strict=True)
+            header, *table = csv.reader(io.StringIO(text), strict=True) if text else [[]]
             found = [measure for measure in MEASURES if columns(measure) == tuple(header)]
             if not found:
-                raise ValueError(f"expected the columns {', '.join(COLUMNS)}")
+                raise ValueError(f"expected the columns {', '.join(COLUMNS)}; got {', '.join(header) or 'none'}")
             rows = [dict(zip(header, map(_number, row), strict=True)) for row in table]
         except (ValueError, csv.Error) as error:
-            raise NiceValueError(f"History: this is no table of a training: {error}") from None
+            raise NiceValueError(f"History: not a training history: {error}") from None
         return cls(rows, measure=found[0])
 
     def __eq__(self, other: object) -> bool:
-        # Two runs are the same when they went the same way, whatever the clock said and whyever one of them ended.
-        if not isinstance(other, History):
-            return NotImplemented
+        """Whether both runs went the same way, apart from the seconds and the reason why they ended."""
+        return isinstance(other, History) and self._timeless() == other._timeless()
 
-        def timeless(history: History) -> list[dict[str, Any]]:
-            return [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
-
-        mine, theirs = ((history.best_epoch, history.measure) for history in (self, other))
-        return timeless(self) == timeless(other) and mine == theirs
+    def _timeless(self) -> tuple[Any, ...]:
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in self.rows]
+        return rows, self.best_epoch, self.measure
 
     def __repr__(self) -> str:
         if not self.rows:

@@ -24,7 +24,7 @@ class Optimizer(ABC):
         Steps taken so far.
     """
 
-    vectors: tuple[str, ...] = ()  # names of the attributes, each (P,), that must survive a checkpoint
+    vectors: tuple[str, ...] = ()  # names of the attributes, each (P,), that a checkpoint must keep
 
     def __init__(self) -> None:
         self.steps = 0
@@ -35,8 +35,8 @@ class Optimizer(ABC):
         Raises
         ------
         NiceTypeError, NiceValueError
-            If they are not two vectors of one shape and dtype, float32 or float64, or not of the model that this
-            optimiser has served so far.
+            If they are not two vectors of the same shape and dtype, float32 or float64, or do not fit the model that
+            this optimiser was used for so far.
         """
         self._check(values, grads)
         learning_rate = as_float(learning_rate, type(self).__name__, "learning_rate", minimum=0)
@@ -44,46 +44,46 @@ class Optimizer(ABC):
             for name in self.vectors:
                 setattr(self, name, np.zeros_like(values))
         self.steps += 1
-        # An absurd rate or gradient becomes inf, and the weights show it, or `state`.
+        # With an absurd rate or gradient the weights, or `state`, become infinite.
         with np.errstate(over="ignore", invalid="ignore"):
             self._update(values, grads, learning_rate)
 
     def _check(self, values: Array, grads: Array) -> None:
-        # The compiled loops trust shapes and dtypes: a wrong one would write outside the arrays.
+        # Compiled loops trust shapes and dtypes: with wrong ones they write outside the arrays.
         who = type(self).__name__
         for name, vector in (("values", values), ("grads", grads)):
             if not (isinstance(vector, np.ndarray) and vector.dtype in FLOATS and vector.dtype == values.dtype):
                 kind = getattr(vector, "dtype", type(vector).__name__)
                 raise NiceTypeError(f"{who}: {name} must be a float32 or float64 array, both the same; got {kind}")
         if values.shape != grads.shape or values.ndim != 1:
-            raise NiceValueError(f"{who}: values {values.shape} and grads {grads.shape} must be one (P,)")
+            raise NiceValueError(f"{who}: values {values.shape} and grads {grads.shape} must have one shape (P,)")
         if not values.flags.writeable:
             raise NiceValueError(f"{who}: values is read-only")
         for name in self.vectors if self.steps else ():
             mine = getattr(self, name)
             if mine.shape != values.shape or mine.dtype != values.dtype:
                 raise NiceValueError(
-                    f"{who}: served a model with {len(mine)} x {mine.dtype} so far, got {len(values)} x "
-                    f"{values.dtype}; make a new optimiser for each model"
+                    f"{who}: was used for {len(mine)} x {mine.dtype} so far, got {len(values)} x {values.dtype}; "
+                    "make a new optimiser for each model"
                 )
 
     @abstractmethod
     def _update(self, values: Array, grads: Array, learning_rate: float) -> None: ...
 
-    def start_epoch(self, epoch: int) -> None:  # noqa: B027 (most optimisers do not care)
-        """Told by `fit` when epoch number `epoch` (from 1) begins."""
+    def start_epoch(self, epoch: int) -> None:  # noqa: B027 (most optimisers ignore epochs)
+        """`fit` calls this when epoch number `epoch` (from 1) begins."""
 
     def state(self) -> dict[str, Array]:
         """The vectors that a resumed run needs besides `steps`, by name."""
         return {name: getattr(self, name) for name in self.vectors} if self.steps else {}
 
     def restore(self, steps: int, state: dict[str, Array]) -> None:
-        """Go on from what `steps` and `state` were.
+        """Continue from earlier values of `steps` and ``state()``.
 
         Raises
         ------
         NiceTypeError, NiceValueError
-            If `steps` is no whole number >= 0, or `state` not what `state()` returns after so many steps.
+            If `steps` is not a whole number >= 0, or `state` not what ``state()`` returns after so many steps.
         """
         who = type(self).__name__
         steps = as_int(steps, who, "steps", 0)
@@ -91,12 +91,10 @@ class Optimizer(ABC):
         if set(state) != set(expected):
             names = [", ".join(sorted(some)) or "none" for some in (expected, state)]
             raise NiceValueError(f"{who}: after {steps} steps expected vectors {names[0]}, got {names[1]}")
-        vectors = state.values()
-        are_vectors = all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype in FLOATS for v in vectors)
-        if not are_vectors or len({(v.shape, v.dtype) for v in vectors}) > 1:
-            raise NiceValueError(
-                f"{who}: {' and '.join(sorted(state))} must be vectors of one shape and dtype, float32 or float64"
-            )
+        are_vectors = all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype in FLOATS for v in state.values())
+        if not are_vectors or len({(v.shape, v.dtype) for v in state.values()}) > 1:
+            given = " and ".join(sorted(state))
+            raise NiceValueError(f"{who}: {given} must be vectors of one shape and dtype, float32 or float64")
         self.steps = steps
         for name, vector in state.items():
             setattr(self, name, vector.copy())
@@ -116,12 +114,12 @@ def adam_update(
     beta1: float, beta2: float, rest1: float, rest2: float, bias1: float, bias2: float,
     rate: float, eps: float, keep: float, tiny: float,
 ) -> None:  # fmt: skip
-    """The lines of `adam_step` in NumPy; `kernels.adam_loop` has the same in one compiled loop."""
+    """The formulas of `adam_step` in NumPy; `kernels.adam_loop` is the same as one compiled loop."""
     m *= beta1
     m += rest1 * grads  # rest = 1 - beta
     v *= beta2
     v += rest2 * grads * grads
-    # The moments of a dead unit fade into denormal numbers, with which a processor takes thirty times as long.
+    # The moments of a dead unit decay into denormal numbers, with which a processor is thirty times slower.
     m[np.abs(m) < tiny] = 0
     v[v < tiny] = 0
     # Bias correction: m and v start at 0, so after t steps the weights of their averages add up to bias = 1 - beta^t.
@@ -157,30 +155,32 @@ class Adam(Optimizer):
     Parameters
     ----------
     beta1, beta2 : float
-        Memory of the mean and of the mean square of the gradient.  The NICE paper's "beta2 = 0.01" is written the old
-        way, as 1 - beta2.
+        Decay rates of the averages of the gradient and of its square.  The NICE paper's "beta2 = 0.01" follows an
+        older convention and means 1 - beta2.
     eps : float
     weight_decay : float
-        Each step also shrinks every parameter by the factor 1 - learning_rate * weight_decay: weights, biases, and
-        the log-scales of a `DiagonalScaling`, which are pulled towards 0, that is towards a scale of 1.  The
-        NICE paper names no weight decay; 0 is the default.
+        Each step also multiplies every parameter by 1 - learning_rate * weight_decay: weights, biases, and the
+        log-scales of a `DiagonalScaling`, which are pulled towards 0, that is, towards a scale of 1.  The NICE paper
+        mentions no weight decay.
 
     Notes
     -----
-    In float32 the square of a gradient beyond 1e19 is infinite, and the parameter that had it never moves again: `fit`
-    ends with a DivergenceError.  Its `clip_norm` keeps gradients below that.
+    In float32 the square of a gradient above 1e19 is infinite, and that parameter never moves again: `fit` raises a
+    DivergenceError.  Its `clip_norm` prevents this.
 
     Examples
     --------
     >>> values = np.array([1.0])
     >>> Adam().step(values, np.array([20.0]), learning_rate=0.1)
-    >>> values.round(6)  # the first step has the size of the learning rate, whatever the gradient's
+    >>> values.round(6)  # the first step has the size of the learning rate, whatever that of the gradient
     array([0.9])
     """
 
     vectors = ("m", "v")
+    m: Array
+    v: Array
 
-    # By name only, here and below: Adam(3e-3) would not be a learning rate, which is an argument of `fit` and `step`.
+    # Keywords only, here and below: Adam(3e-3) looks like a learning rate, which is an argument of `fit` and `step`.
     def __init__(
         self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
@@ -196,14 +196,11 @@ class Adam(Optimizer):
             beta1=self.beta1, beta2=self.beta2, eps=self.eps, weight_decay=self.weight_decay,
         )  # fmt: skip
 
-    m: Array
-    v: Array
-
 
 class RMSPropMomentum(Optimizer):
     """The learning rule of the NICE paper's own code: RMSProp with a floor, and momentum from the sixth epoch on.
 
-    v <- decay v + (1 - decay) g^2      (from 0, no bias correction)
+    v <- decay v + (1 - decay) g^2      (starts at 0, no bias correction)
     m <- mu m - lr g / max(sqrt(v), floor)
     values <- values + m
 
@@ -211,13 +208,15 @@ class RMSPropMomentum(Optimizer):
     ----------
     decay : float
     floor : float
-        Of the root: a floor, not a number added to it.
+        Minimum of the root, instead of a number added to it.
     momentum : float
-        mu from epoch `momentum_from` on; 0 before.
+        mu from epoch `momentum_from` on; before that mu is 0.
     momentum_from : int
     """
 
     vectors = ("m", "v")
+    m: Array
+    v: Array
 
     def __init__(
         self, *, decay: float = 0.95, floor: float = 1e-2, momentum: float = 0.5, momentum_from: int = 6
@@ -240,9 +239,6 @@ class RMSPropMomentum(Optimizer):
         self.m -= learning_rate * grads / np.maximum(np.sqrt(self.v), self.floor)
         values += self.m
 
-    m: Array
-    v: Array
-
 
 class SGD(Optimizer):
     """Gradient descent with momentum: m <- mu m - lr g,  values <- values + m.
@@ -254,6 +250,7 @@ class SGD(Optimizer):
     """
 
     vectors = ("m",)
+    m: Array
 
     def __init__(self, *, momentum: float = 0.0) -> None:
         super().__init__()
@@ -264,21 +261,19 @@ class SGD(Optimizer):
         self.m -= learning_rate * grads
         values += self.m
 
-    m: Array
-
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "rmsprop-momentum": RMSPropMomentum, "sgd": SGD}
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """A new optimiser called "adam", "rmsprop-momentum" or "sgd" with default settings, or the one given."""
+    """The given optimiser, or a new "adam", "rmsprop-momentum" or "sgd" with default settings."""
     if isinstance(optimizer, Optimizer):
         return optimizer
     return OPTIMIZERS[as_choice(optimizer, OPTIMIZERS, "optimizer", "optimizer")]()
 
 
 def clip_by_norm(grads: Array, max_norm: float) -> float:
-    """Scale `grads` (P,) in place so that its Euclidean norm is at most `max_norm`; returns the norm it had."""
+    """Scale `grads` (P,) in place to a Euclidean norm of at most `max_norm`; returns the norm before."""
     # In units of the largest element: the square of 1e20 alone would overflow in float32.
     peak = float(np.abs(grads).max(initial=0))
     unit = grads / grads.dtype.type(peak or 1)

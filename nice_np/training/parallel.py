@@ -1,6 +1,6 @@
 """The gradient of a batch: by one thread, or by several that each take some of the rows.
 
-The loss is a mean over the N rows of a batch.  Of a batch in shards, with n_i rows in the i-th,
+The loss is a mean over the N rows of a batch.  For a batch cut into shards, with n_i rows in the i-th,
 
     L = sum_i (n_i / N) L_i,    dL/dvalues = sum_i (n_i / N) dL_i/dvalues
 
@@ -25,7 +25,7 @@ from nice_np.validation import Array
 
 log = logging.getLogger(__name__)
 
-BLOCK = 30_000  # numbers to add at a time, few enough to stay in a core's cache from one shard to the next
+BLOCK = 30_000  # numbers added at a time: they stay in a core's cache from one shard to the next
 
 # (x (N, D), extra (N, C) or None) -> (loss, gradient (P,)); the extra input is a flow's context or a VAE's noise.
 Gradient = Callable[[Array, Array | None], tuple[float, Array]]
@@ -50,7 +50,7 @@ def cut(rows: slice, x: Array, extra: Array | None) -> tuple[Array, Array | None
 
 
 def by_one_thread(model: Model, batch_size: int, recompute: bool, compiled: bool) -> Gradient:
-    """The model's gradient; that of a small flow by compiled calls, if they are wanted and no debugger is attached."""
+    """The model's gradient; for a small flow by compiled calls, unless switched off or a debugger is attached."""
     if recompute and isinstance(model, Flow):
         return partial(model.unchecked_loss_and_grad, recompute=True)
     if compiled and isinstance(model, Flow) and not being_debugged():
@@ -59,20 +59,11 @@ def by_one_thread(model: Model, batch_size: int, recompute: bool, compiled: bool
 
 
 class Threads:
-    """A model's gradient by threads, one for each shard of the batch.
+    """A model's gradient by threads, one for each shard of the batch; the arguments are those of `in_threads`.
 
-    Each shard has a replica of the model, with the same parameters and gradients of its own, and goes through the
-    ordinary forward and backward pass.  NumPy releases Python's lock while it computes, so the passes overlap.  The
-    gradients are added in the order of the shards, whichever came first: the sum is bit-identical in every run.
-
-    Parameters
-    ----------
-    model : Model
-    n : int
-    pool : ThreadPoolExecutor
-        Of `n` threads.
-    batch_size : int
-    recompute, compiled : bool
+    Each shard has a replica of the model, which shares its parameters and has gradients of its own, and goes through
+    the ordinary forward and backward pass.  NumPy releases Python's lock while it computes, so the passes overlap.  The
+    gradients are added in the order of the shards, whichever finished first: the sum has the same bits in every run.
     """
 
     def __init__(
@@ -83,7 +74,7 @@ class Threads:
         self.sources = [by_one_thread(replica, batch_size // n, recompute, compiled) for replica in self.replicas]
 
     def __call__(self, x: Array, extra: Array | None) -> tuple[float, Array]:
-        """As by one thread, to rounding; the gradient is ``model.params.grads``, too."""
+        """As by one thread, up to rounding; the gradient is ``model.params.grads`` as well."""
         parts = [cut(rows, x, extra) for rows in shards(len(x), len(self.sources))]
         tasks = [
             self.pool.submit(source, part, given) for source, (part, given, _) in zip(self.sources, parts, strict=False)
@@ -96,7 +87,7 @@ class Threads:
         return loss, self._sum(shares)
 
     def _sum(self, shares: list[float]) -> Array:
-        """The sum of the replicas' gradients, each times its share: in the first one's vector, which is the model's."""
+        """The replicas' gradients, each times its share, summed into the first one's vector, which is the model's."""
         total, *others = (replica.params.grads for replica in self.replicas)
 
         def add(piece: slice) -> None:
@@ -111,10 +102,10 @@ class Threads:
 
 
 class OneBlasThread:
-    """While anyone is inside, BLAS uses one thread; the last to leave restores the number that the first one found.
+    """A context in which BLAS uses one thread; the last to leave it restores the number that the first one found.
 
-    That number belongs to the whole process: of two trainings in two threads, the first to end must not restore it for
-    the other, and the other must not restore the 1 that it found.
+    The number belongs to the whole process.  Of two trainings in two threads, the first to end must not restore it
+    while the other still runs, and the other must not restore the 1 that it found.
     """
 
     def __init__(self) -> None:
@@ -142,15 +133,12 @@ def in_threads(
 ) -> Iterator[Gradient]:
     """The model's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
 
-    With several threads BLAS uses one everywhere in the process: it would otherwise start as many as there are cores
-    for each of ours.  The same goes for fused couplings, whose products are too short to be shared.
+    With several threads BLAS is limited to one in the whole process; otherwise it would start as many as there are
+    cores for each of ours.  It is also limited for fused couplings, whose products are too small to be shared.
     """
     with ThreadPoolExecutor(n) as pool:
-        source: Gradient
-        if n == 1:
-            source = by_one_thread(model, batch_size, recompute, compiled)
-        else:
-            source = Threads(model, n, pool, batch_size, recompute, compiled)
+        settings = batch_size, recompute, compiled
+        source: Gradient = by_one_thread(model, *settings) if n == 1 else Threads(model, n, pool, *settings)
         one_blas_thread = isinstance(source, (Threads, Fused))
         log.info("gradients by %d thread(s)%s", n, ", each with one of BLAS" if one_blas_thread else "")
         with ONE_BLAS_THREAD if one_blas_thread else nullcontext():

@@ -12,7 +12,7 @@ SECONDS_PER_LINE = 10.0  # in a log file
 
 
 class Progress:
-    """A bar in a terminal or a notebook, now and then a line in a log file, or nothing.
+    """A bar in a terminal or a notebook, a line every ten seconds in a log file, or nothing.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class Progress:
     done : float
         The share already done, when a run is resumed.
     before : str
-        What stands before the nats, where they are no log-likelihood: "ELBO ".
+        Put before the nats if they are not a log-likelihood: "ELBO ".
     """
 
     def __init__(self, show: bool, done: float = 0.0, before: str = "") -> None:
@@ -35,40 +35,38 @@ class Progress:
         self.show_state(done, f"epoch {epoch}", f"{score}, {samples_per_second:.0f} samples/s")
 
     def show_state(self, done: float, where: str, state: str) -> None:
-        """Show the share done, where that is, such as "step 3", and anything else worth knowing."""
-        if self.show is not None:
-            try:
-                self.show.update(min(100.0 * done, 100.0), where, state)
-            except (OSError, ValueError):  # a full disk, a reader that has gone, a closed stream: no reason to stop
-                self.show = None
+        """Show the share done, the place, such as "step 3", and anything else worth knowing."""
+        self._try("update", min(100.0 * done, 100.0), where, state)
 
     def close(self) -> None:
-        """Leave what was shown as it is, on lines of its own."""
+        """Leave what was shown on lines of its own."""
+        self._try("close")
+
+    def _try(self, method: str, *args: Any) -> None:
         if self.show is not None:
             try:
-                self.show.close()
-            except (OSError, ValueError):
+                getattr(self.show, method)(*args)
+            except (OSError, ValueError):  # a full disk, a closed pipe or stream: no reason to stop
                 self.show = None
 
 
 def _is_terminal() -> bool:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals do not know how wide they are
-    except (OSError, ValueError, AttributeError):  # a file, a pipe, or nothing of the operating system's
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0  # some terminals report a width of 0
+    except (OSError, ValueError, AttributeError):  # a file, a pipe, or a stream without a file descriptor
         return False
 
 
 def _is_notebook() -> bool:
-    return type(sys.stderr).__module__.startswith("ipykernel")  # a kernel's stream, which the notebook shows
+    return type(sys.stderr).__module__.startswith("ipykernel")  # a kernel's stream, shown in the notebook
 
 
 class _Bar:
     def __init__(self, done: float) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # in a notebook without ipywidgets the bar is made of characters
+            warnings.simplefilter("ignore")  # in a notebook without ipywidgets the bar is plain text
             from tqdm.auto import tqdm
 
-        # In percent; the clock that tqdm shows beside it gives time spent and time left.
         layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         self.bar = tqdm(total=100.0, initial=100.0 * done, bar_format=layout, mininterval=0.2, dynamic_ncols=True)
 

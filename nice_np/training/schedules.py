@@ -10,7 +10,7 @@ from nice_np.validation import as_float, as_int
 
 
 class Schedule(ABC):
-    """A learning rate that changes: ``schedule(step, progress)``, step from 0, progress from 0 to 1."""
+    """A learning rate that may change: ``schedule(step, progress)``, step from 0, progress from 0 to 1."""
 
     @abstractmethod
     def __call__(self, step: int, progress: float) -> float: ...
@@ -42,7 +42,7 @@ class ExponentialDecay(Schedule):
     rate : float
         At step 0.
     factor : float
-        By which the rate is divided at each step.
+        The rate is divided by it at each step.
     minimum : float
     """
 
@@ -58,7 +58,7 @@ class ExponentialDecay(Schedule):
 
 
 class InverseTime(Schedule):
-    """lr_t = rate / (1 + t / half), t counted in steps: half of `rate` after `half` steps, then on like 1/t.
+    """lr_t = rate / (1 + t / half), t counted in steps: half of `rate` after `half` steps, later proportional to 1/t.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class InverseTime(Schedule):
 
 
 class Cosine(Schedule):
-    """Down from `rate` to 0 along half a cosine over the run, after a linear rise during the first `warmup` steps.
+    """Half a cosine from `rate` down to 0 over the run, after a linear rise during the first `warmup` steps.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Cosine(Schedule):
 
 
 def get_schedule(rate: float | Schedule, owner: str = "fit") -> Schedule:
-    """A schedule as it is; a number as a constant learning rate."""
+    """A schedule unchanged; a number as a constant learning rate."""
     if isinstance(rate, Schedule):
         return rate
     if callable(rate):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: note them and let the work come to a good end, or stop at once."""
+"""SIGINT (Ctrl-C) and SIGTERM: finish the step and save, or stop at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from nice_np.errors import TrainingInterrupted
 
 
 class StopSignals:
-    """While it is entered, the first SIGINT or SIGTERM is noted only, a second one raises TrainingInterrupted.
+    """A context in which the first SIGINT or SIGTERM is only noted, and a second one raises TrainingInterrupted.
 
-    Off the main thread, where Python allows no handlers, it notes nothing.  The handlers that were there before are
-    restored on leaving, and get the signal that was noted too late for anybody to ask.
+    Off the main thread, where Python allows no handlers, it notes nothing.  On leaving, the previous handlers are
+    restored; they get a signal that was noted after the last look at `received`.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class StopSignals:
     Attributes
     ----------
     received : int
-        The signal's number, 0 while there was none.
+        The signal's number; 0 if there was none.
     """
 
     def __init__(self, at_once: bool = False) -> None:
@@ -47,7 +47,7 @@ class StopSignals:
         self._previous.clear()
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        again = " (the second signal)" if self.received else ""
         if self.at_once or self.received:
+            again = " (the second signal)" if self.received else ""
             raise TrainingInterrupted(f"stopped at once by {signal.Signals(signum).name}{again}", signum)
         self.received = signum

@@ -1,9 +1,12 @@
 """The data of a training run: pairs of samples and context, and how a resumed run recognises them."""
 
+import hashlib
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from nice_np import NiceValueError, nice
+from nice_np import NiceValueError, fit, nice
 from nice_np.training.data import TrainingData, fingerprint
 
 
@@ -44,3 +47,29 @@ def test_context_must_belong_to_flow_and_samples(flow, rng):
         TrainingData.checked(flow, x, [0, 1, 1], "x")
     with pytest.raises(NiceValueError, match="takes no context"):
         TrainingData.checked(nice(4, hidden=(3,), rng=0), x, np.zeros((3, 2)), "x")
+
+
+def test_pixels_are_never_copied_to_floats_as_a_whole():
+    pixels = np.arange(8_000_000, dtype=np.uint32).reshape(40_000, 200).astype(np.uint8)
+    flow, settings = nice(200, couplings=3, hidden=(4,), rng=0), {"epochs": 1, "batch_size": 2000, "progress": False}
+    fit(
+        nice(200, couplings=3, hidden=(4,), rng=0), pixels[:9], **settings
+    )  # compiles the loops, which takes memory as well
+    tracemalloc.start()
+    try:
+        fit(flow, pixels, **settings)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < pixels.size * flow.dtype.itemsize / 2
+
+
+def test_data_are_hashed_for_a_checkpoint_only(tmp_path, rng, monkeypatch):
+    def fail(*given):
+        raise ZeroDivisionError("hashed")
+
+    monkeypatch.setattr(hashlib, "sha256", fail)
+    settings = {"epochs": 1, "validation": rng.random((5, 4)), "progress": False, "rng": 0}
+    fit(nice(4, hidden=(3,), rng=0), rng.random((9, 4)), **settings)
+    with pytest.raises(ZeroDivisionError, match="hashed"):
+        fit(nice(4, hidden=(3,), rng=0), rng.random((9, 4)), checkpoint=tmp_path / "c.npz", **settings)

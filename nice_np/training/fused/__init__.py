@@ -1,1 +1,1 @@
-"""Small flows in one compiled call a pass: `couplings` decides which layers qualify, `loops` has the kernels."""
+"""Small flows in one compiled call per pass: `couplings` decides which layers qualify, `loops` has the kernels."""

@@ -1,8 +1,8 @@
-"""For small flows: a run of coupling layers in one compiled call per pass, instead of some fifty calls of NumPy.
+"""Small flows: a run of coupling layers in one compiled call per pass, instead of some fifty calls of NumPy.
 
 Ten calls of NumPy take as long as a product of two 64 x 64 matrices.  So `fit` trains a small flow through a twin that
-shares its parameters and gradients, and in which the couplings are one `FusedCouplings`.  The numbers are those of the
-layers one by one, up to rounding; those are the text to read, and what a debugger sees.
+shares its parameters and gradients, and whose couplings are one `FusedCouplings`.  The numbers are those of the layers
+one by one, up to rounding; the layers are the code to read, and what a debugger steps through.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FusedCoupling = AdditiveCoupling | AffineCoupling
 
 
 def can_be_fused(layer: Bijector) -> TypeGuard[FusedCoupling]:
-    """Whether the kernels know the layer: its law, its scale and its network, and no subclass of them."""
+    """Whether the kernels know the layer: its law, its scale and its network; they know no subclasses."""
     known = type(layer) is AdditiveCoupling or (type(layer) is AffineCoupling and type(layer.scale) is TanhScale)
     if not (known and isinstance(layer, FusedCoupling)):
         return False
@@ -45,7 +45,7 @@ def can_be_fused(layer: Bijector) -> TypeGuard[FusedCoupling]:
 
 
 def is_small(coupling: FusedCoupling, batch_size: int) -> bool:
-    """Whether Python's part of the time is large enough to be worth saving."""
+    """Whether the time that Python takes is worth saving."""
     return batch_size * mlp_of(coupling).n_parameters <= SMALL
 
 
@@ -55,7 +55,7 @@ def mlp_of(coupling: FusedCoupling) -> MLP:
 
 
 class FusedCache(NamedTuple):
-    """For each block of rows, what the kernels remember of the activations: (rows * width,)."""
+    """For each block of rows, the activations that the kernels keep: (rows * width,)."""
 
     blocks: list[slice]
     kept: list[Array]
@@ -67,11 +67,11 @@ class FusedCouplings(Chain):
     Parameters
     ----------
     couplings : sequence of AdditiveCoupling or AffineCoupling
-        Each such that `can_be_fused`.
+        Those for which `can_be_fused` is true.
     params : FlatParameters
-        Where their parameters are.
+        It holds their parameters.
     starts : dict
-        Where: the position in the vector of each parameter, by the identity of its array.
+        The position of each parameter in the flat vector, by the ``id`` of its array.
     """
 
     def __init__(self, couplings: Sequence[FusedCoupling], params: FlatParameters, starts: dict[int, int]) -> None:
@@ -80,7 +80,7 @@ class FusedCouplings(Chain):
         self._linears: list[Linear] = []
         rows: list[tuple[int, ...]] = []
         indices: list[int] = []
-        self._width = 0  # numbers to remember for each sample
+        self._width = 0  # numbers kept for each sample
         for coupling in couplings:
             layers, part = mlp_of(coupling).layers, coupling.partition
             idx_a = [*part.idx_a.tolist(), *range(part.dim, coupling.dim)]  # and the context
@@ -109,7 +109,7 @@ class FusedCouplings(Chain):
         rows = cache.blocks[-1].stop
         check_shape(dz, (rows, self.dim), "FusedCouplings", "dz")
         check_shape(dlog_det, (rows,), "FusedCouplings", "dlog_det")
-        dtype = self._params.values.dtype  # a prior or layer of your own may not keep to it
+        dtype = self._params.values.dtype  # a user's prior or layer may use another one
         dx, dlog_det = np.array(dz, dtype, order="C"), np.ascontiguousarray(dlog_det, dtype)
         grads = self._params.grads if parameters else np.empty_like(self._params.grads)
         for i, (block, kept) in enumerate(zip(cache.blocks, cache.kept, strict=True)):
@@ -117,27 +117,27 @@ class FusedCouplings(Chain):
         return dx
 
     def _blocks(self, n_rows: int) -> list[slice]:
-        """The batch in blocks of equal size, small enough for the products that OpenBLAS is quickest at."""
+        """The batch in blocks of equal size, small enough for the products that OpenBLAS is fastest at."""
         rows = QUICK // max(layer.W.size for layer in self._linears)
         n = -(-n_rows // rows) if rows >= FEWEST and n_rows else 1
         return [slice(n_rows * i // n, n_rows * (i + 1) // n) for i in range(n)]
 
 
 class Fused:
-    """A flow's gradient through a twin with `FusedCouplings`: as `Flow.unchecked_loss_and_grad`, to rounding."""
+    """A flow's gradient through a twin with `FusedCouplings`: as `Flow.unchecked_loss_and_grad`, up to rounding."""
 
     def __init__(self, flow: Flow, twin: Flow) -> None:
         self.flow, self.twin = flow, twin
 
     def __call__(self, x: Array, context: Array | None) -> tuple[float, Array]:
-        """The loss and the gradient, which is ``flow.params.grads``."""
+        """The loss and its gradient, ``flow.params.grads`` itself."""
         with suppress(NiceOverflowError):
             return self.twin.unchecked_loss_and_grad(x, context)
         return self.flow.unchecked_loss_and_grad(x, context)  # fails as well, and names the layer
 
 
 def being_debugged() -> bool:
-    """Whether a debugger, or another tool that follows every line, is attached: it must see the layers as written."""
+    """Whether a debugger, or another tool that follows each line, is attached: it must see the layers as written."""
     monitoring: Any = getattr(sys, "monitoring", None)  # from Python 3.12 on
     return sys.gettrace() is not None or (
         monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None
@@ -150,7 +150,7 @@ def fused(flow: Flow, batch_size: int) -> Fused | None:
     small = [can_be_fused(layer) and is_small(layer, batch_size) for layer in layers]
     if not any(small) or not couple.is_compiled:
         return None
-    import scipy.linalg.cython_blas  # noqa: F401 (the BLAS of compiled code: loaded now, limits on its threads hold)
+    import scipy.linalg.cython_blas  # noqa: F401 (the BLAS of compiled code; limits on threads hold for what is loaded)
 
     starts = {id(W): slot.start for (_, W, _), slot in zip(flow.named_parameters(), flow.params.slots, strict=True)}
     parts: list[Bijector] = []
@@ -158,5 +158,5 @@ def fused(flow: Flow, batch_size: int) -> Fused | None:
         run = [layer for _, layer in pairs]
         parts += [FusedCouplings(cast(list[FusedCoupling], run), flow.params, starts)] if together else run
     twin = type(flow).__new__(type(flow))
-    vars(twin).update({**vars(flow), "bijector": Chain(parts)})  # not by assignment: its parameters are the flow's
+    vars(twin).update({**vars(flow), "bijector": Chain(parts)})  # no setattr: its parameters are the flow's
     return Fused(flow, twin)

@@ -1,13 +1,13 @@
 """A run of coupling layers with MLPs as two compiled loops; `couplings` says why, and which layers qualify.
 
 The mathematics, the names and the order are those of `bijectors.coupling`, `bijectors.additive`, `bijectors.affine`
-and `networks.mlp`, where one reads them.  The layers come as tables of whole numbers, one row each:
+and `networks.mlp`; read them there.  The layers are described by tables of whole numbers, one row each:
 
     couplings   law, first linear layer, number of linear layers, n_a, n_b, start of its indices, start of its values
     linears     start of W in the flat vector, n_in, n_out; b follows W
-    indices     idx_a, then idx_b, of one coupling after the other
+    indices     idx_a, then idx_b, of one coupling after another
 
-`kept` remembers what the gradient needs: of each coupling x_a, the outputs of its linear layers, theta last.
+`kept` stores what the gradient needs: for each coupling x_a and the outputs of its linear layers, theta last.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Table = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.uint64]  # unsigned: no negative-index check
 
 ADDITIVE, AFFINE = 0, 1  # the laws
-QUICK = 1_000_000  # OpenBLAS has kernels of their own, 1.4 times as quick, for products of N n_in n_out up to this
+QUICK = 1_000_000  # up to this N n_in n_out OpenBLAS has special kernels, 1.4 times as fast
 
 
 def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indices: Indices, kept: A) -> None:
-    """z (N, D) goes through the couplings, in place; log_det (N,) is added to; kept (N * width,) is written."""
+    """z (N, D) passes the couplings in place; log_det (N,) is added to; kept (N * width,) is written."""
     N, half, two = len(z), values.dtype.type(0.5), values.dtype.type(2)
     for k in range(len(couplings)):
         law, first, count, n_a, n_b, at, start = couplings[k]
@@ -57,7 +57,7 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
             for n in range(N):
                 for j in range(n_b):
                     z[n, indices[at + j]] += h[n, j]
-        else:  # y_b = x_b e^log_s + t, log_s = 2 tanh(raw / 2); then theta = (raw, t) gives way to (log_s, x_b e^log_s)
+        else:  # y_b = x_b e^log_s + t, log_s = 2 tanh(raw / 2); then (log_s, x_b e^log_s) replaces theta = (raw, t)
             for n in range(N):
                 for j in range(n_b):
                     log_s = two * np.tanh(half * h[n, j])
@@ -70,7 +70,7 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
 def _couple_backward(
     dz: A, dlog_det: A, values: A, grads: A, couplings: Table, linears: Table, indices: Indices, kept: A, add: bool
 ) -> None:
-    """dz (N, D) becomes dx, in place; gradients are written into grads (P,), or with `add` added to what is there."""
+    """dz (N, D) becomes dx in place; gradients are written into grads (P,), or with `add` added to it."""
     N, one, half = len(dz), values.dtype.type(1), values.dtype.type(0.5)
     for k in range(len(couplings) - 1, -1, -1):
         law, first, count, n_a, n_b, at, start = couplings[k]
@@ -108,7 +108,7 @@ def _couple_backward(
                 for j in range(n_out):
                     db[j] += d[n, j]
             W = values[w : w + n_in * n_out].reshape(n_in, n_out)
-            if N * n_in * n_out <= QUICK:  # quicker still with a matrix that lies in order
+            if N * n_in * n_out <= QUICK:  # faster still with a contiguous matrix
                 d = np.dot(d, np.ascontiguousarray(W.T))
             else:
                 d = np.dot(d, W.T)
@@ -121,6 +121,6 @@ def _couple_backward(
                 dz[n, indices[at + j]] += d[n, j]
 
 
-# Uncompiled the loops give the same numbers, too slowly to be of use but to step through.
+# Without Numba the loops give the same numbers, far too slowly for anything but stepping through.
 couple = Kernel(_couple, _couple)
 couple_backward = Kernel(_couple_backward, _couple_backward)
