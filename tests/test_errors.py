@@ -6,8 +6,7 @@ import pickle
 import pytest
 
 from nice_np import DivergenceError, NiceError, StopTraining, TrainingInterrupted, errors
-from nice_np.checks.gradient_report import GradientError
-from nice_np.checks.report import CheckError
+from nice_np.checks.report import CheckError, GradientError
 from nice_np.commands.parsing import UsageError
 
 FAMILY = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, BaseException)]

@@ -1,6 +1,7 @@
 """Checks of hand-derived code by numerical differentiation: gradients, inverses and log-determinants.
 
-Read `gradients` first, then `differences`, where the central differences are; `maps` and `jacobian` next.
+Read `gradients` first, then `differences` for the central differences; `maps` and `jacobian` next, `report` and
+`diagnosis` for what is printed.
 """
 
 from nice_np.checks.gradients import GradientError, GradientReport, check_gradients

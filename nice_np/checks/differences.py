@@ -1,34 +1,35 @@
-"""One gradient against central differences, with kinks told apart from errors: the mathematics of `check_gradients`.
+"""One gradient against central differences, with kinks told apart from mistakes: the mathematics of `check_gradients`.
 
-Write f(t) for the function L along a line (one coordinate, or a random direction), a for the derivative f'(0) that
-somebody derived by hand, and with a step h
+Write f(t) for the function L along a line (one coordinate, or a random direction) and a for the derivative f'(0) that
+was derived by hand.  With a step h,
 
     right(h) = (f(h) - f(0)) / h,    left(h) = (f(0) - f(-h)) / h,    central(h) = (right + left) / 2.
 
-Where f is smooth, central(h) = f'(0) + O(h^2): it must agree with a.  A ReLU has a kink, where the slope jumps by J:
+Where f is smooth, central(h) = f'(0) + O(h^2) must agree with a.  At the kink of a ReLU the slope jumps by J:
 
-- A kink near 0, at 0 < |t| < h, spoils central(h) by up to J/2.  With a smaller step it lies outside, and central
-  agrees with a right gradient and still disagrees with a wrong one.  Nothing is excused.
-- A kink at 0 leaves no derivative to compare with.  Then right(h) - left(h) stays J for every h, while for a smooth
-  function it is h f''(0) and falls tenfold with h.  Only such a coordinate is set aside, and it is counted.
+- A kink at 0 < |t| < h changes central(h) by up to J/2.  A smaller step leaves it outside, and then central agrees with
+  a right gradient and disagrees with a wrong one.  Nothing is excused.
+- With a kink at 0 there is no derivative to compare with.  Then right(h) - left(h) is J for every h, while for a smooth
+  function it is h f''(0) and shrinks with h.  Only such a coordinate is set aside, and it is counted.
 
-Smaller steps stop where rounding, about 1e-16 |f| / h, would drown a gradient that is 0.05 % wrong.
+Steps shrink until rounding, about 1e-16 |f| / h, would hide a gradient that is 0.05 % wrong.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.checks.gradient_report import Row, impossible, summarise
-from nice_np.errors import NiceValueError
+from nice_np.checks.diagnosis import compare_gradients
+from nice_np.checks.objects import near
+from nice_np.checks.report import Row
 from nice_np.validation import Array
 
-SMALLER_STEPS = (1.0, 0.1, 0.01, 0.001)  # tried in turn, in units of eps
+SMALLER_STEPS = (0.1, 0.01, 0.001)  # tried in turn, in units of eps
 
 
 class Settings(NamedTuple):
@@ -49,7 +50,7 @@ class Line(NamedTuple):
     values: Array
     where: Any  # an element's index; ... for a direction
     unit: Any
-    scale: float  # the step is scale * h, so that it is not lost in a large value's rounding
+    scale: float  # steps are scale * h, so that rounding of a large value does not swallow them
 
 
 class Slopes(NamedTuple):
@@ -68,14 +69,6 @@ class Slopes(NamedTuple):
         return abs(self.right - self.left)
 
 
-class Finding(NamedTuple):
-    """One comparison: the measured derivative, how far the claimed one may be from it, and whether f has a kink."""
-
-    numeric: float
-    tolerance: float
-    kink: bool
-
-
 def measure(terms: Callable[[], Array], here: Array, line: Line, step: float) -> Slopes:
     """The slopes of ``L = terms().sum()`` along `line`; `here` is ``terms()`` at t = 0."""
     step = step * line.scale
@@ -87,7 +80,7 @@ def measure(terms: Callable[[], Array], here: Array, line: Line, step: float) ->
         behind = terms()  # (M,)
     finally:
         line.values[line.where] = start
-    # Subtract summand by summand: what the step does not touch cancels exactly and adds no rounding.
+    # Term by term: what does not depend on the step cancels exactly and adds no rounding.
     right, left = float((ahead - here).sum()) / step, float((here - behind).sum()) / step
     size = np.linalg.norm((np.abs(ahead) + np.abs(behind))[ahead != behind])
     return Slopes(left, right, float(np.finfo(np.float64).eps * size) / step)
@@ -96,8 +89,8 @@ def measure(terms: Callable[[], Array], here: Array, line: Line, step: float) ->
 class Tolerance(NamedTuple):
     """How far a measured derivative may be from a right one: rtol |numeric| + an absolute part of at most atol.
 
-    The absolute part shrinks with the array's largest derivative (down to a thousandth), as far as rounding allows:
-    otherwise gradients around 1e-4, common in deep nets, could be 0.05 % wrong unseen.  It is in units of |L| where
+    The absolute part shrinks with the array's largest derivative (down to a thousandth) as far as rounding allows.
+    Otherwise gradients around 1e-4, common in deep nets, could be 0.05 % wrong unseen.  It is relative to |L| where
     that is above 1.
     """
 
@@ -114,29 +107,31 @@ class Tolerance(NamedTuple):
         return self.rtol * abs(slopes.central) + min(self.atol * self.size, self.floor + slopes.rounding)
 
     def resolves(self, slopes: Slopes, claimed: float) -> bool:
-        """Whether rounding is small enough at this step to tell a right gradient from one 0.05 % wrong."""
+        """Whether rounding is small enough at this step to tell a right gradient from one that is 0.05 % wrong."""
         slope = max(abs(slopes.left), abs(slopes.right), abs(claimed))
         return slopes.rounding <= self.floor + 1e-4 * slope
 
 
-def examine(slopes_at: Callable[[float], Slopes], first: Slopes, claimed: float, tolerance: Tolerance) -> Finding:
-    """Compare one claimed derivative with the measured one; `slopes_at` measures at a multiple of eps."""
-    if not (math.isfinite(first.central) and math.isfinite(claimed)):
-        return Finding(first.central, 0.0, kink=False)
+def examine(steps: Iterable[Slopes], claimed: float, tolerance: Tolerance) -> tuple[float, float] | None:
+    """The measured derivative and how far the claimed one may be from it; None at a kink.
+
+    `steps` are the slopes at ever smaller steps, measured only when asked for.
+    """
     tried: list[Slopes] = []
-    for shrink in SMALLER_STEPS:
-        slopes = slopes_at(shrink) if tried else first
+    for slopes in steps:
         if tried and not tolerance.resolves(slopes, claimed):
             break
+        if not (math.isfinite(slopes.central) and math.isfinite(claimed)):
+            return slopes.central, 0.0
         if abs(slopes.central - claimed) <= tolerance.at(slopes):
-            return Finding(slopes.central, tolerance.at(slopes), kink=False)
+            return slopes.central, tolerance.at(slopes)
         tried.append(slopes)
-    last = tried[-1]
-    return Finding(last.central, tolerance.at(last), kink=is_kink(tried, tolerance.at(last)))
+    allowed = tolerance.at(tried[-1])
+    return None if is_kink(tried, allowed) else (tried[-1].central, allowed)
 
 
 def is_kink(tried: list[Slopes], tolerance: float) -> bool:
-    """Whether the one-sided slopes still disagree at the smallest step, by a jump that did not shrink with the step."""
+    """Whether the one-sided slopes still differ at the smallest step, by a jump that did not shrink with the step."""
     if tried[-1].jump <= max(tolerance, 10 * tried[-1].rounding):
         return False  # the two sides meet: there is a derivative, and it is not the claimed one
     return any(
@@ -147,7 +142,7 @@ def is_kink(tried: list[Slopes], tolerance: float) -> bool:
 
 
 def choose_lines(values: Array, settings: Settings) -> list[Line]:
-    """Every element of a small array; of a large one random directions of length 1, and a sample of its elements."""
+    """Every element of a small array; of a large one a sample of its elements, and random directions of length 1."""
     rng = settings.rng
     if values.size <= settings.max_coordinates:
         indices = list(np.ndindex(values.shape))
@@ -167,53 +162,40 @@ def compare(name: str, terms: Callable[[], Array], values: Array, gradient: Any,
     """
     problem = _problem(terms, values, gradient)
     if problem:
-        return impossible(name, values.shape, problem)
-    here = terms()  # (M,)
+        return Row(name, values.shape, hint=problem)
+    here, eps = terms(), settings.eps  # (M,)
     lines = choose_lines(values, settings)
-    try:
-        firsts = [measure(terms, here, line, settings.eps) for line in lines]
-    except NiceValueError as error:  # the pass took the values that these are one step from
-        raise NiceValueError(
-            f"check_gradients: {name} lies within the step, eps = {settings.eps:g}, of the end of what is allowed "
-            "there; choose an x further inside"
-        ) from error
-    claims = [float((gradient[line.where] * line.unit).sum()) for line in lines]
+    with near(name, eps, "check_gradients"):
+        firsts = [measure(terms, here, line, eps) for line in lines]
     largest = max(abs(slopes.central) for slopes in firsts)
     tolerance = Tolerance(settings.rtol, settings.atol, largest, max(1.0, float(np.linalg.norm(here))))
-    findings = []
-    for line, first, claimed in zip(lines, firsts, claims, strict=True):
-
-        def slopes_at(shrink: float, line: Line = line) -> Slopes:
-            return measure(terms, here, line, settings.eps * shrink)
-
-        findings.append(examine(slopes_at, first, claimed, tolerance))
-    kept = [i for i, finding in enumerate(findings) if not finding.kink]
-    return summarise(
+    places, compared = [], []
+    for line, first in zip(lines, firsts, strict=True):
+        claimed = float((gradient[line.where] * line.unit).sum())
+        smaller = (measure(terms, here, line, eps * shrink) for shrink in SMALLER_STEPS)
+        found = examine(chain([first], smaller), claimed, tolerance)
+        if found:
+            places.append(None if line.where is ... else line.where)
+            compared.append((found[0], claimed, found[1]))
+    numeric, analytic, allowed = np.reshape(compared, (-1, 3)).T  # (K,) each
+    return compare_gradients(
         name,
         values.shape,
-        numeric=np.array([findings[i].numeric for i in kept]),
-        analytic=np.array([claims[i] for i in kept]),
-        allowed=np.array([findings[i].tolerance for i in kept]),
-        index_of=lambda i: None if lines[kept[i]].where is ... else lines[kept[i]].where,
-        set_aside=len(lines) - len(kept),
+        numeric,
+        analytic,
+        allowed,
         n_samples=settings.n_samples,
+        places=places,
+        set_aside=len(lines) - len(places),
     )
 
 
 def compare_exactly(name: str, expected: Array, got: Any, settings: Settings) -> Row:
     """Compare two arrays that are equal by algebra; no differences are taken."""
     if not isinstance(got, np.ndarray) or got.shape != expected.shape:
-        return impossible(name, expected.shape, f"expected an array of shape {expected.shape}, got {np.shape(got)}")
-    return summarise(
-        name,
-        expected.shape,
-        numeric=expected.ravel(),
-        analytic=got.ravel(),
-        allowed=(settings.atol + settings.rtol * np.abs(expected)).ravel(),
-        index_of=lambda i: tuple(int(k) for k in np.unravel_index(i, expected.shape)),
-        set_aside=0,
-        n_samples=settings.n_samples,
-    )
+        return Row(name, expected.shape, hint=f"expected an array of shape {expected.shape}, got {np.shape(got)}")
+    allowed = settings.atol + settings.rtol * np.abs(expected)
+    return compare_gradients(name, expected.shape, expected, got, allowed, n_samples=settings.n_samples)
 
 
 def _problem(terms: Callable[[], Array], values: Array, gradient: Any) -> str:
@@ -222,7 +204,6 @@ def _problem(terms: Callable[[], Array], values: Array, gradient: Any) -> str:
         return f"the gradient is {type(gradient).__name__}, expected an array of shape {values.shape}"
     if gradient.shape != values.shape:
         return f"the gradient has shape {gradient.shape}, expected {values.shape}"
-    once, again = terms(), terms()
-    if not np.allclose(once, again, rtol=1e-12, atol=1e-12, equal_nan=True):
+    if not np.allclose(terms(), terms(), rtol=1e-12, atol=1e-12, equal_nan=True):
         return "two calls with the same input give different values; a gradient can only be checked without randomness"
     return ""

@@ -1,12 +1,12 @@
 """Check hand-derived gradients by central differences, dL/dw ~ (L(w + h) - L(w - h)) / 2h, in float64.
 
-Works on any object that obeys a protocol of `check_gradients`, also on one that knows nothing of nice_np.
+Works on any object that obeys a protocol of `check_gradients`, even one that does not use nice_np.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,19 +14,18 @@ from typing import Any
 import numpy as np
 
 from nice_np.checks.differences import Settings, compare, compare_exactly
-from nice_np.checks.gradient_report import GradientError, GradientReport, Row, impossible
 from nice_np.checks.objects import (
-    Numbers,
     Pass,
-    find_arrays,
+    as_points,
     find_numbers,
     find_parameters,
+    find_unchecked,
     float64_copy,
-    pull_back,
-    why_unchecked,
+    has_methods,
 )
+from nice_np.checks.report import GradientError, GradientReport, Row
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.validation import Array, Rng, as_float, as_int, as_real_array, as_rng, as_samples
+from nice_np.validation import Array, Rng, as_float, as_int, as_real_array, as_rng
 
 __all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
 
@@ -59,23 +58,24 @@ def check_gradients(
     Parameters
     ----------
     obj : bijector, conditioner or other layer, prior, flow or VAE
-        Recognised by its methods alone: ``forward`` and ``backward``; ``inverse`` and ``inverse_backward`` where it
-        has them; ``log_prob`` and ``grad_log_prob``; or ``nll_and_grad`` with ``params.values`` and ``params.slots``.
-        Of a VAE, with ``elbo`` and ``loss_and_grad``, it is the gradient of the loss for noise that is drawn once.
-        Parameters are what ``named_parameters()`` yields as (path, array, gradient), and every array ``W`` beside a
-        ``dW``, in the object and in what its attributes hold.  ``backward`` may add to ``dW`` or assign it.
+        Recognised by its methods alone: ``forward`` and ``backward``, with ``inverse`` and ``inverse_backward`` where
+        it has them; ``log_prob`` and ``grad_log_prob``; or ``nll_and_grad`` with ``params.values`` and
+        ``params.slots``.  For a VAE, with ``elbo`` and ``loss_and_grad``, noise is drawn once.
+        Parameters are what ``named_parameters()`` yields as (path, array, gradient), and every array ``W`` with a
+        ``dW`` beside it, in the object and in what its attributes hold.  ``backward`` may write ``dW``, add to it or
+        assign it.
     x : array_like, shape (N, D)
         Where to check: at least one sample.  Small random numbers are best; exact zeros sit on the kinks of ReLUs.
     context : array_like, shape (N, C) or (C,), optional
-        For a flow with a context.  To check the gradient through the context, check its bijector: there it is a part
-        of the input.
+        For a flow with a context.  To check the gradient with respect to the context, check the flow's bijector,
+        where it is part of the input.
     rng : int or numpy.random.Generator
         For the random functional L, the directions and the sample of elements.
     max_coordinates : int
         An array with at most this many elements is checked one by one.
     directions : int
         A larger array is checked along this many random directions and at ``max_coordinates // 10`` random elements.
-        A direction feels every element, but among 10^6 of them one that is wrong can hide below the tolerance.
+        A direction depends on every element, but one wrong element in 10^6 can stay below the tolerance.
     eps : float
         The step h; times \\|w\\| for an element above 1.
     atol, rtol : float
@@ -84,7 +84,7 @@ def check_gradients(
     Returns
     -------
     GradientReport
-        True if all is right; prints the largest error of each array, and of a failure place, size and likely cause.
+        True if all is right; prints the largest error of each array, and for each failure its likely cause and place.
 
     Raises
     ------
@@ -95,10 +95,10 @@ def check_gradients(
 
     Notes
     -----
-    A pass with several outputs is checked through a random linear functional ``L = sum(G * z) + sum(g * log_det)``,
-    and the rows "log_det" take the volume term alone (each element of arrays up to ``max_coordinates // 20``).
+    A pass with several outputs is checked through a random linear functional ``L = sum(G * z) + sum(g * log_det)``.
+    The rows "log_det" take the volume term alone (each element of arrays up to ``max_coordinates // 20``).
     The rows "cancellation" need no step: ``inverse_backward(backward(dz))`` is dz, and the two passes' parameter
-    gradients cancel, as forward followed by inverse is the identity whatever the parameters are.
+    gradients cancel, since forward followed by inverse is the identity whatever the parameters are.
     The check works on a deep copy in float64.  See `nice_np.checks.differences` for the kinks of a ReLU.
 
     Examples
@@ -114,9 +114,7 @@ def check_gradients(
     >>> check_gradients(Square(), [[0.5, -1.0], [2.0, 3.0]]).rows[0].hint
     'every element has the wrong sign'
     """
-    samples = as_samples(x, None, owner=OWNER, dtype=np.float64).copy()  # (N, D)
-    if not samples.size:
-        raise NiceValueError(f"{OWNER}: x has shape {samples.shape}; at least 1 sample with 1 feature is needed")
+    points = as_points(x, OWNER)  # (N, D)
     settings = Settings(
         rng=as_rng(rng, OWNER),
         max_coordinates=as_int(max_coordinates, OWNER, "max_coordinates", 1),
@@ -124,77 +122,73 @@ def check_gradients(
         eps=as_float(eps, OWNER, "eps", minimum=1e-8, below=0.1),
         atol=as_float(atol, OWNER, "atol", minimum=0.0),
         rtol=as_float(rtol, OWNER, "rtol", minimum=0.0),
-        n_samples=len(samples),
+        n_samples=len(points),
     )
     check = _choose_check(obj)
     if context is not None:
         if check is not _check_flow:
-            raise NiceTypeError(f"{OWNER}: only a flow takes a context; a bijector has it among its features")
+            raise NiceTypeError(f"{OWNER}: only a flow takes a context; for a bijector it is part of x")
         check = partial(_check_flow, context=as_real_array(context, OWNER, "context"))
-    with np.errstate(all="ignore"):  # what is not finite is reported, in a row of its own
-        rows, notes = check(float64_copy(obj), samples, settings)
+    with np.errstate(all="ignore"):  # what is not finite is reported in a row of its own
+        rows, notes = check(float64_copy(obj, OWNER), points, settings)
     return GradientReport(type(obj).__name__, tuple(rows), notes)
 
 
 def _choose_check(obj: Any) -> Callable[[Any, Array, Settings], Found]:
-    def has(*names: str) -> bool:
-        return not isinstance(obj, type) and all(callable(getattr(obj, name, None)) for name in names)
-
-    if has("nll_and_grad", "log_prob"):
+    if has_methods(obj, "nll_and_grad", "log_prob"):
         return _check_flow
-    if has("loss_and_grad", "elbo", "draw_noise"):
+    if has_methods(obj, "loss_and_grad", "elbo", "draw_noise"):
         return _check_vae
-    if has("forward", "backward"):
+    if has_methods(obj, "forward", "backward"):
         return _check_passes
-    if has("log_prob", "grad_log_prob"):
+    if has_methods(obj, "log_prob", "grad_log_prob"):
         return _check_prior
     cure = "; pass an instance, not the class" if isinstance(obj, type) else ""
     raise NiceTypeError(f"{OWNER}: {obj!r} obeys none of the protocols that can be checked{cure}:\n{PROTOCOLS}")
 
 
+# -- densities and models ---------------------------------------------------------------------------------------------
+
+
 def _check_prior(prior: Any, z: Array, settings: Settings) -> Found:
-    return [_check_score("log_prob: z", prior, z, settings)], ()
-
-
-def _check_score(name: str, density: Any, x: Array, settings: Settings, **given: Array) -> Row:
-    gradient = density.grad_log_prob(x.copy(), **given)  # (N, D)
-    return compare(name, lambda: _vector(density.log_prob(x.copy(), **given), x), x, gradient, settings)
+    return [_check_density("log_prob: z", prior, z, settings)], ()
 
 
 def _check_flow(flow: Any, x: Array, settings: Settings, **given: Array) -> Found:
-    """The gradient of nll = -mean(log_prob) for every parameter, and of log_prob for the input, for a given context."""
-    rows = _check_loss(
-        "nll", flow, lambda: flow.nll_and_grad(x.copy(), **given), lambda: flow.log_prob(x.copy(), **given), x, settings
-    )
-    if callable(getattr(flow, "grad_log_prob", None)):
-        rows.append(_check_score("log_prob: x", flow, x, settings, **given))
+    """The gradient of nll = -mean(log_prob) for every parameter, and of log_prob for the input; given the context."""
+    rows = _check_loss("nll", flow, partial(flow.nll_and_grad, **given), partial(flow.log_prob, **given), x, settings)
+    if has_methods(flow, "grad_log_prob"):
+        rows.append(_check_density("log_prob: x", flow, x, settings, **given))
     return rows, ()
 
 
 def _check_vae(vae: Any, x: Array, settings: Settings) -> Found:
     """The gradient of loss = -mean(elbo) for every parameter, for noise that is drawn once."""
     eps = vae.draw_noise(len(x), settings.rng)
-    rows = _check_loss(
-        "loss", vae, lambda: vae.loss_and_grad(x.copy(), eps), lambda: vae.elbo(x.copy(), eps), x, settings
-    )
-    return rows, ("the loss is that of noise drawn once",)
+    rows = _check_loss("loss", vae, lambda x: vae.loss_and_grad(x, eps), lambda x: vae.elbo(x, eps), x, settings)
+    return rows, ("noise was drawn once for all calls",)
+
+
+def _check_density(name: str, density: Any, x: Array, settings: Settings, **given: Array) -> Row:
+    gradient = density.grad_log_prob(x.copy(), **given)  # (N, D)
+    return compare(name, lambda: _vector(density.log_prob(x.copy(), **given), x), x, gradient, settings)
 
 
 def _check_loss(
     name: str,
     model: Any,
-    loss_and_grad: Callable[[], tuple[float, Array]],
-    score: Callable[[], Array],
+    loss_and_grad: Callable[[Array], tuple[float, Array]],
+    objective: Callable[[Array], Array],
     x: Array,
     settings: Settings,
 ) -> list[Row]:
-    """The value of a loss = -mean(score), and its gradient for every parameter."""
-    loss_and_grad()  # called twice: a gradient left over from an earlier call would count double
-    loss, gradient = loss_and_grad()
+    """The value of a loss = -mean(objective), and its gradient for every parameter."""
+    loss_and_grad(x.copy())  # called twice: a gradient left over from an earlier call would count double
+    loss, gradient = loss_and_grad(x.copy())
     gradient = np.array(gradient, dtype=np.float64)  # (P,)
 
     def terms() -> Array:
-        return -_vector(score(), x) / len(x)
+        return -_vector(objective(x.copy()), x) / len(x)
 
     rows = [compare_exactly(f"{name}: value", terms().sum(keepdims=True), np.reshape(loss, (1,)), settings)]
     for slot in model.params.slots:
@@ -206,41 +200,37 @@ def _check_loss(
 
 
 def _vector(log_prob: Any, x: Array) -> Array:
-    """A (N,) output as a float64 vector, or an error that says what came instead."""
+    """A log_prob or log_det as a float64 vector (N,), or an error that says what came instead."""
     vector: Array = as_real_array(log_prob, OWNER, "log_prob or log_det").astype(np.float64)
     if vector.shape != (len(x),):
         raise NiceValueError(f"{OWNER}: log_prob or log_det has shape {vector.shape}, expected (N,) = ({len(x)},)")
     return vector
 
 
+# -- layers -----------------------------------------------------------------------------------------------------------
+
+
 def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
     """A bijector's two passes, or a layer's one."""
-    known, before = find_arrays(obj), find_numbers(obj)
-
-    def parameters() -> dict[str, tuple[Array, Any]]:
-        return find_parameters(obj, known)
-
+    before = find_numbers(obj)
+    parameters = partial(find_parameters, obj, before)
     *outputs, cache = obj.forward(x.copy())
     if len(outputs) not in (1, 2):
         raise NiceTypeError(f"{OWNER}: forward returned {len(outputs) + 1} values; allowed are\n{PROTOCOLS}")
     for log_det in outputs[1:]:
         _vector(log_det, x)
-    obj.backward(*[np.ones_like(output) for output in outputs], cache)  # some create their dW only here
+    obj.backward(*[np.ones_like(output) for output in outputs], cache)  # some layers create their dW only here
+    rows = [
+        Row(f"forward: {path}", np.shape(value), hint=reason)
+        for path, value, reason in find_unchecked(before, find_numbers(obj))
+    ]
     there = Pass("forward", obj.forward, obj.backward, parameters)
-    rows = [*_unchecked(before, find_numbers(obj)), *_check_pass(there, x, settings)]
-    if len(outputs) == 2 and all(callable(getattr(obj, name, None)) for name in ("inverse", "inverse_backward")):
+    rows += _check_pass(there, x, settings)
+    if len(outputs) == 2 and has_methods(obj, "inverse", "inverse_backward"):
         z = np.array(outputs[0], dtype=np.float64)  # (N, D), a point that inverse can map
         back = Pass("inverse", obj.inverse, obj.inverse_backward, parameters)
         rows += _check_pass(back, z, settings) + _check_cancellation(there, back, x, settings)
     return rows, () if parameters() else ("no parameters found: an array W counts when a dW lies beside it",)
-
-
-def _unchecked(before: Numbers, after: Numbers) -> Iterator[Row]:
-    """A failed row for each gradient that backward has written, but for no array that can be checked."""
-    for path in after:
-        reason = why_unchecked(before[path], after[path]) if path in before else ""
-        if reason:
-            yield impossible(f"forward: {path}", np.shape(after[path][0]), reason)
 
 
 def _check_pass(passing: Pass, x: Array, settings: Settings) -> list[Row]:
@@ -252,35 +242,33 @@ def _check_pass(passing: Pass, x: Array, settings: Settings) -> list[Row]:
         return rows
     volume = passing._replace(name=f"{passing.name} log_det")
     few = settings._replace(max_coordinates=max(1, settings.max_coordinates // 20))
-    found = _check_functional(volume, x, [np.zeros_like(weights[0]), weights[1]], few)
-    rows = [_blame_log_det(row, found) for row in rows]
-    return rows + [row for row in found if row.max_error != 0.0]  # 0.0: log_det does not depend on this array
+    of_volume = _check_functional(volume, x, [np.zeros_like(weights[0]), weights[1]], few)
+    rows = [_blame_log_det(row, alone) for row, alone in zip(rows, of_volume, strict=True)]
+    return rows + [row for row in of_volume if row.max_error != 0.0]  # 0.0: log_det does not depend on this array
 
 
-def _blame_log_det(row: Row, found: list[Row]) -> Row:
+def _blame_log_det(row: Row, alone: Row) -> Row:
     """Point a failed row at the log-det term if that alone is as far off."""
-    for volume in found:
-        same = volume.name.split(": ")[1] == row.name.split(": ")[1]
-        if same and not (row.passed or volume.passed) and math.isclose(row.max_error, volume.max_error, rel_tol=0.01):
-            return replace(row, hint="all of the error is in the log-det term, see the row for log_det")
+    if not (row.passed or alone.passed) and math.isclose(row.max_error, alone.max_error, rel_tol=0.01):
+        return replace(row, hint="all of the error is in the log-det term, see the row for log_det")
     return row
 
 
 def _random_weights(output: Any, rng: np.random.Generator) -> Array:
-    """Weights G that make L = sum(G * output) about 1 in size, so that rounding stays far below atol."""
+    """Weights G for which L = sum(G * output) is about 1 in size, so that rounding stays far below atol."""
     size = float(np.sqrt(np.mean(np.square(output, dtype=np.float64))))
     weights: Array = rng.standard_normal(np.shape(output)) / np.sqrt(np.size(output))
     return weights / size if 1 < size < np.inf else weights
 
 
 def _check_functional(passing: Pass, x: Array, weights: list[Array], settings: Settings) -> list[Row]:
-    """The gradients of L = sum(weights * outputs)."""
+    """The gradients of L = sum(weights * outputs) for each parameter and the input."""
 
     def terms() -> Array:
         *outputs, _ = passing.forward(x.copy())
         return np.concatenate([np.ravel(w * output) for w, output in zip(weights, outputs, strict=True)])
 
-    dx, parameters = pull_back(passing, x, weights)
+    dx, parameters = passing.pull_back(x, weights)
     rows = [
         compare(f"{passing.name}: {path}", terms, array, gradient, settings)
         for path, (array, gradient) in parameters.items()
@@ -290,13 +278,13 @@ def _check_functional(passing: Pass, x: Array, weights: list[Array], settings: S
 
 
 def _check_cancellation(there: Pass, back: Pass, x: Array, settings: Settings) -> list[Row]:
-    """With dlog_det = 0, inverse_backward undoes backward, and what the two add to a parameter's gradient cancels."""
+    """With dlog_det = 0, inverse_backward undoes backward, and the two gradients of each parameter cancel."""
     z, log_det, _ = there.forward(x.copy())
     dz, zero = _random_weights(z, settings.rng), np.zeros_like(log_det)
-    dx, first = pull_back(there, x, [dz, zero])
+    dx, first = there.pull_back(x, [dz, zero])
     if np.shape(dx) != x.shape:
         return []  # the rows of forward say so
-    dz_again, second = pull_back(back, np.array(z), [dx, zero])
+    dz_again, second = back.pull_back(np.array(z), [dx, zero])
     rows = [compare_exactly("cancellation: input", dz, dz_again, settings)]
     return rows + [
         compare_exactly(f"cancellation: {path}", -gradient, second[path][1], settings)

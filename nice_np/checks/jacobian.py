@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.checks.objects import near
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.validation import Array, as_float, as_real_array, as_samples
 
@@ -22,12 +23,10 @@ def numerical_jacobian(
     Parameters
     ----------
     function : callable
-        (N, D) -> (N, M), each row by itself.  Of a tuple, such as a bijector's ``forward`` returns, the first item
-        counts.
+        (N, D) -> (N, M), row by row.  Of a tuple, such as a bijector's ``forward`` returns, the first item counts.
     x : array_like, shape (N, D)
     eps : float
-        The step h, at least 1e-8 (rounding drowns the differences of smaller ones); times \\|x_j\\| for an element
-        above 1.
+        The step h, at least 1e-8 (with less, rounding hides the differences); times \\|x_j\\| for an element above 1.
 
     Returns
     -------
@@ -38,7 +37,7 @@ def numerical_jacobian(
     ------
     NiceTypeError, NiceValueError
         If `x` is not a finite real (N, D) array, `function` is not callable or does not return real numbers (N, M), or
-        `eps` is too small, or so large that it leads out of what `function` takes.
+        `eps` is too small, or so large that it leaves the domain of `function`.
 
     Examples
     --------
@@ -54,26 +53,17 @@ def numerical_jacobian(
 
 
 def one_sided(function: Callable[[Array], Any], x: Array, eps: float) -> tuple[Array, Array]:
-    """The forward and the backward difference quotients, (N, M, D) each: they differ at a kink, and only there."""
+    """The forward and the backward difference quotients, (N, M, D) each: far apart only at a kink."""
     here = _value(function, x)  # (N, M)
     right, left = np.empty((2, *here.shape, x.shape[1]))
-    for j in range(x.shape[1]):
-        step = eps * np.maximum(1.0, np.abs(x[:, j]))  # (N,)
-        for sign, quotients in ((1, right), (-1, left)):
-            moved = x.copy()
-            moved[:, j] += sign * step
-            quotients[:, :, j] = (_moved(function, moved, eps) - here) / (moved[:, j] - x[:, j])[:, None]
+    with near("x", eps, OWNER):
+        for j in range(x.shape[1]):
+            step = eps * np.maximum(1.0, np.abs(x[:, j]))  # (N,)
+            for sign, quotients in ((1, right), (-1, left)):
+                moved = x.copy()
+                moved[:, j] += sign * step
+                quotients[:, :, j] = (_value(function, moved) - here) / (moved[:, j] - x[:, j])[:, None]
     return right, left
-
-
-def _moved(function: Callable[[Array], Any], x: Array, eps: float) -> Array:
-    try:
-        return _value(function, x)
-    except NiceValueError as error:  # the function took the x that this is one step from
-        raise NiceValueError(
-            f"{OWNER}: x lies within the step, eps = {eps:g}, of the end of what the function takes; choose an x "
-            "further inside"
-        ) from error
 
 
 def _value(function: Callable[[Array], Any], x: Array) -> Array:

@@ -1,7 +1,7 @@
-"""Check an invertible map from outside: does inverse undo forward, and is log_det that of the Jacobian?
+"""Check an invertible map from outside: does inverse undo forward, and does log_det belong to the Jacobian?
 
-Works on any object with ``forward(x) -> (z, log_det, cache)`` and ``inverse(z) -> (x, log_det, cache)``, also on one
-that knows nothing of nice_np.  Gradients are the business of `nice_np.check_gradients`.
+Works on any object with ``forward(x) -> (z, log_det, cache)`` and ``inverse(z) -> (x, log_det, cache)``, even one that
+does not use nice_np.  Gradients are checked by `nice_np.check_gradients`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.checks.diagnosis import compare_arrays, with_hint
 from nice_np.checks.jacobian import one_sided
-from nice_np.checks.map_report import MapReport, MapRow, compare, with_hint
-from nice_np.checks.objects import float64_copy
+from nice_np.checks.objects import as_points, float64_copy, has_methods, near
+from nice_np.checks.report import MapReport, MapRow
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.validation import Array, as_float, as_real_array, as_samples
+from nice_np.validation import Array, as_float, as_real_array
 
 __all__ = ["MapReport", "MapRow", "check_inverse", "check_log_det"]
 
 PROTOCOL = "forward(x) -> (z, log_det, cache) and inverse(z) -> (x, log_det, cache)"
-PASSES = ("forward", "inverse")
 EPS = float(np.finfo(np.float64).eps)
-STEPS = (1e-5, 1e-6, 1e-7)  # of the differences: a kink of a ReLU within one step lies outside of a smaller one
+STEPS = (1e-5, 1e-6, 1e-7)  # of the differences: a ReLU's kink within one step lies outside a smaller one
 MOST_DRIFT = 1e-6  # of the largest number: a round trip that is off by more proves nothing
-NUDGE = 1e-7  # how far the latents are moved to see how much the inverse enlarges errors
+NUDGE = 1e-7  # how far the latents are moved to see how much the inverse amplifies errors
 
 
 def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: float = 1e-7) -> MapReport:
@@ -40,15 +40,15 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
     x : array_like, shape (N, D)
         Where to check: at least one sample.
     rtol : float
-        A round trip may be off by `rtol` times the largest number on the way, and by `rtol` times what the inverse
-        makes of an error of that size: where it expands, rounding grows with it.
+        A round trip may be off by `rtol` times the largest number on the way, amplified as the inverse amplifies an
+        error of that size.
     atol : float
-        How much the two log-determinants of a point may differ from being opposite.
+        How much the sum of the two log-determinants of a point may differ from zero.
 
     Returns
     -------
     MapReport
-        True if all is right; prints the largest error of each array, its place and what to look at.
+        True if all is right; prints the largest error of each array, its place and the likely cause.
 
     Raises
     ------
@@ -59,9 +59,9 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
 
     Notes
     -----
-    The way back and forth starts between the latents of `x`, so that the second row tests points of its own.  The row
-    "log_det" sees only that the two cancel; `check_log_det` sees whether they are right.  A map that returns x
-    itself proves nothing, and is undecided.  The check works on a deep copy in float64.
+    The second round trip starts between the latents of `x`, and so tests other points.  The row "log_det" compares the
+    two log-determinants; `check_log_det` tells which is right.  A map that returns x itself proves nothing: the
+    verdict is "undecided".  The check works on a deep copy in float64.
 
     Examples
     --------
@@ -75,33 +75,30 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
     (False, 'inverse(forward(x))')
     """
     owner = "check_inverse"
-    layer, samples = _prepare(obj, x, owner)
+    layer, x = _prepare(obj, x, owner)
     rtol, atol = as_float(rtol, owner, "rtol", minimum=0.0), as_float(atol, owner, "atol", minimum=0.0)
     with np.errstate(all="ignore"):  # what is not finite is reported
-        z, log_det = _run(layer, "forward", samples, owner)
+        z, log_det = _run(layer, "forward", x, owner)
         back, back_log_det = _run(layer, "inverse", z, owner)
         between = (z + np.roll(z, 1, axis=0)) / 2  # (N, D)
         there, _ = _run(layer, "inverse", between, owner)
         again, _ = _run(layer, "forward", there, owner)
-        allowed = _rounding(layer.inverse, samples, z, back, rtol)  # (N,)
-        rows = (
-            _round_trip("inverse(forward(x))", samples, z, back, allowed),
-            _round_trip(
-                "forward(inverse(z))", between, there, again, _rounding(layer.forward, between, there, again, rtol)
-            ),
-            _opposite(log_det, back_log_det, atol + 10 * allowed),  # the inverse takes its own at the x that came back
-        )
-    if np.array_equal(z, samples) and rows[0].passed:
+        allowed = _rounding(layer.inverse, x, z, back, rtol)  # (N,)
+        allowed_again = _rounding(layer.forward, between, there, again, rtol)  # (N,)
+    first = _round_trip("inverse(forward(x))", x, z, back, allowed)
+    if np.array_equal(z, x) and first.passed:
         hint = "forward returned x itself, which proves nothing; give the parameters random values first"
-        rows = (replace(rows[0], status="undecided", hint=hint), *rows[1:])
-    return MapReport(f"Inverse of {type(obj).__name__}", rows)
+        first = replace(first, status="undecided", hint=hint)
+    second = _round_trip("forward(inverse(z))", between, there, again, allowed_again)
+    volume = _opposite(log_det, back_log_det, atol + 10 * allowed)  # the inverse takes its own at the x that came back
+    return MapReport(f"Inverse of {type(obj).__name__}", (first, second, volume))
 
 
 def check_log_det(obj: Any, x: npt.ArrayLike, *, atol: float = 1e-7) -> MapReport:
     """Is ``log_det`` the logarithm of \\|det J\\|, for forward and for inverse?
 
-    J is the Jacobian by central differences, and its log-determinant NumPy's ``slogdet``: 2 D passes and N D^3
-    operations, so this is for small D.
+    J is the Jacobian by central differences, and its log-determinant comes from NumPy's ``slogdet``: 2 D passes and
+    N D^3 operations, so this is for small D.
 
     Parameters
     ----------
@@ -115,8 +112,8 @@ def check_log_det(obj: Any, x: npt.ArrayLike, *, atol: float = 1e-7) -> MapRepor
     Returns
     -------
     MapReport
-        One row for each direction; "undecided" where the differences are no measure (a kink at x, a Jacobian so
-        lopsided that rounding drowns it).
+        One row for each direction; "undecided" where differences cannot tell (a kink at x, or a Jacobian so
+        ill-conditioned that rounding hides its determinant).
 
     Raises
     ------
@@ -134,74 +131,61 @@ def check_log_det(obj: Any, x: npt.ArrayLike, *, atol: float = 1e-7) -> MapRepor
     every log_det is 0.333333 of what it should be: 1/D; sum over the features, do not take their mean
     """
     owner = "check_log_det"
-    layer, samples = _prepare(obj, x, owner)
+    layer, x = _prepare(obj, x, owner)
     atol = as_float(atol, owner, "atol", minimum=0.0)
     with np.errstate(all="ignore"):
-        z, log_det = _run(layer, "forward", samples, owner)
+        z, log_det = _run(layer, "forward", x, owner)
         _, back_log_det = _run(layer, "inverse", z, owner)
-        forward = _measured("forward: log_det", layer.forward, samples, log_det, atol)
+        forward = _measured("forward: log_det", layer.forward, x, log_det, atol)
         inverse = _measured("inverse: log_det", layer.inverse, z, back_log_det, atol)
     return MapReport(f"Log-determinants of {type(obj).__name__} against numerical Jacobians", (forward, inverse))
 
 
 def _prepare(obj: Any, x: npt.ArrayLike, owner: str) -> tuple[Any, Array]:
-    """A float64 copy of the layer, and the samples."""
-    samples = as_samples(x, None, owner=owner, dtype=np.float64).copy()
-    if not samples.size:
-        raise NiceValueError(f"{owner}: x has shape {samples.shape}; at least 1 sample with 1 feature is needed")
-
-    def has_passes(thing: Any) -> bool:
-        return not isinstance(thing, type) and all(callable(getattr(thing, name, None)) for name in PASSES)
-
-    inner = obj if has_passes(obj) else getattr(obj, "bijector", None)
-    if not has_passes(inner):
+    """A float64 copy of the layer, and of the points."""
+    points = as_points(x, owner)
+    inner = obj if has_methods(obj, "forward", "inverse") else getattr(obj, "bijector", None)
+    if not has_methods(inner, "forward", "inverse"):
         cure = "; pass an instance, not the class" if isinstance(obj, type) else ""
         raise NiceTypeError(f"{owner}: expected an object with {PROTOCOL}, got {obj!r}{cure}")
     if inner is not obj and getattr(obj, "context_dim", None):
-        raise NiceTypeError(f"{owner}: this flow has a context; check flow.bijector, with the context behind x")
+        raise NiceTypeError(f"{owner}: this flow has a context; check flow.bijector, with the context appended to x")
     copied = float64_copy(obj, owner)
-    return copied if inner is obj else copied.bijector, samples
+    return copied if inner is obj else copied.bijector, points
 
 
 def _run(layer: Any, name: str, x: Array, owner: str) -> tuple[Array, Array]:
-    """The two outputs of a pass that are checked, with their shapes."""
+    """The two checked outputs of a pass, if they have the right shapes."""
     result = getattr(layer, name)(x.copy())
     if not isinstance(result, tuple) or len(result) < 2:
         raise NiceTypeError(f"{owner}: {name} returned {type(result).__name__}; expected {PROTOCOL}")
-    value, log_det = (
-        as_real_array(part, owner, f"{name}'s {what}").astype(np.float64)
-        for part, what in zip(result, ("result", "log_det"), strict=False)
-    )
+    value = as_real_array(result[0], owner, f"{name}'s result").astype(np.float64)
+    log_det = as_real_array(result[1], owner, f"{name}'s log_det").astype(np.float64)
     if value.shape != x.shape or log_det.shape != (len(x),):
         raise NiceValueError(
             f"{owner}: {name} returned shapes {value.shape} and {log_det.shape}, expected (N, D) = {x.shape} and, for "
-            f"log_det, (N,) = ({len(x)},): one number a sample, the sum over its features"
+            f"log_det, (N,) = ({len(x)},): one number per sample, the sum over its features"
         )
     return value, log_det
 
 
 def _rounding(last: Callable[[Array], Any], start: Array, middle: Array, end: Array, rtol: float) -> Array:
-    """How far `end` = last(middle) may be from `start`, (N,): an error of `rtol` times the largest number, enlarged."""
+    """How far `end` = last(middle) may be from `start`, (N,): rounding of the largest number, amplified by `last`."""
     largest = np.maximum(np.abs(start).max(axis=1), np.abs(middle).max(axis=1))  # (N,)
     step = NUDGE * largest[:, None] * np.where(np.arange(start.shape[1]) % 2, 1, -1)  # (N, D)
-    try:
+    with near("a point of x, or one between its latents,", NUDGE, "check_inverse"):
         moved = last(middle + step)[0]
-    except NiceValueError as error:  # it took the points that these are one step from
-        raise NiceValueError(
-            "check_inverse: a point of x, or one between its latents, lies at the end of what the map takes; choose an "
-            "x further inside"
-        ) from error
-    growth = np.abs(moved - end).max(axis=1) / NUDGE  # (N,), how an error of size `largest` comes out
+    growth = np.abs(moved - end).max(axis=1) / NUDGE  # (N,), what an error of size `largest` becomes
     allowed: Array = rtol * np.maximum(largest, np.where(np.isfinite(growth), growth, 0.0))
     return allowed
 
 
 def _round_trip(name: str, start: Array, middle: Array, end: Array, allowed: Array) -> MapRow:
-    """`start` beside what came back."""
-    row = compare(name, start, end, allowed[:, None])
+    """`start` compared with what came back."""
+    row = compare_arrays(name, start, end, allowed[:, None])
     size = float(np.abs(start).max())
     if row.passed and row.max_error > MOST_DRIFT * size:
-        hint = "the map enlarges rounding errors so much that a right inverse cannot be told from a wrong one"
+        hint = "the map amplifies rounding errors so much that a right inverse cannot be told from a wrong one"
         return replace(row, status="undecided", hint=hint)
     wrong = ~(np.abs(end - start) <= allowed[:, None])  # (N, D), true where it is NaN
     features = np.flatnonzero(wrong.any(axis=0)).tolist()
@@ -219,9 +203,8 @@ def _round_trip(name: str, start: Array, middle: Array, end: Array, allowed: Arr
 
 
 def _opposite(log_det: Array, back: Array, allowed: Array) -> MapRow:
-    row = compare("log_det of inverse", -log_det, back, allowed)
     return with_hint(
-        row,
+        compare_arrays("log_det of inverse", -log_det, back, allowed),
         (
             bool((np.abs(back - log_det) <= allowed).all()),
             "the sign: inverse returns the log-det of its own map, -log_det",
@@ -231,7 +214,7 @@ def _opposite(log_det: Array, back: Array, allowed: Array) -> MapRow:
 
 
 def _measured(name: str, function: Callable[[Array], Any], x: Array, claimed: Array, atol: float) -> MapRow:
-    """The claimed log_det (N,) beside that of the Jacobian, at the step where the two are nearest."""
+    """The claimed log_det (N,) compared with that of the Jacobian, at the step where the two are nearest."""
     jacobians: list[Array] = []  # (N, D, D) each
     numeric: list[Array] = []  # (N,) each
     for step in STEPS:
@@ -244,14 +227,14 @@ def _measured(name: str, function: Callable[[Array], Any], x: Array, claimed: Ar
     distances = np.abs(measured - claimed)
     closest = np.where(np.isnan(distances), np.inf, distances).argmin(axis=0)  # (N,), argmin itself prefers NaN
     nearest = np.take_along_axis(measured, closest[None], axis=0)[0]
-    row = compare(name, nearest, claimed, atol)
+    row = compare_arrays(name, nearest, claimed, atol)
     if row.passed:
         return row
-    # A kink's jump stays, that of a smooth map shrinks with the step.
+    # The jump at a kink stays; the difference of the two slopes of a smooth map shrinks with the step.
     kink = np.abs(right - left).max(axis=(1, 2)) > 1e-3 * max(1.0, float(np.abs(x).max()))  # (N,)
     explained = np.abs(nearest - claimed) <= np.maximum(atol, _doubt(jacobians))  # (N,)
     if explained.all():
-        hint = "the Jacobian is so lopsided here that differences cannot measure its determinant"
+        hint = "the Jacobian is so ill-conditioned here that differences cannot measure its determinant"
         return replace(row, status="undecided", hint=hint)
     if (explained | kink).all():
         hint = "the map has a kink here (a ReLU at zero); choose another x, without exact zeros"
@@ -260,7 +243,7 @@ def _measured(name: str, function: Callable[[Array], Any], x: Array, claimed: Ar
 
 
 def _doubt(jacobians: list[Array]) -> Array:
-    """How far the measured log-determinants may be off, (N,), by what a change of the step does to the Jacobians."""
+    """How far the measured log-determinants may be off, (N,), judging by how the Jacobians change with the step."""
     doubts = np.zeros(len(jacobians[0]))
     for before, J in pairwise(jacobians):
         # d log|det J| = trace(J^-1 dJ) <= D |dJ| / (smallest singular value of J)
@@ -271,7 +254,7 @@ def _doubt(jacobians: list[Array]) -> Array:
 
 
 def _log_det_hints(claimed: Array, nearest: Array, dim: int, atol: float) -> list[tuple[bool, str]]:
-    """Conditions and what they speak for, the first that holds wins."""
+    """Conditions and the mistakes they point to; the first that holds wins."""
 
     def same(a: Array, b: Array) -> bool:
         return bool(np.allclose(a, b, rtol=1e-5, atol=10 * atol))
@@ -289,7 +272,7 @@ def _log_det_hints(claimed: Array, nearest: Array, dim: int, atol: float) -> lis
         (same(claimed, np.full_like(claimed, nearest.sum())), "this is the sum over all samples: sum over axis=1 only"),
         (
             bool(np.ptp(claimed) == 0 and np.ptp(nearest) > atol),
-            "it is the same for all samples, but should not be: sum over axis=1, for each row by itself",
+            "it is the same for all samples, but should not be: sum over axis=1, separately for each row",
         ),
         (True, "no simple factor: write down J for one sample; for a triangular J it is the sum of log |diagonal|"),
     ]

@@ -1,18 +1,57 @@
-"""Look inside somebody's object: its parameters, their gradients after one pass, and a float64 copy of it."""
+"""Look inside any object: its methods, its parameters with their gradients after a pass, and a float64 copy of it."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.errors import NiceTypeError
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.parameters.module import join
 from nice_np.parameters.search import containers, is_float_array, pairs
-from nice_np.validation import Array
+from nice_np.validation import Array, as_samples
 
-Numbers = dict[str, tuple[Any, Any]]  # by path a number or array, and its gradient or None
+Parameters = dict[str, tuple[Array, Any]]  # by path: an array and its gradient
+Numbers = dict[str, tuple[Any, Any]]  # by path: a number or array, and a copy of its gradient or None
+
+
+def has_methods(obj: Any, *names: str) -> bool:
+    """Whether `obj` is an instance (not a class) with all these methods."""
+    return not isinstance(obj, type) and all(callable(getattr(obj, name, None)) for name in names)
+
+
+def as_points(x: Any, owner: str) -> Array:
+    """The points where a check is made, (N, D) with N, D >= 1: a float64 copy that the check may change."""
+    points: Array = as_samples(x, None, owner=owner, dtype=np.float64).copy()
+    if not points.size:
+        raise NiceValueError(f"{owner}: x has shape {points.shape}; at least 1 sample with 1 feature is needed")
+    return points
+
+
+@contextmanager
+def near(x: str, step: float, owner: str) -> Iterator[None]:
+    """Run passes one step from points that were accepted: what they refuse is the step, not the caller's data."""
+    try:
+        yield
+    except NiceValueError as error:
+        raise NiceValueError(
+            f"{owner}: {x} lies within one step, {step:g}, of the edge of the domain; choose an x further inside"
+        ) from error
+
+
+def find_numbers(obj: Any) -> Numbers:
+    """Each number and array in the object, with a copy of what is stored as its gradient now: ``dW`` for ``W``."""
+    found: Numbers = {}
+    for path, container in containers(obj):
+        attributes = container if isinstance(container, dict) else dict(enumerate(container))
+        for name, value in attributes.items():
+            if is_numeric(value):
+                gradient = attributes.get(f"d{name}")
+                found[join(path, str(name))] = (value, copy.copy(gradient) if is_numeric(gradient) else None)
+    return found
 
 
 def is_numeric(value: Any) -> bool:
@@ -20,99 +59,65 @@ def is_numeric(value: Any) -> bool:
     return isinstance(value, (int, float, np.number, np.ndarray)) and np.asarray(value).dtype.kind in "iuf"
 
 
-def find_arrays(obj: Any) -> list[Array]:
-    """All floating-point arrays in the object, wherever they lie."""
-    found = []
-    for _, container in containers(obj):
-        items = container.values() if isinstance(container, dict) else container
-        found += [item for item in items if is_float_array(item)]
-    return found
+def find_parameters(obj: Any, before: Numbers) -> Parameters:
+    """The parameters, with their gradients: what ``named_parameters()`` names, and every array ``W`` with a ``dW``.
 
-
-def find_parameters(obj: Any, known: list[Array]) -> dict[str, tuple[Array, Any]]:
-    """Parameters with their gradients by path: what ``named_parameters()`` names, and every pair ``W``, ``dW``.
-
-    Parameters
-    ----------
-    obj : object
-        Anything.  Its attributes, lists, tuples and dictionaries are searched.
-    known : list of ndarray
-        The arrays that were there before forward and backward ran.  A pair ``x``, ``dx`` whose ``x`` is not among
-        them is a cache that the pass itself writes, not a parameter.
+    `before` is what the object held before its passes.  A pair ``x``, ``dx`` that is not there is a cache.
     """
-    found: dict[str, tuple[Array, Any]] = {}
-    if callable(getattr(obj, "named_parameters", None)):
-        named = obj.named_parameters()
-        found = {path: (array, gradient) for path, array, gradient in named if is_float_array(array)}
-    taken = {id(array) for array, _ in found.values()}
-    allowed = {id(array) for array in known}
+    named = obj.named_parameters() if has_methods(obj, "named_parameters") else ()
+    found = {path: (array, gradient) for path, array, gradient in named if is_float_array(array)}
+    known = {id(value) for value, _ in before.values()} - {id(array) for array, _ in found.values()}
     for path, container in containers(obj):
         for name, array, gradient in pairs(container) if isinstance(container, dict) else ():
-            if id(array) in allowed and id(array) not in taken:
-                taken.add(id(array))
-                found[f"{path}.{name}" if path else name] = (array, gradient)
+            if id(array) in known:
+                known.remove(id(array))
+                found[join(path, name)] = (array, gradient)
     return found
 
 
-def find_numbers(obj: Any) -> Numbers:
-    """Each number and array by path, with the number or array that lies beside it as its gradient, as of now."""
-    found: Numbers = {}
-    for path, container in containers(obj):
-        for name, value in container.items() if isinstance(container, dict) else ():
-            if is_numeric(value):
-                gradient = container.get(f"d{name}")
-                now = copy.copy(gradient) if is_numeric(gradient) else None
-                found[f"{path}.{name}" if path else str(name)] = (value, now)
-    return found
+def find_unchecked(before: Numbers, after: Numbers) -> Iterator[tuple[str, Any, str]]:
+    """Values with a gradient that backward has written and that cannot be checked: path, value and reason.
 
-
-def why_unchecked(before: tuple[Any, Any], after: tuple[Any, Any]) -> str:
-    """Why a gradient that backward has written cannot be compared; empty where there is no such gradient.
-
-    `before` and `after` are pairs of `find_numbers`.  What backward leaves alone is no gradient: ``t`` and ``dt`` may
-    be a time and a step of time.  A value that the passes change is a cache.
+    A gradient that backward leaves alone is none: ``t`` and ``dt`` may be a time and a time step.  A value that the
+    passes change is a cache.
     """
-    (old_value, old_gradient), (value, gradient) = before, after
-    if gradient is None or np.array_equal(gradient, old_gradient) or not np.array_equal(value, old_value):
-        return ""
-    if not is_float_array(value):
-        kind = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
-        return f"it is {kind} and cannot be moved by a small step in place; make it a float array"
-    if not isinstance(gradient, np.ndarray):
-        return f"the gradient is {type(gradient).__name__}, expected an array of shape {value.shape}"
-    return ""
+    for path, (value, gradient) in after.items():
+        old_value, old_gradient = before.get(path, (None, None))
+        if gradient is None or np.array_equal(gradient, old_gradient) or not np.array_equal(value, old_value):
+            continue
+        if not is_float_array(value):
+            kind = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+            yield path, value, f"it is {kind} and cannot be moved by a small step in place; make it a float array"
+        elif not isinstance(gradient, np.ndarray):
+            yield path, value, f"the gradient is {type(gradient).__name__}, expected an array of shape {value.shape}"
 
 
 class Pass(NamedTuple):
-    """A forward and its backward, with a way to look up the parameters and their gradients of this moment."""
+    """A forward pass and its gradient, with a way to look up the parameters and their gradients afterwards."""
 
     name: str
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    parameters: Callable[[], dict[str, tuple[Array, Any]]]
+    parameters: Callable[[], Parameters]
+
+    def pull_back(self, x: Array, weights: list[Array]) -> tuple[Any, Parameters]:
+        """One forward and backward pass: dx, and each parameter with a copy of its gradient.
+
+        The gradients are set to zero first, for layers that add to them.
+        """
+        for _, gradient in self.parameters().values():
+            if isinstance(gradient, np.ndarray) and gradient.flags.writeable:
+                gradient.fill(0)
+        *_, cache = self.forward(x.copy())
+        dx = self.backward(*[w.copy() for w in weights], cache)
+        # Look the gradients up again: a backward that assigns, self.dW = ..., has stored new arrays.
+        return dx, {path: (array, np.copy(gradient)) for path, (array, gradient) in self.parameters().items()}
 
 
-def pull_back(passing: Pass, x: Array, weights: list[Array]) -> tuple[Any, dict[str, tuple[Array, Any]]]:
-    """One forward and backward from cleared gradients: dx, and each parameter with a copy of its gradient."""
-    for _, gradient in passing.parameters().values():
-        if isinstance(gradient, np.ndarray) and gradient.flags.writeable:
-            gradient.fill(0)
-    *_, cache = passing.forward(x.copy())
-    dx = passing.backward(*[w.copy() for w in weights], cache)
-    # Look the gradients up again: a backward that assigns, self.dW = ..., has put new arrays there.
-    return dx, {path: (array, np.copy(gradient)) for path, (array, gradient) in passing.parameters().items()}
-
-
-def float64_copy(obj: Any, owner: str = "check_gradients") -> Any:
-    """A deep copy whose floating-point arrays are all float64; `obj` stays as it is.
-
-    Raises
-    ------
-    NiceTypeError
-        If the object cannot be copied.
-    """
-    if callable(getattr(obj, "astype", None)):
-        return obj.astype(np.float64)  # a flow: its layers see views of one vector, which only it can copy
+def float64_copy(obj: Any, owner: str) -> Any:
+    """A deep copy with all floating-point arrays in float64; raises NiceTypeError if the object cannot be copied."""
+    if has_methods(obj, "astype"):
+        return obj.astype(np.float64)  # a model: its layers see views of one vector, which only it can copy
     try:
         twin = copy.deepcopy(obj)
     except TypeError as error:

@@ -1,29 +1,51 @@
-"""What every check of a student's work reports: rows, each with a status, and a verdict on all of them."""
+"""What the checks report: a table with one row per array, a verdict, and one line on each row that did not pass."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nice_np.errors import NiceError
 
 
 class CheckError(NiceError, AssertionError):
-    """A check failed, or could not decide; the message is the report."""
+    """A check failed or could not decide; the message is the report."""
+
+
+class GradientError(CheckError):
+    """A hand-derived gradient disagrees with finite differences or could not be checked; the message is the report."""
+
+
+class ReportRow(ABC):
+    """The result for one array; a subclass is a dataclass with these fields and the numbers behind the verdict."""
+
+    name: str
+    shape: tuple[int, ...]
+    status: str  # "passed", "failed" or "undecided"
+    hint: str  # the likely cause; empty for a row that passed
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    @abstractmethod
+    def cells(self) -> str:
+        """The row's numbers in the table, below the report's `columns`."""
+
+    @abstractmethod
+    def explain(self) -> str:
+        """One line on a row that did not pass: the likely cause, then the numbers."""
 
 
 class Report(ABC):
-    """Rows and a verdict; true when all is right, and printed as a table.
-
-    A subclass is a dataclass with `title`, `rows` (each a dataclass with a `status`) and `notes`, and writes its lines.
-    """
+    """Rows and a verdict: true when everything is right, and printed as a table; a subclass is a dataclass."""
 
     title: str
-    rows: tuple[Any, ...]
-    notes: tuple[str, ...]
+    rows: tuple[Any, ...]  # each is a ReportRow
+    notes: tuple[str, ...]  # remarks for the reader, such as "no parameters found"
+    columns: ClassVar[str]
     error: ClassVar[type[CheckError]] = CheckError
 
     @property
@@ -36,20 +58,18 @@ class Report(ABC):
 
     @property
     def passed(self) -> bool:
-        """Whether everything is right."""
         return self.verdict == "passed"
+
+    @property
+    def failures(self) -> tuple[Any, ...]:
+        """The rows that did not pass."""
+        return tuple(row for row in self.rows if not row.passed)
 
     def __bool__(self) -> bool:
         return self.passed
 
     def raise_if_failed(self) -> None:
-        """Do nothing if everything is right.
-
-        Raises
-        ------
-        CheckError
-            If the verdict is "failed" or "undecided"; the message is the whole report.
-        """
+        """Raise the whole report as a CheckError if the verdict is "failed" or "undecided"."""
         if not self.passed:
             raise self.error(str(self))
 
@@ -58,17 +78,115 @@ class Report(ABC):
         rows = [{key: _json_value(value) for key, value in asdict(row).items()} for row in self.rows]
         return {"title": self.title, "verdict": self.verdict, "rows": rows, "notes": list(self.notes)}
 
+    def heading(self) -> str:
+        return self.title
+
+    def summary(self) -> str:
+        return f"{len(self.rows) - len(self.failures)} of {len(self.rows)} arrays right"
+
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        width = max(len(name) for name in ["array", *(row.name for row in self.rows)])
+        lines = [self.heading(), f"{'array':<{width}}  {self.columns}  verdict"]
+        for row in self.rows:
+            lines.append(f"{row.name:<{width}}  {row.cells()}  {row.status if row.passed else row.status.upper()}")
+        lines += [row.explain() for row in self.failures]
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join([*lines, f"{self.verdict.upper()}: {self.summary()}"])
 
-    def __repr__(self) -> str:
-        return str(self)
-
-    @abstractmethod
-    def _lines(self) -> Iterator[str]: ...
+    __repr__ = __str__
 
 
 def _json_value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class Row(ReportRow):
+    """The gradient of one array, checked in one pass."""
+
+    name: str  # the pass and the array, for example "forward: layers.0.W"
+    shape: tuple[int, ...]
+    checked: int = 0  # derivatives that were compared
+    set_aside: int = 0  # derivatives that were not, because the function has a kink there
+    max_error: float = math.nan  # the largest |numeric - analytic|
+    max_relative: float = math.nan  # the same, relative to the array's largest numerical derivative
+    worst_index: tuple[int, ...] | None = None  # where the error exceeds its tolerance most; None: a random direction
+    numeric: float = math.nan  # the two derivatives there ...
+    analytic: float = math.nan
+    tolerance: float = math.nan  # ... and how much they may differ
+    status: str = "failed"
+    hint: str = ""
+
+    @property
+    def place(self) -> str:
+        """The worst place in words: an index, or a random direction."""
+        return "a random direction" if self.worst_index is None else str(list(self.worst_index))
+
+    def cells(self) -> str:
+        counts = f"{self.shape!s:>12}  {self.checked:>7}  {self.set_aside:>5}"
+        return f"{counts}  {self.max_error:>9.1e}  {self.max_relative:>8.1e}"
+
+    def explain(self) -> str:
+        if self.status == "undecided" or not self.checked:
+            return f"{self.status.upper()} {self.name}: {self.hint}"
+        ratio = self.analytic / self.numeric if self.numeric else math.nan
+        return (
+            f"FAILED {self.name} at {self.place}: {self.hint}; off by {abs(self.numeric - self.analytic):.3g}: "
+            f"numerical {self.numeric:.8g}, analytical {self.analytic:.8g} "
+            f"(ratio {ratio:.6g}, allowed difference {self.tolerance:.2g})"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class GradientReport(Report):
+    """All rows of `check_gradients`: one for each array and pass; `title` is the class of the object."""
+
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    columns: ClassVar[str] = f"{'shape':>12}  checked  kinks  max error  relative"
+    error: ClassVar[type[CheckError]] = GradientError
+
+    def heading(self) -> str:
+        return f"Gradients of {self.title} against central differences"
+
+    def summary(self) -> str:
+        checked, aside = sum(row.checked for row in self.rows), sum(row.set_aside for row in self.rows)
+        return f"{super().summary()}, {checked} derivatives checked, {aside} set aside at kinks"
+
+
+@dataclass(frozen=True)
+class MapRow(ReportRow):
+    """One array computed by an invertible map, compared with what it should be."""
+
+    name: str  # what was computed, for example "inverse(forward(x))"
+    shape: tuple[int, ...]
+    max_error: float  # the largest |got - expected|
+    allowed: float  # at `worst_index`
+    worst_index: tuple[int, ...]  # where the error exceeds what is allowed most
+    expected: float  # the two numbers there
+    got: float
+    status: str
+    hint: str = ""
+
+    def cells(self) -> str:
+        return f"{self.shape!s:>12}  {self.max_error:>9.1e}  {self.allowed:>8.1e}"
+
+    def explain(self) -> str:
+        return (
+            f"{self.status.upper()} {self.name} at {list(self.worst_index)}: {self.hint}; "
+            f"off by {abs(self.got - self.expected):.3g} (allowed {self.allowed:.1g}): "
+            f"expected {self.expected:.8g}, got {self.got:.8g}"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class MapReport(Report):
+    """All rows of `check_inverse` or `check_log_det`."""
+
+    title: str
+    rows: tuple[MapRow, ...]
+    notes: tuple[str, ...] = ()
+    columns: ClassVar[str] = f"{'shape':>12}  max error   allowed"

@@ -11,9 +11,9 @@ import pytest
 
 from nice_np import Flow, Logit
 from nice_np.checks.differences import Slopes, is_kink
-from nice_np.checks.gradient_report import summarise
+from nice_np.checks.diagnosis import compare_gradients
 from nice_np.checks.gradients import GradientError, GradientReport, check_gradients
-from nice_np.checks.objects import find_arrays, find_parameters, float64_copy
+from nice_np.checks.objects import find_numbers, find_parameters, float64_copy
 from nice_np.errors import NiceError, NiceTypeError, NiceValueError
 
 WRONG = 1.0005  # the factor that HIPS autograd's checker must catch
@@ -192,6 +192,12 @@ class GaussianFlow:
         return -self.log_prob(x).mean(), self.nll_factor * grads / (len(x) if self.mean else 1)
 
 
+def find_arrays(obj):
+    return [
+        value for value, _ in find_numbers(obj).values() if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    ]
+
+
 def scaled(factor):
     return lambda gradient: factor * gradient
 
@@ -330,17 +336,9 @@ def test_one_wrong_element_is_named_with_both_values(x, rng):
 
 def test_the_error_that_is_printed_is_that_of_the_place_that_is_printed():
     numeric, analytic, allowed = np.array([[1e3, 1.0], [1e3 + 1e-5, 1.000001], [1e-4, 1e-9]])
-    row = summarise(
-        "W",
-        (2,),
-        numeric=numeric,
-        analytic=analytic,
-        allowed=allowed,
-        index_of=lambda i: (i,),
-        set_aside=0,
-        n_samples=1,
-    )
-    assert "FAILED W at [1]: off by 1e-06; " in row.explain()
+    row = compare_gradients("W", (2,), numeric, analytic, allowed, n_samples=1)
+    assert "FAILED W at [1]: " in row.explain()
+    assert "; off by 1e-06: numerical 1, analytical 1.000001 " in row.explain()
     assert row.max_error == pytest.approx(1e-5)
 
 
@@ -571,7 +569,7 @@ def test_float32_read_only_and_integer_x(rng):
 def test_float64_copy_reaches_everything_and_keeps_sharing(rng):
     shared = rng.standard_normal(3).astype(np.float32)
     obj = SimpleNamespace(a=shared, b=[shared, (shared, 1)], c={"k": shared}, n=np.arange(3), child=Linear(2, 2, rng))
-    twin = float64_copy(obj)
+    twin = float64_copy(obj, "check")
     assert {array.dtype for array in find_arrays(twin)} == {np.dtype(np.float64)}
     assert twin.a is twin.b[0] is twin.b[1][0] is twin.c["k"]
     assert twin.n.dtype == obj.n.dtype
@@ -600,7 +598,7 @@ def test_parameters_in_lists_tuples_dictionaries_and_by_name(x, rng):
         dcount=np.arange(2),
     )
     obj.itself = obj
-    assert sorted(find_parameters(obj, find_arrays(obj))) == [
+    assert sorted(find_parameters(obj, find_numbers(obj))) == [
         "W.0", "W.1", "pair.0.W", "pair.0.b", "pair.1.0.W", "pair.1.0.b", "table.t.W", "table.t.b",
     ]  # fmt: skip
 
@@ -661,7 +659,7 @@ def test_a_named_parameter_that_is_no_float_array_fails(x):
 
 
 def test_a_library_among_the_attributes_is_not_searched(rng):
-    assert [name for name, _ in find_parameters(SimpleNamespace(np=np, layer=Linear(1, 1, rng)), []).items()] == []
+    assert [name for name, _ in find_parameters(SimpleNamespace(np=np, layer=Linear(1, 1, rng)), {}).items()] == []
     assert len(find_arrays(SimpleNamespace(np=np, layer=Linear(1, 1, rng)))) == 4
 
 
@@ -703,7 +701,7 @@ def test_bad_settings(setting, x):
 def test_an_x_beside_the_end_of_what_a_layer_takes_is_not_blamed_on_the_data():
     near = [[0.0, 0.5, 0.2, 0.3]]
     for obj in (Logit(4), Flow("normal", Logit(4))):
-        with pytest.raises(NiceValueError, match=r"lies within the step, eps = 1e-05, of the end .* further inside"):
+        with pytest.raises(NiceValueError, match=r"lies within one step, 1e-05, of the edge .* further inside"):
             check_gradients(obj, near)
         assert check_gradients(obj, [[0.4, 0.5, 0.2, 0.3]]).passed
 

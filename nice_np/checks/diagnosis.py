@@ -1,0 +1,119 @@
+"""From numbers to a row of a report: the worst element, the verdict, and a guess at the mistake."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nice_np.checks.report import MapRow, Row
+from nice_np.validation import Array
+
+MOST_SET_ASIDE = 0.05  # the fraction of an array's derivatives that may lie on kinks
+
+
+def compare_gradients(
+    name: str,
+    shape: tuple[int, ...],
+    numeric: Array,
+    analytic: Array,
+    allowed: Array,
+    *,
+    n_samples: int,
+    places: Sequence[tuple[int, ...] | None] = (),
+    set_aside: int = 0,
+) -> Row:
+    """The row of one array, from two gradients and how much they may differ.
+
+    The three have the array's shape, or shape (K,) for derivatives at K `places`; see `Row.worst_index`.
+    """
+    on_kinks = (
+        f"{set_aside} of {set_aside + numeric.size} derivatives lie on a kink and were set aside; choose another x "
+        "(without exact zeros), or give the biases small random values"
+    )
+    if not numeric.size:
+        return Row(name, shape, set_aside=set_aside, status="undecided", hint=on_kinks)
+    errors = np.abs(numeric - analytic)
+    worst = worst_place(errors, allowed)
+    status, hint = "passed", ""
+    if not (errors <= allowed).all():  # also where something is NaN
+        status, hint = "failed", diagnose(numeric.ravel(), analytic.ravel(), shape, n_samples)
+    elif set_aside > MOST_SET_ASIDE * (set_aside + numeric.size):
+        status, hint = "undecided", on_kinks
+    return Row(
+        name,
+        shape,
+        checked=numeric.size,
+        set_aside=set_aside,
+        max_error=float(errors.max()),
+        max_relative=float(errors.max() / (np.abs(numeric).max() or 1.0)),
+        worst_index=places[worst[0]] if places else worst,
+        numeric=float(numeric[worst]),
+        analytic=float(analytic[worst]),
+        tolerance=float(allowed[worst]),
+        status=status,
+        hint=hint,
+    )
+
+
+def compare_arrays(name: str, expected: Array, got: Array, allowed: Array | float) -> MapRow:
+    """The row of `got`, compared with `expected` element by element; NaN and inf are wrong."""
+    allowed = np.broadcast_to(allowed, expected.shape)
+    errors = np.nan_to_num(np.abs(got - expected), nan=np.inf, posinf=np.inf)
+    worst = worst_place(errors, allowed)
+    return MapRow(
+        name,
+        expected.shape,
+        max_error=float(errors.max()),
+        allowed=float(allowed[worst]),
+        worst_index=worst,
+        expected=float(expected[worst]),
+        got=float(got[worst]),
+        status="passed" if (errors <= allowed).all() else "failed",
+    )
+
+
+def with_hint(row: MapRow, *hints: tuple[bool, str]) -> MapRow:
+    """A failed row with the first hint whose condition holds; others as they are."""
+    return row if row.passed else replace(row, hint=next(hint for condition, hint in hints if condition))
+
+
+def worst_place(errors: Array, allowed: Array) -> tuple[int, ...]:
+    """The index where an error is largest relative to what is allowed; NaN and inf are the worst."""
+    ratios = np.where(np.isfinite(errors), errors / (allowed + 1e-300), np.inf)
+    return tuple(int(k) for k in np.unravel_index(np.argmax(ratios), ratios.shape))
+
+
+def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n_samples: int) -> str:
+    """Guess the mistake from all comparisons of one array, `numeric` and `analytic` of shape (K,)."""
+    if not np.isfinite(numeric).all():
+        return "the function is not finite here (NaN or inf), so it has no derivative"
+    if not np.isfinite(analytic).all():
+        return "the gradient contains NaN or inf"
+    if not analytic.any():
+        return "the gradient is zero: a term is missing, or backward does not store it"
+    if np.abs(numeric).max() < 1e-6 * np.abs(analytic).max():
+        return "the function does not depend on this array, so its gradient should be zero"
+    large = np.abs(numeric) > 1e-3 * np.abs(numeric).max()  # (K,)
+    ratios = analytic[large] / numeric[large]
+    factor = float(np.median(ratios))
+    if np.abs(ratios - factor).max() <= min(1e-3 * abs(factor), 0.1 * abs(factor - 1)):
+        return _explain_factor(factor, n_samples)
+    square = len(shape) == 2 and shape[0] == shape[1] and numeric.size == math.prod(shape)
+    if square and np.allclose(numeric.reshape(shape).T, analytic.reshape(shape), rtol=1e-4, atol=1e-7):
+        return "the gradient is right but transposed"
+    if large.size > 2 and np.mean(np.abs(ratios - 1) < 1e-5) > 0.5:
+        return "most elements are right: what is special about this one?"
+    return "no simple factor: a term is missing or wrong, derive this gradient again"
+
+
+def _explain_factor(factor: float, n_samples: int) -> str:
+    if math.isclose(factor, -1, rel_tol=1e-3):
+        return "every element has the wrong sign"
+    if n_samples > 1 and math.isclose(factor, n_samples, rel_tol=1e-3):
+        return f"every element is N = {n_samples} times too large: mean and sum mixed up, a 1/N is missing"
+    if n_samples > 1 and math.isclose(factor, 1 / n_samples, rel_tol=1e-3):
+        return f"every element is N = {n_samples} times too small: mean and sum mixed up, a 1/N too many"
+    return f"every element is off by the same factor {factor:.6g}"
