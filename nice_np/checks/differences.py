@@ -54,19 +54,11 @@ class Line(NamedTuple):
 
 
 class Slopes(NamedTuple):
-    """The one-sided slopes at one step, and the rounding error they may carry."""
+    """What is measured at one step h, and the rounding error it may carry."""
 
-    left: float
-    right: float
+    central: float  # (right + left) / 2
+    jump: float  # |right - left|
     rounding: float
-
-    @property
-    def central(self) -> float:
-        return (self.left + self.right) / 2
-
-    @property
-    def jump(self) -> float:
-        return abs(self.right - self.left)
 
 
 def measure(terms: Callable[[], Array], here: Array, line: Line, step: float) -> Slopes:
@@ -83,7 +75,7 @@ def measure(terms: Callable[[], Array], here: Array, line: Line, step: float) ->
     # Term by term: what does not depend on the step cancels exactly and adds no rounding.
     right, left = float((ahead - here).sum()) / step, float((here - behind).sum()) / step
     size = np.linalg.norm((np.abs(ahead) + np.abs(behind))[ahead != behind])
-    return Slopes(left, right, float(np.finfo(np.float64).eps * size) / step)
+    return Slopes((right + left) / 2, abs(right - left), float(np.finfo(np.float64).eps * size) / step)
 
 
 class Tolerance(NamedTuple):
@@ -108,8 +100,8 @@ class Tolerance(NamedTuple):
 
     def resolves(self, slopes: Slopes, claimed: float) -> bool:
         """Whether rounding is small enough at this step to tell a right gradient from one that is 0.05 % wrong."""
-        slope = max(abs(slopes.left), abs(slopes.right), abs(claimed))
-        return slopes.rounding <= self.floor + 1e-4 * slope
+        steepest = max(abs(slopes.central) + slopes.jump / 2, abs(claimed))
+        return slopes.rounding <= self.floor + 1e-4 * steepest
 
 
 def examine(steps: Iterable[Slopes], claimed: float, tolerance: Tolerance) -> tuple[float, float] | None:
@@ -144,9 +136,9 @@ def is_kink(tried: list[Slopes], tolerance: float) -> bool:
 def choose_lines(values: Array, settings: Settings) -> list[Line]:
     """Every element of a small array; of a large one a sample of its elements, and random directions of length 1."""
     rng = settings.rng
+    directions: list[Array] = []
     if values.size <= settings.max_coordinates:
         indices = list(np.ndindex(values.shape))
-        directions: list[Array] = []
     else:
         picked = rng.choice(values.size, max(1, settings.max_coordinates // 10), replace=False)
         indices = [tuple(int(i) for i in np.unravel_index(flat, values.shape)) for flat in np.sort(picked)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -18,34 +17,14 @@ class GradientError(CheckError):
     """A hand-derived gradient disagrees with finite differences or could not be checked; the message is the report."""
 
 
-class ReportRow(ABC):
-    """The result for one array; a subclass is a dataclass with these fields and the numbers behind the verdict."""
-
-    name: str
-    shape: tuple[int, ...]
-    status: str  # "passed", "failed" or "undecided"
-    hint: str  # the likely cause; empty for a row that passed
-
-    @property
-    def passed(self) -> bool:
-        return self.status == "passed"
-
-    @abstractmethod
-    def cells(self) -> str:
-        """The row's numbers in the table, below the report's `columns`."""
-
-    @abstractmethod
-    def explain(self) -> str:
-        """One line on a row that did not pass: the likely cause, then the numbers."""
-
-
-class Report(ABC):
-    """Rows and a verdict: true when everything is right, and printed as a table; a subclass is a dataclass."""
+@dataclass(frozen=True, repr=False)
+class Report:
+    """Rows and a verdict: true when everything is right, and printed as a table."""
 
     title: str
-    rows: tuple[Any, ...]  # each is a ReportRow
-    notes: tuple[str, ...]  # remarks for the reader, such as "no parameters found"
-    columns: ClassVar[str]
+    rows: tuple[Any, ...]
+    notes: tuple[str, ...] = ()  # remarks for the reader, such as "no parameters found"
+    columns: ClassVar[str]  # the heading of what the rows' `cells` print
     error: ClassVar[type[CheckError]] = CheckError
 
     @property
@@ -102,8 +81,16 @@ def _json_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+class _Status:
+    status: str  # "passed", "failed" or "undecided"
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+
 @dataclass(frozen=True)
-class Row(ReportRow):
+class Row(_Status):
     """The gradient of one array, checked in one pass."""
 
     name: str  # the pass and the array, for example "forward: layers.0.W"
@@ -117,7 +104,7 @@ class Row(ReportRow):
     analytic: float = math.nan
     tolerance: float = math.nan  # ... and how much they may differ
     status: str = "failed"
-    hint: str = ""
+    hint: str = ""  # the likely mistake; empty for a row that passed
 
     @property
     def place(self) -> str:
@@ -129,6 +116,7 @@ class Row(ReportRow):
         return f"{counts}  {self.max_error:>9.1e}  {self.max_relative:>8.1e}"
 
     def explain(self) -> str:
+        """One line on a row that did not pass: the likely mistake, then the numbers."""
         if self.status == "undecided" or not self.checked:
             return f"{self.status.upper()} {self.name}: {self.hint}"
         ratio = self.analytic / self.numeric if self.numeric else math.nan
@@ -139,15 +127,11 @@ class Row(ReportRow):
         )
 
 
-@dataclass(frozen=True, repr=False)
 class GradientReport(Report):
-    """All rows of `check_gradients`: one for each array and pass; `title` is the class of the object."""
+    """What `check_gradients` found: a `Row` for each array and pass; `title` is the class of the object."""
 
-    title: str
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-    columns: ClassVar[str] = f"{'shape':>12}  checked  kinks  max error  relative"
-    error: ClassVar[type[CheckError]] = GradientError
+    columns = f"{'shape':>12}  checked  kinks  max error  relative"
+    error = GradientError
 
     def heading(self) -> str:
         return f"Gradients of {self.title} against central differences"
@@ -158,7 +142,7 @@ class GradientReport(Report):
 
 
 @dataclass(frozen=True)
-class MapRow(ReportRow):
+class MapRow(_Status):
     """One array computed by an invertible map, compared with what it should be."""
 
     name: str  # what was computed, for example "inverse(forward(x))"
@@ -169,12 +153,13 @@ class MapRow(ReportRow):
     expected: float  # the two numbers there
     got: float
     status: str
-    hint: str = ""
+    hint: str = ""  # the likely mistake; empty for a row that passed
 
     def cells(self) -> str:
         return f"{self.shape!s:>12}  {self.max_error:>9.1e}  {self.allowed:>8.1e}"
 
     def explain(self) -> str:
+        """As `Row.explain`."""
         return (
             f"{self.status.upper()} {self.name} at {list(self.worst_index)}: {self.hint}; "
             f"off by {abs(self.got - self.expected):.3g} (allowed {self.allowed:.1g}): "
@@ -182,11 +167,7 @@ class MapRow(ReportRow):
         )
 
 
-@dataclass(frozen=True, repr=False)
 class MapReport(Report):
-    """All rows of `check_inverse` or `check_log_det`."""
+    """What `check_inverse` or `check_log_det` found: a `MapRow` for each comparison."""
 
-    title: str
-    rows: tuple[MapRow, ...]
-    notes: tuple[str, ...] = ()
-    columns: ClassVar[str] = f"{'shape':>12}  max error   allowed"
+    columns = f"{'shape':>12}  max error   allowed"

@@ -1,8 +1,9 @@
-"""Small models of every kind, with random weights: what `nice-np gradcheck` checks when it is given none."""
+"""Small models of every kind, with random weights: what `nice-np gradcheck` checks when no model is given."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,34 +19,26 @@ from nice_np.vae.build import DECODERS, KINDS
 
 
 def small_models(seed: int) -> Iterator[tuple[str, Model]]:
-    """Pairs (name, model): the flows below, and a VAE of every form and decoder."""
-    yield from small_flows(seed)
-    rng = np.random.default_rng(seed)
-    for kind in KINDS:
-        for decoder in DECODERS:
-            model = variational_autoencoder(
-                5, 3, (6,), kind, decoder,
-                couplings=3, flow_hidden=(4,), context_dim=2 if kind == "nice-posterior" else 0,
-                dtype=np.float64, rng=rng,
-            )  # fmt: skip
-            model.params.values[:] = rng.normal(0, 0.3, len(model.params))
-            yield f"VAE, {kind}, {decoder} decoder", model
-
-
-def small_flows(seed: int) -> Iterator[tuple[str, Flow]]:
-    """Pairs (name, flow) for each law, scale and prior, with random weights."""
+    """Pairs (name, model): a flow for each law, scale and prior, and a VAE for each form and decoder."""
     rng = np.random.default_rng(seed)
     laws: list[tuple[str, type[b.Coupling], dict[str, Any]]] = [("AdditiveCoupling", b.AdditiveCoupling, {})]
     for scale in SCALES:
         laws.append((f"MultiplicativeCoupling, scale {scale}", b.MultiplicativeCoupling, {"scale": scale}))
         laws.append((f"AffineCoupling, scale {scale}", b.AffineCoupling, {"scale": scale}))
-    for name, law, settings in laws:
-        for prior in PRIORS:
-            part, layers = b.Partition.odd_even(5), []
-            for _ in range(3):
-                sizes = (len(part.idx_a), 8, law.thetas_per_feature * len(part.idx_b))
-                layers.append(law(part, MLP(sizes, rng=rng), **settings))
-                part = part.swapped()
-            flow = Flow(prior, b.Chain([b.Standardize(rng.normal(size=5), np.ones(5)), *layers, b.DiagonalScaling(5)]))
-            flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
-            yield f"{name}, {prior} prior", flow
+    for (name, law, settings), prior in product(laws, PRIORS):
+        part, layers = b.Partition.odd_even(5), []
+        for _ in range(3):
+            sizes = (len(part.idx_a), 8, law.thetas_per_feature * len(part.idx_b))
+            layers.append(law(part, MLP(sizes, rng=rng), **settings))
+            part = part.swapped()
+        flow = Flow(prior, b.Chain([b.Standardize(rng.normal(size=5), np.ones(5)), *layers, b.DiagonalScaling(5)]))
+        flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
+        yield f"{name}, {prior} prior", flow
+    for kind, decoder in product(KINDS, DECODERS):
+        vae = variational_autoencoder(
+            5, 3, (6,), kind, decoder,
+            couplings=3, flow_hidden=(4,), context_dim=2 if kind == "nice-posterior" else 0,
+            dtype=np.float64, rng=rng,
+        )  # fmt: skip
+        vae.params.values[:] = rng.normal(0, 0.3, len(vae.params))
+        yield f"VAE, {kind}, {decoder} decoder", vae

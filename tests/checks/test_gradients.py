@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from nice_np import Flow, Logit
-from nice_np.checks.differences import Slopes, is_kink
+from nice_np import Bijector, Chain, Flow, Logit
 from nice_np.checks.diagnosis import compare_gradients
+from nice_np.checks.differences import Slopes, is_kink
 from nice_np.checks.gradients import GradientError, GradientReport, check_gradients
 from nice_np.checks.objects import find_numbers, find_parameters, float64_copy
 from nice_np.errors import NiceError, NiceTypeError, NiceValueError
@@ -34,15 +34,14 @@ class Linear:
     def forward(self, x):
         return x @ self.W + self.b, x
 
-    def backward(self, dy, x, accumulate=True):
-        if accumulate:
-            self.dW += self.plant("dW", x.T @ dy)
-            self.db += self.plant("db", dy.sum(axis=0))
+    def backward(self, dy, x):
+        self.dW += self.plant("dW", x.T @ dy)
+        self.db += self.plant("db", dy.sum(axis=0))
         return self.plant("dx", dy @ self.W.T)
 
 
 class AssigningLinear(Linear):
-    """A student's layer: it caches in itself, assigns its gradients, creates them in backward, has no accumulate."""
+    """A student's layer: it caches in itself, assigns its gradients and creates them in backward."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -59,6 +58,51 @@ class AssigningLinear(Linear):
         return self.dx
 
 
+class WritingLinear(Linear):
+    """A layer as nice_np's own."""
+
+    def backward(self, dy, x):
+        self.dW[...] = self.plant("dW", x.T @ dy)
+        self.db[...] = self.plant("db", dy.sum(axis=0))
+        return self.plant("dx", dy @ self.W.T)
+
+
+class Stretch(Bijector):
+    """z = x exp(s), with `store(self, gradient)` to put the gradient into ds."""
+
+    param_names = ("s",)
+
+    def __init__(self, dim, store, wrong=1.0):
+        self.dim, self.store, self.wrong = dim, store, wrong
+        self.s, self.ds = np.linspace(-0.5, 1, dim), np.zeros(dim)
+
+    def forward(self, x):
+        return x * np.exp(self.s), np.full(len(x), self.s.sum()), x
+
+    def inverse(self, z):
+        return z * np.exp(-self.s), np.full(len(z), -self.s.sum()), z
+
+    def backward(self, dz, dlog_det, x):
+        self.store(self, self.wrong * (dz * x * np.exp(self.s) + dlog_det[:, None]).sum(axis=0))
+        return dz * np.exp(self.s)
+
+    def inverse_backward(self, dx, dlog_det, z):
+        self.store(self, -self.wrong * (dx * z * np.exp(-self.s) + dlog_det[:, None]).sum(axis=0))
+        return dx * np.exp(-self.s)
+
+
+def write(layer, gradient):
+    layer.ds[...] = gradient
+
+
+def assign(layer, gradient):
+    layer.ds = gradient
+
+
+def add(layer, gradient):
+    layer.ds += gradient
+
+
 class Activation:
     def __init__(self, kind, wrong=1.0):
         self.kind, self.wrong = kind, wrong
@@ -66,7 +110,7 @@ class Activation:
     def forward(self, x):
         return (np.tanh(x) if self.kind == "tanh" else np.maximum(x, 0)), x
 
-    def backward(self, dy, x, accumulate=True):
+    def backward(self, dy, x):
         slope = 1 - np.tanh(x) ** 2 if self.kind == "tanh" else x > 0
         return self.wrong * dy * slope
 
@@ -87,7 +131,7 @@ class Network:
             caches.append(cache)
         return x, caches
 
-    def backward(self, dy, caches, accumulate=True):
+    def backward(self, dy, caches):
         for layer, cache in zip(self.layers[::-1], caches[::-1], strict=True):
             dy = layer.backward(dy, cache)
         return dy
@@ -117,13 +161,13 @@ class AffineCoupling:
         x_b = (z_b - t) * np.exp(-s)
         return np.hstack([z_a, x_b]), -self.factor["log_det"] * s.sum(axis=1), (x_b, s, cache)
 
-    def backward(self, dz, dlog_det, cache, accumulate=True):
+    def backward(self, dz, dlog_det, cache):
         x_b, s, inner = cache
         f, dz_b = self.factor, dz[:, self.kept :]
         ds = f["ds"] * dz_b * x_b * np.exp(s) + f["ds_log_det"] * dlog_det[:, None]
         return self._merge(dz, f["dx_b"] * dz_b * np.exp(s), ds, f["dt"] * dz_b, s, inner)
 
-    def inverse_backward(self, dx, dlog_det, cache, accumulate=True):
+    def inverse_backward(self, dx, dlog_det, cache):
         x_b, s, inner = cache
         f, dx_b = self.factor, dx[:, self.kept :]
         ds = -f["back_ds"] * dx_b * x_b - f["back_ds_log_det"] * dlog_det[:, None]
@@ -238,8 +282,8 @@ def test_correct_couplings_pass_with_small_errors(coupling, x):
     assert [row.checked for row in report.rows if row.name == "forward: input"] == [x.size]
 
 
-@pytest.mark.parametrize("layer", [Linear, AssigningLinear])
-def test_networks_pass_whether_backward_accumulates_or_assigns(layer, x):
+@pytest.mark.parametrize("layer", [Linear, AssigningLinear, WritingLinear])
+def test_networks_pass_whether_backward_adds_assigns_or_writes(layer, x):
     net = build("tanh", np.random.default_rng(0), layer=layer)
     report = check_gradients(net, x)
     assert report.passed, str(report)
@@ -247,6 +291,15 @@ def test_networks_pass_whether_backward_accumulates_or_assigns(layer, x):
     assert names == [f"forward: layers.{i}.{name}" for i in (0, 2, 4) for name in "Wb"] + ["forward: input"]
     net.forward(x), net.backward(np.ones((6, 3)), net.forward(x)[1])  # a used object: caches lie around now
     assert [row.name for row in check_gradients(net, x).rows] == names
+
+
+@pytest.mark.parametrize("store", [write, assign, add])
+def test_a_bijector_that_writes_assigns_or_adds_alone_and_in_a_flow(store, x):
+    for build in (lambda layer: layer, lambda layer: Flow("normal", layer), lambda layer: Chain([layer])):
+        assert check_gradients(build(Stretch(5, store)), x).passed
+        assert all(
+            name.endswith(("s", "value")) for name in failed(check_gradients(build(Stretch(5, store, WRONG)), x))
+        )
 
 
 def test_prior_and_flow_pass(x, rng):
@@ -268,7 +321,7 @@ def test_large_derivatives_pass(x, rng):
 
 
 @pytest.mark.parametrize("name", ["dW", "db", "dx"])
-@pytest.mark.parametrize("layer", [Linear, AssigningLinear])
+@pytest.mark.parametrize("layer", [Linear, AssigningLinear, WritingLinear])
 def test_slightly_wrong_gradient_of_a_layer_fails(name, layer, x, rng):
     report = check_gradients(layer(5, 3, rng, {name: scaled(WRONG)}), x)
     assert failed(report) == {"forward: input" if name == "dx" else f"forward: {name[1:]}"}
@@ -364,7 +417,7 @@ def test_a_gradient_that_is_not_accumulated_over_two_uses_fails(x, rng):
             return self.layer.backward(self.layer.backward(dz, cache[1]), cache[0])
 
     class NotAccumulating(Linear):
-        def backward(self, dy, x, accumulate=True):
+        def backward(self, dy, x):
             self.dW, self.db = x.T @ dy, dy.sum(axis=0)
             return dy @ self.W.T
 
@@ -459,7 +512,7 @@ def test_near_kink_is_checked_with_a_smaller_step_and_excuses_nothing(distance):
     assert (row.checked, row.set_aside, row.status) == (40, 0, "passed")
 
     class OneWrong(Activation):
-        def backward(self, dy, x, accumulate=True):
+        def backward(self, dy, x):
             return super().backward(dy, x) * np.where(x == distance, WRONG, 1.0)
 
     (row,) = check_gradients(OneWrong("relu"), x).rows
@@ -511,9 +564,9 @@ def test_a_step_function_is_no_kink():
 
 
 def test_is_kink_tells_a_jump_from_curvature():
-    kink = [Slopes(0.0, 1.0, 1e-11), Slopes(0.0, 1.0, 1e-10)]
-    smooth = [Slopes(0.0, 1e-2, 1e-11), Slopes(0.0, 1e-3, 1e-10)]
-    beyond = [Slopes(0.0, 0.9, 1e-11), Slopes(0.0, 0.8, 1e-10), Slopes(0.0, 0.0, 1e-9)]
+    kink = [Slopes(0.5, 1.0, 1e-11), Slopes(0.5, 1.0, 1e-10)]
+    smooth = [Slopes(0.005, 1e-2, 1e-11), Slopes(0.0005, 1e-3, 1e-10)]
+    beyond = [Slopes(0.45, 0.9, 1e-11), Slopes(0.4, 0.8, 1e-10), Slopes(0.0, 0.0, 1e-9)]
     assert is_kink(kink, 1e-5)
     assert not is_kink(smooth, 1e-5)
     assert not is_kink(beyond, 1e-5)
