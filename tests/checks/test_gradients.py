@@ -297,9 +297,8 @@ def test_networks_pass_whether_backward_adds_assigns_or_writes(layer, x):
 def test_a_bijector_that_writes_assigns_or_adds_alone_and_in_a_flow(store, x):
     for build in (lambda layer: layer, lambda layer: Flow("normal", layer), lambda layer: Chain([layer])):
         assert check_gradients(build(Stretch(5, store)), x).passed
-        assert all(
-            name.endswith(("s", "value")) for name in failed(check_gradients(build(Stretch(5, store, WRONG)), x))
-        )
+        names = failed(check_gradients(build(Stretch(5, store, WRONG)), x))
+        assert all(name.endswith("s") for name in names)
 
 
 def test_prior_and_flow_pass(x, rng):
