@@ -66,7 +66,7 @@ class GaussianPosterior(Module):
         self.network, self.scale = network, LogSigma()
 
     def encode(self, x: Array) -> Encoding:
-        """mu, r, log_sigma and h: (N, D) -> (N, 2L + C), split."""
+        """The network's output (N, 2L + C) for x (N, D), split, with log_sigma = LogSigma(r)."""
         theta, cache = self.network.forward(x)
         mu, r, context = np.split(theta, [self.latent, 2 * self.latent], axis=1)
         return Encoding(mu, r, self.scale.forward(r), context, cache)
@@ -125,7 +125,7 @@ class FlowPosterior(GaussianPosterior):
 
     def forward(self, x: Array, eps: Array) -> tuple[Array, Array, Any]:
         z_0, log_q_0, gaussian = super().forward(x, eps)
-        context = gaussian[0].context
+        context = gaussian[0].context  # (N, C)
         z, log_det, cache = self.bijector.forward(np.concatenate([z_0, context], axis=1))  # (N, L + C)
         if not np.array_equal(z[:, self.latent :], context, equal_nan=True):
             raise NiceValueError("FlowPosterior: the bijector changed the context; see WithContext")
