@@ -18,28 +18,22 @@ class Lines(logging.Handler):
     """Writes each record as a line on standard error, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it; a full disk behind standard error must not stop the program."""
-        with suppress(OSError, ValueError):
-            write(f"{record.levelname.lower()}: {record.name}: {printable(record.getMessage())}")
+        """Write it."""
+        say(f"{record.levelname.lower()}: {record.name}: {printable(record.getMessage())}")
 
 
-def write(line: str) -> None:
-    """A line on standard error, above a progress bar."""
+def say(line: str) -> None:
+    """Write a line on standard error, above a progress bar; a full disk behind it must not stop the program."""
     if sys.stderr is None:  # it was closed before Python started
         return
-    if "tqdm" in sys.modules:  # otherwise there is no bar
-        from tqdm import tqdm
-
-        tqdm.write(line, file=sys.stderr)
-    else:
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-def say(text: str) -> None:
-    """A line of progress; errors in writing it are ignored."""
     with suppress(OSError, ValueError):
-        write(text)
+        if "tqdm" in sys.modules:  # otherwise there is no bar
+            from tqdm import tqdm
+
+            tqdm.write(line, file=sys.stderr)
+        else:
+            sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from matplotlib.widgets import Button, RadioButtons, Slider
 
 from nice_np.errors import NiceError
 from nice_np.flows.priors import PRIORS
-from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Playground, tiny_flow
+from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Knob, Playground, tiny_flow
 from nice_np.playground.panels import ConditionerCurves, Panels
 from nice_np.plotting.style import BLUE, DPI
 from nice_np.validation import Array, Rng, as_rng
@@ -126,23 +126,15 @@ class PlayFigure:
             ax.remove()
         self.sliders, self._curves, self._slider_axes = {}, [], []
         for left, group in zip(COLUMNS, self.ground.groups, strict=False):
-            bottom = 0.285 if group.coupling is not None else FIRST_ROW + 0.035
-            ax = self._add_axes(left + 0.01, bottom, 0.165, 0.37 - 0.285 if group.coupling is not None else 0.001)
-            ax.set_title(group.title, fontsize=9)
-            if group.coupling is None:
+            if group.coupling is None:  # only a title
+                ax = self._add_axes(left + 0.01, FIRST_ROW + 0.035, 0.165, 0.001)
                 ax.set_axis_off()
             else:
+                ax = self._add_axes(left + 0.01, 0.285, 0.165, 0.085)
                 self._curves.append(ConditionerCurves(ax, group.coupling, self.width))
+            ax.set_title(group.title, fontsize=9)
             for row, knob in enumerate(group.knobs):
-                ax = self._add_axes(left + 0.025, FIRST_ROW - row * ROW, 0.12, 0.03)
-                start = self.ground.positions[knob.name]
-                slider = QuietSlider(
-                    ax, knob.symbol, knob.low, knob.high, valinit=start, valfmt="%.2f", color=BLUE, initcolor="none"
-                )
-                slider.label.set_x(-0.06)  # clear of the handle at either end
-                slider.valtext.set_x(1.06)
-                slider.on_changed(self._turner(knob.name))
-                self.sliders[knob.name] = slider
+                self.sliders[knob.name] = self._slider(left + 0.025, FIRST_ROW - row * ROW, knob)
         parts = [part for slider in self.sliders.values() for part in (slider.poly, *slider.ax.lines, slider.valtext)]
         curves = [curve for group in self._curves for curve in group.moving]
         self._moving = [*self.panels.moving, *curves, *parts]
@@ -154,12 +146,19 @@ class PlayFigure:
         self._slider_axes.append(ax)
         return ax
 
-    def _turner(self, name: str) -> Callable[[float], None]:
+    def _slider(self, left: float, bottom: float, knob: Knob) -> QuietSlider:
+        ax, start = self._add_axes(left, bottom, 0.12, 0.03), self.ground.positions[knob.name]
+        style: dict[str, Any] = {"valfmt": "%.2f", "color": BLUE, "initcolor": "none"}
+        slider = QuietSlider(ax, knob.symbol, knob.low, knob.high, valinit=start, **style)
+        slider.label.set_x(-0.06)  # clear of the handle at either end
+        slider.valtext.set_x(1.06)
+
         def turn(value: float) -> None:
-            self.ground.turn(name, value)
+            self.ground.turn(knob.name, value)
             self.refresh()
 
-        return turn
+        slider.on_changed(turn)
+        return slider
 
     def _make_buttons(self) -> None:
         choice = self.ground.choice

@@ -54,7 +54,7 @@ class Shift(Bijector):
     def inverse(self, z):
         return z - self.shift, np.zeros(len(z)), None
 
-    def backward(self, dz, dlog_det, cache, accumulate=True):
+    def backward(self, dz, dlog_det, cache):
         return dz
 
     inverse_backward = backward
