@@ -14,8 +14,8 @@ SUITES = {
 def start(python, pytest, environment):
     """The running suite and the file that holds what it prints."""
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (outlives this function)
-    words = [sys.executable, *python, "-m", "pytest", "-q", "-m", "not slow", *pytest]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment}
+    words = [sys.executable, *python, "-m", "pytest", "-q", *pytest]
+    environment = {**os.environ, **environment}
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment), log
 
 
