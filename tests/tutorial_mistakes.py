@@ -48,7 +48,7 @@ MISTAKES = {
         1: [
             ("derivative of tanh missing", "dh * (1 - h**2)", "dh"),
             ("mean for sum", "self.db2[...] = dy.sum(axis=0)", "self.db2[...] = dy.mean(axis=0)"),
-            ("gradient of the batch before kept", "self.dW2[...] = ", "self.dW2 += "),
+            ("gradient of the batch before kept", "self.dW2[...] = h.T", "self.dW2 += h.T"),
         ],
         2: [
             ("sign of m in the inverse", "self.m.backward(-dx_b, cache)", "self.m.backward(dx_b, cache)"),
