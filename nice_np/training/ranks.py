@@ -56,7 +56,7 @@ class Team:
         Whether this is rank 0, which shows progress, validates, calls back and writes files.
     """
 
-    def __init__(self, comm: Any) -> None:
+    def __init__(self, comm: OneProcess) -> None:
         self.comm = comm
         self.alone, self.first = comm.size == 1, comm.rank == 0
 
@@ -78,8 +78,7 @@ class Team:
 
     def share(self, value: T) -> T:
         """Rank 0's value."""
-        shared: T = self.comm.bcast(value)
-        return shared
+        return self.comm.bcast(value)
 
     def from_first(self, work: Callable[[], T]) -> T:
         """What `work` returns, or raises, on rank 0; the other ranks do not call it."""
@@ -87,13 +86,11 @@ class Team:
         with self.together():
             if self.first:
                 result = work()
-        shared: T = self.share(result)
-        return shared
+        return self.share(result)  # type: ignore[no-any-return]
 
     def largest(self, number: int) -> int:
         """The largest of all ranks' numbers."""
-        largest: int = max(self.comm.allgather(number))
-        return largest
+        return max(self.comm.allgather(number))
 
     def compare(self, facts: Callable[[], dict[str, Any]]) -> None:
         """Raise NiceValueError on every rank unless the facts agree on all of them."""

@@ -7,7 +7,6 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -49,14 +48,11 @@ class TrainingState:
         return cls(np.random.default_rng(seeds), validation_seed, History(measure=measure))
 
 
-# The counters of a state by their names in a file, with their types.
-COUNTERS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("validation_seed", "epoch", "step", "position", "stale"), (int,)),
-    **dict.fromkeys(("seconds", "nats_sum"), (float,)),
-    **dict.fromkeys(("first_nll", "best"), (float, NoneType)),
-    "finished": (str,),
-}
-NUMBERS = {int, float, NoneType}  # in a row of the history
+# The counters of a state by their names in a file, and their types.
+COUNTERS: dict[str, Any] = {
+    "validation_seed": int, "epoch": int, "step": int, "position": int, "stale": int,
+    "seconds": float, "nats_sum": float, "first_nll": float | None, "best": float | None, "finished": str,
+}  # fmt: skip
 ATTRIBUTES = {name: name for name in COUNTERS} | {"stale": "epochs_since_best"}
 
 
@@ -147,13 +143,13 @@ def load_state(
 def _parse(
     metadata: dict[str, Any], extra: Arrays, model: Model, optimizer: Optimizer, n_samples: int
 ) -> tuple[TrainingState, Arrays]:
-    """The state and the optimiser's vectors; any ValueError, TypeError, KeyError or the like if they are damaged."""
+    """The state, and the optimiser's vectors; any of the errors that `load_state` catches if they are damaged."""
     counters, best_epoch, steps = (metadata[name] for name in ("counters", "best_epoch", "optimizer_steps"))
     if set(counters) != set(COUNTERS):
         raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(COUNTERS)}")
-    kinds = COUNTERS | {"best_epoch": (int, NoneType), "optimizer_steps": (int,)}
+    kinds = COUNTERS | {"best_epoch": int | None, "optimizer_steps": int}
     for name, value in {**counters, "best_epoch": best_epoch, "optimizer_steps": steps}.items():
-        if type(value) not in kinds[name] or (type(value) is int and value < 0):
+        if not isinstance(value, kinds[name]) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             raise ValueError(f"{name} is {value!r}")
     moments = {name: extra.pop(f"optimizer.{name}") for name in optimizer.vectors if steps}
     weights: dict[str, Any] = {name: extra.pop(name) for name in ("best_values", "average") if name in extra}
@@ -166,7 +162,8 @@ def _parse(
     if counters["step"] and not np.array_equal(np.sort(order), np.arange(n_samples)):
         raise ValueError("the order of the samples is not a permutation")
     for row in rows if isinstance(rows, list) else [rows]:
-        if set(row) != set(columns(model.measure)) or not {type(value) for value in row.values()} <= NUMBERS:
+        are_numbers = all(value is None or type(value) in (int, float) for value in row.values())
+        if set(row) != set(columns(model.measure)) or not are_numbers:
             raise ValueError(f"the history has a row {row!r:.200}")
     rng = np.random.default_rng()
     rng.bit_generator.state = metadata["rng"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 
@@ -33,6 +33,9 @@ SMALL = 4_000_000  # rows of a batch times parameters of a conditioner, up to wh
 FEWEST = 100  # rows in a block: with fewer, small products are no faster than large ones
 
 FusedCoupling = AdditiveCoupling | AffineCoupling
+FusedCache = list[
+    tuple[slice, Array]
+]  # blocks of rows, each with the activations that the kernels keep (rows * width,)
 
 
 def can_be_fused(layer: Bijector) -> TypeGuard[FusedCoupling]:
@@ -52,13 +55,6 @@ def is_small(coupling: FusedCoupling, batch_size: int) -> bool:
 def mlp_of(coupling: FusedCoupling) -> MLP:
     """The conditioner of a coupling that `can_be_fused`."""
     return cast(MLP, coupling.conditioner)
-
-
-class FusedCache(NamedTuple):
-    """For each block of rows, the activations that the kernels keep: (rows * width,)."""
-
-    blocks: list[slice]
-    kept: list[Array]
 
 
 class FusedCouplings(Chain):
@@ -93,26 +89,24 @@ class FusedCouplings(Chain):
         linears = [(starts[id(layer.W)], *layer.W.shape) for layer in self._linears]
         self._tables = np.array(rows), np.array(linears), np.array(indices, np.uint64)
 
-    def forward(self, x: Array) -> tuple[Array, Array, FusedCache]:  # type: ignore[override]
+    def forward(self, x: Array) -> tuple[Array, Array, FusedCache]:
         z = np.array(as_batch(x, self.dim, self), self._params.values.dtype, order="C")
         log_det = np.zeros(len(z), z.dtype)
-        cache = FusedCache(self._blocks(len(z)), [])
-        for block in cache.blocks:
+        cache = []
+        for block in self._blocks(len(z)):
             kept = np.empty((block.stop - block.start) * self._width, z.dtype)
             couple(z[block], log_det[block], self._params.values, *self._tables, kept)
-            cache.kept.append(kept)
+            cache.append((block, kept))
         return z, log_det, cache
 
-    def backward(  # type: ignore[override]
-        self, dz: Array, dlog_det: Array, cache: FusedCache, parameters: bool = True
-    ) -> Array:
-        rows = cache.blocks[-1].stop
+    def backward(self, dz: Array, dlog_det: Array, cache: FusedCache, parameters: bool = True) -> Array:
+        rows = cache[-1][0].stop
         check_shape(dz, (rows, self.dim), "FusedCouplings", "dz")
         check_shape(dlog_det, (rows,), "FusedCouplings", "dlog_det")
         dtype = self._params.values.dtype  # a user's prior or layer may use another one
         dx, dlog_det = np.array(dz, dtype, order="C"), np.ascontiguousarray(dlog_det, dtype)
         grads = self._params.grads if parameters else np.empty_like(self._params.grads)
-        for i, (block, kept) in enumerate(zip(cache.blocks, cache.kept, strict=True)):
+        for i, (block, kept) in enumerate(cache):
             couple_backward(dx[block], dlog_det[block], self._params.values, grads, *self._tables, kept, i > 0)
         return dx
 
