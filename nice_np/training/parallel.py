@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 
@@ -58,20 +59,18 @@ def by_one_thread(model: Model, batch_size: int, recompute: bool, compiled: bool
     return model.unchecked_loss_and_grad
 
 
+@dataclass
 class Threads:
-    """A model's gradient by threads, one for each shard of the batch; the arguments are those of `in_threads`.
+    """A model's gradient by threads, one for each shard of the batch.
 
     Each shard has a replica of the model, which shares its parameters and has gradients of its own, and goes through
     the ordinary forward and backward pass.  NumPy releases Python's lock while it computes, so the passes overlap.  The
     gradients are added in the order of the shards, whichever finished first: the sum has the same bits in every run.
     """
 
-    def __init__(
-        self, model: Model, n: int, pool: ThreadPoolExecutor, batch_size: int, recompute: bool, compiled: bool
-    ) -> None:
-        self.pool = pool
-        self.replicas = [model, *(model.replica() for _ in range(n - 1))]
-        self.sources = [by_one_thread(replica, batch_size // n, recompute, compiled) for replica in self.replicas]
+    pool: ThreadPoolExecutor
+    replicas: list[Model]  # the first is the model itself
+    sources: list[Gradient]  # of one replica each
 
     def __call__(self, x: Array, extra: Array | None) -> tuple[float, Array]:
         """As by one thread, up to rounding; the gradient is ``model.params.grads`` as well."""
@@ -137,8 +136,9 @@ def in_threads(
     cores for each of ours.  It is also limited for fused couplings, whose products are too small to be shared.
     """
     with ThreadPoolExecutor(n) as pool:
-        settings = batch_size, recompute, compiled
-        source: Gradient = by_one_thread(model, *settings) if n == 1 else Threads(model, n, pool, *settings)
+        replicas = [model, *(model.replica() for _ in range(n - 1))]
+        sources = [by_one_thread(replica, batch_size // n, recompute, compiled) for replica in replicas]
+        source = sources[0] if n == 1 else Threads(pool, replicas, sources)
         one_blas_thread = isinstance(source, (Threads, Fused))
         log.info("gradients by %d thread(s)%s", n, ", each with one of BLAS" if one_blas_thread else "")
         with ONE_BLAS_THREAD if one_blas_thread else nullcontext():

@@ -1,4 +1,4 @@
-"""What runs is what one reads: under a debugger `fit` goes through the layers, a few frames from the formula."""
+"""The code that runs is the code one reads: under a debugger `fit` runs the layers, a few frames above the formula."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""fit: reproducible, resumable to the bit, honest about divergence, and it learns."""
+"""fit: it learns, is reproducible, resumes bit for bit, and reports divergence."""
 
 import pickle
 import shutil
@@ -74,11 +74,11 @@ def test_same_seed_same_run(pixels):
 
 
 def batches_of(pixels, epochs, monkeypatch):
-    """The dequantised batches of a training, each with all the pixels."""
+    """The dequantised batches of a training, each as large as the data."""
     from nice_np.flows import model as base_model
 
     flow, seen = small(6), []
-    start_from_data(flow, np.arange(0, 240, 20, dtype=np.uint8).reshape(2, 6))  # it looks at the data, too
+    start_from_data(flow, np.arange(0, 240, 20, dtype=np.uint8).reshape(2, 6))  # it dequantises the data, too
 
     def spy(x, rng, dtype):
         seen.append(dequantize(x, rng, dtype))
@@ -143,7 +143,7 @@ def test_schedule_and_optimizer_see_steps_progress_and_epochs(points):
 def test_best_weights_are_kept(points):
     flow, seen = small(), []
 
-    # A rate that wrecks the model later on: the best epoch is not the last.
+    # A rate that ruins the model later on, so that the best epoch is not the last.
     class Rising(Constant):
         def __call__(self, step, progress):
             return 1e-3 if step < 8 else 10.0
@@ -231,10 +231,10 @@ def test_start_from_data_standardises_pixels(rng):
     np.testing.assert_allclose(z.std(axis=0), 1, rtol=0.03)
     assert layer.std.min() == pytest.approx(1 / 256 / np.sqrt(12), rel=0.05)
     before = layer.mean.copy()
-    start_from_data(flow, pixels // 2)  # fitted once and for all
+    start_from_data(flow, pixels // 2)  # fitted only once
     np.testing.assert_array_equal(layer.mean, before)
     again = nice(6, hidden=(5,), dtype=np.float64, rng=1)
-    start_from_data(again, pixels)  # the noise is the same in every run: a resumed one finds the same numbers
+    start_from_data(again, pixels)  # the noise is the same in every run, so a resumed one measures the same constants
     np.testing.assert_array_equal(again.bijector.layers[0].mean, before)
 
 
@@ -250,7 +250,7 @@ def test_the_paper_setting_has_no_standardize(pixels):
     assert not any(isinstance(layer, Standardize) for layer in flow.bijector.layers)
 
 
-# -- stopping and going on ------------------------------------------------------------------------------------------
+# -- stopping and resuming --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_the_paper_setting_has_no_standardize(pixels):
     [(lambda: Adam(weight_decay=0.1), 10), (RMSPropMomentum, None), (lambda: SGD(momentum=0.5), None)],
 )
 @pytest.mark.parametrize("stop_at", [1, 5, 8, 11])
-def test_a_resumed_run_is_the_same_to_the_bit(optimizer, average, stop_at, pixels, tmp_path):
+def test_a_resumed_run_is_the_same_bit_for_bit(optimizer, average, stop_at, pixels, tmp_path):
     settings = {**QUIET, "epochs": 4, "validation": pixels[:30], "average": average, "learning_rate": Cosine(1e-2)}
     whole = small(6)
     expected = fit(whole, pixels, optimizer=optimizer(), **settings)
@@ -315,8 +315,8 @@ def test_a_finished_run_can_be_resumed_and_extended(points, tmp_path):
     np.testing.assert_array_equal(longer.params.values, direct.params.values)
 
 
-def test_a_run_that_lost_patience_goes_on_with_more(points, tmp_path):
-    # The likelihood of the mean alone gets worse and worse.
+def test_a_run_that_ran_out_of_patience_resumes_with_more(points, tmp_path):
+    # The likelihood of the mean alone decreases with training.
     settings = {**QUIET, "validation": points.mean(axis=0)[None], "learning_rate": 1e-2, "epochs": 8}
     halting = {**settings, "checkpoint": tmp_path / "c.npz"}
     direct, flow = small(), small()
@@ -326,10 +326,10 @@ def test_a_run_that_lost_patience_goes_on_with_more(points, tmp_path):
     assert (again.stopped, again.rows[-1]["epoch"]) == ("patience", again.best_epoch + 2)
     assert fit(flow, points, patience=4, resume=True, **halting) == whole
     np.testing.assert_array_equal(flow.params.values, direct.params.values)
-    assert len(fit(small(), points, resume=True, **halting).rows) == 8  # without any patience to the end
+    assert len(fit(small(), points, resume=True, **halting).rows) == 8  # without patience: to the end
 
 
-def test_a_run_that_a_callback_ended_goes_on_until_one_does_again(points, tmp_path):
+def test_a_run_that_a_callback_ended_resumes_until_one_ends_it_again(points, tmp_path):
     def stop(flow, history):
         raise StopTraining
 
@@ -437,7 +437,7 @@ def test_a_save_that_fails_leaves_the_best_weights(checkpoint_every, points, tmp
     folder.mkdir()
     flow = small()
     settings = {"checkpoint": folder / "c.npz", "checkpoint_every": checkpoint_every, "learning_rate": 1e-2, **QUIET}
-    alone = points.mean(axis=0)[None]  # whose likelihood gets worse and worse
+    alone = points.mean(axis=0)[None]  # its likelihood decreases with training
     with pytest.raises(NiceFileError, match="cannot write"):
         fit(flow, points, validation=alone, epochs=4, callbacks=[note], **settings)
     np.testing.assert_array_equal(flow.params.values, kept[0])
@@ -480,14 +480,14 @@ def test_divergence_leaves_the_best_weights(points):
     assert fit(again, points, validation=points, epochs=len(kept), learning_rate=1e-3, **QUIET) == history
 
 
-def test_a_divergence_keeps_its_history_in_a_pickle(points):
+def test_a_pickled_divergence_keeps_its_history(points):
     with pytest.raises(DivergenceError) as caught:
         fit(small(), points, epochs=2, learning_rate=1e30, **QUIET)
     assert caught.value.history.rows == []
     sent = pickle.loads(pickle.dumps(caught.value))
     assert str(sent) == str(caught.value)
     assert sent.history == caught.value.history
-    assert DivergenceError("a loop of one's own").history is None
+    assert DivergenceError("raised elsewhere").history is None
 
 
 # -- bad input ------------------------------------------------------------------------------------------------------
@@ -541,7 +541,7 @@ def test_bad_data(x, error, says):
         fit(DiagonalScaling(3), np.zeros((2, 3)), epochs=1, **QUIET)
 
 
-def test_a_refused_fit_leaves_the_flow_alone(points, tmp_path):
+def test_a_refused_fit_does_not_change_the_flow(points, tmp_path):
     path = tmp_path / "c.npz"
     path.write_text("mine")
     flow = small()
@@ -564,7 +564,7 @@ def test_wrong_kinds_of_arguments(change, points):
         fit(small(), points, epochs=1, **QUIET, **change)
 
 
-def test_data_whose_spread_overflows():
+def test_data_whose_standard_deviation_overflows():
     with pytest.raises(NiceOverflowError, match="standard deviation of the data overflows"):
         fit(small(dtype=np.float64), np.array([[1e200, 0, 1], [-1e200, 1, 2]]), epochs=1, **QUIET)
 
@@ -587,7 +587,7 @@ def test_a_gradient_whose_square_overflows_is_a_divergence(optimizer, checkpoint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_data_are_left_alone(pixels):
+def test_the_data_are_not_changed(pixels):
     before = pixels.copy()
     pixels.flags.writeable = False
     fit(small(6), pixels, epochs=1, **QUIET)
@@ -611,7 +611,7 @@ def test_history_is_csv_and_prints(points):
     assert "2 epochs, 8 steps" in repr(history)
 
 
-# -- what goes wrong beside it --------------------------------------------------------------------------------------
+# -- schedules, units, messages ---------------------------------------------------------------------------------------
 
 
 def test_a_schedule_may_return_any_number(points, tmp_path):
@@ -629,7 +629,7 @@ def test_a_schedule_may_return_any_number(points, tmp_path):
             fit(small(), points, epochs=1, learning_rate=Own(rate), **QUIET)
 
 
-def test_bits_per_dim_are_those_of_pixels_where_either_is_pixels(pixels):
+def test_bits_per_dim_are_those_of_pixels_if_either_data_set_is_pixels(pixels):
     settings = {**QUIET, "epochs": 1, "learning_rate": 1e-9}
     x, y = dequantize(pixels, 0), dequantize(pixels, 1)
 

@@ -1,4 +1,4 @@
-"""Couplings in one compiled call give the numbers of the layers one by one, and `fit` uses them only where it may."""
+"""Couplings in one compiled call give the numbers of the layers one by one; `fit` uses them only where that is safe."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_passes_are_those_of_the_layers(case, dtype, rng):
     assert np.abs(dx - dz).max() > 0.1
 
 
-def test_gradients_are_written_and_can_be_left_alone(rng):
+def test_gradients_are_written_and_can_be_skipped(rng):
     chain, params, fast = packed(run(None, rng), np.float64)
     x, dz = rng.normal(size=(2, 4, chain.dim))
     before = x.copy(), dz.copy()
@@ -104,7 +104,7 @@ def test_views_of_a_transposed_array_are_fine(rng):
 
 def test_the_numbers_have_the_parameters_dtype(rng):
     _, params, fast = packed(run(None, rng), np.float32)
-    x, dz = rng.normal(size=(2, 4, 5))  # float64, as from a prior that does not keep to float32
+    x, dz = rng.normal(size=(2, 4, 5))  # float64, as from a prior that does not return float32
     z, log_det, cache = fast.forward(x)
     dx = fast.backward(dz, np.broadcast_to(1.0, 4), cache)
     assert {array.dtype for array in (z, log_det, dx, params.grads)} == {np.dtype(np.float32)}
@@ -147,7 +147,7 @@ def test_an_overflow_names_the_layer(rng):
 
 
 class OwnCoupling(AdditiveCoupling):
-    """A subclass may do anything."""
+    """A subclass may compute anything."""
 
 
 NOT_FUSED = {
@@ -163,7 +163,7 @@ NOT_FUSED = {
 
 
 @pytest.mark.parametrize("make", NOT_FUSED.values(), ids=NOT_FUSED.keys())
-def test_what_the_kernels_do_not_know_is_left_alone(make, rng):
+def test_what_the_kernels_do_not_know_is_not_fused(make, rng):
     flow = make(rng)
     assert fused(flow, 200) is None
 
@@ -176,7 +176,7 @@ def test_without_numba_nothing_is_fused(rng, monkeypatch):
 
 @needs_numba
 @pytest.mark.parametrize("make", [nice, real_nvp])
-def test_training_is_the_same_to_rounding(make, monkeypatch):
+def test_training_is_the_same_up_to_rounding(make, monkeypatch):
     x = np.random.default_rng(0).normal([3.0, -1.0, 0.0], [0.1, 2.0, 1.0], (300, 3))
     results = []
     for small in (module.SMALL, 0):
@@ -191,7 +191,7 @@ def test_training_is_the_same_to_rounding(make, monkeypatch):
 
 @needs_numba
 def test_gradients_of_another_shape_are_refused(rng):
-    """The loops would write behind the end of the array."""
+    """The loops would write beyond the end of the array."""
     _, _, together = packed(run(None, rng), np.float64)
     x = rng.normal(size=(4, 5))
     cache = together.forward(x)[2]

@@ -1,4 +1,4 @@
-"""fit under MPI: two real processes, started by mpiexec, against one."""
+"""fit under MPI: two real processes, started by mpiexec, compared with one."""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(Path(nice_np.__file__).parents[1]),
     "OPENBLAS_NUM_THREADS": "1",
-    # For OpenMPI, of any version: also as root, also on a single core, and through the memory that both share.
+    # For OpenMPI of any version: as root, on a single core, and through shared memory.
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
@@ -37,7 +37,7 @@ ENVIRONMENT = {
     "OMPI_MCA_mpi_yield_when_idle": "1",
 }
 
-# What every rank runs before a test's own lines: its data, and a training whose end it writes down.
+# What every rank runs before a test's own lines: its data, and a training whose result it writes to a file.
 COMMON = """
 import json, os, signal, sys
 from pathlib import Path
@@ -92,7 +92,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def run(start):
-    """Run them to their end; returns the exit code and what they printed."""
+    """Run them to the end; returns the exit code and their output."""
 
     def run(code):
         child = start(code)
@@ -103,7 +103,7 @@ def run(start):
 
 
 def read(folder, name):
-    """What the two ranks wrote down: values and notes of each."""
+    """What the two ranks wrote: the values and notes of each."""
     values = [np.load(folder / f"{name}-{rank}.npy") for rank in range(2)]
     notes = [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in range(2)]
     return values, notes
@@ -204,7 +204,7 @@ train("stopped", epochs=10**6, watch=tell, checkpoint=folder / "c.npz")
         assert note["said"].startswith("TrainingInterrupted: stopped by SIG")
 
 
-def test_a_rank_that_dies_outside_of_fit_ends_the_other(run):
+def test_a_rank_that_dies_outside_fit_ends_the_other(run):
     code, said = run("""
 if comm.rank == 1:
     raise RuntimeError("before fit")

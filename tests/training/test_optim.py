@@ -1,4 +1,4 @@
-"""Optimisers against a plain step-by-step reading of their formulas; schedules; clipping."""
+"""Optimisers against a step-by-step transcription of their formulas; schedules; clipping."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_sgd_with_momentum(rng):
 
 
 @pytest.mark.parametrize("make", [Adam, RMSPropMomentum, SGD])
-def test_a_restored_optimizer_goes_on_to_the_bit(make, rng):
+def test_a_restored_optimizer_continues_bit_for_bit(make, rng):
     values = rng.normal(size=50)
     whole = make()
     for t in range(4):
@@ -103,7 +103,7 @@ def test_schedules():
     assert get_schedule(0.3)(0, 0.0) == 0.3
 
 
-def test_schedules_at_the_ends_of_what_is_allowed():
+def test_schedules_at_the_limits_of_their_arguments():
     assert Cosine(2.0)(0, 0.0) == Cosine(2.0, warmup=0)(0, 0.0) == 2.0
     assert Cosine(2.0, warmup=1)(0, 0.0) == 2.0
     assert InverseTime(0.1, half=1)(1, 0.0) == 0.05
@@ -128,7 +128,7 @@ def test_the_settings_are_the_hyperparameters_alone():
 
 
 @pytest.mark.parametrize(("momentum_from", "ratio"), [(1, 1.5), (2, 1.0)])
-def test_an_optimizer_is_in_its_first_epoch_until_it_is_told(momentum_from, ratio):
+def test_an_optimizer_is_in_its_first_epoch_until_start_epoch_is_called(momentum_from, ratio):
     rule, values, steps = RMSPropMomentum(decay=0.0, momentum_from=momentum_from), np.zeros(1), []
     for _ in range(2):
         before = values.copy()
@@ -144,7 +144,7 @@ def test_the_state_of_adam_by_name():
     np.testing.assert_allclose(adam.state()["v"], 0.1 * grads**2)
 
 
-def test_what_is_restored_is_a_copy():
+def test_restore_copies_the_vectors():
     state = {"m": np.ones(2)}
     sgd = SGD(momentum=0.5)
     sgd.restore(3, state)
@@ -236,8 +236,8 @@ def test_clipping_of_any_sign_size_and_number():
 
 
 @pytest.mark.parametrize("kind", [Adam, SGD, RMSPropMomentum])
-def test_a_learning_rate_is_no_setting_of_an_optimizer(kind):
-    """As in other libraries Adam(1e-3) would be written for it, and beta1 = 0.001 be trained with."""
+def test_a_learning_rate_is_not_an_argument_of_an_optimizer(kind):
+    """Adam(1e-3), as in other libraries, would otherwise train with beta1 = 0.001."""
     with pytest.raises(TypeError, match="positional"):
         kind(1e-3)
 
@@ -270,13 +270,13 @@ def test_a_state_to_restore_is_checked(steps, state, says):
     adam = Adam()
     with pytest.raises(NiceValueError, match=f"Adam: .*{says}"):
         adam.restore(steps, state)
-    assert adam.steps == 0  # as it was
+    assert adam.steps == 0  # unchanged
     adam.restore(0, {})
 
 
 @pytest.mark.parametrize("kind", [Adam, RMSPropMomentum, SGD])
 @pytest.mark.parametrize("twin", [False, True])
-def test_what_overflows_is_no_warning(kind, twin, monkeypatch):
+def test_an_overflow_is_not_a_warning(kind, twin, monkeypatch):
     if twin:  # as with NUMBA_DISABLE_JIT=1
         monkeypatch.setattr(adam_kernel, "_chosen", adam_update)
     values, optimizer = np.zeros(3, np.float32), kind()

@@ -52,7 +52,7 @@ def assert_close(found, expected, tolerance):
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 8, 100])
-def test_shards_are_all_rows_in_order_and_none_is_empty(n_rows, n):
+def test_shards_cover_all_rows_in_order_and_none_is_empty(n_rows, n):
     parts = [np.arange(n_rows)[rows] for rows in shards(n_rows, n)]
     np.testing.assert_array_equal(np.concatenate(parts), np.arange(n_rows))
     lengths = [len(part) for part in parts]
@@ -61,7 +61,7 @@ def test_shards_are_all_rows_in_order_and_none_is_empty(n_rows, n):
     assert max(lengths) - min(lengths) <= 1
 
 
-def test_a_replica_has_the_parameters_and_gradients_of_its_own(rng):
+def test_a_replica_shares_parameters_and_has_its_own_gradients(rng):
     flow, x = small(), rng.random((5, 6))
     _, grads = flow.nll_and_grad(x)
     before = grads.copy()
@@ -109,7 +109,7 @@ def test_threads_give_the_gradient_of_the_whole_batch(n_rows, threads, build, dt
     nll, grads = flow.nll_and_grad(x)
     expected = grads.copy()
     with in_threads(flow, threads, 10) as gradient:
-        for _ in range(2):  # the second batch finds the gradients of the first
+        for _ in range(2):  # the second batch starts with the gradients of the first
             found, grads = gradient(x, None)
             assert grads is flow.params.grads
             assert found == pytest.approx(nll, rel=TOLERANCE[dtype])
@@ -117,7 +117,7 @@ def test_threads_give_the_gradient_of_the_whole_batch(n_rows, threads, build, dt
 
 
 @pytest.mark.parametrize("block", [1, 7, 50])
-def test_the_sum_goes_block_by_block(block, rng, monkeypatch):
+def test_the_sum_is_taken_block_by_block(block, rng, monkeypatch):
     flow, x = small(dtype=np.float64), rng.normal(size=(8, 6))
     _, grads = flow.nll_and_grad(x)
     expected = grads.copy()
@@ -137,7 +137,7 @@ def test_every_row_keeps_its_context(rng):
     assert_close(grads, expected, 1e-12)
 
 
-def test_the_sum_has_one_order_whichever_thread_is_first(rng, monkeypatch):
+def test_the_order_of_the_sum_does_not_depend_on_which_thread_is_first(rng, monkeypatch):
     flow, x = small(), rng.normal(size=(101, 6)).astype(np.float32)
     original, slow = Flow.unchecked_loss_and_grad, []
 
@@ -183,7 +183,7 @@ def test_after_an_error_the_next_batch_is_right(rng):
 
 
 class Fragile(DiagonalScaling):
-    """A user's layer with an error of its own."""
+    """A user's layer that raises an error."""
 
     def forward(self, x):
         if (x > 3).any():
@@ -236,7 +236,7 @@ def test_a_run_with_a_context(rng):
     assert_close(shared.params.values, alone.params.values, 1e-12)
 
 
-def test_divergence_is_reported_alike(rng):
+def test_divergence_is_reported_the_same_way(rng):
     x, said = rng.normal(size=(100, 6)), []
     for threads in (1, 2):
         with pytest.raises(DivergenceError) as caught:
@@ -246,7 +246,7 @@ def test_divergence_is_reported_alike(rng):
     assert said[0] == said[1]
 
 
-def test_a_stopped_run_resumes_to_the_bit(pixels, tmp_path):
+def test_a_stopped_run_resumes_bit_for_bit(pixels, tmp_path):
     class Stopping(Adam):
         def _update(self, values, grads, learning_rate):
             super()._update(values, grads, learning_rate)
@@ -263,7 +263,7 @@ def test_a_stopped_run_resumes_to_the_bit(pixels, tmp_path):
     np.testing.assert_array_equal(resumed.params.values, whole.params.values)
 
 
-def test_another_number_of_threads_may_resume(pixels, tmp_path):
+def test_a_run_can_be_resumed_with_another_number_of_threads(pixels, tmp_path):
     path = tmp_path / "c.npz"
     fit(small(), pixels, epochs=1, threads=2, checkpoint=path, **QUIET)
     assert len(fit(small(), pixels, epochs=2, threads=3, checkpoint=path, resume=True, **QUIET).rows) == 2
@@ -273,7 +273,7 @@ def blas_threads():
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 
-def test_blas_has_one_thread_during_the_run_and_its_own_number_after_it(pixels):
+def test_blas_has_one_thread_during_the_run_and_its_former_number_after_it(pixels):
     seen = []
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
@@ -282,7 +282,7 @@ def test_blas_has_one_thread_during_the_run_and_its_own_number_after_it(pixels):
         for flow, threads in ((nice(pixels.shape[1], hidden=(8,), activation="tanh"), 1), (small(), 1), (small(), 2)):
             callbacks = [lambda flow, history: seen.append(blas_threads())]
             fit(flow, pixels, epochs=1, threads=threads, callbacks=callbacks, **QUIET)
-        assert seen[0] == before  # one thread of ours leaves BLAS alone, where nothing is fused
+        assert seen[0] == before  # a single thread does not limit BLAS, unless couplings are fused
         assert seen[1][0] == (1 if isinstance(fused(small(), 10), Fused) else before[0])
         assert set(seen[2]) == {1}
         assert blas_threads() == before
@@ -291,7 +291,7 @@ def test_blas_has_one_thread_during_the_run_and_its_own_number_after_it(pixels):
         assert blas_threads() == before
 
 
-def test_two_runs_that_overlap_give_blas_its_number_back_with_the_last_one():
+def test_of_two_overlapping_runs_the_last_one_restores_blas():
     if not blas_threads():
         pytest.skip("threadpoolctl does not know this BLAS")
     with threadpool_limits(2, user_api="blas"):
@@ -312,7 +312,7 @@ def test_a_wrong_number_of_threads(threads, error, pixels):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_training_in_little_memory_is_the_same(threads, pixels, monkeypatch):
+def test_training_with_recompute_is_the_same(threads, pixels, monkeypatch):
     asked = []
     original = Flow.unchecked_loss_and_grad
 
@@ -332,7 +332,7 @@ def test_training_in_little_memory_is_the_same(threads, pixels, monkeypatch):
 
 
 class Drifting(DiagonalScaling):
-    """An inverse that loses all digits once the scale has left 1 far enough."""
+    """An inverse that loses all digits once the scale is far enough from 1."""
 
     def inverse(self, z):
         x, log_det, cache = super().inverse(z)

@@ -1,4 +1,4 @@
-"""The progress of a training: lines in a log, a bar in a terminal, nothing where nobody can look."""
+"""The progress of a training: lines in a log, a bar in a terminal, nothing without a stream."""
 
 import io
 import os
@@ -23,7 +23,7 @@ def test_in_a_log_progress_is_lines(here, no_figures):
     assert last.endswith(" samples/s")
 
 
-def test_long_runs_say_something_now_and_then(monkeypatch):
+def test_long_runs_print_a_line_from_time_to_time(monkeypatch):
     monkeypatch.setattr("nice_np.training.progress.SECONDS_PER_LINE", 0.0)
     err = io.StringIO()
     with redirect_stderr(err):
@@ -38,7 +38,7 @@ def test_long_runs_say_something_now_and_then(monkeypatch):
     ]
 
 
-def test_progress_that_cannot_be_shown_is_given_up(monkeypatch):
+def test_progress_that_cannot_be_shown_is_abandoned(monkeypatch):
     class Full(io.StringIO):
         def write(self, text):
             raise OSError(28, "No space left on device")
@@ -55,7 +55,7 @@ def test_progress_that_cannot_be_shown_is_given_up(monkeypatch):
         assert Progress(True).show is None
 
 
-def test_a_stream_that_was_closed_or_can_only_be_written_to(monkeypatch):
+def test_a_closed_stream_and_one_with_write_and_flush_only(monkeypatch):
     class Tee:
         def __init__(self):
             self.text = ""
@@ -82,7 +82,7 @@ def test_a_stream_that_was_closed_or_can_only_be_written_to(monkeypatch):
 
 
 def test_in_a_notebook_progress_is_a_bar():
-    """There stderr is the kernel's stream; that ipykernel is imported somewhere makes no notebook."""
+    """There stderr is the kernel's stream; an import of ipykernel alone does not make a notebook."""
     stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
     with redirect_stderr(stream):
         bar = Progress(True)
@@ -93,7 +93,7 @@ def test_in_a_notebook_progress_is_a_bar():
 
 def test_in_a_terminal_progress_is_a_bar(tmp_path):
     pty = pytest.importorskip("pty")
-    import fcntl  # as pty, only where there are terminals of this kind
+    import fcntl  # like pty, on Unix only
     import termios
 
     ours, theirs = pty.openpty()

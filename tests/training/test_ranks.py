@@ -1,4 +1,4 @@
-"""fit by several ranks, here threads with a communicator of their own: one gradient, one clock, one end for all."""
+"""fit by several ranks, here threads with a communicator for tests: one gradient, one clock, one end for all."""
 
 import threading
 from types import SimpleNamespace
@@ -44,12 +44,12 @@ def train(comm, x, flow=None, **settings):
     return flow, fit(flow, x, comm=comm, **{**QUIET, "epochs": 3, **settings})
 
 
-# -- all is well ----------------------------------------------------------------------------------------------------
+# -- without errors ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("size", [2, 3])
-def test_ranks_agree_with_one_process_and_to_the_bit_with_each_other(size, dtype, pixels):
+def test_ranks_agree_with_one_process_and_bit_for_bit_with_each_other(size, dtype, pixels):
     settings = {"validation": pixels[:20], "average": 8, "clip_norm": 5.0}
     alone, expected = train(None, pixels, small(dtype=dtype), **settings)
     results, _ = on_ranks(size, lambda comm: train(comm, pixels, small(dtype=dtype), **settings))
@@ -63,7 +63,7 @@ def test_ranks_agree_with_one_process_and_to_the_bit_with_each_other(size, dtype
         assert history.stopped == "epochs"
 
 
-def test_one_sum_of_the_gradient_a_step(pixels):
+def test_one_sum_of_gradients_per_step(pixels):
     results, meeting = on_ranks(2, lambda comm: train(comm, pixels))
     flow, history = results[0]
     assert meeting.sums == [len(flow.params)] * history.rows[-1]["step"]
@@ -138,11 +138,11 @@ def test_a_communicator_of_one_is_nothing_special(pixels):
 def test_the_clock_is_that_of_rank_0(pixels, monkeypatch):
     clocks = threading.local()
 
-    def perf_counter():  # a second at each look, and ten on the other ranks
+    def perf_counter():  # advances by a second at each call, by ten on the other ranks
         clocks.now = getattr(clocks, "now", 0) + clocks.pace
         return clocks.now
 
-    # Of this module alone: others look at the clock at any moment, such as what watches the garbage collector.
+    # In this module only: others may read the clock at any time, such as monitors of the garbage collector.
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(perf_counter=perf_counter))
 
     def work(comm):
@@ -161,7 +161,7 @@ def test_a_signal_on_one_rank_stops_all_and_is_saved(receiver, pixels, tmp_path,
     path, received = tmp_path / "c.npz", threading.local()
 
     class Signals:
-        """Off the main thread there are no signals: this one comes at the fifth look, on one rank."""
+        """Threads get no signals: this one arrives at the fifth reading of `received`, on one rank."""
 
         def __enter__(self):
             return self
@@ -171,8 +171,8 @@ def test_a_signal_on_one_rank_stops_all_and_is_saved(receiver, pixels, tmp_path,
 
         @property
         def received(self):
-            received.looks = getattr(received, "looks", 0) + 1
-            return 15 if received.here and received.looks == 5 else 0
+            received.readings = getattr(received, "readings", 0) + 1
+            return 15 if received.here and received.readings == 5 else 0
 
     monkeypatch.setattr(training_loop, "StopSignals", Signals)
 
@@ -187,7 +187,7 @@ def test_a_signal_on_one_rank_stops_all_and_is_saved(receiver, pixels, tmp_path,
         assert str(error) == f"stopped by SIGTERM at step 5; saved {path}"
     monkeypatch.undo()
     whole, _ = on_ranks(2, lambda comm: train(comm, pixels))
-    elsewhere = tmp_path / "no such folder" / "c.npz"  # of a machine that has not the files of rank 0
+    elsewhere = tmp_path / "no such folder" / "c.npz"  # on a machine without the files of rank 0
     where = [path, elsewhere]
     resumed, _ = on_ranks(2, lambda comm: train(comm, pixels, checkpoint=where[comm.rank], resume=True))
     for flow, history in resumed:
@@ -204,7 +204,7 @@ def test_a_callback_of_rank_0_stops_all(pixels):
         assert len(history.rows) == 1
 
 
-def test_patience_ends_on_all_ranks_alike(pixels):
+def test_patience_ends_on_all_ranks_together(pixels):
     settings = {"validation": pixels, "patience": 2, "learning_rate": 1e-30, "epochs": 50}
     for _, history in on_ranks(2, lambda comm: train(comm, pixels, **settings))[0]:
         assert history.stopped == "patience"
@@ -229,7 +229,7 @@ def test_patience_ends_on_all_ranks_alike(pixels):
         ("resume is False", {"resume": True}),
     ],
 )
-def test_ranks_that_differ_are_told_what_differs(name, change, pixels):
+def test_ranks_that_differ_raise_an_error_that_names_the_difference(name, change, pixels):
     def work(comm):
         if comm.rank == 0:
             return train(comm, pixels)
@@ -256,7 +256,7 @@ def test_a_wrong_argument_on_one_rank_is_an_error_on_all(pixels):
     assert str(errors[0]) == str(errors[2]) == f"rank 1: {errors[1]}"
 
 
-def test_what_is_no_communicator_is_refused(pixels):
+def test_an_object_without_the_methods_of_a_communicator_is_refused(pixels):
     for wrong in (5, "world", SimpleNamespace(rank=0, size=2, bcast=None, allgather=None)):
         with pytest.raises(NiceTypeError, match=r"comm must be a communicator such as mpi4py\.MPI"):
             train(wrong, pixels)
@@ -275,7 +275,7 @@ def test_an_overflow_names_the_row_of_the_batch_on_every_rank(size, rng):
 
 
 def failing(error):
-    """A flow that fails at its third batch, and whenever it is asked after that."""
+    """A flow that fails at its third batch and at all later ones."""
     flow, batches = small(), []
 
     def unchecked(x, extra):
@@ -306,13 +306,13 @@ def test_any_other_error_on_one_rank_ends_all(pixels):
 
 
 class TooBright(NiceValueError):
-    """A user's error, of a class that takes more than a text."""
+    """A user's error, whose class takes more than a text."""
 
     def __init__(self, pixel, level):
         super().__init__(f"pixel {pixel} has {level}")
 
 
-def test_an_error_of_a_class_that_the_others_cannot_make_ends_all(pixels):
+def test_an_error_of_a_class_that_cannot_be_sent_ends_all(pixels):
     broken = failing(TooBright(3, 300))
     first, second = on_ranks(2, lambda comm: train(comm, pixels, broken if comm.rank == 1 else None))[0]
     assert type(second) is TooBright
@@ -320,7 +320,7 @@ def test_an_error_of_a_class_that_the_others_cannot_make_ends_all(pixels):
     assert str(first) == "rank 1: pixel 3 has 300"
 
 
-def test_an_error_that_passes_away_is_none(pixels):
+def test_an_error_that_does_not_recur_is_ignored(pixels):
     flow, batches = small(), []
 
     def unchecked(x, extra):

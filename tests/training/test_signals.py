@@ -16,7 +16,7 @@ from nice_np import TrainingInterrupted, cli, fit, nice
 from nice_np.training.signals import StopSignals
 
 BOTH = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-# Only a fixed number of threads gives the same bits; and one gives the tests beside this one a chance.
+# Only a fixed number of threads gives the same bits, and one leaves cores to other tests.
 ROOT = Path(cli.__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "error", "PYTHONPATH": str(ROOT)}
 
@@ -48,7 +48,7 @@ def start():
         child.communicate()
 
 
-def test_when_all_is_said_a_signal_ends_it_without_a_traceback():
+def test_a_signal_after_the_command_ends_the_process_without_a_traceback():
     code = """
 import signal, sys
 from nice_np import cli
@@ -110,7 +110,7 @@ def test_at_once_the_first_signal_raises():
     assert handlers() == before
 
 
-def test_a_signal_that_nobody_asked_about_goes_to_the_handler_before():
+def test_a_signal_noted_too_late_goes_to_the_previous_handler():
     with pytest.raises(TrainingInterrupted, match="SIGTERM"), StopSignals(at_once=True), StopSignals():
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), StopSignals():
@@ -168,7 +168,7 @@ def test_a_signal_during_training_leaves_a_checkpoint_to_go_on_from(start, signu
     words = f"nice-np train two-moons --epochs=100000 '--out={out}' --checkpoint-every=0.05 --resume"
     assert last.endswith(f"resume with: {words}")
     assert "Traceback" not in stderr
-    left = {path.name for path in out.iterdir()} - {"history.csv"}  # there once an epoch has come to its end
+    left = {path.name for path in out.iterdir()} - {"history.csv"}  # exists after the first epoch
     assert left == {"checkpoint.npz", "figures", "settings.json"}
 
 
@@ -247,7 +247,7 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(start, tmp_path
         since = saved_at(checkpoint)
         child = start(*settings, "--out", killed, *(["--resume"] if since else []))
         wait_for_save(checkpoint, child, since)
-        time.sleep(rng.uniform(0, 0.2))  # it saves after each step: as likely as not inside a save
+        time.sleep(rng.uniform(0, 0.2))  # it saves after each step, so about half of the kills come inside a save
         child.kill()
         kills += child.wait() == -signal.SIGKILL
     assert kills >= 3

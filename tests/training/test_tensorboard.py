@@ -1,4 +1,4 @@
-"""Event files, read back by TensorBoard itself: every epoch once, also after a kill, in every order of accidents."""
+"""Event files, read back by TensorBoard itself: every epoch appears once, also after kills and restarts."""
 
 import logging
 import shutil
@@ -20,7 +20,7 @@ CURVES = ["gradient_norm", "learning_rate", "train/nats", "valid/bits_per_dim", 
 
 
 def curves(folder):
-    """{tag: {step: value}} as TensorBoard shows it; a step that comes twice fails."""
+    """{tag: {step: value}} as TensorBoard shows it; fails if a step appears twice."""
     reader = accumulator.EventAccumulator(str(folder))
     reader.Reload()
     found = {}
@@ -76,7 +76,7 @@ def test_the_norm_is_that_of_the_last_gradient(train, tmp_path):
     assert found == pytest.approx(dict(zip(history.column("step"), norms, strict=True)), rel=1e-5)
 
 
-def test_a_resumed_run_goes_on(train, tmp_path):
+def test_a_resumed_run_continues_the_curves(train, tmp_path):
     train(2)
     before = curves(tmp_path / "events")
     history = train(5)
@@ -116,7 +116,7 @@ def test_half_a_record_at_the_end_of_a_killed_run(train, tmp_path):
         shutil.copy(tmp_path / "kept.npz", tmp_path / "checkpoint.npz")
 
 
-def test_files_of_somebody_else(train, tmp_path):
+def test_files_of_other_programs_are_kept(train, tmp_path):
     folder = tmp_path / "events"
     folder.mkdir()
     (folder / "events.out.tfevents.1.somewhere").write_bytes(struct.pack("Q", 5) + b"crc." + b"\xff" * 5 + b"crc.")
@@ -126,13 +126,13 @@ def test_files_of_somebody_else(train, tmp_path):
     assert len(list(folder.iterdir())) == 3
 
 
-def test_a_new_run_in_the_folder_takes_the_place_of_the_old_one(train, tmp_path):
+def test_a_new_run_in_the_folder_replaces_the_old_one(train, tmp_path):
     train(5)
     (tmp_path / "checkpoint.npz").unlink()
     agrees(tmp_path / "events", train(2))
 
 
-def test_what_a_new_run_has_replaced_is_not_taken_for_its_own(train, tmp_path):
+def test_points_of_a_replaced_run_are_not_taken_for_the_new_one(train, tmp_path):
     train(5)
     (tmp_path / "checkpoint.npz").unlink()
     train(1)
@@ -151,7 +151,7 @@ def test_one_callback_for_two_runs(rng, tmp_path):
     board.close()
 
 
-def test_a_run_that_is_called_off_is_complete(train, tmp_path):
+def test_a_run_that_a_callback_ends_is_complete(train, tmp_path):
     def enough(model, history):
         if len(history.rows) == 2:
             raise StopTraining

@@ -1,4 +1,4 @@
-"""Training checkpoints: complete, and refused when they are not."""
+"""Training checkpoints: complete ones resume, damaged ones are refused."""
 
 import json
 
@@ -11,7 +11,7 @@ from nice_np.files.npz import write_npz
 
 @pytest.fixture
 def saved(rng, tmp_path):
-    """A checkpoint in the middle of a run, its data, and a function that goes on from an altered copy."""
+    """A function that resumes a run from an altered copy of its checkpoint."""
     x, path = rng.normal(size=(30, 3)), tmp_path / "c.npz"
     settings = {"batch_size": 10, "progress": False, "average": 5, "checkpoint": path}
     fit(nice(3, hidden=(4,), rng=0), x, validation=x, epochs=2, rng=0, **settings)
@@ -35,7 +35,7 @@ def altered(history, value):
     return np.frombuffer(json.dumps(rows).encode(), np.uint8)
 
 
-def test_untouched_it_resumes(saved):
+def test_an_unaltered_checkpoint_resumes(saved):
     assert len(saved(lambda metadata, arrays: None).rows) == 3
 
 
