@@ -1,8 +1,8 @@
-"""The exceptions of nice_np: each is a NiceError and also the builtin that a Python programmer would expect.
+"""The exceptions of nice_np: each is a NiceError and also the built-in exception that a Python programmer would expect.
 
-``except ValueError`` catches a bad argument, ``except NiceError`` catches every error the library raises on purpose.
-`TrainingInterrupted` alone is no NiceError: a signal is no error, and a KeyboardInterrupt has to pass such clauses.
-Each message names the argument or the file, what was found, and what is allowed.
+``except ValueError`` catches a bad argument, ``except NiceError`` every error that the library raises on purpose.  Only
+`TrainingInterrupted` is not a NiceError: a signal is no error, and must pass through such clauses.  Each message names
+the argument or file, what was found, and what is allowed.
 """
 
 from typing import Any
@@ -34,8 +34,8 @@ class DivergenceError(NiceError, ArithmeticError):
     Attributes
     ----------
     history : History or None
-        What `fit` would have returned: the epochs that were finished before, with `stopped` "divergence".  None where
-        another program raised the error.
+        What `fit` would have returned: the epochs finished before, with `stopped` "divergence".  None if `fit` did not
+        raise the error.
 
     Examples
     --------
@@ -56,23 +56,23 @@ class DivergenceError(NiceError, ArithmeticError):
 
 
 class DriftError(NiceError, ArithmeticError):
-    """Activations rebuilt by the inverse are not those of the forward pass; the message names the layer."""
+    """Activations rebuilt by the inverse differ from those of the forward pass; the message names the layer."""
 
 
 class CheckpointError(NiceError, ValueError):
-    """A model or checkpoint file is damaged, foreign or of another version; the message names file and member."""
+    """A model or checkpoint file is damaged, not ours or of another version; the message names file and member."""
 
 
 class DatasetError(NiceError, OSError):
-    """A data file is missing, damaged or not what it claims to be; the message names the file."""
+    """A data file is missing, damaged or not what it should be; the message names the file."""
 
 
 class NiceImportError(NiceError, ImportError):
-    """A package that only some commands need is not installed; the message says how to install it."""
+    """An optional package is not installed; the message says how to install it."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM stopped ``fit`` or a command; a checkpoint, where one was asked for, was written first.
+    """SIGINT or SIGTERM stopped ``fit`` or a command; if a checkpoint was asked for, it was written first.
 
     A KeyboardInterrupt, so that ``except Exception`` does not swallow it and a script with several fits stops.
 
@@ -87,5 +87,5 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.signum = signum
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions pickle by their `args`, which have the message alone.
+        # Exceptions are pickled by their `args`, which hold the message alone.
         return type(self), (str(self), self.signum), vars(self)

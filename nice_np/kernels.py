@@ -1,10 +1,10 @@
-"""The hot loops for Numba, and what compiles them; the only file that imports it, and it imports nothing of nice_np.
+"""The hot loops for Numba, and what compiles them; the only file that imports Numba, and it imports nothing of nice_np.
 
 A kernel is a loop with a NumPy twin.  It is compiled at its first call, so importing the package costs nothing.  The
-twin runs instead where Numba is missing or NUMBA_DISABLE_JIT=1 is set; the results agree up to rounding.
+twin runs instead if Numba is missing or NUMBA_DISABLE_JIT=1 is set; the results agree up to rounding.
 
-Compiled loops trust shapes: where one is wrong they read and write beyond the end of an array.  Callers of a kernel
-have checked the shapes, or made the arrays.
+Compiled loops trust shapes: with a wrong one they read and write past the end of an array.  Callers of a kernel have
+checked the shapes or made the arrays themselves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ V = npt.NDArray[np.floating[Any]]  # a vector, such as that of all parameters (P
 A = npt.NDArray[np.floating[Any]]  # an array of any shape
 M = npt.NDArray[np.floating[Any]]  # a matrix, such as the output of a layer (N, width)
 F = Any  # a scalar of the arrays' dtype
-LONG = 1 << 20  # length from which a vector is worth a second thread
+LONG = 1 << 20  # from this length on, a vector is worth a second thread
 
 
 class Kernel:
@@ -33,12 +33,12 @@ class Kernel:
     def __init__(self, loop: Callable[..., None], twin: Callable[..., None]) -> None:
         self.loop, self.twin = loop, twin
         self._chosen: Callable[..., None] | None = None
-        self._on_disk = True  # compiled code is kept there from one process to the next
+        self._on_disk = True  # keep the compiled code for the next process
 
     def __call__(self, *args: Any) -> None:
         try:
             (self._chosen or self.choose())(*args)
-        except Exception:  # compiled loops raise nothing; a disk that is full or damaged does, before they begin
+        except Exception:  # compiled loops raise nothing; a full or damaged disk does, before they start
             if self._chosen in (None, self.twin) or not self._on_disk:
                 raise
             self._on_disk = False
@@ -46,7 +46,7 @@ class Kernel:
             self._chosen(*args)
 
     def choose(self) -> Callable[..., None]:
-        """The compiled loop where there is Numba, the twin elsewhere; chosen once."""
+        """The compiled loop if there is Numba, otherwise the twin; chosen once."""
         if self._chosen is None:
             self._chosen = compile_loop(self.loop) or self.twin
             log.debug("%s: %s", self.loop.__name__, "NumPy" if self._chosen is self.twin else "compiled by Numba")
@@ -59,7 +59,7 @@ class Kernel:
 
 
 class InPlaceKernel(Kernel):
-    """A loop that sees its arrays flat, as views; an array with gaps has no such view, and the twin runs."""
+    """A loop over flat views of its arrays; a non-contiguous array has no such view, so the twin runs."""
 
     def __call__(self, *arrays: Any) -> None:
         for array in arrays:
@@ -70,29 +70,29 @@ class InPlaceKernel(Kernel):
 
 
 def compile_loop(loop: Callable[..., None], on_disk: bool = True) -> Callable[..., None] | None:
-    """`loop` compiled by Numba and kept on disk, or None where Numba is missing or switched off."""
+    """`loop` compiled by Numba and cached on disk, or None if Numba is missing or switched off."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return None
     try:
         import numba
     except ImportError:
         return None
-    # error_model="numpy": a division by zero gives inf instead of an exception.  Without the test for zero the loop
-    # vectorises and runs six times faster.  Not fastmath: it would make isnan return False.
+    # error_model="numpy": division by zero gives inf, not an exception.  Without that test the loop vectorises and runs
+    # six times faster.  Not fastmath, which makes isnan return False.
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     compiled: Callable[..., None]
     try:
         compiled = numba.njit(cache=on_disk, **options)(loop)
-    except RuntimeError:  # nowhere to keep the compiled code: compile again in each process
-        log.debug("%s: there is no folder to keep the compiled code in", loop.__name__)
+    except RuntimeError:  # no writable cache folder: compile again in each process
+        log.debug("%s: no folder to cache the compiled code in", loop.__name__)
         compiled = numba.njit(**options)(loop)
     return compiled
 
 
 def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequence[Any]) -> None:
-    """``kernel(*vectors, *others)``; of long vectors this thread takes one half and another thread the other.
+    """``kernel(*vectors, *others)``; for long vectors, one half in this thread and the other half in a second one.
 
-    Memory's bandwidth limits these loops, and one core alone does not use all of it; two come near to it.
+    These loops are limited by memory bandwidth, which two cores use better than one.
     """
     size = len(vectors[0])
     if size < LONG:
@@ -100,16 +100,16 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
         return
 
     def work(half: slice) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # as in `Optimizer.step`, which holds for its own thread
+        with np.errstate(over="ignore", invalid="ignore"):  # as in `Optimizer.step`, whose setting is per thread
             kernel(*(vector[half] for vector in vectors), *others)
 
     with ThreadPoolExecutor(1) as helper:
         other = helper.submit(work, slice(size // 2, size))
         work(slice(size // 2))
-        other.result()  # raises what was raised there
+        other.result()  # re-raises an error of the other thread
 
 
-# The loops.  Each is compiled from the text below; its twin, the same in NumPy, stands beside the formula it speeds up.
+# The loops.  Each is compiled from the text below; its NumPy twin is next to the formula it speeds up.
 
 
 def adam_loop(
@@ -145,7 +145,7 @@ def average_step(average: V, values: V, weight: float, kernel: Callable[..., Non
 def _find_infinite_loop(vector: V, limit: F, found: npt.NDArray[np.bool_]) -> None:
     infinite = False
     for i in range(vector.size):
-        infinite |= not abs(vector[i]) <= limit  # True for NaN, too
+        infinite |= not abs(vector[i]) <= limit  # True for NaN too
     if infinite:
         found[0] = True
 
@@ -159,7 +159,7 @@ find_infinite = Kernel(_find_infinite_loop, _find_infinite_twin)
 
 
 def all_finite(vector: V, kernel: Callable[..., None] = find_infinite) -> bool:
-    """Whether a flat vector has no NaN and no infinity."""
+    """Whether a flat vector has neither NaN nor infinity."""
     found = np.zeros(1, np.bool_)
     kernel(vector, np.finfo(vector.dtype).max, found)
     return not found[0]

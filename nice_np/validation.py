@@ -1,6 +1,7 @@
-"""Checks at the public doors: what was expected, what came, what to do.  Inner loops stay bare.
+"""Checks of arguments, and the array type that the whole package uses.
 
-Also here: the array type that the whole package uses.
+Public functions check what users pass; inner loops check nothing.  A message says what was expected, what came and what
+to do.  `owner` is the class or function that checks, `name` the argument.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def as_real_array(x: Any, owner: str, name: str) -> npt.NDArray[Any]:
-    """Turn `x` into a native real array (float32, float64, integer or bool as it came), or raise.
+    """`x` as an array of real numbers, in whatever real dtype it came.
 
     Raises
     ------
@@ -46,75 +47,78 @@ def as_real_array(x: Any, owner: str, name: str) -> npt.NDArray[Any]:
 def as_samples(
     x: Any, n_features: int | None, *, owner: str, name: str = "x", dtype: npt.DTypeLike | None = None
 ) -> Array:
-    """The full check of a batch of samples: a real, finite, two-dimensional array, as float.
+    """The full check of a batch of samples: a real, finite, two-dimensional array of floats.
 
     Parameters
     ----------
     x : array_like, shape (N, D)
         N = 0 is allowed.
     n_features : int or None
-        The D that is expected; None takes any.
-    owner, name : str
-        Who checks which argument, for the message.
+        The D that is expected; None for any.
     dtype : dtype, optional
-        float32 or float64 to convert to; by default float32 and float64 stay and everything else becomes float64.
+        float32 or float64; by default these two stay, and everything else becomes float64.
 
     Returns
     -------
     ndarray, shape (N, D)
-        `x` itself where nothing had to be converted; callers must not write to it.
+        `x` itself if nothing had to be converted; callers must not write to it.
 
     Raises
     ------
     NiceTypeError, NiceValueError
-        See the contract: wrong dtype, number of axes, number of features, NaN or inf (with its row).
+        For a wrong dtype, number of axes or number of features, and for NaN or inf (with its place).
     NiceOverflowError
-        A finite value that the wanted dtype cannot hold.
+        For a finite value that `dtype` cannot hold.
     """
     raw = as_real_array(x, owner, name)
     check_samples_shape(raw, n_features, owner, name)
-    if dtype is None:
-        dtype = raw.dtype.newbyteorder("=") if raw.dtype.newbyteorder("=") in FLOATS else np.float64
+    dtype = _float_dtype(raw) if dtype is None else np.dtype(dtype)
     with np.errstate(over="ignore"):
         samples: Array = raw.astype(dtype, copy=False)
     if not np.isfinite(samples).all():
         row, column = np.argwhere(~np.isfinite(samples))[0]
         value = raw[row, column]
         if np.isfinite(value):
-            raise NiceOverflowError(f"{owner}: {name}[{row}, {column}] = {value} does not fit into {np.dtype(dtype)}")
+            raise NiceOverflowError(f"{owner}: {name}[{row}, {column}] = {value} does not fit into {dtype}")
         raise NiceValueError(f"{owner}: {name} contains NaN or inf, first in row {row}, column {column}: {value}")
     return samples
 
 
+def _float_dtype(array: npt.NDArray[Any]) -> np.dtype[Any]:
+    """float32 or float64 in native byte order if it is that, else float64."""
+    native = array.dtype.newbyteorder("=")
+    return native if native in FLOATS else np.dtype(np.float64)
+
+
 def check_samples_shape(x: npt.NDArray[Any], n_features: int | None, owner: str, name: str) -> None:
-    """Raise NiceValueError unless `x` is (N, n_features), or (N, D) for any D where that is None."""
+    """Raise NiceValueError unless `x` has the shape (N, n_features), or (N, D) for any D if that is None."""
     if x.ndim != 2:
         cure = f"; use {name}[None]" if x.ndim == 1 else ""
-        raise NiceValueError(f"{owner}: {name}: expected 2-D (n_samples, n_features), got shape {x.shape}{cure}")
+        width = "D" if n_features is None else n_features
+        raise NiceValueError(f"{owner}: expected {name} of shape (N, {width}), got {x.shape}{cure}")
     if n_features is not None and x.shape[1] != n_features:
         raise NiceValueError(f"{owner}: {name} has {x.shape[1]} features, expected {n_features}")
 
 
 def as_constants(values: Any, ndim: int, owner: str, name: str) -> Array:
-    """A finite array with one or two axes, as a copy; float32 and float64 stay, anything else becomes float64."""
+    """A copy of a finite array with one or two axes; float32 and float64 stay, everything else becomes float64."""
     constants = as_real_array(values, owner, name)
     if constants.ndim != ndim or constants.size == 0:
         raise NiceValueError(f"{owner}: expected {name} of shape {('(D,)', '(D, D)')[ndim - 1]}, got {constants.shape}")
     if not np.isfinite(constants).all():
         raise NiceValueError(f"{owner}: {name} contains NaN or inf")
-    native = constants.dtype.newbyteorder("=")
-    return np.array(constants, native if native in FLOATS else np.float64, order="C")
+    return np.array(constants, _float_dtype(constants), order="C")
 
 
 def check_interval(x: Array, interval: tuple[float, float], owner: str) -> None:
-    """Raise NiceValueError unless every value lies in a bijector's `interval`: at the door, which knows the row."""
+    """Raise NiceValueError unless every value lies in a bijector's `interval`; here, where the row is known."""
     if interval != (-np.inf, np.inf):
         low, high = np.array(interval)[:, None]  # float64, of shape (1,): float32 samples are compared exactly
         refuse_outside(x, (low < x) & (x < high), interval, owner)
 
 
 def refuse_outside(x: Array, inside: npt.NDArray[np.bool_], interval: tuple[float, float], owner: str) -> None:
-    """Raise NiceValueError, with the place and the value, unless all of `inside` is true; see `Bijector.interval`."""
+    """Raise NiceValueError, with place and value, unless all of `inside` is true; see `Bijector.interval`."""
     if not inside.all():
         row, column = np.argwhere(~inside)[0]
         low, high = interval
@@ -130,7 +134,7 @@ def as_context(context: Any, n_samples: int, context_dim: int, owner: str, dtype
     Raises
     ------
     NiceTypeError, NiceValueError
-        As `as_samples` does, and if there is none, or a single row of whole numbers: labels look the same.
+        As `as_samples`; if there is none; and for a single row of integers, which may be labels.
     """
     if context is None:
         raise NiceValueError(f"{owner}: expected context of shape ({n_samples}, {context_dim}), got none")
@@ -151,35 +155,30 @@ def as_context(context: Any, n_samples: int, context_dim: int, owner: str, dtype
 
 
 def as_batch(x: Any, n_features: int | None, owner: object, name: str = "x") -> Array:
-    """The quick check of a layer: shape and dtype only, half a microsecond for what is already right."""
-    if type(x) is np.ndarray and x.ndim == 2 and x.dtype in FLOATS and x.dtype.isnative:  # noqa: SIM102
-        if n_features is None or x.shape[1] == n_features:
-            return x
+    """The quick check of a layer: shape and dtype only, half a microsecond for an array that is right."""
+    is_float_matrix = type(x) is np.ndarray and x.ndim == 2 and x.dtype in FLOATS and x.dtype.isnative
+    if is_float_matrix and (n_features is None or x.shape[1] == n_features):
+        batch: Array = x
+        return batch
     who = type(owner).__name__
     raw = as_real_array(x, who, name)
-    if raw.ndim != 2:
-        cure = f"; use {name}[None]" if raw.ndim == 1 else ""
-        width = "D" if n_features is None else n_features
-        raise NiceValueError(f"{who}: expected {name} of shape (N, {width}), got {raw.shape}{cure}")
-    if n_features is not None and raw.shape[1] != n_features:
-        raise NiceValueError(f"{who}: {name} has {raw.shape[1]} features, expected {n_features}")
-    native = raw.dtype.newbyteorder("=")
-    return raw.astype(native if native in FLOATS else np.float64, copy=False)
+    check_samples_shape(raw, n_features, who, name)
+    return raw.astype(_float_dtype(raw), copy=False)
 
 
 def check_shape(array: Any, expected: tuple[int, ...], owner: str, name: str) -> None:
     """Raise NiceValueError unless the array has this shape; quick enough for every pass of every layer.
 
-    For what comes from others between the doors: NumPy would broadcast a (N, 1) without a word, and compiled loops,
-    which trust shapes, would read and write behind the end of an array.
+    For what a user's layer returns: NumPy would broadcast (N, 1) silently, and compiled loops, which trust shapes,
+    would read and write past the end of an array.
     """
-    shape = array.shape if isinstance(array, np.ndarray) else np.shape(array)  # the latter takes a while
+    shape = array.shape if isinstance(array, np.ndarray) else np.shape(array)  # np.shape is slow
     if shape != expected:
         raise NiceValueError(f"{owner}: expected {name} of shape {expected}, got {shape}")
 
 
 def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None = None) -> int:
-    """A whole number within bounds (bool does not count as one)."""
+    """A whole number within bounds; a bool is none."""
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -193,7 +192,7 @@ def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None 
 
 
 def as_flag(value: Any, owner: str, name: str) -> bool:
-    """True or False, or 1 or 0; Python would take any word for True, "no" and "False" included."""
+    """True or False, or 1 or 0; for Python any non-empty string is true, even "no"."""
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
         return bool(value)
     raise NiceTypeError(f"{owner}: {name} must be True or False, got {value!r}")
@@ -209,7 +208,7 @@ def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:
 def as_float(
     value: Any, owner: str, name: str, *, above: float = -np.inf, minimum: float = -np.inf, below: float = np.inf
 ) -> float:
-    """A finite number with `value > above`, `value >= minimum` and `value < below`."""
+    """A finite number with ``above < value``, ``minimum <= value`` and ``value < below``."""
     try:
         if isinstance(value, (str, bytes, bool, np.bool_)):
             raise TypeError
@@ -245,7 +244,7 @@ def as_dtype(value: Any, owner: str) -> np.dtype[Any]:
 
 
 def as_path(path: Any, owner: str, name: str) -> Path:
-    """A path."""
+    """A string or Path as a Path."""
     try:
         return Path(path)
     except TypeError:
@@ -253,7 +252,7 @@ def as_path(path: Any, owner: str, name: str) -> Path:
 
 
 def as_rng(rng: Any, owner: str) -> np.random.Generator:
-    """A generator from a seed; a generator is passed through, None draws a seed from the operating system."""
+    """A generator from a seed; a generator is returned as it is, and None takes a seed from the operating system."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

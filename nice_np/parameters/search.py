@@ -1,4 +1,4 @@
-"""Arrays and their gradients in any object, wherever they lie: an array ``W`` with a ``dW`` beside it."""
+"""Find arrays and their gradients anywhere inside an object: an array ``W`` with a ``dW`` beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nice_np.validation import Array
 
 
 def containers(value: Any, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
-    """The attribute dictionary of an object, and every list, dictionary and attribute dictionary below it, by path."""
+    """The attribute dictionary of an object, and every list, dictionary and attribute dictionary inside, by path."""
     seen = set() if seen is None else seen
     if id(value) in seen or isinstance(value, (type, ModuleType)):
         return
@@ -29,7 +29,7 @@ def containers(value: Any, path: str = "", seen: set[int] | None = None) -> Iter
     yield path, container
     items = container.items() if isinstance(container, dict) else enumerate(container)
     for key, item in list(items):
-        if not isinstance(item, (np.ndarray, str, int, float)):  # numerous, and with nothing inside
+        if not isinstance(item, (np.ndarray, str, int, float)):  # numerous, with nothing inside
             yield from containers(item, f"{path}.{key}" if path else str(key), seen)
 
 
@@ -38,7 +38,7 @@ def is_float_array(value: Any) -> bool:
 
 
 def pairs(attributes: dict[Any, Any]) -> Iterator[tuple[str, Array, Any]]:
-    """Every float array ``W`` beside a ``dW``; also lists of arrays, ``W = [W1, W2]`` beside ``dW = [dW1, dW2]``."""
+    """Every float array ``W`` with a ``dW`` beside it; also in lists, ``W = [W1, W2]`` and ``dW = [dW1, dW2]``."""
     for name, value in attributes.items():
         gradient = attributes.get(f"d{name}")
         if isinstance(value, np.ndarray):

@@ -733,7 +733,7 @@ def test_object_without_a_protocol_is_a_type_error_that_lists_them(obj, x):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (np.ones(3), "2-D"), (np.full((1, 3), np.nan), "NaN"), (np.ones((0, 3)), "at least 1 sample"),
+        (np.ones(3), r"of shape \(N, D\)"), (np.full((1, 3), np.nan), "NaN"), (np.ones((0, 3)), "at least 1 sample"),
         (None, "dtype object"), (np.ones((1, 3)) * 1j, "complex"),
     ],
 )  # fmt: skip

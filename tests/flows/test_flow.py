@@ -226,9 +226,9 @@ DOORS = ["encode", "decode", "log_prob", "bits_per_dim", "nll_and_grad", "grad_l
 @pytest.mark.parametrize(
     ("x", "error", "says"),
     [
-        (np.zeros(5), NiceValueError, r"expected 2-D \(n_samples, n_features\), got shape \(5,\); use \w\[None\]"),
-        (np.zeros((2, 3, 5)), NiceValueError, r"got shape \(2, 3, 5\)"),
-        (1.0, NiceValueError, r"got shape \(\)"),
+        (np.zeros(5), NiceValueError, r"expected \w of shape \(N, 5\), got \(5,\); use \w\[None\]"),
+        (np.zeros((2, 3, 5)), NiceValueError, r"got \(2, 3, 5\)"),
+        (1.0, NiceValueError, r"got \(\)"),
         (np.zeros((2, 10)), NiceValueError, "has 10 features, expected 5"),
         (np.zeros((2, 0)), NiceValueError, "has 0 features, expected 5"),
         ([[0.0] * 5, [0.0] * 4 + [np.nan]], NiceValueError, "NaN or inf, first in row 1, column 4"),

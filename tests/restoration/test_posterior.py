@@ -163,7 +163,7 @@ def test_progress(capsys, rng):
         ({"operator": np.eye(DIM)}, NiceTypeError, "operator must be an Operator"),
         ({"y": np.full((2, DIM), np.nan)}, NiceValueError, "y contains NaN"),
         ({"start": np.zeros((1, DIM))}, NiceValueError, "start has 1 rows, expected 2, one for each image"),
-        ({"start": np.zeros((2, 3, DIM))}, NiceValueError, "start: expected 2-D"),
+        ({"start": np.zeros((2, 3, DIM))}, NiceValueError, r"expected start of shape \(N, 6\)"),
         ({"clip": 1}, NiceTypeError, "clip must be"),
         ({"context": np.zeros((2, 1))}, NiceValueError, "takes no context"),
         ({"rng": "seed"}, NiceTypeError, "rng must be a seed"),

@@ -523,7 +523,7 @@ def test_bad_arguments(change, error, says, points):
     ("x", "error", "says"),
     [
         (np.zeros((0, 3)), NiceValueError, "x has 0 samples"),
-        (np.zeros(3), NiceValueError, "expected 2-D"),
+        (np.zeros(3), NiceValueError, r"expected x of shape \(N, 3\), got \(3,\)"),
         (np.zeros((4, 5)), NiceValueError, "x has 5 features, expected 3"),
         ([[0.0, 1.0, np.nan]], NiceValueError, "NaN or inf, first in row 0"),
         ([[0.0, 1.0, np.inf]], NiceValueError, "NaN or inf, first in row 0"),
