@@ -303,10 +303,10 @@ def test_float32_and_shapes(form, decoder, rng):
     model, (x, eps) = build(rng, decoder=decoder, dtype=np.float32, **form), draw(rng)
     assert model.loss_and_grad(x, eps)[1].dtype == np.float32
     mu, sigma = model.encode(x)
-    answers = [mu, sigma, model.elbo(x, eps), model.iwae(x, 3, 0), model.reconstruct(x), model.decode(eps)]
-    answers += [model.sample(4, 0), model.sample_latents(4, 0), model.draw_noise(4, 0)]
+    results = [mu, sigma, model.elbo(x, eps), model.iwae(x, 3, 0), model.reconstruct(x), model.decode(eps)]
+    results += [model.sample(4, 0), model.sample_latents(4, 0), model.draw_noise(4, 0)]
     shapes = [(4, L), (4, L), (4,), (4,), (4, D), (4, D), (4, D), (4, L), (4, L)]
-    assert [(a.shape, a.dtype) for a in answers] == [(shape, np.dtype(np.float32)) for shape in shapes]
+    assert [(a.shape, a.dtype) for a in results] == [(shape, np.dtype(np.float32)) for shape in shapes]
     exact = build(np.random.default_rng(20141030), decoder=decoder, **form)
     np.testing.assert_allclose(model.elbo(x, eps), exact.elbo(x, eps), rtol=1e-5, atol=1e-5)
     assert model.elbo(x[:0], eps[:0]).shape == (0,)
@@ -451,9 +451,9 @@ def test_overflow_names_the_row(rng):
     model = build(rng, decoder="gaussian", dtype=np.float32)
     x, eps = draw(rng)
     x[2] = 1e30
-    for door in (model.elbo, model.loss_and_grad):
+    for method in (model.elbo, model.loss_and_grad):
         with pytest.raises(NiceOverflowError, match="row 2 overflows float32"):
-            door(x, eps)
+            method(x, eps)
 
 
 def test_a_gradient_that_overflows_where_the_bound_does_not(rng):
@@ -471,9 +471,9 @@ def test_infinities_that_cancel_are_an_overflow_without_a_warning(rng):
     model = build(rng, decoder="gaussian", dtype=np.float32)
     x, eps = draw(rng)
     eps[1] = 1e20  # log p(z) and log q(z | x) are both -inf
-    for door in (model.elbo, model.loss_and_grad):
+    for method in (model.elbo, model.loss_and_grad):
         with pytest.raises(NiceOverflowError, match="row 1 overflows float32"):
-            door(x, eps)
+            method(x, eps)
 
 
 def test_a_nan_in_the_context_does_not_count_as_a_change(rng):
