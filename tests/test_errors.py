@@ -1,4 +1,4 @@
-"""The exceptions: one family, and each survives the way from one process to another."""
+"""The exceptions: one family, and each can be sent from one process to another."""
 
 import inspect
 import pickle
@@ -20,7 +20,7 @@ def test_one_family(kind):
 
 @pytest.mark.parametrize("kind", [*FAMILY, CheckError, GradientError, StopTraining, UsageError])
 def test_every_error_can_be_pickled(kind):
-    """A pool of processes sends them; one that cannot be unpickled takes the pool with it."""
+    """Process pools send exceptions; one that cannot be unpickled breaks the pool."""
     more = {TrainingInterrupted: (15,), DivergenceError: ("epochs before",)}.get(kind, ())
     error = kind("what came", *more)
     error.note = "kept"

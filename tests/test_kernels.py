@@ -1,4 +1,4 @@
-"""Each kernel agrees with its NumPy twin, and the package works where Numba does not."""
+"""Each kernel agrees with its NumPy twin, and the package works without Numba."""
 
 import subprocess
 import sys
@@ -86,7 +86,7 @@ def test_a_vector_is_finite_or_not(twin, bad, dtype):
         assert not kernels.all_finite(spoiled, kernel)
 
 
-ARRAYS = {  # of the kernels that change their first argument: what they are called with
+ARRAYS = {  # arguments of the kernels that change the first one
     "bias_relu": lambda rng: [rng.normal(size=(7, 5)), rng.normal(size=5)],
     "relu_backward": lambda rng: [rng.normal(size=(7, 5)), np.maximum(rng.normal(size=(7, 5)), 0)],
 }
@@ -136,7 +136,7 @@ def test_trouble_with_compiled_code_on_disk_means_compiling_again():
     kernel(average, np.ones(3), 0.5)
     np.testing.assert_array_equal(average, 0.5)
     assert kernel.is_compiled
-    kernel._chosen = full  # once only: whatever comes then is no trouble with the disk
+    kernel._chosen = full  # once only: a second error is no trouble with the disk
     with pytest.raises(OSError, match="No space"):
         kernel(average, np.ones(3), 0.5)
 
@@ -182,8 +182,8 @@ def test_importing_the_package_imports_little():
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_who_calls_kernels_on_arrays_of_others_is_known():
-    """Compiled loops trust shapes: a new module that calls them has to check its own, and then to be listed here."""
+def test_callers_of_kernels_are_known():
+    """Compiled loops trust shapes: a new module that calls them must check its own, and then be listed here."""
     root = Path(kernels.__file__).parent
     callers = {path.stem for path in root.rglob("*.py") if "from nice_np.kernels import" in path.read_text("utf-8")}
     checked = {"activations", "autoencoder", "flow", "loop", "loops", "optim"}

@@ -1,4 +1,4 @@
-"""Checks at the public doors that no other test has for itself."""
+"""Checks of arguments that no other test covers."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from nice_np.validation import as_flag
 
 
 @pytest.mark.parametrize("value", [True, 1, np.True_, np.int8(1), False, 0, np.False_])
-def test_a_flag_is_true_or_false_or_the_number_of_one(value):
+def test_a_flag_is_true_or_false_or_1_or_0(value):
     assert as_flag(value, "f", "a") is bool(value)
 
 
@@ -20,12 +20,12 @@ def test_nothing_else_is_a_flag(value):
 
 
 @pytest.mark.parametrize("name", ["progress", "resume", "recompute"])
-def test_a_word_is_no_flag_of_fit(name):
+def test_a_string_is_no_flag_of_fit(name):
     with pytest.raises(NiceTypeError, match=f"fit: {name} must be True or False, got 'no'"):
         fit(Flow("normal", DiagonalScaling(2)), np.eye(2), epochs=1, **{"progress": False, name: "no"})
 
 
-def test_a_word_is_no_flag_elsewhere():
+def test_a_string_is_no_flag_elsewhere():
     with pytest.raises(NiceTypeError, match=r"Flow.nll_and_grad: recompute must be True or False, got 'no'"):
         Flow("normal", DiagonalScaling(2)).nll_and_grad(np.eye(2), recompute="no")
     with pytest.raises(NiceTypeError, match="original_nice: tile must be True or False, got 'no'"):

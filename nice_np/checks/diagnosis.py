@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,23 +12,23 @@ from nice_np.checks.report import MapRow, Row
 from nice_np.validation import Array
 
 MOST_SET_ASIDE = 0.05  # the fraction of an array's derivatives that may lie on kinks
+Place = tuple[int, ...] | None  # as `Row.worst_index`
 
 
 def compare_gradients(
     name: str,
     shape: tuple[int, ...],
-    numeric: Array,
-    analytic: Array,
-    allowed: Array,
-    *,
-    n_samples: int,
-    places: Sequence[tuple[int, ...] | None] = (),
+    compared: Iterable[Array],
+    n: int,
+    places: Sequence[Place] = (),
     set_aside: int = 0,
 ) -> Row:
-    """The row of one array, from two gradients and how much they may differ.
+    """The row of one array, for a batch of `n` samples.
 
-    The three have the array's shape, or shape (K,) for derivatives at K `places`; see `Row.worst_index`.
+    `compared` are the numerical gradient, the analytical one and how much they may differ: three arrays of the given
+    shape, or of shape (K,) for derivatives at K `places`.
     """
+    numeric, analytic, allowed = compared
     on_kinks = (
         f"{set_aside} of {set_aside + numeric.size} derivatives lie on a kink and were set aside; choose another x "
         "(without exact zeros), or give the biases small random values"
@@ -39,7 +39,7 @@ def compare_gradients(
     worst = worst_place(errors, allowed)
     status, hint = "passed", ""
     if not (errors <= allowed).all():  # also where something is NaN
-        status, hint = "failed", diagnose(numeric.ravel(), analytic.ravel(), shape, n_samples)
+        status, hint = "failed", diagnose(numeric.ravel(), analytic.ravel(), shape, n)
     elif set_aside > MOST_SET_ASIDE * (set_aside + numeric.size):
         status, hint = "undecided", on_kinks
     return Row(
@@ -86,7 +86,7 @@ def worst_place(errors: Array, allowed: Array) -> tuple[int, ...]:
     return tuple(int(k) for k in np.unravel_index(np.argmax(ratios), ratios.shape))
 
 
-def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n_samples: int) -> str:
+def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n: int) -> str:
     """Guess the mistake from all comparisons of one array, `numeric` and `analytic` of shape (K,)."""
     if not np.isfinite(numeric).all():
         return "the function is not finite here (NaN or inf), so it has no derivative"
@@ -100,7 +100,7 @@ def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n_samples:
     ratios = analytic[large] / numeric[large]
     factor = float(np.median(ratios))
     if np.abs(ratios - factor).max() <= min(1e-3 * abs(factor), 0.1 * abs(factor - 1)):
-        return _explain_factor(factor, n_samples)
+        return _explain_factor(factor, n)
     square = len(shape) == 2 and shape[0] == shape[1] and numeric.size == math.prod(shape)
     if square and np.allclose(numeric.reshape(shape).T, analytic.reshape(shape), rtol=1e-4, atol=1e-7):
         return "the gradient is right but transposed"
@@ -109,11 +109,11 @@ def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n_samples:
     return "no simple factor: a term is missing or wrong, derive this gradient again"
 
 
-def _explain_factor(factor: float, n_samples: int) -> str:
+def _explain_factor(factor: float, n: int) -> str:
     if math.isclose(factor, -1, rel_tol=1e-3):
         return "every element has the wrong sign"
-    if n_samples > 1 and math.isclose(factor, n_samples, rel_tol=1e-3):
-        return f"every element is N = {n_samples} times too large: mean and sum mixed up, a 1/N is missing"
-    if n_samples > 1 and math.isclose(factor, 1 / n_samples, rel_tol=1e-3):
-        return f"every element is N = {n_samples} times too small: mean and sum mixed up, a 1/N too many"
+    if n > 1 and math.isclose(factor, n, rel_tol=1e-3):
+        return f"every element is N = {n} times too large: mean and sum mixed up, a 1/N is missing"
+    if n > 1 and math.isclose(factor, 1 / n, rel_tol=1e-3):
+        return f"every element is N = {n} times too small: mean and sum mixed up, a 1/N too many"
     return f"every element is off by the same factor {factor:.6g}"

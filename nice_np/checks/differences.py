@@ -169,17 +169,8 @@ def compare(name: str, terms: Callable[[], Array], values: Array, gradient: Any,
         if found:
             places.append(None if line.where is ... else line.where)
             compared.append((found[0], claimed, found[1]))
-    numeric, analytic, allowed = np.reshape(compared, (-1, 3)).T  # (K,) each
-    return compare_gradients(
-        name,
-        values.shape,
-        numeric,
-        analytic,
-        allowed,
-        n_samples=settings.n_samples,
-        places=places,
-        set_aside=len(lines) - len(places),
-    )
+    columns = np.reshape(compared, (-1, 3)).T  # (3, K)
+    return compare_gradients(name, values.shape, columns, settings.n_samples, places, len(lines) - len(places))
 
 
 def compare_exactly(name: str, expected: Array, got: Any, settings: Settings) -> Row:
@@ -187,7 +178,7 @@ def compare_exactly(name: str, expected: Array, got: Any, settings: Settings) ->
     if not isinstance(got, np.ndarray) or got.shape != expected.shape:
         return Row(name, expected.shape, hint=f"expected an array of shape {expected.shape}, got {np.shape(got)}")
     allowed = settings.atol + settings.rtol * np.abs(expected)
-    return compare_gradients(name, expected.shape, expected, got, allowed, n_samples=settings.n_samples)
+    return compare_gradients(name, expected.shape, (expected, got, allowed), settings.n_samples)
 
 
 def _problem(terms: Callable[[], Array], values: Array, gradient: Any) -> str:

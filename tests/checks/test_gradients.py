@@ -1,4 +1,4 @@
-"""`check_gradients` must pass right gradients and fail wrong ones; the layers here know nothing of nice_np."""
+"""`check_gradients` must pass right gradients and fail wrong ones; most layers here do not use nice_np."""
 
 import copy
 import itertools
@@ -59,7 +59,7 @@ class AssigningLinear(Linear):
 
 
 class WritingLinear(Linear):
-    """A layer as nice_np's own."""
+    """A layer that writes its gradients, as those of nice_np do."""
 
     def backward(self, dy, x):
         self.dW[...] = self.plant("dW", x.T @ dy)
@@ -386,9 +386,8 @@ def test_one_wrong_element_is_named_with_both_values(x, rng):
     assert "ratio -1," in row.explain()
 
 
-def test_the_error_that_is_printed_is_that_of_the_place_that_is_printed():
-    numeric, analytic, allowed = np.array([[1e3, 1.0], [1e3 + 1e-5, 1.000001], [1e-4, 1e-9]])
-    row = compare_gradients("W", (2,), numeric, analytic, allowed, n_samples=1)
+def test_the_printed_error_belongs_to_the_printed_place():
+    row = compare_gradients("W", (2,), np.array([[1e3, 1.0], [1e3 + 1e-5, 1.000001], [1e-4, 1e-9]]), n=1)
     assert "FAILED W at [1]: " in row.explain()
     assert "; off by 1e-06: numerical 1, analytical 1.000001 " in row.explain()
     assert row.max_error == pytest.approx(1e-5)
@@ -518,7 +517,7 @@ def test_near_kink_is_checked_with_a_smaller_step_and_excuses_nothing(distance):
     assert (row.set_aside, row.status, row.worst_index) == (0, "failed", (1, 1))
 
 
-def test_too_many_kinks_leave_the_verdict_open(rng):
+def test_too_many_kinks_leave_the_check_undecided(rng):
     x = rng.standard_normal((10, 4))
     x[:3, 1] = 0
     report = check_gradients(Activation("relu"), x)
@@ -750,7 +749,7 @@ def test_bad_settings(setting, x):
         check_gradients(Activation("tanh"), x, **setting)
 
 
-def test_an_x_beside_the_end_of_what_a_layer_takes_is_not_blamed_on_the_data():
+def test_an_x_at_the_edge_of_the_domain_is_not_blamed_on_the_data():
     near = [[0.0, 0.5, 0.2, 0.3]]
     for obj in (Logit(4), Flow("normal", Logit(4))):
         with pytest.raises(NiceValueError, match=r"lies within one step, 1e-05, of the edge .* further inside"):

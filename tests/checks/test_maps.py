@@ -1,4 +1,4 @@
-"""`check_inverse` and `check_log_det` pass right maps and fail wrong ones; most layers here know nothing of nice_np."""
+"""`check_inverse` and `check_log_det` pass right maps and fail wrong ones; most layers here do not use nice_np."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_every_layer_of_the_library_passes(make, rng):
 
 
 @pytest.mark.parametrize("n", [1, 6])
-def test_a_strangers_layer_passes(x, n):
+def test_a_layer_that_does_not_use_nice_np_passes(x, n):
     assert check_inverse(Affine(), x[:n]).passed
     assert check_log_det(Affine(), x[:n]).passed
 
@@ -161,7 +161,7 @@ def test_the_identity_proves_nothing(rng):
     assert check_inverse(DiagonalScaling(2, log_scale=0.5), x)
 
 
-def test_a_map_that_drowns_in_rounding_is_undecided(rng):
+def test_a_map_that_amplifies_rounding_too_much_is_undecided(rng):
     class Shear:
         def forward(self, x):
             return x + 1e12 * x[:, ::-1] * [0, 1], np.zeros(len(x)), None
@@ -253,7 +253,7 @@ def test_a_step_that_leads_to_nan_is_no_measure():
     assert (row.status, np.isfinite(row.expected)) == ("failed", True)
 
 
-def test_an_x_beside_the_end_of_what_a_layer_takes_is_not_blamed_on_the_data():
+def test_an_x_at_the_edge_of_the_domain_is_not_blamed_on_the_data():
     with pytest.raises(
         NiceValueError, match=r"numerical_jacobian: x lies within one step, 1e-05, of the edge of the domain"
     ):
@@ -262,7 +262,7 @@ def test_an_x_beside_the_end_of_what_a_layer_takes_is_not_blamed_on_the_data():
         check_inverse(Logit(4), np.zeros((1, 4)))
 
 
-def test_the_error_that_is_printed_is_that_of_the_place_that_is_printed():
+def test_the_printed_error_belongs_to_the_printed_place():
     row = compare_arrays(
         "z", np.array([[1e3], [1.0]]), np.array([[1e3 + 1e-5], [1.000001]]), np.array([[1e-4], [1e-9]])
     )
@@ -270,7 +270,7 @@ def test_the_error_that_is_printed_is_that_of_the_place_that_is_printed():
     assert row.max_error == pytest.approx(1e-5)
 
 
-# -- doors ------------------------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 
 checks = pytest.mark.parametrize("check", [check_inverse, check_log_det])
 
@@ -313,7 +313,7 @@ def test_wrong_outputs_are_named(check, x):
 
 
 @checks
-def test_an_exercise_that_is_not_done_says_so(check, x):
+def test_an_unfinished_exercise_says_so(check, x):
     class ToDo(Affine):
         def inverse(self, z):
             raise NotImplementedError("TODO: return x")
