@@ -214,6 +214,8 @@ class Training:
         self.clock = now
 
     def _show(self, bar: Progress) -> None:
+        if bar.show is None:
+            return
         state = self.state
         nats = state.nats_sum / state.position
         samples = (state.epoch - 1) * len(self.data) + state.position

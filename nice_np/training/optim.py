@@ -172,7 +172,7 @@ class Adam(Optimizer):
     --------
     >>> values = np.array([1.0])
     >>> Adam().step(values, np.array([20.0]), learning_rate=0.1)
-    >>> values.round(6)  # the first step has the size of the learning rate, whatever that of the gradient
+    >>> values.round(6)  # the first step has the size of the learning rate, for any size of the gradient
     array([0.9])
     """
 
