@@ -1,4 +1,4 @@
-"""Measure what docs/reliability.md says, and write it there.
+"""Measure the figures of docs/reliability.md and write them there.
 
 python scripts/reliability.py                   errors and counts of cases, a minute
 python scripts/reliability.py --tally FILE      and the counts of faults that a long run of the tests has collected
@@ -40,7 +40,7 @@ def mutants() -> tuple[int, int]:
 
 
 def seconds_of_help() -> str:
-    """Of the processor, the fastest of five: the clock on the wall would measure what else the machine does."""
+    """Processor time, the fastest of five: wall time would depend on what else the machine does."""
     seconds = []
     for _ in range(5):
         start = os.times()
@@ -79,7 +79,7 @@ PRIOR_NAMES = ("normal", "logistic")
 
 
 def deep(seed: int) -> float:
-    """The worst round trip in both dtypes at one depth and scale; thirty seeds go through all of them twice."""
+    """The largest round-trip error in both dtypes at one depth and scale; thirty seeds cover all of them twice."""
     from measures import DEPTHS, SCALES, deep_round_trip_error
 
     depth, scale = DEPTHS[seed % len(DEPTHS)], SCALES[seed // len(DEPTHS) % len(SCALES)]
@@ -106,7 +106,7 @@ def cases(tests: str, found: Counter[tuple[str, str]]) -> int:
 
 
 def tallied(path: Path) -> Counter[str]:
-    """The sums of what the tests have noted, one JSON object a line."""
+    """The totals of what the tests have noted, one JSON object per line."""
     total: Counter[str] = Counter()
     for line in path.read_text(encoding="utf-8").splitlines():
         total.update(json.loads(line))
@@ -115,7 +115,7 @@ def tallied(path: Path) -> Counter[str]:
 
 def main() -> int:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description="Measure what docs/reliability.md says, and write it there.")
+    parser = argparse.ArgumentParser(description="Measure the figures of docs/reliability.md and write them there.")
     parser.add_argument("--tally", type=Path, metavar="FILE", help="what NICE_NP_TALLY=FILE has collected")
     arguments = parser.parse_args()
     text = PAGE.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A server on this machine that behaves as badly as servers do, for the tests of downloads."""
+"""A local server that misbehaves as real servers do, for the tests of downloads."""
 
 import contextlib
 import hashlib
@@ -12,12 +12,12 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Gives the server's answers in turn, the last one for ever."""
+    """Gives the server's answers in turn, the last one repeatedly."""
 
     def do_GET(self):
         self.server.requests.append(self.path)
         answers = self.server.answers
-        with contextlib.suppress(ConnectionError):  # a client that has heard enough hangs up
+        with contextlib.suppress(ConnectionError):  # a client may hang up early
             (answers.pop(0) if len(answers) > 1 else answers[0])(self)
 
     def log_message(self, *args):

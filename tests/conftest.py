@@ -23,7 +23,7 @@ def pytest_configure():
 
 @pytest.fixture(autouse=True)
 def leave_no_trace():
-    """No test changes what the next one finds: any order is the same."""
+    """No test changes what the next one finds, so any order gives the same result."""
     before = state_of_the_process()
     yield
     after = state_of_the_process()
@@ -85,7 +85,7 @@ def offline(monkeypatch, tmp_path):
 
 @contextlib.contextmanager
 def unchanged(folder):
-    """Many tests read these files, and none may write there."""
+    """Many tests read these files; none may write there."""
     before = contents(folder)
     yield
     after = contents(folder)

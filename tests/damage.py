@@ -1,4 +1,4 @@
-"""Ways to damage a file, and to see that a reader takes little memory for it."""
+"""Damage to a file, and a limit on the memory that its reader takes."""
 
 import contextlib
 import tracemalloc
@@ -41,7 +41,7 @@ def survivors(load, path, mutants):
 
 
 def assert_same(data, other):
-    """Two data sets are equal to the byte."""
+    """Two data sets are equal byte for byte."""
     assert (data.name, data.image_shape, data.bin_width, data.source) == (
         other.name,
         other.image_shape,

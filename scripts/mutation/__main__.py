@@ -1,21 +1,21 @@
-"""How much of the mathematics do the tests hold?  Change it in thousands of small ways and count what turns red.
+"""How much of the mathematics do the tests check?  Make thousands of small changes and count those that fail a test.
 
 python scripts/mutation                          all files; writes results/mutation.md
 python scripts/mutation optim vae/               files whose name contains one of the words; prints only
-python scripts/mutation --keep FOLDER            keep what is found there; what was killed or is explained waits
-python scripts/mutation --keep FOLDER --report   run nothing: the page again, from what FOLDER has
-python scripts/mutation --list optim             the mutants alone
+python scripts/mutation --keep FOLDER            keep the results there; skip what was killed or is explained
+python scripts/mutation --keep FOLDER --report   run nothing: write the page again from FOLDER
+python scripts/mutation --list optim             only list the mutants
 
-`operators.py` makes every change that it knows of.  Most take a tenth of a second, since:
+`operators.py` makes every change it knows.  Most of them take a tenth of a second:
 
 1. The tests are collected once and run once under a tracer, which notes the lines that each of them executes.
 2. For a mutant the process forks.  The child changes the functions of the module in place and runs the tests that
    reach the changed lines, quickest first, until one fails.
-3. What runs when a module is imported, a default or a constant of a class, is tried in a process that has not imported
-   it yet, with the change in it: slower, and only where it must be.
+3. A change of what runs on import, a default or a class constant, is tried in a process that has not imported the
+   module yet: slower, and only where necessary.
 
-A test that takes far longer than any test should counts as killed: an endless loop would be noticed.  Tests that never
-fail without a mutant are taken for granted: the script stops where that is not so.  Needs a system with fork.
+A mutant whose test takes far too long counts as killed: an endless loop would be noticed.  The script stops if a test
+fails without a mutant.  Needs a system with fork.
 """
 
 from __future__ import annotations

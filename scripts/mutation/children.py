@@ -17,7 +17,7 @@ import pytest
 from reach import PACKAGE
 
 LIMIT = 30.0  # seconds of processor time for one test: the longest takes a third of it, traced
-PATIENCE = 4  # times as long by the clock: a change that writes beyond an array may leave a test waiting for ever
+PATIENCE = 4  # times as long in wall time: a change that writes beyond an array may make a test wait forever
 MEMORY = 8 << 30  # bytes a child may have
 KILLED, TIMED_OUT, SURVIVED, UNCOVERED = "killed", "timed out", "survived", "no test"
 AGAIN = "again"  # not to be planted in a module that is in use
@@ -25,7 +25,7 @@ CANNOT = 77  # the exit code that says so
 
 
 def in_child(work: Callable[[], int]) -> str:
-    """What became of a mutant: `work` runs in a fork, and returns 0 where all tests pass."""
+    """The outcome of a mutant: `work` runs in a fork and returns 0 if all tests pass."""
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
@@ -46,8 +46,8 @@ def in_child(work: Callable[[], int]) -> str:
 
 
 def start_clocks() -> None:
-    """Let this process end if the next test takes too long."""
-    signal.setitimer(signal.ITIMER_PROF, LIMIT)  # of the processor: a busy machine kills nobody
+    """End this process if the next test takes too long."""
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)  # processor time: a busy machine kills no mutant
     signal.setitimer(signal.ITIMER_REAL, PATIENCE * LIMIT)
 
 

@@ -46,7 +46,7 @@ class Reach:
         self.store.write_text(json.dumps({"seconds": self.seconds, "lines": lines}), encoding="utf-8")
 
     def forget_others(self, tests: Iterable[str]) -> None:
-        """Tests that are there no longer."""
+        """Drop tests that no longer exist."""
         self.lines = {test: self.lines[test] for test in tests}
 
     @pytest.hookimpl(hookwrapper=True)

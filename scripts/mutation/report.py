@@ -1,4 +1,4 @@
-"""The results as a table and a page, with the reason why each survivor may live."""
+"""The results as a table and a page, with the reason why each survivor is harmless."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ INTRODUCTION = """# Can the tests fail?  Mutants of the mathematical core
 
 `{command}`, {date}, Python {python}, one core.
 
-A mutant is the package with one small change: `+` for `-`, a sum that becomes a mean, a condition turned round, an
+A mutant is the package with one small change: `+` for `-`, a sum that becomes a mean, a condition negated, an
 update left out.  [operators.py](../scripts/mutation/operators.py) names the changes; they are made in every line of the
 files below that computes, not in texts and type hints.  The tests that reach the line then run until one fails: the
-mutant is killed.  One that no test notices is either no error at all, or a hole in the tests; so each survivor is
-listed with the reason why it may live.  Timed out are those that never end, which a test would notice.
+mutant is killed.  One that no test notices is either no error or a gap in the tests, so each survivor is listed with
+the reason why it is harmless.  Those that never end have timed out, which a test would notice.
 
-Of the tests that reach a line those that are written for its file run first, and all of them; then the quickest of the
-others, as long as all together take no more than {budget:.0f} seconds.  So a survivor may be seen by a slower test, and
+Of the tests that reach a line, all those written for its file run first, then the quickest of the
+others, up to {budget:.0f} seconds in total.  So a survivor may be seen by a slower test, and
 one that is killed is seen by a quick one or by a test of its own file."""
 
 

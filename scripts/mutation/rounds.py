@@ -31,7 +31,7 @@ from children import (
 from operators import Mutant
 from reach import PACKAGE, Reach, core_files, mirror_of
 
-# Those that mirror the core, and the models built of it; what only happens to pass through is no proof.
+# Tests of the core and of the models built from it; tests that only pass through it prove little.
 TESTS = ["tests/test_contract.py", "tests/test_units.py", "tests/training/test_optim.py"]
 TESTS += ["tests/bijectors", "tests/networks", "tests/flows", "tests/vae"]
 TESTS += [f"tests/files/test_checkpoint.py::test_{name}_come{s}_back_to_the_bit" for name, s in (
@@ -83,14 +83,14 @@ class FirstRound:
         return True
 
     def trace(self, manager: pytest.PytestPluginManager, items: list[pytest.Item]) -> int:
-        """In a child, too: many tests may use what a parameter holds only once."""
+        """Also in a child: many tests can use a parameter's value only once."""
         manager.register(self.reach)
         run(items)
         self.reach.save()
         return 0
 
     def check_swap(self, items: list[pytest.Item]) -> None:
-        """All tests must pass when all code is replaced by its own copy: what fails then is no proof of anything."""
+        """All tests must pass when all code is replaced by its own copy; one that fails proves nothing."""
 
         def work() -> int:
             for file in self.files:

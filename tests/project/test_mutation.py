@@ -1,4 +1,4 @@
-"""The systematic mutants: what is changed and what is left alone, and a small package whose survivors are known."""
+"""Mutation testing: which changes are made, and a small package whose survivors are known."""
 
 import json
 import shutil

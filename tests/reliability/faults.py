@@ -1,6 +1,6 @@
-"""Faults for real: child processes that are limited, robbed of their rights and killed, and a count of what was done.
+"""Real faults: child processes with limits, without privileges, and killed; and a count of what was injected.
 
-``NICE_NP_FAULTS=20`` makes every fault test do twenty times as much.  ``NICE_NP_TALLY=FILE`` collects the counts, which
+``NICE_NP_FAULTS=20`` makes every fault test do twenty times as many.  ``NICE_NP_TALLY=FILE`` collects the counts, which
 scripts/reliability.py writes into docs/reliability.md.
 """
 
@@ -60,7 +60,7 @@ def run(*words, code=None, **settings):
 
 @contextlib.contextmanager
 def started(*words, code=None, **settings):
-    """A child under way; it does not outlive the block."""
+    """A running child; it is killed at the end of the block."""
     settings = {
         "env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
         "preexec_fn": ordinary_signals, **settings,
@@ -80,7 +80,7 @@ def ordinary_signals():
 
 
 def without_privileges():
-    """In a child before it begins: root, too, may write only where the permissions say so (Linux)."""
+    """In a child before it starts: make file permissions apply to root, too (Linux)."""
     ordinary_signals()
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None)
@@ -89,7 +89,7 @@ def without_privileges():
 
 
 def files_limited_to(size):
-    """In a child before it begins: no file can become longer than `size` bytes."""
+    """In a child before it starts: no file can grow beyond `size` bytes."""
 
     def limit():
         import resource
@@ -123,7 +123,7 @@ def is_one_line_error(stderr, says=""):
 
 
 def wait_until(happened, child, seconds=60.0):
-    """Wait for `happened()` while the child lives; says whether it came about."""
+    """Wait for `happened()` while the child runs; return whether it happened."""
     give_up = time.monotonic() + seconds
     while not happened():
         if child.poll() is not None:

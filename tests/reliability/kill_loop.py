@@ -1,7 +1,7 @@
-"""Training that is killed again and again: ``python kill_loop.py KIND KILLS SEED FOLDER`` prints the counts.
+"""Training that is killed repeatedly: ``python kill_loop.py KIND KILLS SEED FOLDER`` prints the counts.
 
 The process forks; the fork trains, saving after every step, and is killed at a random moment; the next one resumes.
-Whenever a run has come to its end all the same, it must be the uninterrupted one to the bit, and a new run begins.
+A run that reaches its end must equal the uninterrupted one bit for bit; then a new run begins.
 """
 
 import json
@@ -26,7 +26,7 @@ def build(kind):
 
 
 def train(kind, path):
-    """A run with noise on its pixels, from wherever the checkpoint stands; saves after every step."""
+    """A run with noisy pixels that resumes from the checkpoint and saves after every step."""
     pixels = np.random.default_rng(1).integers(0, 256, (90, 6), dtype=np.uint8)
     model, settings = build(kind)
     fit(
@@ -37,7 +37,7 @@ def train(kind, path):
 
 
 def state(path):
-    """All of a checkpoint but the seconds it took: parameters, optimiser, generator, history, order, averages."""
+    """Everything in a checkpoint except its seconds: parameters, optimiser, generator, history, order, averages."""
     arrays = read_npz(path)
     header = json.loads(arrays.pop("header").tobytes())
     header["metadata"]["counters"].pop("seconds")

@@ -1,4 +1,4 @@
-"""Whatever is given for whichever argument: it works, or a NiceError that is also the builtin one expects says why.
+"""Any value for any argument either works or raises a NiceError that is also the expected builtin and says why.
 
 As scikit-learn does with its estimators: a good call of every public function and class, in which each argument in
 turn is replaced by things that do not belong there.
@@ -170,7 +170,7 @@ METHODS = {
 
 
 def strange_calls(call, arguments):
-    """Call with each argument replaced by each strange thing; nothing but a NiceError may come of it."""
+    """Call with each argument replaced by each strange thing; only a NiceError may be raised."""
     refused = 0
     for name in arguments:
         for value in STRANGE:

@@ -1,4 +1,4 @@
-"""Arrays of every kind at the public doors, by hypothesis: layouts, dtypes, shapes, NaN, and numbers near overflow."""
+"""Arrays of every kind in public functions, by hypothesis: layouts, dtypes, shapes, NaN, and numbers near overflow."""
 
 import copy
 import warnings

@@ -24,7 +24,7 @@ from nice_np.errors import DatasetError
 
 
 def reset(handler):
-    """Half of the body, then a connection that is torn down (RST), not closed."""
+    """Half of the body, then the connection is reset (RST), not closed."""
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(CONTENT)))
     handler.end_headers()
@@ -119,7 +119,7 @@ def impatient(monkeypatch):
 
 
 def fetched(server, folder, old, *, deadline=1.0):
-    """Whether the right file came; whatever happens, nothing else may be in the folder, and it must not take long."""
+    """Whether the right file arrived; in any case nothing else may be in the folder, and it must not take long."""
     before = time.monotonic()
     urls = (server.url, server.url + "?mirror")
     try:
@@ -141,7 +141,7 @@ def fetched(server, folder, old, *, deadline=1.0):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_a_server_that_never_gets_better(name, tmp_path):
-    """Not the right file, therefore none; the file that was there before is untouched."""
+    """A wrong file is not kept; the previous file is untouched."""
     for old in (b"", b"an older version"):
         if old:
             (tmp_path / "file.gz").write_bytes(old)
@@ -182,7 +182,7 @@ def test_a_redirect_from_https_to_http_is_refused(tmp_path, monkeypatch):
     context.load_cert_chain(certificate, key)
     with serving([send()]) as plain, serving([send(b"", 302, Location=plain.url)], context) as server:
         with pytest.raises(DatasetError, match="no connection"):
-            fetch(remote(server.url), tmp_path / "cache")  # nobody vouches for this certificate yet
+            fetch(remote(server.url), tmp_path / "cache")  # the certificate is not trusted yet
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         for allow_http in (False, True):
             with pytest.raises(DatasetError, match="refused, the server redirects from https to http"):
@@ -220,7 +220,7 @@ def test_several_processes_at_once(tmp_path):
 @posix
 @pytest.mark.slow
 def test_a_download_that_is_killed(tmp_path):
-    """Half a file is never taken for the file, and the next one comes through."""
+    """A partial file is never used, and the next download succeeds."""
     (tmp_path / "file.gz").write_bytes(b"an older version")
     for _ in range(times(2)):
         with (

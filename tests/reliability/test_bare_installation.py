@@ -1,4 +1,4 @@
-"""A read-only installation, a home that is not there, no Numba, nowhere to keep what it compiles: it all works."""
+"""A read-only installation, a missing home folder, no Numba, nowhere to cache compiled code: everything works."""
 
 import json
 import os
@@ -27,14 +27,14 @@ NO_NUMBA = "raise ModuleNotFoundError('there is no Numba here')\n"
 
 
 def bare(installation, **others):
-    """The environment of a user with no home, and nothing of ours but `installation`."""
+    """The environment of a user without a home folder; of ours only `installation`."""
     kept = {name: value for name, value in ENVIRONMENT.items() if name in ("PATH", "OPENBLAS_NUM_THREADS", "LANG")}
     return {**kept, "HOME": "/nonexistent/home", "PYTHONPATH": str(installation), **others}
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
-    """A copy of the package that nobody may write to."""
+    """A read-only copy of the package."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(ROOT / "nice_np", folder / "nice_np", ignore=shutil.ignore_patterns("__pycache__"))
     paths = [folder, *folder.rglob("*")]
@@ -101,7 +101,7 @@ def test_the_disk_of_the_compiled_code_is_full(installation, tmp_path):
 @linux
 @pytest.mark.slow
 def test_damaged_compiled_code(tmp_path):
-    """What another process left half written is compiled again."""
+    """Code that another process left half written is compiled again."""
     settings = {"env": {**ENVIRONMENT, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}, "cwd": tmp_path}
     expected = scored(**settings)
     files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
@@ -139,7 +139,7 @@ def test_the_core_of_the_suite_passes_without_numba(tmp_path):
 
 @linux
 def test_folders_that_take_no_files(tmp_path):
-    """Output is refused before any work, by name, and nothing is left."""
+    """Output is refused by name before any work; nothing is left over."""
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     settings = {"cwd": tmp_path, "preexec_fn": without_privileges}

@@ -1,4 +1,4 @@
-"""Readers that leave, full and closed standard output, the C locale, odd paths: an exit code and at most one line."""
+"""Readers that quit early, full and closed standard output, the C locale, odd paths: exit code, at most one line."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A full file system, or a limit on the size of files: an error that names the path, and the old file is whole."""
+"""A full file system, or a limit on the size of files: an error that names the path, and the old file stays intact."""
 
 import contextlib
 import http.server
@@ -83,7 +83,7 @@ def test_a_command_under_a_limit(number, moons, images, tmp_path):
 
 
 def test_a_run_on_a_disk_of_every_size(moons, tmp_path):
-    """Wherever the disk becomes full, in settings, checkpoint, model, history or figures: one line that names it."""
+    """Wherever the disk fills up, in settings, checkpoint, model, history or figures: one line that names the path."""
     codes = set()
     for size in ["4k", "12k", "40k", "80k", "140k", "200k", *(["100k", "160k", "250k"] if times(10) > 10 else [])]:
         with small_disk(tmp_path / "disk", size) as disk:
@@ -106,7 +106,7 @@ def test_a_run_on_a_disk_of_every_size(moons, tmp_path):
 
 
 def test_a_checkpoint_survives_the_disk_that_becomes_full(tmp_path):
-    """The run that meets a full disk fails; with room again it goes on from the last checkpoint, to the bit."""
+    """The run that meets a full disk fails; with free space again it resumes from the last checkpoint, bit for bit."""
     x = np.random.default_rng(0).integers(0, 256, (60, 6), dtype=np.uint8)
     settings = {"epochs": 6, "batch_size": 20, "progress": False, "rng": 1, "checkpoint_every": 0}
     whole = nice(6, couplings=3, hidden=(8,), rng=0)

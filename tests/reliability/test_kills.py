@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of training and of saving: nothing is lost, and the end is the same to the bit."""
+"""SIGKILL at random moments of training and of saving: nothing is lost, and the end is the same bit for bit."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_every_other_file_is_the_old_or_the_new_one(tmp_path):
 
 
 def test_a_temporary_file_is_never_loaded(tmp_path):
-    """Half a save beside the checkpoint is passed over, whatever it holds."""
+    """A partial save beside the checkpoint is ignored, whatever it holds."""
     from nice_np import fit, nice
 
     path, x = tmp_path / "c.npz", np.random.default_rng(0).normal(size=(20, 3))

@@ -1,4 +1,4 @@
-"""Every file that the library reads, damaged thousands of times: read as it was, or refused by name; never a crash."""
+"""Every file that the library reads, damaged thousands of times: read as before, or refused by name; never a crash."""
 
 import json
 
@@ -21,7 +21,7 @@ MAIN = "import mutate\nsys.exit(mutate.main())"
 @linux
 @pytest.mark.parametrize("kind", ["checkpoint_header", "npy", "png_chunks", "settings_json"])
 def test_a_few_mutants(kind, tmp_path):
-    """Of the kinds that no other test damages."""
+    """The kinds that no other test damages."""
     found = attack(kind, 0, 50, tmp_path)
     assert found["refused"] > 0
 

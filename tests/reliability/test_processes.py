@@ -1,4 +1,4 @@
-"""The same seed in two processes, forked workers, threads: the same bits; and nothing of the process is changed."""
+"""The same seed in two processes, forked workers, threads: identical results, and the process is left unchanged."""
 
 import hashlib
 import threading
@@ -99,7 +99,7 @@ def test_workers(start, tmp_path):
 
 @pytest.mark.parametrize("build", [nice, real_nvp])
 def test_threads_that_score_draw_and_train_at_once(build, rng):
-    """Eight threads: what each gets is what it would get alone."""
+    """Eight threads: each gets what it would get alone."""
     flow = shaken(build(6, couplings=3, hidden=(12,), rng=0), rng, 0.2)
     batches = rng.normal(size=(8, 50, 6)).astype(np.float32)
 

@@ -129,7 +129,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(first, tmp_path):
 @pytest.mark.slow
 @tens
 def test_inpainting(first):
-    """Observed pixels to the bit, all others in [0, 1], and never less likely than at the start."""
+    """Observed pixels bit for bit, all others in [0, 1], and never less likely than at the start."""
     for seed in range(first, first + 10):
         rng = np.random.default_rng(seed)
         flow = shaken((nice, real_nvp)[seed % 2](8, couplings=3, hidden=(8,), preprocess=(), rng=seed), rng, 0.3)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM at random moments of a command: the promised code, in time, and a checkpoint to go on from."""
+"""SIGINT and SIGTERM at random moments of a command: exit code, time, and a checkpoint to resume from."""
 
 import shutil
 import signal
@@ -20,7 +20,7 @@ LONG = ("train", "two-moons", "--epochs", 100_000, "--checkpoint-every", 0.05)
 
 
 def check_stop(child, signum, out, stderr, seconds):
-    """What a stopped command owes: code, time, words, a whole checkpoint and no leftovers."""
+    """What a stopped command must do: exit code, time, message, a complete checkpoint and no leftovers."""
     assert child.returncode == 128 + signum, stderr
     assert seconds < 5
     last = stderr.splitlines()[-1]
@@ -34,7 +34,7 @@ def check_stop(child, signum, out, stderr, seconds):
 
 
 def test_at_any_moment(tmp_path):
-    """From before the first import to after the last figure; the command to go on ends as if nothing had been."""
+    """From before the first import to after the last figure; the resuming command ends as if nothing had happened."""
     whole = tmp_path / "whole"
     before = time.monotonic()
     assert run(*SETTINGS, "--out", whole, "--quiet").returncode == 0

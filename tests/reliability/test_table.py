@@ -1,4 +1,4 @@
-"""docs/reliability.md does not lie: its tests exist and are collected, no row is empty, no figure says too much."""
+"""docs/reliability.md is true: its tests exist and are collected, no row is empty, no figure is too large."""
 
 import importlib.util
 import math
@@ -56,7 +56,7 @@ def test_every_test_is_collected_and_no_row_claims_more_cases_than_there_are(scr
 
 
 def test_every_test_of_this_folder_is_in_a_row(script, text):
-    """A fault that is injected but promises nothing would be a promise forgotten."""
+    """Every injected fault stands behind a promise."""
     named = {file for file, _ in script.TEST.findall(text)}
     files = {path.name for path in (ROOT / "tests" / "reliability").glob("test_*.py")} - {"test_table.py"}
     assert files <= named
