@@ -152,7 +152,9 @@ def test_other_shapes_are_refused(model, door, shape):
         else:
             assert len(np.atleast_1d(DOORS[door](MODELS[model], x))) >= shape[0] * (door not in ("bits_per_dim",))
         return
-    says = rf"has {shape[1]} features, expected {DIM}" if len(shape) == 2 else rf"expected \w+ of shape \(N, {DIM}\), got"
+    says = rf"expected \w+ of shape \(N, {DIM}\), got"
+    if len(shape) == 2:
+        says = f"has {shape[1]} features, expected {DIM}"
     with pytest.raises(NiceValueError, match=says):
         DOORS[door](MODELS[model], x)
 
