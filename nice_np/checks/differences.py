@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.checks.diagnosis import compare_gradients
-from nice_np.checks.objects import near
+from nice_np.checks.objects import explain_edge
 from nice_np.checks.report import Row
 from nice_np.validation import Array
 
@@ -157,7 +157,7 @@ def compare(name: str, terms: Callable[[], Array], values: Array, gradient: Any,
         return Row(name, values.shape, hint=problem)
     here, eps = terms(), settings.eps  # (M,)
     lines = choose_lines(values, settings)
-    with near(name, eps, "check_gradients"):
+    with explain_edge(name, eps, "check_gradients"):
         firsts = [measure(terms, here, line, eps) for line in lines]
     largest = max(abs(slopes.central) for slopes in firsts)
     tolerance = Tolerance(settings.rtol, settings.atol, largest, max(1.0, float(np.linalg.norm(here))))

@@ -85,6 +85,7 @@ def check_gradients(
     -------
     GradientReport
         True if all is right; prints the largest error of each array, and for each failure its likely cause and place.
+        It has `verdict`, `rows` and `failures`, and the methods ``raise_if_failed()`` and ``to_dict()``.
 
     Raises
     ------

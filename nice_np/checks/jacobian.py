@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.checks.objects import near
+from nice_np.checks.objects import explain_edge
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.validation import Array, as_float, as_real_array, as_samples
 
@@ -56,7 +56,7 @@ def one_sided(function: Callable[[Array], Any], x: Array, eps: float) -> tuple[A
     """The forward and the backward difference quotients, (N, M, D) each: far apart only at a kink."""
     here = _value(function, x)  # (N, M)
     right, left = np.empty((2, *here.shape, x.shape[1]))
-    with near("x", eps, OWNER):
+    with explain_edge("x", eps, OWNER):
         for j in range(x.shape[1]):
             step = eps * np.maximum(1.0, np.abs(x[:, j]))  # (N,)
             for sign, quotients in ((1, right), (-1, left)):

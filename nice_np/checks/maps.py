@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nice_np.checks.diagnosis import compare_arrays, with_hint
 from nice_np.checks.jacobian import one_sided
-from nice_np.checks.objects import as_points, float64_copy, has_methods, near
+from nice_np.checks.objects import as_points, explain_edge, float64_copy, has_methods
 from nice_np.checks.report import MapReport, MapRow
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.validation import Array, as_float, as_real_array
@@ -48,7 +48,8 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
     Returns
     -------
     MapReport
-        True if all is right; prints the largest error of each array, its place and the likely cause.
+        True if all is right; prints the largest error of each array, its place and the likely cause.  It has the same
+        attributes and methods as the report of `nice_np.check_gradients`.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def _rounding(last: Callable[[Array], Any], start: Array, middle: Array, end: Ar
     """How far `end` = last(middle) may be from `start`, (N,): rounding of the largest number, amplified by `last`."""
     largest = np.maximum(np.abs(start).max(axis=1), np.abs(middle).max(axis=1))  # (N,)
     step = NUDGE * largest[:, None] * np.where(np.arange(start.shape[1]) % 2, 1, -1)  # (N, D)
-    with near("a point of x, or one between its latents,", NUDGE, "check_inverse"):
+    with explain_edge("a point of x, or one between its latents,", NUDGE, "check_inverse"):
         moved = last(middle + step)[0]
     growth = np.abs(moved - end).max(axis=1) / NUDGE  # (N,), what an error of size `largest` becomes
     allowed: Array = rtol * np.maximum(largest, np.where(np.isfinite(growth), growth, 0.0))
@@ -198,7 +199,10 @@ def _round_trip(name: str, start: Array, middle: Array, end: Array, allowed: Arr
             f"only features {features} are wrong: look at how they are mapped, the others come back",
         ),
         (row.max_error < 1e-6 * size, "nearly right: is something computed in float32, or rounded?"),
-        (True, "no feature comes back: wrong sign, wrong order of the steps, or another m than in the first pass?"),
+        (
+            True,
+            "no feature comes back: wrong sign, wrong order of the steps, or not the parameters of forward?",
+        ),
     )
 
 

@@ -32,8 +32,8 @@ def as_points(x: Any, owner: str) -> Array:
 
 
 @contextmanager
-def near(x: str, step: float, owner: str) -> Iterator[None]:
-    """Run passes one step from points that were accepted: what they refuse is the step, not the caller's data."""
+def explain_edge(x: str, step: float, owner: str) -> Iterator[None]:
+    """For passes one step from points that were accepted: an error there is about the step, not the caller's data."""
     try:
         yield
     except NiceValueError as error:

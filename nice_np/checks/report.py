@@ -121,9 +121,9 @@ class Row(_Status):
             return f"{self.status.upper()} {self.name}: {self.hint}"
         ratio = self.analytic / self.numeric if self.numeric else math.nan
         return (
-            f"FAILED {self.name} at {self.place}: {self.hint}; off by {abs(self.numeric - self.analytic):.3g}: "
-            f"numerical {self.numeric:.8g}, analytical {self.analytic:.8g} "
-            f"(ratio {ratio:.6g}, allowed difference {self.tolerance:.2g})"
+            f"FAILED {self.name} at {self.place}: {self.hint} "
+            f"(off by {abs(self.numeric - self.analytic):.3g}, allowed {self.tolerance:.2g}: "
+            f"numerical {self.numeric:.8g}, analytical {self.analytic:.8g}, ratio {ratio:.6g})"
         )
 
 
@@ -161,9 +161,9 @@ class MapRow(_Status):
     def explain(self) -> str:
         """As `Row.explain`."""
         return (
-            f"{self.status.upper()} {self.name} at {list(self.worst_index)}: {self.hint}; "
-            f"off by {abs(self.got - self.expected):.3g} (allowed {self.allowed:.1g}): "
-            f"expected {self.expected:.8g}, got {self.got:.8g}"
+            f"{self.status.upper()} {self.name} at {list(self.worst_index)}: {self.hint} "
+            f"(off by {abs(self.got - self.expected):.3g}, allowed {self.allowed:.1g}: "
+            f"expected {self.expected:.8g}, got {self.got:.8g})"
         )
 
 

@@ -266,7 +266,7 @@ def test_the_printed_error_belongs_to_the_printed_place():
     row = compare_arrays(
         "z", np.array([[1e3], [1.0]]), np.array([[1e3 + 1e-5], [1.000001]]), np.array([[1e-4], [1e-9]])
     )
-    assert "; off by 1e-06 (allowed 1e-09): expected 1, got 1.000001" in row.explain()
+    assert "(off by 1e-06, allowed 1e-09: expected 1, got 1.000001)" in row.explain()
     assert row.max_error == pytest.approx(1e-5)
 
 
@@ -336,7 +336,7 @@ def test_the_report_prints_raises_and_becomes_json(x):
     good.raise_if_failed()
     assert "PASSED: 2 of 2" in repr(good)
     with pytest.raises(
-        CheckError, match=r"FAILED forward: log_det at \[\d\]: the sign .*; off by .* expected .*, got "
+        CheckError, match=r"FAILED forward: log_det at \[\d\]: the sign .* \(off by .* expected .*, got "
     ):
         bad.raise_if_failed()
     assert json.loads(json.dumps(bad.to_dict()))["verdict"] == "failed"
