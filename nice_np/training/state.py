@@ -134,7 +134,7 @@ def load_state(
         optimizer.restore(metadata["optimizer_steps"], moments)
     except NiceValueError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: the training state is damaged: {error!r}") from None
     model.params.values[:] = saved.params.values
     return state
@@ -161,6 +161,8 @@ def _parse(
         raise ValueError(f"unexpected arrays {sorted(extra)}")
     if counters["step"] and not np.array_equal(np.sort(order), np.arange(n_samples)):
         raise ValueError("the order of the samples is not a permutation")
+    if counters["position"] >= n_samples:
+        raise ValueError(f"position is {counters['position']}, with {n_samples} samples")
     for row in rows if isinstance(rows, list) else [rows]:
         are_numbers = all(value is None or type(value) in (int, float) for value in row.values())
         if set(row) != set(columns(model.measure)) or not are_numbers:
