@@ -2,7 +2,7 @@
 
 An event file is a sequence of records: a length, its checksum, a protocol buffer, and the checksum of that.  They are
 written with tensorboardX, which needs protobuf alone: neither TensorFlow nor PyTorch nor TensorBoard itself.  Its
-`SummaryWriter` is not used, because it writes in a thread that hangs when the disk is full.
+`SummaryWriter` is not used: it writes from another thread, where `fit` would not see the error of a full disk.
 """
 
 from __future__ import annotations
