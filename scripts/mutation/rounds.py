@@ -34,7 +34,7 @@ from reach import PACKAGE, Reach, core_files, mirror_of
 # Tests of the core and of the models built from it; tests that only pass through it prove little.
 TESTS = ["tests/test_contract.py", "tests/test_units.py", "tests/training/test_optim.py"]
 TESTS += ["tests/bijectors", "tests/networks", "tests/flows", "tests/vae"]
-TESTS += [f"tests/files/test_checkpoint.py::test_{name}_come{s}_back_to_the_bit" for name, s in (
+TESTS += [f"tests/files/test_checkpoint.py::test_{name}_come{s}_back_bit_for_bit" for name, s in (
     ("every_bijector", "s"), ("the_papers_models", ""),
 )]  # fmt: skip
 # They run once before the first fork, so that the children find the compiled loops loaded: 0.02 s instead of 0.7.
