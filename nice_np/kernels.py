@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -112,17 +112,30 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
 # The loops.  Each is compiled from the text below; its NumPy twin is next to the formula it speeds up.
 
 
-def adam_loop(
-    values: V, grads: V, m: V, v: V, b1: F, b2: F, c1: F, c2: F, fix1: F, fix2: F, rate: F, eps: F, keep: F, tiny: F
-) -> None:
+class AdamScalars(NamedTuple):
+    """The numbers of one step of Adam, all in the dtype of the vectors; see `nice_np.training.optim.adam_step`."""
+
+    beta1: F
+    beta2: F
+    rest1: F  # 1 - beta1
+    rest2: F
+    bias1: F  # 1 - beta1^t, the bias of m after t steps
+    bias2: F
+    rate: F  # learning rate
+    eps: F
+    keep: F  # 1 - rate * weight decay
+    tiny: F  # smallest normal number
+
+
+def adam_loop(values: V, grads: V, m: V, v: V, s: AdamScalars) -> None:
     """See `nice_np.training.optim.adam_update`."""
-    step, root = rate / fix1, 1 / np.sqrt(fix2)
+    rate, root = s.rate / s.bias1, 1 / np.sqrt(s.bias2)
     for i in range(values.size):
-        mean = b1 * m[i] + c1 * grads[i]
-        square = b2 * v[i] + c2 * grads[i] * grads[i]
-        m[i] = 0 if abs(mean) < tiny else mean  # NaN stays NaN
-        v[i] = 0 if square < tiny else square
-        values[i] = keep * values[i] - step * m[i] / (np.sqrt(v[i]) * root + eps)
+        mean = s.beta1 * m[i] + s.rest1 * grads[i]
+        square = s.beta2 * v[i] + s.rest2 * grads[i] * grads[i]
+        m[i] = 0 if abs(mean) < s.tiny else mean  # NaN stays NaN
+        v[i] = 0 if square < s.tiny else square
+        values[i] = s.keep * values[i] - rate * m[i] / (np.sqrt(v[i]) * root + s.eps)
 
 
 def _average_loop(average: V, values: V, weight: F) -> None:

@@ -1,7 +1,8 @@
 """Model files and training checkpoints: one .npz each, with a JSON header and plain arrays.
 
 A file holds ``header`` (UTF-8 JSON as bytes: format, version, kind, architecture, table of parameters, metadata),
-``values`` (the flat parameter vector) and one member for each other array.  ``np.load`` can open it.
+``values`` (the flat parameter vector) and one member for each other array.  ``np.load`` can open it.  What a run needs
+to be resumed is in `nice_np.training.state`, and resuming it in `nice_np.training.resume`.
 """
 
 from __future__ import annotations

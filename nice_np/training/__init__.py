@@ -1,5 +1,9 @@
 """Maximum likelihood by mini-batches.
 
-Read `optim` first, then `loop`, then `fit`, which checks the arguments; the loop works on `plan`, `data` and `state`.
-`parallel`, `ranks` and `fused` compute the same gradient, faster.
+Read `optim` first, then `loop`, then `fit`, which checks the arguments; the loop works on `plan`, `data` and `state`,
+and `resume` continues a stopped run.  `parallel`, `ranks` and `fused` compute the same gradient, faster.
 """
+
+from nice_np.training.fit import fit
+
+__all__ = ["fit"]

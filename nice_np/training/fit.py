@@ -1,7 +1,7 @@
 """`fit`: maximum likelihood by mini-batches.
 
 Draw samples, add fresh noise, take the loss and its gradient, make one optimiser step, repeat.  Here the arguments are
-checked, the layers measure their constants, and a run is started or resumed; `loop` does the rest.
+checked, the layers measure their constants, and a run is started or resumed, see `resume`; `loop` does the rest.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from os import PathLike
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +29,10 @@ from nice_np.training.history import History
 from nice_np.training.loop import Training
 from nice_np.training.optim import Optimizer, get_optimizer
 from nice_np.training.plan import Callback, Plan
-from nice_np.training.ranks import Team, as_team
+from nice_np.training.ranks import as_team
+from nice_np.training.resume import check_path, resumed
 from nice_np.training.schedules import Schedule, get_schedule
-from nice_np.training.state import TrainingState, check_path, load_state
+from nice_np.training.state import TrainingState
 from nice_np.validation import Array, Rng, as_flag, as_path, as_rng
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def fit(
         start_from_data(model, data.x, data.context)
     team.compare(lambda: _facts(model, plan, settings))
     if plan.resume:
-        state = _resume(team, model, plan, len(data), settings)
+        state = resumed(team, model, plan, len(data), settings)
     else:
         if rng is None:
             log.info("rng is None: the seed comes from the operating system, so this run cannot be repeated")
@@ -263,17 +263,3 @@ def _facts(model: Model, plan: Plan, settings: dict[str, Any]) -> dict[str, Any]
         "the model": f"{repr(model).splitlines()[0]} of architecture {digest.hexdigest()[:16]}",
         "the vector of parameters": fingerprint(model.params.values[None]),
     }
-
-
-def _resume(team: Team, model: Model, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
-    """The state in the checkpoint, with weights and optimiser set to it; rank 0 reads the file for all ranks."""
-    path = cast(Path, plan.checkpoint)
-    state = team.from_first(lambda: load_state(path, model, plan.optimizer, settings, n_samples))
-    model.params.values[:] = team.share(model.params.values)
-    plan.optimizer.restore(*team.share((plan.optimizer.steps, plan.optimizer.state())))
-    if team.first:
-        log.info("resuming from %s: epoch %d, step %d, %.1f s", path, state.epoch, state.step, state.seconds)
-    out_of_patience = plan.patience is not None and state.epochs_since_best >= plan.patience
-    if plan.done(state, n_samples) < 1 and not (state.finished == "patience" and out_of_patience):
-        state.finished = ""  # it had ended, and now has more epochs, time or patience, or other callbacks
-    return state

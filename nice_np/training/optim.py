@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.kernels import Kernel, adam_loop, in_halves
+from nice_np.kernels import AdamScalars, Kernel, adam_loop, in_halves
 from nice_np.validation import FLOATS, Array, as_choice, as_float, as_int
 
 
@@ -109,23 +109,19 @@ class Optimizer(ABC):
         return f"{type(self).__name__}({settings})"
 
 
-def adam_update(
-    values: Array, grads: Array, m: Array, v: Array,
-    beta1: float, beta2: float, rest1: float, rest2: float, bias1: float, bias2: float,
-    rate: float, eps: float, keep: float, tiny: float,
-) -> None:  # fmt: skip
+def adam_update(values: Array, grads: Array, m: Array, v: Array, s: AdamScalars) -> None:
     """The formulas of `adam_step` in NumPy; `kernels.adam_loop` is the same as one compiled loop."""
-    m *= beta1
-    m += rest1 * grads  # rest = 1 - beta
-    v *= beta2
-    v += rest2 * grads * grads
+    m *= s.beta1
+    m += s.rest1 * grads  # rest = 1 - beta
+    v *= s.beta2
+    v += s.rest2 * grads * grads
     # The moments of a dead unit decay into denormal numbers, with which a processor is thirty times slower.
-    m[np.abs(m) < tiny] = 0
-    v[v < tiny] = 0
+    m[np.abs(m) < s.tiny] = 0
+    v[v < s.tiny] = 0
     # Bias correction: m and v start at 0, so after t steps the weights of their averages add up to bias = 1 - beta^t.
-    m_hat, v_hat = m / bias1, v / bias2
-    values *= keep  # decoupled weight decay
-    values -= rate * m_hat / (np.sqrt(v_hat) + eps)
+    m_hat, v_hat = m / s.bias1, v / s.bias2
+    values *= s.keep  # decoupled weight decay
+    values -= s.rate * m_hat / (np.sqrt(v_hat) + s.eps)
 
 
 adam_kernel = Kernel(adam_loop, adam_update)
@@ -142,11 +138,21 @@ def adam_step(
     values <- (1 - lr wd) values - lr m_hat / (sqrt(v_hat) + eps)
     with m_hat = m / (1 - beta1^t),  v_hat = v / (1 - beta2^t)      (Kingma & Ba 2015, algorithm 1)
     """
-    bias1, bias2, keep = 1 - beta1**step, 1 - beta2**step, 1 - learning_rate * weight_decay
-    tiny = np.finfo(values.dtype).tiny
-    scalars = (beta1, beta2, 1 - beta1, 1 - beta2, bias1, bias2, learning_rate, eps, keep, tiny)
+    scalars = {
+        "beta1": beta1,
+        "beta2": beta2,
+        "rest1": 1 - beta1,
+        "rest2": 1 - beta2,
+        "bias1": 1 - beta1**step,  # bias correction
+        "bias2": 1 - beta2**step,
+        "rate": learning_rate,
+        "eps": eps,
+        "keep": 1 - learning_rate * weight_decay,
+        "tiny": np.finfo(values.dtype).tiny,
+    }
     # In the vectors' own dtype: a float64 scalar would make the compiled loop compute in float64.
-    in_halves(kernel, (values, grads, m, v), [values.dtype.type(scalar) for scalar in scalars])
+    typed = AdamScalars(**{name: values.dtype.type(scalar) for name, scalar in scalars.items()})
+    in_halves(kernel, (values, grads, m, v), [typed])
 
 
 class Adam(Optimizer):

@@ -1,10 +1,8 @@
-"""Everything that a resumed run needs to continue as if it had never stopped, and the checkpoint file that holds it."""
+"""Everything that a resumed run needs to continue as if it had never stopped, and how it is saved; see `resume`."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.errors import CheckpointError, NiceFileError, NiceValueError
-from nice_np.files.architecture import Arrays, describe
-from nice_np.files.checkpoint import load, save
+from nice_np.files.checkpoint import save
 from nice_np.flows.model import Model
-from nice_np.training.history import History, columns
+from nice_np.training.history import History
 from nice_np.training.optim import Optimizer
 from nice_np.validation import Array
 
@@ -56,42 +52,6 @@ COUNTERS: dict[str, Any] = {
 ATTRIBUTES = {name: name for name in COUNTERS} | {"stale": "epochs_since_best"}
 
 
-def check_path(path: Path | None, resume: bool) -> None:
-    """Find out before the first step whether the checkpoint can be resumed from, or written.
-
-    Raises
-    ------
-    NiceFileError
-        If a checkpoint to resume from does not exist, or a new one exists already or cannot be written.
-    NiceValueError
-        If there is no path to resume from.
-    """
-    if path is None:
-        if resume:
-            raise NiceValueError("fit: resume=True needs checkpoint=PATH")
-        return
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        if resume:
-            raise NiceFileError(f"fit: nothing to resume: {path} does not exist") from None
-    except (OSError, ValueError) as error:  # the path is too long, or has a NUL
-        raise NiceFileError(f"fit: cannot look for {path}: {_reason(error)}") from error
-    else:
-        if not resume:
-            raise NiceFileError(f"fit: {path} exists; resume=True continues from it, or delete it first")
-    if not resume:
-        try:
-            target = Path(os.path.realpath(path))  # a symbolic link is written through
-            tempfile.TemporaryFile(dir=target.parent).close()
-        except (OSError, ValueError) as error:
-            raise NiceFileError(f"fit: cannot write {path}: {_reason(error)}") from error
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
 def save_state(path: Path, model: Model, optimizer: Optimizer, state: TrainingState, settings: dict[str, Any]) -> None:
     """Write a file of kind "checkpoint", atomically."""
     metadata = {
@@ -107,91 +67,3 @@ def save_state(path: Path, model: Model, optimizer: Optimizer, state: TrainingSt
     extra["history"] = np.frombuffer(json.dumps(state.history.rows).encode(), np.uint8)
     extra.update({f"optimizer.{name}": vector for name, vector in optimizer.state().items()})
     save(path, "checkpoint", model, metadata, extra)
-
-
-def load_state(
-    path: Path, model: Model, optimizer: Optimizer, settings: dict[str, Any], n_samples: int
-) -> TrainingState:
-    """Read a checkpoint into `model` and `optimizer`.
-
-    Raises
-    ------
-    NiceValueError
-        If the run that wrote it had another architecture, dtype, data set or setting; names the field and both values.
-    CheckpointError
-        If the file is damaged.
-    """
-    # The file may name the user's own layers: the classes of the given model are allowed.
-    saved, metadata, extra = load(path, "checkpoint", [type(module) for _, module in model.modules()])
-    _compare(path, "dtype", saved.dtype.name, model.dtype.name)
-    then: Arrays = {}
-    now: Arrays = {}
-    _compare(path, "architecture", describe(saved, then, []), describe(model, now, []))
-    try:
-        _compare(path, "settings", metadata["settings"], settings)
-        _compare_arrays(path, then, now)
-        state, moments = _parse(metadata, extra, model, optimizer, n_samples)
-        optimizer.restore(metadata["optimizer_steps"], moments)
-    except NiceValueError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path}: the training state is damaged: {error!r}") from None
-    model.params.values[:] = saved.params.values
-    return state
-
-
-def _parse(
-    metadata: dict[str, Any], extra: Arrays, model: Model, optimizer: Optimizer, n_samples: int
-) -> tuple[TrainingState, Arrays]:
-    """The state, and the optimiser's vectors; any of the errors that `load_state` catches if they are damaged."""
-    counters, best_epoch, steps = (metadata[name] for name in ("counters", "best_epoch", "optimizer_steps"))
-    if set(counters) != set(COUNTERS):
-        raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(COUNTERS)}")
-    kinds = COUNTERS | {"best_epoch": int | None, "optimizer_steps": int}
-    for name, value in {**counters, "best_epoch": best_epoch, "optimizer_steps": steps}.items():
-        if not isinstance(value, kinds[name]) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
-            raise ValueError(f"{name} is {value!r}")
-    moments = {name: extra.pop(f"optimizer.{name}") for name in optimizer.vectors if steps}
-    weights: dict[str, Any] = {name: extra.pop(name) for name in ("best_values", "average") if name in extra}
-    for name, vector in {**moments, **weights}.items():
-        if vector.shape != (len(model.params),) or vector.dtype != model.dtype or not np.isfinite(vector).all():
-            raise ValueError(f"{name} is not a finite vector of {len(model.params)} x {model.dtype}")
-    order, rows = extra.pop("order"), json.loads(extra.pop("history").tobytes())
-    if extra:
-        raise ValueError(f"unexpected arrays {sorted(extra)}")
-    if counters["step"] and not np.array_equal(np.sort(order), np.arange(n_samples)):
-        raise ValueError("the order of the samples is not a permutation")
-    if counters["position"] >= n_samples:
-        raise ValueError(f"position is {counters['position']}, with {n_samples} samples")
-    for row in rows if isinstance(rows, list) else [rows]:
-        are_numbers = all(value is None or type(value) in (int, float) for value in row.values())
-        if set(row) != set(columns(model.measure)) or not are_numbers:
-            raise ValueError(f"the history has a row {row!r:.200}")
-    rng = np.random.default_rng()
-    rng.bit_generator.state = metadata["rng"]
-    numbers = {ATTRIBUTES[name]: value for name, value in counters.items()}
-    history = History(rows, best_epoch, measure=model.measure)
-    return TrainingState(rng, history=history, order=order, **numbers, **weights), moments
-
-
-def _compare_arrays(path: Path, then: Arrays, now: Arrays) -> None:
-    for name, array in then.items():
-        if not np.array_equal(array, now[name]):
-            short = [np.array2string(a, threshold=8, edgeitems=2, precision=4) for a in (now[name], array)]
-            raise NiceValueError(
-                f"cannot resume from {path}: {name}, an array of the architecture (indices of a partition or "
-                f"permutation, a mean or std), is {short[0]} now and was {short[1]} then"
-            )
-
-
-def _compare(path: Path, field_name: str, saved: Any, given: Any) -> None:
-    if isinstance(saved, dict) and isinstance(given, dict) and set(saved) == set(given):
-        for key in saved:
-            _compare(path, f"{field_name}.{key}", saved[key], given[key])
-    elif isinstance(saved, list) and isinstance(given, list) and len(saved) == len(given):
-        for i, (a, b) in enumerate(zip(saved, given, strict=True)):
-            _compare(path, f"{field_name}.{i}", a, b)
-    elif saved != given:
-        raise NiceValueError(
-            f"cannot resume from {path}: {field_name} is {json.dumps(given)} now and was {json.dumps(saved)} then"
-        )

@@ -57,7 +57,7 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
             for n in range(N):
                 for j in range(n_b):
                     z[n, indices[at + j]] += h[n, j]
-        else:  # y_b = x_b e^log_s + t, log_s = 2 tanh(raw / 2); then (log_s, x_b e^log_s) replaces theta = (raw, t)
+        else:  # y_b = x_b e^log_s + t, log_s = 2 tanh(r / 2); then (log_s, x_b e^log_s) replaces theta = (r, t)
             for n in range(N):
                 for j in range(n_b):
                     log_s = two * np.tanh(half * h[n, j])
@@ -88,7 +88,7 @@ def _couple_backward(
             for n in range(N):
                 for j in range(n_b):
                     dy, log_s, scaled = dz[n, indices[b_at + j]], theta[n, j], theta[n, n_b + j]
-                    slope = one - (half * log_s) * (half * log_s)  # of log_s = 2 tanh(raw / 2)
+                    slope = one - (half * log_s) * (half * log_s)  # of log_s = 2 tanh(r / 2)
                     d[n, j] = (dy * scaled + dlog_det[n]) * slope
                     d[n, n_b + j] = dy
                     dz[n, indices[b_at + j]] = dy * np.exp(log_s)
