@@ -16,9 +16,14 @@ import threadpoolctl
 
 
 def pytest_configure():
-    """One BLAS thread, since several wait for each other awake on a busy machine; tests about threads set their own."""
+    """The same process for all tests: one BLAS thread, and Ctrl-C as in a terminal.
+
+    Several BLAS threads wait for each other awake on a busy machine; tests about threads set their own number.
+    """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for children and for a BLAS that is loaded later
     threadpoolctl.threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts its background jobs
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
