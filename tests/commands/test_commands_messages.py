@@ -50,7 +50,7 @@ def test_v_reports_what_is_read_written_and_chosen(here, no_figures):
     assert "debug: " not in err
     assert "bits/dim" in out
     _, out, err = run("train", "rings", "--epochs", "2", "--batch-size", "5000", "--resume", "-vv")
-    assert "info: nice_np.training.fit: resuming from runs/rings/checkpoint.npz: epoch 2, step 2" in err
+    assert "info: nice_np.training.resume: resuming from runs/rings/checkpoint.npz: epoch 2, step 2" in err
     assert "debug: nice_np.training.loop: epoch 2: {'epoch': 2, 'step': 4" in err
     assert "read the model" in run("info", "runs/rings", "-v")[2]
     assert run("info", "runs/rings")[2] == ""
