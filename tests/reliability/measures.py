@@ -130,7 +130,6 @@ def second_backward_differs(seed, names=tuple(BIJECTORS)):
         z, _, cache = layer.forward(x)
         grads = []
         for module in (layer, layer, copy.deepcopy(layer)):
-            module.zero_grad()
             dx = module.backward(np.ones_like(z), np.ones(4), cache)
             grads.append([dx, *(grad.copy() for _, _, grad in module.named_parameters())])
         for other in grads[1:]:
