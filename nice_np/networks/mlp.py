@@ -49,7 +49,8 @@ class Linear(Module):
         # dL/dW_ij = sum_n x_ni dy_nj,  dL/db_j = sum_n dy_nj,  dL/dx_ni = sum_j dy_nj W_ij
         if parameters:
             np.matmul(x.T, dy, out=self.dW)  # (n_in, N) @ (N, n_out) -> (n_in, n_out)
-            np.sum(dy, axis=0, out=self.db)
+            # The sum over n as a product with ones, (N,) @ (N, n_out) -> (n_out,): twice as fast as np.sum
+            np.matmul(np.ones(len(dy), dy.dtype), dy, out=self.db)
         dx: Array = np.dot(dy, self.W.T)  # (N, n_out) @ (n_out, n_in) -> (N, n_in)
         return dx
 
