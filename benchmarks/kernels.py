@@ -13,6 +13,7 @@ from benchmarks.options import Options
 from benchmarks.result import Result, Row
 from benchmarks.timing import Task, side_by_side
 from nice_np import kernels
+from nice_np.bijectors import partition
 from nice_np.kernels import Kernel
 from nice_np.networks import activations
 from nice_np.training import optim
@@ -36,6 +37,12 @@ def vector_and_matrix() -> Arrays:
     """A bias, small, since it is added again and again; and a batch."""
     rng = np.random.default_rng(0)
     return rng.random(SHAPE[1], np.float32) * np.float32(1e-3), rng.standard_normal(SHAPE, np.float32)
+
+
+def pairs() -> Arrays:
+    """A batch of the paper's digits, and both halves of its columns."""
+    x = np.random.default_rng(0).standard_normal((200, 784), np.float32)
+    return x, x[:, :392].copy(), x[:, 392:].copy()
 
 
 def adam(kernel: Callable[..., None], values: Array, grads: Array, m: Array, v: Array) -> None:
@@ -64,6 +71,8 @@ LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
     "adam_kernel": (vectors(4), adam),
     "average_kernel": (vectors(2), average),
     "find_infinite": (vectors(1), finite),
+    "take_pairs": (pairs, plainly),
+    "put_pairs": (pairs, plainly),
     "bias_relu": (vector_and_matrix, matrix_first),
     "relu_backward": (matrices(2), plainly),
 }
@@ -71,7 +80,7 @@ LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
 
 def all_kernels() -> dict[str, Kernel]:
     """The kernels of nice_np by the name of their attribute."""
-    modules = (kernels, activations, optim)
+    modules = (kernels, partition, activations, optim)
     return {name: value for of in modules for name, value in vars(of).items() if isinstance(value, Kernel)}
 
 

@@ -191,3 +191,22 @@ def relu_backward_loop(dh: A, h: A) -> None:
     flat_dh, flat_h = dh.reshape(dh.size), h.reshape(h.size)
     for i in range(flat_dh.size):
         flat_dh[i] = flat_dh[i] if flat_h[i] > 0 else 0
+
+
+# Every second column of x (N, D) out of it, and into it: with a known step the compiler moves many numbers at once.
+
+
+def take_pairs_loop(x: M, even: M, odd: M) -> None:
+    """even_j <- x_2j, odd_j <- x_2j+1: (N, D // 2) each."""
+    for n in range(len(x)):
+        for j in range(even.shape[1]):
+            even[n, j] = x[n, 2 * j]
+            odd[n, j] = x[n, 2 * j + 1]
+
+
+def put_pairs_loop(x: M, even: M, odd: M) -> None:
+    """x_2j <- even_j, x_2j+1 <- odd_j."""
+    for n in range(len(x)):
+        for j in range(even.shape[1]):
+            x[n, 2 * j] = even[n, j]
+            x[n, 2 * j + 1] = odd[n, j]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nice_np import kernels
+from nice_np.bijectors import partition
 from nice_np.networks import activations
 from nice_np.training import optim
 
@@ -89,13 +90,14 @@ def test_a_vector_is_finite_or_not(twin, bad, dtype):
 ARRAYS = {  # arguments of the kernels that change the first one
     "bias_relu": lambda rng: [rng.normal(size=(7, 5)), rng.normal(size=5)],
     "relu_backward": lambda rng: [rng.normal(size=(7, 5)), np.maximum(rng.normal(size=(7, 5)), 0)],
+    "put_pairs": lambda rng: [rng.normal(size=(7, 6)), *rng.normal(size=(2, 7, 3))],
 }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ARRAYS)
 def test_loop_and_twin_agree(name, dtype, rng):
-    kernel = getattr(activations, name)
+    kernel = vars(activations).get(name) or getattr(partition, name)
     arrays = [array.astype(dtype) if array.dtype.kind == "f" else array for array in ARRAYS[name](rng)]
     loop, twin = arrays[0].copy(), arrays[0].copy()
     compiled(kernel)(loop, *arrays[1:])
@@ -120,10 +122,20 @@ def test_an_array_with_gaps_is_changed_in_place_too(rng):
     np.testing.assert_array_equal(whole, expected)
 
 
+@pytest.mark.parametrize("twin", [False, True])
+def test_taking_pairs_undoes_putting_them(twin, rng):
+    put, take = (k.twin if twin else compiled(k) for k in (partition.put_pairs, partition.take_pairs))
+    parts, x, taken = rng.normal(size=(2, 7, 3)), np.full((7, 6), np.nan), np.empty((2, 7, 3))
+    put(x, *parts)
+    np.testing.assert_array_equal(x, parts.transpose(1, 2, 0).reshape(7, 6))
+    take(x, *taken)
+    np.testing.assert_array_equal(taken, parts)
+
+
 def test_every_kernel_is_tested():
-    modules = (kernels, activations, optim)
+    modules = (kernels, activations, optim, partition)
     names = {name for of in modules for name, value in vars(of).items() if isinstance(value, kernels.Kernel)}
-    assert names == {*ARRAYS, "adam_kernel", "average_kernel", "find_infinite"}
+    assert names == {*ARRAYS, "take_pairs", "adam_kernel", "average_kernel", "find_infinite"}
 
 
 def test_trouble_with_compiled_code_on_disk_means_compiling_again():
@@ -186,5 +198,5 @@ def test_callers_of_kernels_are_known():
     """Compiled loops trust shapes: a new module that calls them must check its own, and then be listed here."""
     root = Path(kernels.__file__).parent
     callers = {path.stem for path in root.rglob("*.py") if "from nice_np.kernels import" in path.read_text("utf-8")}
-    checked = {"activations", "autoencoder", "flow", "loop", "loops", "optim"}
+    checked = {"activations", "autoencoder", "flow", "loop", "loops", "optim", "partition"}
     assert callers == checked

@@ -409,6 +409,14 @@ def test_indices_with_a_constant_step_are_a_slice():
         assert type(part._a) is not slice
 
 
+def test_alternating_features_have_a_kernel():
+    for part in (Partition.odd_even(6), Partition.odd_even(6).swapped(), Partition.checkerboard(2, 3)):
+        assert part._pairs
+    others = (Partition.odd_even(5), Partition.halves(6), Partition(6, [0, 3]), Partition(4, [2, 0]))
+    for part in (*others, Partition.odd_even(6).with_context(2)):
+        assert not part._pairs
+
+
 def test_indices_of_any_whole_type():
     small = np.array([2, 0], np.uint8)
     assert Partition(3, small).idx_a.dtype == Permutation(np.array([2, 0, 1], np.int8)).order.dtype == np.intp
