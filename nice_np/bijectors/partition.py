@@ -110,7 +110,7 @@ class Partition:
         """x (N, dim + C) -> x_a (N, A + C), x_b (N, B), copies; NiceValueError for any other shape."""
         check_shape(x, (*x.shape[:1], self.dim + self.context_dim), "Partition.split", "x")
         if self._pairs:
-            even, odd = np.empty((2, len(x), self.dim // 2), x.dtype)
+            even, odd = (np.empty((len(x), self.dim // 2), x.dtype) for _ in range(2))  # a cache keeps one of them
             take_pairs(x, even, odd)
             return (even, odd) if self.idx_a[0] == 0 else (odd, even)
         return np.array(x[:, self._a], order="C"), np.array(x[:, self._b], order="C")
