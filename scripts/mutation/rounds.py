@@ -32,7 +32,7 @@ from operators import Mutant
 from reach import PACKAGE, Reach, core_files, mirror_of
 
 # Tests of the core and of the models built from it; tests that only pass through it prove little.
-TESTS = ["tests/test_contract.py", "tests/test_units.py", "tests/training/test_optim.py"]
+TESTS = ["tests/test_contract.py", "tests/test_units.py", "tests/test_kernels.py", "tests/training/test_optim.py"]
 TESTS += ["tests/bijectors", "tests/networks", "tests/flows", "tests/vae"]
 TESTS += [f"tests/files/test_checkpoint.py::test_{name}_come{s}_back_bit_for_bit" for name, s in (
     ("every_bijector", "s"), ("the_papers_models", ""),
