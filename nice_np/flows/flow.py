@@ -351,8 +351,8 @@ class Flow(Model):
     def _through(self, x: Array, direction: str) -> tuple[Array, Array]:
         """x (n, D + C) after all passes, and log|det| (n,).
 
-        Each layer's cache is dropped before the next one makes its own: nobody will ask for a gradient, and memory
-        that is used again at once is fast.
+        Each layer's cache is dropped before the next one makes its own: no gradient follows, and memory that is reused
+        at once is fast.
         """
         log_det = np.zeros((), x.dtype)
         for _, layer_pass in self._passes(direction):
