@@ -269,3 +269,13 @@ def test_a_gradient_of_another_shape_is_refused(channels, rng):
     for shape in ((3, 12), (1, 12), (2, 13), (2, 1), (12,)):
         with pytest.raises(NiceValueError, match=r"ConvNet: expected dy of shape \(2, 12\), got"):
             net.backward(np.ones(shape), cache, parameters=False)
+
+
+def test_defaults_and_types_of_the_config():
+    net = ConvNet((4, 6), BOARD.idx_a, rng=0)
+    assert (net.channels[1:-1], net.output_scale, type(net.layers)) == ((32, 32), 0.01, tuple)
+    config = net.config()
+    assert [type(config[name]) for name in ("image_shape", "channels", "idx_a")] == [list] * 3
+    count = ConvNet.count_parameters(config)
+    assert type(count) is int
+    assert count == net.n_parameters + net._order_a.size + net._order_theta.size
