@@ -47,6 +47,16 @@ def test_moments_of_a_dead_unit_become_zero(twin):
     np.testing.assert_array_equal(v, 0)
 
 
+@pytest.mark.parametrize("twin", [False, True])
+def test_the_smallest_normal_moments_stay(twin):
+    kernel = optim.adam_kernel.twin if twin else compiled(optim.adam_kernel)
+    tiny = np.finfo(np.float32).tiny
+    values, m, v = np.ones(1, np.float32), np.full(1, 2 * tiny), np.full(1, 2 * tiny)
+    settings = {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.5, "eps": 1e-8, "weight_decay": 0.0}
+    optim.adam_step(values, np.zeros(1, np.float32), m, v, step=2, **settings, kernel=kernel)
+    assert (m[0], v[0]) == (tiny, tiny)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_average_loop_and_twin_agree(dtype, rng):
     values = rng.normal(size=999).astype(dtype)
@@ -134,11 +144,8 @@ def test_taking_pairs_undoes_putting_them(twin, rng):
 
 def test_every_kernel_is_tested():
     modules = (kernels, activations, optim, partition)
-    found = {name: value for of in modules for name, value in vars(of).items() if isinstance(value, kernels.Kernel)}
-    for kernel in found.values():  # the loop is compiled, and its twin is the NumPy beside the formula
-        assert kernel.loop.__module__ == "nice_np.kernels"
-        assert kernel.loop.__name__.endswith("_loop") != kernel.twin.__name__.endswith("_loop")
-    assert set(found) == {*ARRAYS, "take_pairs", "adam_kernel", "average_kernel", "find_infinite"}
+    names = {name for of in modules for name, value in vars(of).items() if isinstance(value, kernels.Kernel)}
+    assert names == {*ARRAYS, "take_pairs", "adam_kernel", "average_kernel", "find_infinite"}
 
 
 def test_trouble_with_compiled_code_on_disk_means_compiling_again():

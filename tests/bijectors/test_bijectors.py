@@ -23,8 +23,10 @@ from nice_np import (
     StandardNormal,
     WithContext,
     ZCAWhitening,
+    kernels,
 )
 from nice_np.bijectors import get_partition
+from nice_np.bijectors.partition import put_pairs, take_pairs
 from nice_np.bijectors.with_context import without_context
 from nice_np.parameters import Module
 
@@ -415,6 +417,8 @@ def test_alternating_features_have_a_kernel():
     others = (Partition.odd_even(5), Partition.halves(6), Partition(6, [0, 3]), Partition(4, [2, 0]))
     for part in (*others, Partition.odd_even(6).with_context(2)):
         assert not part._pairs
+    assert take_pairs.loop is kernels.take_pairs_loop
+    assert put_pairs.loop is kernels.put_pairs_loop
 
 
 def test_indices_of_any_whole_type():

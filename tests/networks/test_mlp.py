@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from registry import mlp
 
-from nice_np import MLP, NiceTypeError, NiceValueError
+from nice_np import MLP, NiceTypeError, NiceValueError, kernels
+from nice_np.networks import activations
 from nice_np.networks.activations import ACTIVATIONS, get_activation
 
 
@@ -125,6 +126,8 @@ def test_wrong_input():
 
 
 def test_all_activations_are_tested():
+    assert activations.bias_relu.loop is kernels.bias_relu_loop
+    assert activations.relu_backward.loop is kernels.relu_backward_loop
     assert set(ACTIVATIONS) == {"relu", "leaky_relu", "tanh", "softplus"}
 
 

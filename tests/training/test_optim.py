@@ -14,6 +14,7 @@ from nice_np import (
     NiceValueError,
     RMSPropMomentum,
 )
+from nice_np.kernels import adam_loop
 from nice_np.training.optim import adam_kernel, adam_update, clip_by_norm, get_optimizer
 from nice_np.training.schedules import get_schedule
 
@@ -283,3 +284,8 @@ def test_an_overflow_is_not_a_warning(kind, twin, monkeypatch):
     for rate in (1e-3, 1e39, 1e39):
         optimizer.step(values, np.array([1e38, 0, -1e38], np.float32), rate)
     assert not all(np.isfinite(vector).all() for vector in (values, *optimizer.state().values()))
+
+
+def test_the_compiled_step_is_the_loop():
+    assert adam_kernel.loop is adam_loop
+    assert adam_kernel.twin is adam_update
