@@ -289,3 +289,9 @@ def test_an_overflow_is_not_a_warning(kind, twin, monkeypatch):
 def test_the_compiled_step_is_the_loop():
     assert adam_kernel.loop is adam_loop
     assert adam_kernel.twin is adam_update
+
+
+def test_schedules_are_found_in_their_former_place():
+    from nice_np.optim import Cosine, Schedule
+
+    assert issubclass(Cosine, Schedule)
