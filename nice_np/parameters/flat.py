@@ -120,7 +120,7 @@ class FlatParameters:
     @contextmanager
     def backward_pass(self) -> Iterator[None]:
         """The block is one backward pass.  After an error `grads` is NaN, so a partial gradient is never used."""
-        for grad in self._of_others:  # who adds to them, the habit of other libraries, starts from zero
+        for grad in self._of_others:  # a layer that adds, as in other libraries, starts from zero
             grad.fill(0)
         try:
             yield

@@ -12,7 +12,7 @@ import numpy as np
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.kernels import AdamScalars, Kernel, adam_loop, in_halves
-from nice_np.training.schedules import Constant, Cosine, ExponentialDecay, InverseTime, Schedule  # noqa: F401 (once here)
+from nice_np.training.schedules import Constant, Cosine, ExponentialDecay, InverseTime, Schedule  # noqa: F401 (kept importable)
 from nice_np.validation import FLOATS, Array, as_choice, as_float, as_int
 
 
