@@ -17,6 +17,7 @@ from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
 from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior
+from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.training.fit import fit
 from nice_np.validation import Array, as_choice, as_dtype, as_float, as_int, as_rng
 
@@ -28,6 +29,7 @@ except ImportError as error:
 
 __all__ = ["NICEDensity"]
 ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice, "real_nvp": real_nvp}
+DTYPES = [np.float64, np.uint8]  # what X becomes: numbers, or pixels if it is them already
 RandomState = int | np.random.Generator | np.random.RandomState | None
 
 
@@ -80,8 +82,9 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     Notes
     -----
-    All scores are nats of the given `X`.  Integers are treated as real numbers: counts and pixels have no density until
-    they are dequantised, see `nice_np.pixels.dequantize`.
+    All scores are nats of the given `X`.  uint8 means pixels: `fit` and `score_samples` add the noise that gives them a
+    density, see `nice_np.dequantize` (scores with the same noise at each call), `transform` refuses them.  Other
+    integers are treated as real numbers.
 
     Examples
     --------
@@ -152,7 +155,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DivergenceError
             If training diverged; a smaller learning rate or `clip_norm` may help.
         """
-        samples = validate_data(self, X, dtype=np.float64, ensure_min_samples=2, ensure_min_features=2)
+        samples = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
         rng = as_generator(self.random_state)
         flow = self._new_flow(samples.shape[1], rng)
         training, held_out = self._split(samples, rng)
@@ -173,7 +176,8 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     def score_samples(self, X: npt.ArrayLike) -> Array:
         """log p(x) of each sample in nats: (n_samples, n_features) -> (n_samples,)."""
-        log_prob = self._flow().log_prob(self._checked(X))
+        flow = self._flow()
+        log_prob = flow.log_prob(flow.from_data(self._checked(X), NOISE_SEED))
         return log_prob.astype(np.float64, copy=False)
 
     def score(self, X: npt.ArrayLike, y: Any = None) -> float:
@@ -194,7 +198,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def inverse_transform(self, X: npt.ArrayLike) -> Array:
         """Data x = f^-1(z) of latents: (n_samples, n_features) -> (n_samples, n_features)."""
         flow = self._flow()
-        x = flow.decode(check_array(X, dtype=np.float64))
+        x = flow.decode(check_array(X, dtype=DTYPES))
         return x.astype(np.float64, copy=False)
 
     def _new_flow(self, dim: int, rng: np.random.Generator) -> Flow:
@@ -235,7 +239,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         return flow
 
     def _checked(self, X: npt.ArrayLike) -> Array:
-        samples: Array = validate_data(self, X, dtype=np.float64, reset=False)
+        samples: Array = validate_data(self, X, dtype=DTYPES, reset=False)
         return samples
 
     @property

@@ -66,11 +66,13 @@ def as_samples(
     Raises
     ------
     NiceTypeError, NiceValueError
-        For a wrong dtype, number of axes or number of features, and for NaN or inf (with its place).
+        For a wrong dtype (uint8 too, see `is_pixels`), number of axes or number of features, and for NaN or inf (with
+        its place).
     NiceOverflowError
         For a finite value that `dtype` cannot hold.
     """
     raw = as_real_array(x, owner, name)
+    refuse_pixels(raw, owner, name)
     check_samples_shape(raw, n_features, owner, name)
     dtype = _float_dtype(raw) if dtype is None else np.dtype(dtype)
     with np.errstate(over="ignore"):
@@ -82,6 +84,21 @@ def as_samples(
             raise NiceOverflowError(f"{owner}: {name}[{row}, {column}] = {value} does not fit into {dtype}")
         raise NiceValueError(f"{owner}: {name} contains NaN or inf, first in row {row}, column {column}: {value}")
     return samples
+
+
+def is_pixels(x: npt.NDArray[Any]) -> bool:
+    """Whether these are levels 0 .. 255 of pixels: dtype uint8 means that, and no other dtype does."""
+    return x.dtype == np.uint8
+
+
+def refuse_pixels(x: npt.NDArray[Any], owner: str, name: str) -> None:
+    """NiceTypeError for pixels, where no noise is drawn to make numbers with a density of them."""
+    if is_pixels(x):
+        raise NiceTypeError(
+            f"{owner}: {name} has dtype uint8, which means pixels, and they need noise first; use "
+            f"nice_np.dequantize({name}, rng) (a Bernoulli VAE: nice_np.binarize({name}, rng)), or, if they are not "
+            f"pixels, {name}.astype(float)"
+        )
 
 
 def _float_dtype(array: npt.NDArray[Any]) -> np.dtype[Any]:
@@ -162,6 +179,7 @@ def as_batch(x: Any, n_features: int | None, owner: object, name: str = "x") -> 
         return batch
     who = type(owner).__name__
     raw = as_real_array(x, who, name)
+    refuse_pixels(raw, who, name)
     check_samples_shape(raw, n_features, who, name)
     return raw.astype(_float_dtype(raw), copy=False)
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from nice_np import fit
 from nice_np.datasets import Dataset, load
+from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.runs.presets import MODELS, PRESETS
-from nice_np.runs.scoring import NOISE_SEED, score_bounds
+from nice_np.runs.scoring import score_bounds
 from nice_np.vae import VAE
 
 Row = tuple[float, ...]

@@ -19,7 +19,8 @@ from nice_np import DivergenceError, Flow, fit, real_nvp
 from nice_np.bijectors.scales import SCALES
 from nice_np.datasets import Dataset, load
 from nice_np.errors import NiceOverflowError
-from nice_np.runs.scoring import NOISE_SEED, as_density_input, score
+from nice_np.pixels.dequantize import NOISE_SEED
+from nice_np.runs.scoring import as_density_input, score
 from nice_np.training.optim import Adam
 from nice_np.training.schedules import Cosine
 from nice_np.validation import Array

@@ -24,6 +24,7 @@ from nice_np import (
     Schedule,
     Standardize,
     StandardNormal,
+    dequantize,
 )
 from nice_np.flows.builders import preprocessing
 from nice_np.sklearn import NICEDensity
@@ -235,3 +236,16 @@ def test_import_nice_np_does_not_import_scikit_learn():
     code = "import sys, nice_np; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert "NICEDensity" not in nice_np.__all__
+
+
+def test_pixels_are_dequantised_or_refused(rng):
+    pixels = rng.integers(100, 156, (60, 3), dtype=np.uint8)
+    density = small().fit(pixels)
+    assert density.flow_.bin_width == 1 / 256
+    scores = density.score_samples(pixels)
+    np.testing.assert_array_equal(scores, density.flow_.log_prob(dequantize(pixels, 1)))
+    assert density.score(pixels) == scores.mean()
+    for door in (density.transform, density.inverse_transform):
+        with pytest.raises(NiceTypeError, match=r"dtype uint8, which means pixels.*nice_np\.dequantize\("):
+            door(pixels)
+    assert small().fit(pixels.astype(int)).flow_.bin_width == 1  # other integers are numbers

@@ -1,6 +1,7 @@
 """One unit: whatever stands in front, the likelihood is that of the [0, 1] data, in nats or bits per dimension."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from nice_np import (
     DiagonalScaling,
     Flow,
     Logit,
+    NiceTypeError,
+    NiceValueError,
     PCAWhitening,
     Permutation,
     Prior,
@@ -18,8 +21,13 @@ from nice_np import (
     Standardize,
     ZCAWhitening,
     dequantize,
+    fit,
+    nice,
     to_bits_per_dim,
 )
+from nice_np.datasets import Dataset
+from nice_np.pixels.dequantize import NOISE_SEED
+from nice_np.runs.scoring import score
 from nice_np.training.fit import start_from_data
 
 D = 6
@@ -81,6 +89,42 @@ def test_a_fitted_gaussian_is_the_closed_form(kind, rng):
     np.testing.assert_allclose(flow.log_prob(test), exact, rtol=0, atol=1e-6)
     bits = (-exact.mean() / D + np.log(256)) / np.log(2)
     assert flow.bits_per_dim(test) == pytest.approx(bits, rel=0, abs=1e-6)
+
+
+def test_one_bits_per_dim_for_a_flow_and_its_data(rng, tmp_path):
+    pixels = rng.integers(100, 156, size=(60, D), dtype=np.uint8)
+    x = dequantize(pixels, rng)
+    for data, width in ((x, 1.0), (pixels, 1 / 256)):
+        flow = nice(D, couplings=3, hidden=(4,), dtype=np.float64, rng=0)
+        assert flow.bin_width is None
+        assert flow.bits_per_dim(x) == pytest.approx(flow.bits_per_dim(x, bin_width=1 / 256))  # nothing better is known
+        history = fit(flow, data, validation=x, epochs=1, progress=False, rng=0)
+        flow.save(tmp_path / "flow.npz", {})
+        for same in (flow, Flow.load(tmp_path / "flow.npz"), flow.copy(), pickle.loads(pickle.dumps(flow))):
+            assert same.bin_width == width
+            assert same.bits_per_dim(x) == history.column("validation_bits_per_dim")[-1]
+        assert flow.astype(np.float32).bin_width == width
+        found = score(flow, Dataset("noise", x, x, x), "test", seed=0)
+        assert (found["bits_per_dim"], found["bin_width"]) == (flow.bits_per_dim(x), width)
+        assert flow.bits_per_dim(pixels) == flow.bits_per_dim(dequantize(pixels, NOISE_SEED), bin_width=1 / 256)
+        found = score(flow, Dataset("noise", pixels, pixels, pixels), "test", seed=NOISE_SEED)
+        assert found["bits_per_dim"] == flow.bits_per_dim(pixels)
+
+
+def test_the_bin_width_of_float_images_is_given_once(rng, tmp_path):
+    x, path = dequantize(rng.integers(100, 156, size=(60, D), dtype=np.uint8), rng), tmp_path / "run.npz"
+    flow = nice(D, couplings=3, hidden=(4,), dtype=np.float64, rng=0)
+    flow.bin_width = 1 / 256
+    settings = {"validation": x, "progress": False, "rng": 0, "checkpoint": path}
+    assert fit(flow, x, epochs=1, **settings).column("validation_bits_per_dim")[-1] == flow.bits_per_dim(x)
+    resumed = nice(D, couplings=3, hidden=(4,), dtype=np.float64, rng=0)  # the checkpoint knows it
+    assert fit(resumed, x, epochs=2, resume=True, **settings).column("validation_bits_per_dim")[-1] == (
+        resumed.bits_per_dim(x)
+    )
+    assert resumed.bin_width == 1 / 256
+    for wrong, error in ((0, NiceValueError), (np.nan, NiceValueError), ("1/256", NiceTypeError)):
+        with pytest.raises(error, match="Flow: bin_width must be"):
+            flow.bin_width = wrong
 
 
 def test_the_cross_entropy_of_a_gaussian_with_its_own_sample(rng):

@@ -10,6 +10,7 @@ from nice_np.commands.parsing import Arguments, OneOf, Parser, whole
 from nice_np.commands.shared import Result, refuse_if
 from nice_np.datasets.base import SPLITS
 from nice_np.errors import NiceValueError
+from nice_np.flows.flow import bits_unit
 from nice_np.runs.folder import load_run
 from nice_np.runs.scoring import load_data, score_model
 from nice_np.vae import VAE
@@ -52,17 +53,17 @@ def run(arguments: Arguments) -> Result:
 
 
 def _likelihood_text(result: dict[str, Any]) -> str:
-    text = "{data} {split}: {log_likelihood:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} bits/dim"
+    text = "{data} {split}: {log_likelihood:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} {unit}"
     text += " over {samples} samples"
     if "accuracy" in result:
         text += "\ngiven the label {log_likelihood_given_label:.2f} nats; "
         text += "the most likely label is right for {accuracy:.2%}"
-    return text.format(**result)
+    return text.format(unit=bits_unit(result["bin_width"]), **result)
 
 
 def _bounds_text(result: dict[str, Any], noise: str) -> str:
-    text = "{data} {split}: ELBO {elbo:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} bits/dim"
+    text = "{data} {split}: ELBO {elbo:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} {unit}"
     text += ", over {samples} samples{noise}"
     if "iwae" in result:
         text += "\nbound of {k} draws: {iwae:.2f} +- {iwae_standard_error:.2f} nats"
-    return text.format(noise=noise, **result)
+    return text.format(noise=noise, unit=bits_unit(result["bin_width"]), **result)

@@ -15,12 +15,12 @@ from nice_np.commands.shared import one_label
 from nice_np.datasets.image_files import read_images
 from nice_np.errors import NiceValueError
 from nice_np.flows.flow import Flow
-from nice_np.pixels.dequantize import BIN_WIDTH, dequantize
+from nice_np.pixels.dequantize import BIN_WIDTH, NOISE_SEED, dequantize
 from nice_np.restoration.arguments import space_for
 from nice_np.restoration.operators.base import as_image_shape
 from nice_np.runs.folder import load_flow, refuse_to_replace
-from nice_np.runs.scoring import NOISE_SEED, as_density_input, label_context, load_data
-from nice_np.validation import Array, as_float
+from nice_np.runs.scoring import as_density_input, label_context, load_data
+from nice_np.validation import Array, as_float, is_pixels
 
 PIXELS = (0.0, 1.0)
 FROM_TEST = 10  # default number of test images
@@ -134,7 +134,7 @@ def own_images(model: ImageModel, path: Path, n: int | None, label: int | None, 
     """
     pixels = read_images(path, model.image_shape)[:n].copy()  # (N, D)
     pixels[:, hidden] = 0
-    if pixels.dtype != np.uint8:
+    if not is_pixels(pixels):
         _refuse(pixels, (pixels >= 0) & (pixels <= 1), path, "between 0, black, and 1, white")
     x = dequantize(pixels, NOISE_SEED, model.flow.dtype)
     return Images(x, _given_label(model.flow, label, len(x)), str(path))
@@ -143,7 +143,7 @@ def own_images(model: ImageModel, path: Path, n: int | None, label: int | None, 
 def own_measurements(model: ImageModel, path: Path, shape: tuple[int, ...], n: int | None, label: int | None) -> Images:
     """The first `n` rows of measurements in a file, (N, M); 8-bit levels become the middle of their bins."""
     y = read_images(path, shape)[:n]
-    if y.dtype == np.uint8:
+    if is_pixels(y):
         y = (y + 0.5) * BIN_WIDTH
     limit = np.sqrt(np.finfo(model.flow.dtype).max)  # so that its square is finite
     _refuse(y, np.abs(y) < limit, path, f"a finite number below {limit:.0e}")

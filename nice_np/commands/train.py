@@ -20,11 +20,13 @@ from nice_np.datasets import Dataset, load
 from nice_np.datasets.base import SPLITS
 from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
 from nice_np.files.atomic import write_text
+from nice_np.flows.flow import bits_unit
 from nice_np.flows.model import Model
+from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.runs.figures import draw
 from nice_np.runs.folder import check_folder, environment, open_folder, write_results
 from nice_np.runs.presets import MODELS, PRESETS, get_preset
-from nice_np.runs.scoring import NOISE_SEED, label_context, score_model
+from nice_np.runs.scoring import label_context, score_model
 from nice_np.training.data import TrainingData
 from nice_np.training.fit import fit
 from nice_np.training.history import History
@@ -164,10 +166,14 @@ def _finish(
     scores = {split: score_model(model, dataset, split, NOISE_SEED) for split in SPLITS}
     metadata = {
         **origin,
-        "bin_width": dataset.bin_width if dataset.image_shape is None else model.pixel_width,
+        "bin_width": model.bin_width,
         "image_shape": dataset.image_shape,
         "epochs": len(history.rows),
-        **{name: {split: scores[split][name] for split in SPLITS} for name in scores["test"] if name != "samples"},
+        **{
+            name: {split: scores[split][name] for split in SPLITS}
+            for name in scores["test"]
+            if name not in ("samples", "bin_width")
+        },
     }
     metrics = {
         **metadata,
@@ -214,7 +220,7 @@ def _summary(result: dict[str, Any]) -> str:
     rows = [
         f"{result['dataset']}, preset {result['preset']}: {result['parameters']:,} parameters, "
         f"{result['epochs']} epoch(s), {result['steps']} steps, {result['train_seconds']:.1f} s",
-        f"              {'ELBO' if measure == 'elbo' else 'log-likelihood':<14}     bits/dim",
+        f"              {'ELBO' if measure == 'elbo' else 'log-likelihood':<14}     {bits_unit(result['bin_width'])}",
         *(f"  {split:<12}{nats[split]:>10.2f} nats {bits[split]:>12.4f}" for split in SPLITS),
         *(["test label accuracy: {:.2%}".format(result["accuracy"]["test"])] if "accuracy" in result else []),
         *([f"for a tighter bound: nice-np evaluate {result['out']}"] if measure == "elbo" else []),

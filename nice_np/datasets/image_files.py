@@ -13,6 +13,7 @@ import numpy.typing as npt
 from nice_np.datasets.base import times
 from nice_np.datasets.files import open_file
 from nice_np.errors import NiceFileError, NiceValueError
+from nice_np.validation import is_pixels
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's, with at most 8 bits per channel
 
@@ -86,10 +87,10 @@ def _as_rows(array: Pixels, shape: tuple[int, ...], path: Path) -> Pixels:
     single = array.shape in (shape, (dim,))
     if not single and (array.shape[1:] not in (shape, (dim,)) or len(array) == 0):
         raise NiceValueError(f"{path}: expected N >= 1 rows of {dim} numbers, or {times(shape)}; got {array.shape}")
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
+    if not is_pixels(array) and array.dtype.kind != "f":
         raise NiceValueError(f"{path}: expected floats, 0 black and 1 white, or uint8; got {array.dtype}")
     rows = array.reshape(-1, dim)
-    return rows if array.dtype == np.uint8 else rows.astype(np.float64)
+    return rows if is_pixels(array) else rows.astype(np.float64)
 
 
 def _read_png(path: Path, height: int, width: int) -> Pixels:

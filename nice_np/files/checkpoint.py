@@ -1,8 +1,8 @@
 """Model files and training checkpoints: one .npz each, with a JSON header and plain arrays.
 
-A file holds ``header`` (UTF-8 JSON as bytes: format, version, kind, architecture, table of parameters, metadata),
-``values`` (the flat parameter vector) and one member for each other array.  ``np.load`` can open it.  What a run needs
-to be resumed is in `nice_np.training.state`, and resuming it in `nice_np.training.resume`.
+A file holds ``header`` (UTF-8 JSON as bytes: format, version, kind, bin width, architecture, table of parameters,
+metadata), ``values`` (the flat parameter vector) and one member for each other array.  ``np.load`` can open it.  What a
+run needs to be resumed is in `nice_np.training.state`, and resuming it in `nice_np.training.resume`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ def save(
             "parameters": _table(model),
             "metadata": metadata,
         }
+        if model.bin_width is not None:
+            header["bin_width"] = model.bin_width
         text = json.dumps(header, allow_nan=False).encode()
     except NiceTypeError:
         raise
@@ -99,6 +101,7 @@ def load(
         if arrays:
             raise ValueError(f"unexpected members {sorted(arrays)}")
         _check_parameters(model, header, values)
+        model.bin_width = header.get("bin_width")  # none in older files
     except KeyError as error:
         raise CheckpointError(f"{path}: {error!s:.1000} is missing, or used twice") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

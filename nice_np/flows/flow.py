@@ -1,7 +1,7 @@
 """A normalizing flow: a prior and a bijector, log p(x) = log p_Z(f(x)) + log|det df/dx|.
 
-Likelihoods are in nats of x as it is given; for 8-bit images rescaled to [0, 1], `bits_per_dim` turns them into the
-bits per pixel of the integer image.
+Likelihoods are in nats of x as it is given; for 8-bit images, `bits_per_dim` turns them into the bits per pixel of the
+integer image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nice_np.flows.overflow import CURE, Passes, explain_overflow
 from nice_np.flows.priors import Prior, checked_gradient, checked_sample, get_prior
 from nice_np.kernels import all_finite
 from nice_np.parameters import run_backward
-from nice_np.pixels.dequantize import BIN_WIDTH
+from nice_np.pixels.dequantize import BIN_WIDTH, NOISE_SEED
 from nice_np.validation import (
     Array,
     Rng,
@@ -30,6 +30,7 @@ from nice_np.validation import (
     as_flag,
     as_float,
     as_int,
+    as_real_array,
     as_rng,
     as_samples,
     check_interval,
@@ -144,26 +145,37 @@ class Flow(Model):
         return self._in_chunks(change_of_variables, x, "forward")
 
     def bits_per_dim(
-        self, x: npt.ArrayLike, bin_width: float = BIN_WIDTH, context: npt.ArrayLike | None = None
+        self,
+        x: npt.ArrayLike,
+        bin_width: float | None = None,
+        context: npt.ArrayLike | None = None,
+        rng: Rng = NOISE_SEED,
     ) -> float:
         """Mean of -log2 p(x) per dimension, in the unit of integers that were rescaled to steps of `bin_width`.
 
         Parameters
         ----------
         x : array_like, shape (N, D)
-        bin_width : float
-            1/256 for 256 levels in [0, 1]; 2/256 in [-1, 1]; 1 for data that never were integers.
+            Numbers, or uint8 pixels, which are dequantised.
+        bin_width : float, optional
+            By default that of pixels, 1/256, or the flow's own, ``flow.bin_width``, as in the history of training;
+            1/256 if it has none.
         context : array_like, shape (N, C) or (C,)
+        rng : seed or numpy.random.Generator
+            Of the noise on pixels; by default the same noise at each call.
 
         Notes
         -----
         The probability of a bin is its density times bin_width^D, so bits/dim = (NLL - D log bin_width) / (D log 2):
         a uniform density on [0, 1] has exactly 8 bits/dim.
         """
-        log_prob = self.log_prob(x, context)
+        owner = "Flow.bits_per_dim"
+        raw = as_real_array(x, owner, "x")
+        log_prob = self.log_prob(self.from_data(raw, as_rng(rng, owner)), context)
         if len(log_prob) == 0:
-            raise NiceValueError("Flow.bits_per_dim: 0 samples; the mean needs at least one")
-        return to_bits_per_dim(mean_of_finite(log_prob), self.dim, bin_width)
+            raise NiceValueError(f"{owner}: 0 samples; the mean needs at least one")
+        width = self.bin_width_of(raw, default=BIN_WIDTH) if bin_width is None else bin_width
+        return to_bits_per_dim(mean_of_finite(log_prob), self.dim, width)
 
     def nll_and_grad(
         self, x: npt.ArrayLike, context: npt.ArrayLike | None = None, *, recompute: bool = False
@@ -405,3 +417,8 @@ def to_bits_per_dim(log_likelihood: float, dim: int, bin_width: float) -> float:
     dim = as_int(dim, "bits_per_dim", "dim", 1)
     bin_width = as_float(bin_width, "bits_per_dim", "bin_width", above=0)
     return (-log_likelihood - dim * log(bin_width)) / (dim * log(2))
+
+
+def bits_unit(bin_width: float) -> str:
+    """What to write behind a number of bits/dim: any bin width but that of 8-bit pixels in [0, 1] is named."""
+    return "bits/dim" if bin_width == BIN_WIDTH else f"bits/dim (bin width {bin_width:.4g})"

@@ -21,7 +21,7 @@ from nice_np.errors import CheckpointError
 from nice_np.files.checkpoint import load, save
 from nice_np.parameters import Module, Packed
 from nice_np.pixels.dequantize import BIN_WIDTH, dequantize
-from nice_np.validation import Array, Rng
+from nice_np.validation import Array, Rng, is_pixels
 
 M = TypeVar("M", bound="Model")
 CHUNK = 1000  # rows at a time, so that memory does not grow with N
@@ -113,12 +113,22 @@ class Model(Packed):
 
     @property
     def pixel_width(self) -> float:
-        """The width of one level of an integer image in x, the unit of bits per dimension."""
+        """The `bin_width` of uint8 pixels."""
         return BIN_WIDTH
+
+    def bin_width_of(self, *data: npt.NDArray[Any], default: float) -> float:
+        """The bin width of these data: that of pixels if any of them are, else the model's, else `default`."""
+        if any(is_pixels(x) for x in data):
+            return self.pixel_width
+        return default if self.bin_width is None else self.bin_width
 
     def from_pixels(self, pixels: npt.NDArray[np.uint8], rng: Rng) -> Array:
         """8-bit pixels (N, D) as the model takes them: here with noise, see `dequantize`."""
         return dequantize(pixels, rng, self.dtype)
+
+    def from_data(self, x: npt.NDArray[Any], rng: Rng) -> Array:
+        """Pixels as in `from_pixels`, anything else as it is: (N, D) -> (N, D)."""
+        return self.from_pixels(x, rng) if is_pixels(x) else x
 
     # -- files ----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nice_np.errors import NiceOverflowError
 from nice_np.parameters.flat import FlatParameters
 from nice_np.parameters.module import Module
-from nice_np.validation import Array, as_dtype
+from nice_np.validation import Array, as_dtype, as_float
 
 P = TypeVar("P", bound="Packed")
 
@@ -26,6 +26,23 @@ class Packed(Module):
     params : FlatParameters
         ``params.values`` and ``params.grads``, both (P,).
     """
+
+    _bin_width: float | None = None
+
+    @property
+    def bin_width(self) -> float | None:
+        """The width of one level of an integer image in x, the unit of bits/dim; None if that is not known yet.
+
+        `nice_np.fit` sets it: 1/256 for uint8 pixels, which it rescales to [0, 1]; otherwise 1, the unit of x itself,
+        unless another width is known.  Set it yourself for images that you give as floats: 1/256 in [0, 1], 2/256 in
+        [-1, 1].
+        """
+        return self._bin_width
+
+    @bin_width.setter
+    def bin_width(self, width: float | None) -> None:
+        owner = type(self).__name__
+        self._bin_width = None if width is None else as_float(width, owner, "bin_width", above=0)
 
     def _pack(self, values: Array | None = None) -> None:
         self.params = FlatParameters(self, values)
@@ -62,7 +79,9 @@ class Packed(Module):
         for part in parts.values():
             if isinstance(part, Module):
                 part.cast(dtype)
-        return type(self)(**parts)
+        twin = type(self)(**parts)
+        twin.bin_width = self.bin_width
+        return twin
 
     def __copy__(self: P) -> P:
         return self.copy()  # a shallow copy would share its layers, whose arrays can be views of one vector only

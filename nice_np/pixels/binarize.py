@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.pixels.dequantize import as_pixels
-from nice_np.validation import Array, Rng, as_dtype, as_rng
+from nice_np.validation import Array, Rng, as_dtype, as_rng, is_pixels
 
 
 def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
@@ -45,6 +45,6 @@ def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
     array([0. , 0.2, 1. ])
     """
     pixels, dtype = as_pixels(pixels, "binarize"), as_dtype(dtype, "binarize")
-    greys = pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
+    greys = pixels / np.float32(255) if is_pixels(pixels) else pixels
     white: Array = (as_rng(rng, "binarize").random(pixels.shape, np.float32) < greys).astype(dtype)
     return white

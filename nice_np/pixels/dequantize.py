@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.validation import Array, Rng, as_dtype, as_real_array, as_rng
+from nice_np.validation import Array, Rng, as_dtype, as_real_array, as_rng, is_pixels
 
 BIN_WIDTH = 1 / 256  # of one grey level, with 256 levels in [0, 1]
+NOISE_SEED = 1  # of the noise with which pixels are scored, so that a score is the same at each call
 
 
 def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
@@ -48,7 +49,7 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
     (True, True)
     """
     pixels, dtype = as_pixels(pixels, "dequantize"), as_dtype(dtype, "dequantize")
-    levels = pixels if pixels.dtype == np.uint8 else pixels.astype(dtype) * 255
+    levels = pixels if is_pixels(pixels) else pixels.astype(dtype) * 255
     x: Array = as_rng(rng, "dequantize").random(pixels.shape, dtype)
     x += levels
     x *= BIN_WIDTH
@@ -58,7 +59,7 @@ def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Arra
 def as_pixels(pixels: npt.ArrayLike, owner: str) -> npt.NDArray[Any]:
     """Checked pixels: uint8 levels, or floats in [0, 1]; the error for other values gives the first and its index."""
     found = as_real_array(pixels, owner, "pixels")
-    if found.dtype == np.uint8:
+    if is_pixels(found):
         return found
     if found.dtype.kind != "f":
         raise NiceTypeError(f"{owner}: pixels must be uint8 (0 .. 255) or floats in [0, 1], got {found.dtype}")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from nice_np.errors import NiceValueError
 from nice_np.plotting.style import DPI, bare, escape, new_axes, refuse_other
-from nice_np.validation import Array, as_int, as_real_array, as_samples
+from nice_np.validation import Array, as_int, as_real_array, as_samples, is_pixels
 
 SHEET = 700  # screen pixels on the longer side of a sheet; more only if its images have more
 SEPARATOR = "#C6D7E8"  # pale blue, distinct from every grey of an image
@@ -153,8 +153,7 @@ def as_images(images: Any, image_shape: Any, owner: str, name: str) -> Array:
 def as_rows(x: npt.ArrayLike, n_features: int | None, owner: str, name: str) -> Array:
     """Finite samples (N, D) as float64; uint8 is divided by 255."""
     raw = as_real_array(x, owner, name)
-    rows = as_samples(raw, n_features, owner=owner, name=name, dtype=np.float64)
-    return rows / 255 if raw.dtype == np.uint8 else rows
+    return as_samples(raw / 255 if is_pixels(raw) else raw, n_features, owner=owner, name=name, dtype=np.float64)
 
 
 def to_colours(images: Array, value_range: Any, owner: str) -> Array:

@@ -16,10 +16,11 @@ from nice_np.files.atomic import replacing
 from nice_np.flows.conditional import log_prob_without_label, sample_by_label
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
+from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.restoration import inpaint
 from nice_np.restoration.arguments import space_for
 from nice_np.restoration.operators import named_mask
-from nice_np.runs.scoring import NOISE_SEED, as_density_input, label_context
+from nice_np.runs.scoring import as_density_input, label_context
 from nice_np.training.history import History
 from nice_np.vae import VAE
 from nice_np.validation import Array

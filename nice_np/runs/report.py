@@ -37,8 +37,8 @@ VAE_NOTE = (
 )
 SCORE_NOTE = (
     "Test scores are given with their standard error. Log-likelihoods are of the data as the flow sees them (images "
-    "dequantised and scaled to [0, 1]); higher is better. bits/dim are of the integer image; lower is better. "
-    "Both can be compared only on the same data set."
+    "dequantised and scaled to [0, 1]); higher is better. bits/dim are of the integer image, or of the bin width that "
+    "is given; lower is better. Both can be compared only on the same data set."
 )
 KINDS = {  # title and caption of each kind of figure
     "training_curve": (

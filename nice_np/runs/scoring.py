@@ -15,9 +15,7 @@ from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.model import Model
 from nice_np.pixels.dequantize import dequantize
 from nice_np.vae import VAE
-from nice_np.validation import Array, as_rng
-
-NOISE_SEED = 1  # of the dequantisation noise with which a finished model is scored
+from nice_np.validation import Array, as_rng, is_pixels
 
 
 def score_model(model: Model, dataset: Dataset, split: str, seed: int, k: int = 1) -> dict[str, float]:
@@ -28,19 +26,20 @@ def score_model(model: Model, dataset: Dataset, split: str, seed: int, k: int = 
 
 
 def score(flow: Flow, dataset: Dataset, split: str, seed: int) -> dict[str, float]:
-    """Mean log-likelihood in nats, its standard error, and bits/dim of one split.
+    """Mean log-likelihood in nats, its standard error, and bits/dim of one split with their bin width.
 
     For a flow with a context this is the likelihood without labels, log p(x) = log 1/C sum_k p(x | k), which can be
     compared with that of other flows.  Added are the mean of log p(x | true label), "log_likelihood_given_label", and
     "accuracy", how often the most likely label is the true one.
     """
-    x = as_density_input(dataset.split(split), seed, flow.dtype)  # (N, D)
+    raw = dataset.split(split)
+    x, bin_width = as_density_input(raw, seed, flow.dtype), flow.bin_width_of(raw, default=dataset.bin_width)  # (N, D)
     if flow.context_dim == 0:
-        return _summary(flow.log_prob(x), flow.dim, dataset.bin_width)
+        return _summary(flow.log_prob(x), flow.dim, bin_width)
     by_label = log_prob_by_label(flow, x)  # (N, C)
     labels = true_labels(flow, dataset, split)  # (N,)
     return {
-        **_summary(marginal_log_prob(by_label), flow.dim, dataset.bin_width),
+        **_summary(marginal_log_prob(by_label), flow.dim, bin_width),
         "log_likelihood_given_label": float(by_label[np.arange(len(x)), labels].mean(dtype=np.float64)),
         "accuracy": float((by_label.argmax(axis=1) == labels).mean()),
     }
@@ -54,8 +53,8 @@ def score_bounds(model: VAE, dataset: Dataset, split: str, seed: int, k: int = 1
     """
     rng = np.random.default_rng(seed)
     raw = dataset.split(split)
-    bounds = model.bounds(model.from_pixels(raw, rng) if raw.dtype == np.uint8 else raw, k, rng)
-    summary = _summary(bounds.elbo, model.dim, model.pixel_width if raw.dtype == np.uint8 else dataset.bin_width)
+    bounds = model.bounds(model.from_data(raw, rng), k, rng)
+    summary = _summary(bounds.elbo, model.dim, model.bin_width_of(raw, default=dataset.bin_width))
     scores = {"elbo": summary.pop("log_likelihood"), **summary}
     if k > 1:
         tighter = _summary(bounds.iwae, model.dim, 1.0)
@@ -70,6 +69,7 @@ def _summary(log_prob: Array, dim: int, bin_width: float) -> dict[str, float]:
         "log_likelihood": mean,
         "standard_error": float(log_prob.std() / np.sqrt(len(log_prob))),
         "bits_per_dim": to_bits_per_dim(mean, dim, bin_width),
+        "bin_width": bin_width,
         "samples": len(log_prob),
     }
 
@@ -84,7 +84,7 @@ def load_data(model: Model, name: str, data_dir: str | os.PathLike[str] | None, 
 
 def as_density_input(x: Any, seed: int, dtype: Any = np.float32) -> Array:
     """Samples as a flow sees them: pixels dequantised with noise from `seed`, points of the plane unchanged."""
-    return dequantize(x, as_rng(seed, "seed"), dtype) if x.dtype == np.uint8 else x.astype(dtype)
+    return dequantize(x, as_rng(seed, "seed"), dtype) if is_pixels(x) else x.astype(dtype)
 
 
 def true_labels(flow: Flow, dataset: Dataset, split: str) -> Labels:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nice_np.datasets.base import SPLITS
+from nice_np.pixels.dequantize import BIN_WIDTH
 from nice_np.runs.finished import FinishedRun
 
 PAPER = {"mnist": 1980.50, "tfd": 5514.71, "svhn": 11496.55, "cifar10": 5371.78}  # test nats; NICE, section 5.1
@@ -52,6 +53,12 @@ def _paper_bits(metrics: dict[str, Any]) -> str | None:
     return f"{PAPER_BITS[name]:.2f}" if name in PAPER_BITS and "log_likelihood" in metrics else None
 
 
+def _other_bin_width(metrics: dict[str, Any]) -> str | None:
+    """The width of a level in x, unless it is that of 8-bit pixels in [0, 1]."""
+    width = metrics.get("bin_width")
+    return f"{width:.4g}" if isinstance(width, float) and width != BIN_WIDTH else None
+
+
 def _processor(metrics: dict[str, Any]) -> str | None:
     threads = metrics.get("threads")
     if not isinstance(threads, dict):
@@ -89,6 +96,7 @@ ROWS: dict[str, dict[str, Cell]] = {
     "bits/dim": {
         **{split: _score("bits_per_dim", split, "{:.4f}") for split in SPLITS},
         "test, NICE paper": _paper_bits,
+        "bin width": _other_bin_width,
     },
     "Label accuracy": {split: _score("accuracy", split, "{:.2%}") for split in SPLITS},
 }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nice_np.errors import NiceValueError
 from nice_np.flows.model import Model
-from nice_np.validation import Array, as_real_array, as_samples, check_samples_shape
+from nice_np.validation import Array, as_real_array, as_samples, check_samples_shape, is_pixels
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TrainingData:
         """The data from two arguments of `fit`: the one called `name`, and its context; or an error."""
         owner = "fit" if name == "x" else f"fit: {name}"  # some messages below call the data x, whatever its name
         samples = as_real_array(x, "fit", name)
-        if samples.dtype == np.uint8:
+        if is_pixels(samples):
             check_samples_shape(samples, model.dim, "fit", name)
         else:
             samples = as_samples(samples, model.dim, owner="fit", name=name, dtype=model.dtype)
@@ -42,18 +42,13 @@ class TrainingData:
             raise NiceValueError(f"fit: {name} has 0 samples")
         return cls(samples, model.checked_context(context, len(samples), owner))
 
-    @property
-    def is_pixels(self) -> bool:
-        """Whether x are 8-bit pixels."""
-        return self.x.dtype == np.uint8
-
     def rows(self, rows: Any) -> TrainingData:
         """Some of the samples."""
         return TrainingData(self.x[rows], None if self.context is None else self.context[rows])
 
     def seen_by(self, model: Model, rng: np.random.Generator) -> Array:
         """x as the model takes it: pixels with fresh noise, anything else as it is."""
-        return model.from_pixels(self.x, rng) if self.is_pixels else self.x
+        return model.from_data(self.x, rng)
 
     def drawn(self, model: Model, rng: np.random.Generator) -> tuple[Array, Array | None]:
         """The arguments of the model's loss: x as in `seen_by`, and the extra input, a context or noise."""

@@ -74,7 +74,8 @@ def fit(
     x : array_like, shape (N, D)
         Training data.  uint8 means pixels 0 .. 255: each time a sample is used it becomes (x + u) / 256 with fresh
         noise u ~ U[0, 1); score other pixels the same way, ``flow.log_prob(dequantize(pixels, rng))``.  A VAE with a
-        Bernoulli decoder gets ``binarize(pixels, rng)``, drawn anew each time.  Anything else is used as it is.
+        Bernoulli decoder gets ``binarize(pixels, rng)``, drawn anew each time.  Anything else is used as it is.  The
+        model remembers which it was as its `bin_width`, the unit of bits/dim.
     context : array_like, shape (N, C) or (C,)
         For a flow with a context, and only for one: the likelihood is that of x given the context.
         ``one_hot(labels, 10)`` turns labels into a context.

@@ -35,8 +35,9 @@ class History:
     rows : list of dict
         One per epoch, with the keys in `COLUMNS`.  train_log_likelihood is the mean over the epoch's batches, each
         scored with the weights of its own step; validation_log_likelihood is that of the weights that would be kept,
-        on fixed noise; both in nats.  None without validation.  For a VAE the scores are lower bounds, train_elbo and
-        validation_elbo, and bits/dim are an upper bound.
+        on fixed noise; both in nats.  None without validation.  validation_bits_per_dim is that score in the unit of
+        the model's `bin_width`.  For a VAE the scores are lower bounds, train_elbo and validation_elbo, and bits/dim
+        are an upper bound.
     best_epoch : int or None
         Epoch with the highest validation score, whose weights the model has in the end.
     stopped : str

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.errors import DivergenceError, DriftError, NiceFileError, NiceOverflowError, TrainingInterrupted
-from nice_np.flows.flow import to_bits_per_dim
+from nice_np.flows.flow import bits_unit, to_bits_per_dim
 from nice_np.flows.model import Model, mean_of_finite
 from nice_np.kernels import average_kernel, average_step
 from nice_np.training.data import TrainingData
@@ -50,8 +50,8 @@ class Training:
         noise = np.random.default_rng(self.state.validation_seed)
         self.validation = None if self.held_out is None else self.held_out.drawn(self.model, noise)
         # If one of the two is pixels, the other is in their units, too.
-        pixels = any(data is not None and data.is_pixels for data in (self.data, self.held_out))
-        self.bin_width = self.model.pixel_width if pixels else 1.0
+        found = [data.x for data in (self.data, self.held_out) if data is not None]
+        self.bin_width = self.model.bin_width = self.model.bin_width_of(*found, default=1.0)
         self.learning_rate = 0.0
         self.clock = time.perf_counter()
         self.saved_at = self.state.seconds
@@ -220,7 +220,8 @@ class Training:
         nats = state.nats_sum / state.position
         samples = (state.epoch - 1) * len(self.data) + state.position
         speed = samples / max(state.seconds, 1e-9)
-        bar.update(self._done(), state.epoch, nats, to_bits_per_dim(nats, self.model.dim, self.bin_width), speed)
+        bits = to_bits_per_dim(nats, self.model.dim, self.bin_width)
+        bar.update(self._done(), state.epoch, nats, bits, speed, bits_unit(self.bin_width))
 
     def _save(self) -> None:
         if not np.isfinite(self.model.params.values).all():

@@ -29,9 +29,11 @@ class Progress:
         if show and sys.stderr is not None:  # None: it was closed before Python started
             self.show = _Bar(done) if _is_terminal() or _is_notebook() else _Lines()
 
-    def update(self, done: float, epoch: int, nats: float, bits: float, samples_per_second: float) -> None:
-        """Show the state after a step: share done, epoch, running mean of the score in nats, bits/dim, speed."""
-        score = f"{self.before}{nats:.2f} nats, {bits:.3f} bits/dim"
+    def update(
+        self, done: float, epoch: int, nats: float, bits: float, samples_per_second: float, unit: str = "bits/dim"
+    ) -> None:
+        """Show the state after a step: share done, epoch, running mean of the score in nats and in `unit`, speed."""
+        score = f"{self.before}{nats:.2f} nats, {bits:.3f} {unit}"
         self.show_state(done, f"epoch {epoch}", f"{score}, {samples_per_second:.0f} samples/s")
 
     def show_state(self, done: float, where: str, state: str) -> None:

@@ -32,6 +32,7 @@ def resumed(team: Team, model: Model, plan: Plan, n_samples: int, settings: dict
     path = cast(Path, plan.checkpoint)
     state = team.from_first(lambda: load_state(path, model, plan.optimizer, settings, n_samples))
     model.params.values[:] = team.share(model.params.values)
+    model.bin_width = team.share(model.bin_width)
     plan.optimizer.restore(*team.share((plan.optimizer.steps, plan.optimizer.state())))
     if team.first:
         log.info("resuming from %s: epoch %d, step %d, %.1f s", path, state.epoch, state.step, state.seconds)
@@ -105,6 +106,7 @@ def load_state(
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: the training state is damaged: {error!r}") from None
     model.params.values[:] = saved.params.values
+    model.bin_width = model.bin_width or saved.bin_width
     return state
 
 

@@ -30,8 +30,8 @@ class TensorBoard:
     """A callback of `fit` that writes event files for TensorBoard, one point of each curve after each epoch.
 
     The curves, over steps: ``train/nats`` and ``valid/nats`` (the log-likelihood, or the bound of a VAE),
-    ``valid/bits_per_dim``, ``learning_rate``, and ``gradient_norm``, the Euclidean norm of the epoch's last gradient
-    after clipping.
+    ``valid/bits_per_dim`` in the unit of the model's `bin_width`, ``learning_rate``, and ``gradient_norm``, the
+    Euclidean norm of the epoch's last gradient after clipping.
 
     A resumed run continues in the same folder.  Epochs that were trained twice, because the run was killed after its
     last checkpoint, are drawn once; epochs that are missing from the folder are added from the history, without their

@@ -20,7 +20,7 @@ def test_evaluate_gives_the_scores_of_training(moons, demo):
     out = succeed("evaluate", moons / "model.npz", "--data", "two-moons")
     assert f"two-moons test: {metrics['log_likelihood']['test']:.2f} +- " in out
     assert "nats" in out
-    assert "bits/dim over 5000 samples" in out
+    assert "bits/dim (bin width 1) over 5000 samples" in out
     folder, result = demo
     found = as_json(succeed("evaluate", folder, "--data", "mnist-small", "--split", "validation", "--json"))
     assert found["bits_per_dim"] == pytest.approx(result["bits_per_dim"]["validation"], rel=1e-9)

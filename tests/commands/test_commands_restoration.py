@@ -29,9 +29,8 @@ from nice_np.commands.inpaint import MASKS
 from nice_np.commands.restoration_inputs import SPACES
 from nice_np.commands.restore import TASKS
 from nice_np.datasets import load
-from nice_np.pixels.dequantize import dequantize
+from nice_np.pixels.dequantize import NOISE_SEED, dequantize
 from nice_np.restoration.arguments import space_for
-from nice_np.runs.scoring import NOISE_SEED
 
 SHAPE = (4, 6)
 QUICK = ("--steps", "4", "--quiet")

@@ -11,20 +11,26 @@ from hypothesis import strategies as st
 from registry import BIJECTORS, draw, shaken
 
 from nice_np import (
+    MLP,
+    DiagonalScaling,
     Flow,
     NiceOverflowError,
     NiceTypeError,
     NiceValueError,
+    StandardNormal,
     check_gradients,
+    check_log_det,
     dequantize,
     fit,
     inpaint,
     nice,
+    psnr,
     real_nvp,
     restore,
     sample_posterior,
     variational_autoencoder,
 )
+from nice_np.restoration.gaussian import GaussianImages
 from nice_np.restoration.operators import Mask
 
 many = settings(
@@ -62,7 +68,7 @@ def forms(draw_):
     """A batch of small whole numbers, and the same in another dtype, byte order or layout."""
     n = draw_(st.integers(1, 7))
     values = np.random.default_rng(draw_(st.integers(0, 99))).integers(0, 2, (n, DIM))
-    dtype = draw_(st.sampled_from(["?", "i1", "u1", "i2", ">i4", "i8", "u8", "f2", ">f4", "f4", "f8", ">f8", "g"]))
+    dtype = draw_(st.sampled_from(["?", "i1", "u2", "i2", ">i4", "i8", "u8", "f2", ">f4", "f4", "f8", ">f8", "g"]))
     array = values.astype(dtype)
     layout = draw_(
         st.sampled_from(["plain", "fortran", "strided", "reversed", "read-only", "broadcast", "list", "view"])
@@ -103,8 +109,6 @@ def test_training_on_any_form(both):
     values, array = both
     flows = [nice(DIM, couplings=3, hidden=(6,), dtype=np.float64, preprocess=(), rng=0) for _ in range(2)]
     for flow, x in zip(flows, (array, values), strict=True):
-        if np.asarray(x).dtype == np.uint8:  # pixels, by which something else is meant
-            x = np.asarray(x).astype(float)
         fit(flow, x, epochs=1, batch_size=3, progress=False, rng=0)
     np.testing.assert_array_equal(flows[0].params.values, flows[1].params.values)
 
@@ -217,6 +221,39 @@ def test_one_nan_or_infinity_anywhere_is_named_with_its_row(door, n, data, bad, 
     with pytest.raises(NiceValueError, match=rf"NaN or inf.*{row}|row {row}|\[{row}, {column}\]") as caught:
         PLACES[door](x)
     assert isinstance(caught.value, ValueError)
+
+
+# -- pixels -----------------------------------------------------------------------------------------------------------
+
+TAKE_PIXELS = {"fit", "fit, validation", "bits_per_dim", "dequantize"}
+REFUSE_PIXELS = {
+    **{name: door for name, door in PLACES.items() if name not in TAKE_PIXELS},
+    "log_prob_and_grad": lambda x: MODELS["nice"].log_prob_and_grad(x),
+    "decode_with_pullback": lambda x: MODELS["nice"].decode_with_pullback(x),
+    "context": lambda x: nice(3, hidden=(4,), context_dim=DIM, rng=0).log_prob(np.zeros((len(x), 3)), x),
+    "a chain": lambda x: MODELS["nice"].bijector.forward(x),
+    "a layer": lambda x: DiagonalScaling(DIM).inverse(x),
+    "a network": lambda x: MLP((DIM, 3, 2), rng=0).forward(x),
+    "a prior": lambda x: StandardNormal().log_prob(x),
+    "an operator": lambda x: Mask(np.ones(DIM, bool)).forward(x),
+    "start": lambda x: restore(MODELS["nice"], x / 255, Mask(np.ones(DIM, bool)), 0.1, steps=1, start=x),
+    "GaussianImages": lambda x: GaussianImages.fit(x),
+    "psnr": lambda x: psnr(x / 255, x),
+    "check_gradients": lambda x: check_gradients(MODELS["nice"], x, rng=0),
+    "check_log_det": lambda x: check_log_det(MODELS["nice"].bijector, x),
+    "VAE.loss_and_grad": lambda x: VAE.loss_and_grad(x, np.zeros((len(x), 2))),
+    "VAE.bounds": lambda x: VAE.bounds(x, 2, rng=0),
+}
+
+
+@pytest.mark.parametrize("door", sorted(REFUSE_PIXELS))
+def test_pixels_are_refused_where_no_noise_is_drawn(door, rng):
+    pixels = rng.integers(0, 256, (6, DIM), dtype=np.uint8)
+    cure = r"dtype uint8, which means pixels, .* nice_np\.dequantize\(.*, rng\).*\.astype\(float\)"
+    with pytest.raises(NiceTypeError, match=cure):
+        REFUSE_PIXELS[door](pixels)
+    if "check" not in door and door != "GaussianImages":
+        REFUSE_PIXELS[door](dequantize(pixels, rng))  # its cure
 
 
 # -- near overflow --------------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from nice_np import (
 )
 from nice_np.datasets import Dataset, load
 from nice_np.flows.conditional import marginal_log_prob
+from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.runs import figures as figures_of_runs
 from nice_np.runs.figures import draw, draw_samples, likelihoods, strange_images
 from nice_np.runs.folder import FIGURES
-from nice_np.runs.scoring import NOISE_SEED, as_density_input
+from nice_np.runs.scoring import as_density_input
 from nice_np.training.history import History
 
 HISTORY = History(

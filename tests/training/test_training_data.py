@@ -1,12 +1,13 @@
 """The data of a training run: pairs of samples and context, and how a resumed run recognises them."""
 
-import hashlib
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nice_np import NiceValueError, fit, nice
+from nice_np.training import data
 from nice_np.training.data import TrainingData, fingerprint
 
 
@@ -68,7 +69,7 @@ def test_data_are_hashed_for_a_checkpoint_only(tmp_path, rng, monkeypatch):
     def fail(*given):
         raise ZeroDivisionError("hashed")
 
-    monkeypatch.setattr(hashlib, "sha256", fail)
+    monkeypatch.setattr(data, "hashlib", SimpleNamespace(sha256=fail))  # Numba's cache hashes, too
     settings = {"epochs": 1, "validation": rng.random((5, 4)), "progress": False, "rng": 0}
     fit(nice(4, hidden=(3,), rng=0), rng.random((9, 4)), **settings)
     with pytest.raises(ZeroDivisionError, match="hashed"):
