@@ -5,11 +5,19 @@
 the argument or file, what was found, and what is allowed.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class NiceError(Exception):
-    """Base class of every error that nice_np raises on purpose."""
+    """Base class of every error that nice_np raises on purpose; the middle of a very long message is left out."""
+
+    longest: ClassVar[int] = 2000  # characters: an array, or a name in a hostile file, may have millions
+
+    def __init__(self, message: str = "", *more: Any) -> None:
+        if len(message) > self.longest:
+            half = self.longest // 2 - 20
+            message = f"{message[:half]} ... ({len(message)} characters) ... {message[-half:]}"
+        super().__init__(message, *more)
 
 
 class NiceValueError(NiceError, ValueError):

@@ -253,8 +253,12 @@ def as_choice(value: Any, choices: Any, owner: str, name: str) -> str:
 def as_dtype(value: Any, owner: str) -> np.dtype[Any]:
     """float32 or float64."""
     try:
+        if (
+            isinstance(value, (str, bytes)) and len(value) > 20
+        ):  # NumPy would make a field of each letter of "f4,f4,..."
+            raise TypeError
         dtype: np.dtype[Any] = np.dtype(value)
-    except TypeError:
+    except Exception:  # NumPy asks an object for its dtype, and a text may hold anything
         raise NiceTypeError(f"{owner}: dtype must be float32 or float64, got {value!r}") from None
     if dtype not in FLOATS:
         raise NiceValueError(f"{owner}: dtype must be float32 or float64, got {dtype}")

@@ -28,3 +28,13 @@ def test_every_error_can_be_pickled(kind):
     assert type(again) is kind
     assert str(again) == "what came"
     assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAMILY if issubclass(kind, NiceError)])
+def test_long_messages_are_shortened_in_the_middle(kind):
+    message = str(kind("file.npz: got " + "x" * 10**6 + "; do this"))
+    assert len(message) < 2100
+    assert message.startswith("file.npz: got x")
+    assert message.endswith("; do this")
+    assert str(kind("short")) == "short"
+    assert str(CheckError("x" * 10**5)) == "x" * 10**5, "a report is kept whole"

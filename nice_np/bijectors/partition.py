@@ -67,14 +67,16 @@ class Partition:
             raise NiceTypeError(
                 f"Partition: idx_a must hold whole numbers, got dtype {idx_a.dtype}; use np.flatnonzero(mask)"
             )
-        if idx_a.ndim != 1 or not 0 < len(np.unique(idx_a)) == len(idx_a) < dim:
+        if idx_a.size and not (idx_a.min() >= 0 and idx_a.max() < dim):
+            raise NiceValueError(f"Partition: idx_a must lie in 0 .. {dim - 1}, got {idx_a.min()} .. {idx_a.max()}")
+        kept = np.zeros(self.dim, bool)
+        kept[idx_a.astype(np.intp)] = True
+        if idx_a.ndim != 1 or not 0 < kept.sum() == len(idx_a) < dim:
             raise NiceValueError(
                 f"Partition: idx_a must be a list of 1 to {dim - 1} different features, got shape {idx_a.shape}"
             )
-        if idx_a.min() < 0 or idx_a.max() >= dim:
-            raise NiceValueError(f"Partition: idx_a must lie in 0 .. {dim - 1}, got {idx_a.min()} .. {idx_a.max()}")
         self.idx_a: Indices = idx_a.astype(np.intp)
-        self.idx_b: Indices = np.setdiff1d(np.arange(dim), self.idx_a)
+        self.idx_b: Indices = np.flatnonzero(~kept)
         context = np.arange(self.dim, self.dim + self.context_dim)
         self._a, self._b = _columns(np.concatenate([self.idx_a, context])), _columns(self.idx_b)
         # Whether the sets are 0, 2, 4, ... and 1, 3, 5, ... of the same length.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +12,8 @@ from nice_np.errors import NiceError
 
 class CheckError(NiceError, AssertionError):
     """A check failed or could not decide; the message is the report."""
+
+    longest = sys.maxsize
 
 
 class GradientError(CheckError):

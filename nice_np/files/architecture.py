@@ -18,6 +18,8 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.parameters import Module
 
 MAX_DEPTH = 50  # modules inside modules
+MAX_MODULES = 10_000  # each takes some 50 microseconds and 3 kB: ten thousand load in half a second
+WIDTHS = ("sizes", "channels")  # settings of networks that make a layer, itself a module, of each entry
 SPARE = 1_000_000  # numbers that an architecture may need in addition to those in the file, such as index arrays
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -89,21 +91,42 @@ def _earlier(number: Any, seen: list[Module]) -> Module:
     return seen[number]
 
 
-def check_size(node: Any, classes: Mapping[str, type[Module]], limit: float, depth: int = 0) -> float:
-    """How many numbers an architecture needs; it is refused before any allocation if these are more than `limit`."""
-    if isinstance(node, list):
-        children = node
-    elif isinstance(node, dict):
-        children = list(node.values())
-    else:
-        return 0
+def check_size(node: Any, classes: Mapping[str, type[Module]], limit: float) -> None:
+    """Refuse an architecture, before anything is allocated, that needs more than `limit` numbers, or is too large.
+
+    Raises
+    ------
+    NiceValueError
+        For too many numbers, or more than MAX_MODULES modules, nested more than MAX_DEPTH deep.
+    """
+    numbers, modules = _measure(node, classes, [], 0)
+    if modules > MAX_MODULES:
+        raise NiceValueError(f"the architecture has {modules:.6g} modules, at most {MAX_MODULES} are allowed")
+    if numbers > limit:
+        raise NiceValueError(f"the architecture needs {float(numbers):.0f} numbers, far more than the file holds")
+
+
+def _measure(node: Any, classes: Mapping[str, type[Module]], seen: list[int], depth: int) -> tuple[int, int]:
+    """The numbers and the modules below a node; `seen` holds the modules in each module so far, as `build` has them.
+
+    A module that occurs again counts again: a layer in two places is passed through twice.
+    """
     if depth > 2 * MAX_DEPTH:  # a list in a module counts as a level too
         raise NiceValueError(f"the architecture is nested more than {MAX_DEPTH} modules deep")
-    total = float(_numbers_of(node, classes)) if isinstance(node, dict) else 0.0
-    total += sum(check_size(child, classes, limit, depth + 1) for child in children)
-    if total > limit:
-        raise NiceValueError(f"the architecture needs {total:.0f} numbers, far more than the file holds")
-    return total
+    is_module = isinstance(node, dict) and "class" in node
+    if isinstance(node, dict) and "again" in node and not is_module:
+        again = node["again"]
+        return 0, seen[again] if type(again) is int and 0 <= again < len(seen) else 0
+    children = [
+        child for child in (node.values() if isinstance(node, dict) else node) if isinstance(child, (list, dict))
+    ]
+    sizes = [_measure(child, classes, seen, depth + 1) for child in children]
+    numbers, modules = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
+    if is_module:
+        numbers += _numbers_of(node, classes)
+        modules += 1 + sum(len(node[name]) for name in WIDTHS if isinstance(node.get(name), list))
+        seen.append(modules)
+    return numbers, modules
 
 
 def _numbers_of(node: dict[str, Any], classes: Mapping[str, type[Module]]) -> int:
@@ -112,8 +135,8 @@ def _numbers_of(node: dict[str, Any], classes: Mapping[str, type[Module]]) -> in
     name = node.get("class")
     count = getattr(classes.get(name) if isinstance(name, str) else None, "count_parameters", None)
     if count is None:
-        dim = whole.get("dim")
-        return max(0, dim) if isinstance(dim, int) else 0
+        sizes = [whole.get(key) for key in ("dim", "context_dim")]
+        return sum(size for size in sizes if isinstance(size, int) and size > 0)
     try:
         needed = int(count(whole))
     except KeyError as error:

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
 from nice_np.files.architecture import SPARE, Arrays, build, by_name, check_size, describe, own_classes
 from nice_np.files.npz import read_npz, write_npz
+from nice_np.files.text import from_json
 from nice_np.parameters import Module, Packed
 from nice_np.validation import as_path
 
@@ -61,12 +62,15 @@ def save(
         if model.bin_width is not None:
             header["bin_width"] = model.bin_width
         text = json.dumps(header, allow_nan=False).encode()
-    except NiceTypeError:
+        if len(text) > MAX_HEADER:
+            raise NiceValueError(
+                f"save: {len(text)} bytes of architecture and metadata, at most {MAX_HEADER} are allowed"
+            )
+        from_json(text)  # what could not be read again is not written
+    except (NiceTypeError, NiceValueError):
         raise
     except (TypeError, ValueError, RecursionError) as error:
         raise NiceValueError(f"save: settings and metadata must be plain JSON without NaN: {error}") from None
-    if len(text) > MAX_HEADER:
-        raise NiceValueError(f"save: {len(text)} bytes of architecture and metadata, at most {MAX_HEADER} are allowed")
     check_size(header["architecture"], own_classes(), limit=np.inf)
     arrays |= {f"extra.{name}": array for name, array in extra.items()} | {"values": model.params.values}
     for name, array in arrays.items():
@@ -93,7 +97,7 @@ def load(
         header = _header(arrays, kind)
         values = arrays.pop("values")
         extra = {name.removeprefix("extra."): arrays.pop(name) for name in list(arrays) if name.startswith("extra.")}
-        held = values.size + sum(array.size for array in arrays.values())
+        held = sum(array.nbytes for array in (values, *arrays.values())) // 4  # numbers have 4 or 8 bytes
         check_size(header["architecture"], known, limit=held + SPARE)
         model = build(header["architecture"], arrays, [], known)
         if not isinstance(model, Packed) or not hasattr(model, "params"):
@@ -103,9 +107,9 @@ def load(
         _check_parameters(model, header, values)
         model.bin_width = header.get("bin_width")  # none in older files
     except KeyError as error:
-        raise CheckpointError(f"{path}: {error!s:.1000} is missing, or used twice") from None
+        raise CheckpointError(f"{path}: {error} is missing, or used twice") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path}: {error!s:.1000}") from None
+        raise CheckpointError(f"{path}: {error}") from None
     model.params.values[:] = values
     log.info("read the %s %s, %d parameters", kind, path, len(model.params))
     return model, header["metadata"], extra
@@ -118,9 +122,9 @@ def _header(arrays: Arrays, kind: str) -> dict[str, Any]:
     if len(text) > MAX_HEADER:
         raise ValueError(f"member 'header' has {len(text)} bytes, at most {MAX_HEADER} are allowed")
     try:
-        header = json.loads(text.decode(), parse_constant=_refuse_constant)
+        header = from_json(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"member 'header' is not JSON: {error}") from None
+        raise ValueError(f"member 'header' is not JSON as nice_np writes it: {error}") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError(f"member 'header' does not say that this is a {FORMAT} file")
     # The version comes first: in another version everything else may have another name.
@@ -131,10 +135,6 @@ def _header(arrays: Arrays, kind: str) -> dict[str, Any]:
     if not isinstance(header.get("metadata"), dict):
         raise ValueError("field 'metadata' in the header is not an object")
     return header
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_parameters(model: Packed, header: dict[str, Any], values: npt.NDArray[Any]) -> None:

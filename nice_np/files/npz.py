@@ -87,7 +87,9 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
             with zipfile.ZipFile(file) as archive:
                 return {member.filename[:-4]: _read_member(archive, member) for member in _members(file, archive)}
         except DAMAGE as error:
-            raise CheckpointError(f"{path}: damaged, or not a nice_np file: {str(error) or repr(error)}") from None
+            raise CheckpointError(
+                f"{path}: damaged, or not a nice_np file: {str(error) or repr(error):.1000}"
+            ) from None
 
 
 def _check_directory(file: IO[bytes]) -> None:
@@ -115,7 +117,7 @@ def _members(file: IO[bytes], archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]
         raise ValueError("its members claim more bytes than the file has")
     for member in members:
         if not member.filename.endswith(".npy") or member.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"member {member.filename!r} is not an uncompressed .npy array")
+            raise ValueError(f"member {member.filename!r:.100} is not an uncompressed .npy array")
     return members
 
 
@@ -123,7 +125,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArr
     try:
         return _parse_npy(archive.read(member))
     except DAMAGE as error:
-        raise ValueError(f"member {member.filename!r}: {str(error) or repr(error)}") from None
+        raise ValueError(f"member {member.filename!r:.100}: {str(error) or repr(error)}") from None
 
 
 def _parse_npy(data: bytes) -> npt.NDArray[Any]:

@@ -203,7 +203,9 @@ def load_model(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) 
     metadata : dict
         As it was given to `save_model`.
     """
-    model, metadata, _ = load(path, "model", classes)
+    model, metadata, surplus = load(path, "model", classes)
+    if surplus:
+        raise CheckpointError(f"{path}: unexpected members {sorted(surplus)}")
     if not isinstance(model, Model):
         raise CheckpointError(f"{path}: holds a {type(model).__name__}, expected a Flow or a VAE")
     return model, metadata

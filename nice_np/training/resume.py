@@ -17,6 +17,7 @@ import numpy as np
 from nice_np.errors import CheckpointError, NiceFileError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
 from nice_np.files.checkpoint import load
+from nice_np.files.text import from_json
 from nice_np.flows.model import Model
 from nice_np.training.history import History, columns
 from nice_np.training.optim import Optimizer
@@ -126,7 +127,7 @@ def _parse(
     for name, vector in {**moments, **weights}.items():
         if vector.shape != (len(model.params),) or vector.dtype != model.dtype or not np.isfinite(vector).all():
             raise ValueError(f"{name} is not a finite vector of {len(model.params)} x {model.dtype}")
-    order, rows = extra.pop("order"), json.loads(extra.pop("history").tobytes())
+    order, rows = extra.pop("order"), from_json(extra.pop("history").tobytes())
     if extra:
         raise ValueError(f"unexpected arrays {sorted(extra)}")
     if counters["step"] and not np.array_equal(np.sort(order), np.arange(n_samples)):

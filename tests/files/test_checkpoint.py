@@ -363,7 +363,7 @@ HEADERS = {
     "sizes cancel": (negative_pair, "far more than the file holds|must be positive"),
     "sizes are huge": (conditioner(sizes=[10**9, 10**9]), "far more than the file holds"),
     "sizes are absurd": (conditioner(sizes=[10**4000, 10**4000]), "too large"),
-    "many sizes": (conditioner(sizes=[1] * 600_000), "far more than the file holds"),
+    "many sizes": (conditioner(sizes=[1] * 600_000), "has 600011 modules, at most 10000 are allowed"),
     "dim is huge": (node(dim=10**9), "far more than the file holds"),
     "dim is absurd": (node(dim=10**400), "too large"),
     "dim is negative": (node(dim=-5), "must be positive"),
