@@ -6,6 +6,8 @@ Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' 
 """
 
 import logging
+from importlib import import_module
+from typing import Any
 
 from nice_np import _blas, _moved  # noqa: F401 (before NumPy)
 from nice_np._version import __version__
@@ -47,7 +49,7 @@ from nice_np.errors import (
 from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, sample_by_label
 from nice_np.flows.flow import Flow, to_bits_per_dim
-from nice_np.flows.model import Model, load_model, save_model
+from nice_np.flows.model import Model, load, load_model, save_model
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
@@ -81,6 +83,7 @@ from nice_np.restoration.operators import (
     named_mask,
 )
 from nice_np.restoration.scores import psnr
+from nice_np.suggestions import nearest
 from nice_np.training.fit import fit
 from nice_np.training.history import History
 from nice_np.training.loop import StopTraining
@@ -110,7 +113,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     # checks
     "check_gradients", "check_inverse", "check_log_det", "numerical_jacobian",
     # parameters and files
-    "Module", "Model", "FlatParameters", "save_model", "load_model",
+    "Module", "Model", "FlatParameters", "load", "save_model", "load_model",
     # restoration
     "inpaint", "restore", "sample_posterior", "Restoration", "Posterior", "psnr",
     "Operator", "Identity", "Mask", "named_mask", "Blur", "Downsample", "GreyOut", "RandomProjection", "Separable",
@@ -122,3 +125,16 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "NiceError", "NiceValueError", "NiceTypeError", "NiceOverflowError", "NiceFileError", "NiceImportError",
     "CheckpointError", "DatasetError", "DivergenceError", "DriftError", "TrainingInterrupted",
 ]  # fmt: skip
+
+_LATER = ("plotting", "interop", "sklearn", "runs", "playground")  # they need more packages: imported when asked for
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return import_module(f"nice_np.{name}")
+    near = nearest(name, __all__)
+    raise AttributeError(f"module 'nice_np' has no attribute {name!r}" + (f": did you mean {near}?" if near else ""))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -18,6 +18,7 @@ from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior
 from nice_np.pixels.dequantize import NOISE_SEED
+from nice_np.suggestions import suggests
 from nice_np.training.fit import fit
 from nice_np.validation import Array, as_choice, as_dtype, as_float, as_int, as_rng
 
@@ -98,6 +99,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     True
     """
 
+    @suggests
     def __init__(
         self,
         architecture: str | Callable[..., Flow] = "nice",

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.suggestions import nearest, same
 
 Array = npt.NDArray[np.floating[Any]]
 Rng = np.random.Generator | np.random.SeedSequence | int | None
@@ -217,7 +218,9 @@ def as_flag(value: Any, owner: str, name: str) -> bool:
 
 
 def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:
-    """A sequence of whole numbers >= 1."""
+    """A sequence of whole numbers >= 1; a single number is a sequence of one."""
+    if isinstance(values, (int, np.integer)):
+        values = (values,)
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise NiceTypeError(f"{owner}: {name} must be a sequence of whole numbers such as (500, 500), got {values!r}")
     return tuple(as_int(value, owner, f"every entry of {name}", 1) for value in values)
@@ -242,12 +245,15 @@ def as_float(
 
 
 def as_choice(value: Any, choices: Any, owner: str, name: str) -> str:
-    """One of the strings in `choices`."""
+    """The one of the strings in `choices` that is meant; capitals, hyphens and underscores do not matter."""
     if not isinstance(value, str):
         raise NiceTypeError(f"{owner}: {name} must be a string, one of {', '.join(choices)}; got {value!r}")
-    if value not in choices:
-        raise NiceValueError(f"{owner}: unknown {name} {value!r}; choose one of {', '.join(choices)}")
-    return value
+    found = same(value, choices)
+    if found is None:
+        near = nearest(value, choices)
+        suggestion = f" (did you mean {near!r}?)" if near else ""
+        raise NiceValueError(f"{owner}: unknown {name} {value!r}{suggestion}; choose one of {', '.join(choices)}")
+    return found
 
 
 def as_dtype(value: Any, owner: str) -> np.dtype[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.permutation import Permutation
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.notebook import parts_table
 from nice_np.parameters import run_backward
 from nice_np.validation import Array
 
@@ -72,9 +73,20 @@ class Chain(Bijector):
             dx = run_backward(layer.inverse_backward, dx, dlog_det, layer_cache, parameters=parameters)
         return dx
 
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, place: int | slice) -> Bijector:
+        """One layer, or for a slice the chain of these layers."""
+        return Chain(self.layers[place]) if isinstance(place, slice) else self.layers[place]
+
     def config(self) -> dict[str, Any]:
         return {"layers": list(self.layers)}
 
     def __repr__(self) -> str:
         inner = "\n".join(f"  {line}" for layer in self.layers for line in repr(layer).splitlines())
         return f"Chain(\n{inner}\n)"
+
+    def _repr_html_(self) -> str:
+        head = f"Chain(dim={self.dim}, {len(self)} layers, {self.n_parameters:,} parameters)"
+        return parts_table(head, self.layers)

@@ -25,6 +25,7 @@ from nice_np.checks.objects import (
 )
 from nice_np.checks.report import GradientError, GradientReport, Row
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_float, as_int, as_real_array, as_rng
 
 __all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
@@ -41,6 +42,7 @@ PROTOCOLS = """\
                params.values, params.slots"""
 
 
+@suggests
 def check_gradients(
     obj: Any,
     x: Any,

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nice_np.errors import NiceError
+from nice_np.notebook import table
 
 
 class CheckError(NiceError, AssertionError):
@@ -27,7 +28,7 @@ class Report:
     title: str
     rows: tuple[Any, ...]
     notes: tuple[str, ...] = ()  # remarks for the reader, such as "no parameters found"
-    columns: ClassVar[str]  # the heading of what the rows' `cells` print
+    columns: ClassVar[dict[str, int]]  # the headings of the rows' `cells`, and their widths in print
     error: ClassVar[type[CheckError]] = CheckError
 
     @property
@@ -68,14 +69,26 @@ class Report:
 
     def __str__(self) -> str:
         width = max(len(name) for name in ["array", *(row.name for row in self.rows)])
-        lines = [self.heading(), f"{'array':<{width}}  {self.columns}  verdict"]
-        for row in self.rows:
-            lines.append(f"{row.name:<{width}}  {row.cells()}  {row.status if row.passed else row.status.upper()}")
-        lines += [row.explain() for row in self.failures]
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join([*lines, f"{self.verdict.upper()}: {self.summary()}"])
+        lines = [self.heading()]
+        for name, *cells, verdict in [("array", *self.columns, "verdict"), *map(_line, self.rows)]:
+            columns = (f"{cell:>{room}}" for cell, room in zip(cells, self.columns.values(), strict=True))
+            lines.append("  ".join([f"{name:<{width}}", *columns, verdict]))
+        return "\n".join([*lines, *self._remarks(), f"{self.verdict.upper()}: {self.summary()}"])
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The report as a table, rows that did not pass first, which a notebook shows."""
+        rows = map(_line, sorted(self.rows, key=lambda row: bool(row.passed)))
+        foot = "\n".join([f"{self.verdict.upper()}: {self.summary()}", *self._remarks()])
+        return table(self.heading(), ["array", *self.columns, "verdict"], rows, foot)
+
+    def _remarks(self) -> list[str]:
+        return [*(row.explain() for row in self.failures), *(f"note: {note}" for note in self.notes)]
+
+
+def _line(row: Any) -> tuple[str, ...]:
+    return row.name, *row.cells(), row.status if row.passed else row.status.upper()
 
 
 def _json_value(value: Any) -> Any:
@@ -114,9 +127,9 @@ class Row(_Status):
         """The worst place in words: an index, or a random direction."""
         return "a random direction" if self.worst_index is None else str(list(self.worst_index))
 
-    def cells(self) -> str:
-        counts = f"{self.shape!s:>12}  {self.checked:>7}  {self.set_aside:>5}"
-        return f"{counts}  {self.max_error:>9.1e}  {self.max_relative:>8.1e}"
+    def cells(self) -> tuple[str, ...]:
+        counts = str(self.checked), str(self.set_aside)
+        return str(self.shape), *counts, f"{self.max_error:.1e}", f"{self.max_relative:.1e}"
 
     def explain(self) -> str:
         """One line on a row that did not pass: the likely mistake, then the numbers."""
@@ -133,7 +146,7 @@ class Row(_Status):
 class GradientReport(Report):
     """What `check_gradients` found: a `Row` for each array and pass; `title` is the class of the object."""
 
-    columns = f"{'shape':>12}  checked  kinks  max error  relative"
+    columns: ClassVar = {"shape": 12, "checked": 7, "kinks": 5, "max error": 9, "relative": 8}
     error = GradientError
 
     def heading(self) -> str:
@@ -158,8 +171,8 @@ class MapRow(_Status):
     status: str
     hint: str = ""  # the likely mistake; empty for a row that passed
 
-    def cells(self) -> str:
-        return f"{self.shape!s:>12}  {self.max_error:>9.1e}  {self.allowed:>8.1e}"
+    def cells(self) -> tuple[str, ...]:
+        return str(self.shape), f"{self.max_error:.1e}", f"{self.allowed:.1e}"
 
     def explain(self) -> str:
         """As `Row.explain`."""
@@ -173,4 +186,4 @@ class MapRow(_Status):
 class MapReport(Report):
     """What `check_inverse` or `check_log_det` found: a `MapRow` for each comparison."""
 
-    columns = f"{'shape':>12}  max error   allowed"
+    columns: ClassVar = {"shape": 12, "max error": 9, "allowed": 8}

@@ -10,7 +10,6 @@ Dataset('two-moons', 10000 train + 2000 validation + 5000 test, dim=2, float64)
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 
@@ -36,7 +35,7 @@ from nice_np.datasets.toy import (
     two_moons,
     two_spirals,
 )
-from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.suggestions import suggests
 from nice_np.validation import as_choice, as_int
 
 __all__ = [
@@ -90,6 +89,7 @@ def names() -> tuple[str, ...]:
     return (*IMAGES, *TOYS)
 
 
+@suggests
 def load(
     name: str, *, data_dir: str | os.PathLike[str] | None = None, seed: int = 0, progress: bool = False
 ) -> Dataset:
@@ -127,15 +127,8 @@ def load(
     >>> load("mnist-small").train.shape
     (10000, 784)
     """
-    if not isinstance(name, str):
-        raise NiceTypeError(f"datasets.load: name must be a string, one of {', '.join(names())}; got {name!r}")
-    if name in IMAGES:
-        return IMAGES[name](data_dir, progress)
-    if name in TOYS:
-        return load_toy(name, seed=seed)
-    nearest = difflib.get_close_matches(name.lower().replace("_", "-"), names(), n=1)
-    suggestion = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-    raise NiceValueError(f"datasets.load: unknown name {name!r}{suggestion}; choose one of {', '.join(names())}")
+    name = as_choice(name, names(), "datasets.load", "name")
+    return IMAGES[name](data_dir, progress) if name in IMAGES else load_toy(name, seed=seed)
 
 
 def load_toy(name: str, *, seed: int = 0) -> Dataset:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.suggestions import suggests
 from nice_np.validation import Rng, as_float, as_int, as_rng
 
 Points = npt.NDArray[np.float64]  # (n, 2)
@@ -40,7 +41,8 @@ def _finite(owner: str, points: Points) -> Points:
     return points
 
 
-def two_moons(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
+@suggests
+def two_moons(n: int = 1000, rng: Rng = None, *, noise: float = 0.15) -> Points:
     """Two interleaved half circles of radius 2.
 
     With t ~ U[0, pi]: (2 cos t - 1, 2 sin t - 1/2) or, with probability 1/2, its reflection through the origin; plus
@@ -76,7 +78,10 @@ def two_moons(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
     return _blur("two_moons", sign * upper, noise, rng)
 
 
-def rings(n: int, rng: Rng, *, radii: Sequence[float] = (0.75, 1.5, 2.25, 3.0), noise: float = 0.08) -> Points:
+@suggests
+def rings(
+    n: int = 1000, rng: Rng = None, *, radii: Sequence[float] = (0.75, 1.5, 2.25, 3.0), noise: float = 0.08
+) -> Points:
     """Concentric circles, all equally probable.
 
     r (cos t, sin t) + N(0, noise) with r one of `radii` and t ~ U[0, 2 pi].
@@ -101,7 +106,8 @@ def rings(n: int, rng: Rng, *, radii: Sequence[float] = (0.75, 1.5, 2.25, 3.0), 
     return _blur("rings", _polar(rng.choice(radius, n), rng.uniform(0, 2 * np.pi, n)), noise, rng)
 
 
-def two_circles(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
+@suggests
+def two_circles(n: int = 1000, rng: Rng = None, *, noise: float = 0.15) -> Points:
     """Two concentric circles, of radius 1.5 and 3: `rings` with two radii.
 
     Parameters
@@ -117,7 +123,8 @@ def two_circles(n: int, rng: Rng, *, noise: float = 0.15) -> Points:
     return rings(n, rng, radii=(1.5, 3.0), noise=noise)
 
 
-def checkerboard(n: int, rng: Rng) -> Points:
+@suggests
+def checkerboard(n: int = 1000, rng: Rng = None) -> Points:
     """The eight dark squares of a 4 x 4 checkerboard on [-4, 4] x [-4, 4], each of side 2.
 
     (2 i - 4 + u, 2 j - 4 + v) with column i in 0..3 and row j in 0..3 such that i + j is even, and u, v ~ U[0, 2].  The
@@ -139,7 +146,8 @@ def checkerboard(n: int, rng: Rng) -> Points:
     return 2.0 * np.stack([column, row], axis=1) - 4 + rng.uniform(0, 2, (n, 2))
 
 
-def eight_gaussians(n: int, rng: Rng, *, noise: float = 0.25) -> Points:
+@suggests
+def eight_gaussians(n: int = 1000, rng: Rng = None, *, noise: float = 0.25) -> Points:
     """Eight Gaussians on a circle of radius 3.
 
     3 (cos k pi/4, sin k pi/4) + N(0, noise), k in 0..7.
@@ -157,7 +165,8 @@ def eight_gaussians(n: int, rng: Rng, *, noise: float = 0.25) -> Points:
     return _blur("eight_gaussians", _polar(3.0, rng.integers(8, size=n) * np.pi / 4), noise, rng)
 
 
-def grid(n: int, rng: Rng, *, n_side: int = 5, noise: float = 0.12) -> Points:
+@suggests
+def grid(n: int = 1000, rng: Rng = None, *, n_side: int = 5, noise: float = 0.12) -> Points:
     """A square grid of Gaussians over [-3, 3] x [-3, 3].
 
     (c_i, c_j) + N(0, noise) with c_0, ..., c_{n_side - 1} evenly spaced from -3 to 3.
@@ -178,8 +187,15 @@ def grid(n: int, rng: Rng, *, n_side: int = 5, noise: float = 0.12) -> Points:
     return _blur("grid", rng.choice(centres, (n, 2)), noise, rng)
 
 
+@suggests
 def pinwheel(
-    n: int, rng: Rng, *, n_arms: int = 5, radial_noise: float = 0.6, tangential_noise: float = 0.2, twist: float = 0.25
+    n: int = 1000,
+    rng: Rng = None,
+    *,
+    n_arms: int = 5,
+    radial_noise: float = 0.6,
+    tangential_noise: float = 0.2,
+    twist: float = 0.25,
 ) -> Points:
     """Arms of a pinwheel: stretched Gaussians beside the origin, rotated further at larger radii.
 
@@ -211,7 +227,8 @@ def pinwheel(
         return _finite("pinwheel", np.stack([cos * a - sin * b, sin * a + cos * b], axis=1))  # (n, 2)
 
 
-def two_spirals(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
+@suggests
+def two_spirals(n: int = 1000, rng: Rng = None, *, noise: float = 0.1) -> Points:
     """Two interleaved spirals of one and a half turns.
 
     +-(t / 3) (cos t, sin t) + N(0, noise) with t = 3 pi sqrt(u), u ~ U[0, 1]: the square root spreads the points evenly
@@ -232,7 +249,8 @@ def two_spirals(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
     return _blur("two_spirals", _polar(sign * t / 3, t), noise, rng)
 
 
-def swiss_roll(n: int, rng: Rng, *, noise: float = 0.1) -> Points:
+@suggests
+def swiss_roll(n: int = 1000, rng: Rng = None, *, noise: float = 0.1) -> Points:
     """A rolled-up sheet in cross-section.
 
     ((t cos t, t sin t) - (2, 2 / (3 pi))) / 4 + N(0, noise) with t ~ U[3 pi / 2, 9 pi / 2]; the subtracted point is the

@@ -34,6 +34,7 @@ from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior, get_prior
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
+from nice_np.suggestions import suggests
 from nice_np.validation import Rng, as_choice, as_dtype, as_flag, as_float, as_int, as_rng, as_sizes
 
 Network = Callable[[Partition, int], Conditioner]  # (partition, thetas per feature) -> a new conditioner
@@ -48,17 +49,18 @@ PREPROCESSING: dict[str, Callable[[int, Any], Bijector]] = {
 UNIT_VARIANCE = (Standardize, Whitening)  # their outputs have std 1
 
 
+@suggests
 def nice(
     dim: int,
     couplings: int = 4,
-    hidden: Sequence[int] = (1000,) * 5,
+    hidden: int | Sequence[int] = (1000,) * 5,
     prior: str | Prior = "logistic",
     *,
     activation: str = "relu",
     conditioner: str = "mlp",
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
-    preprocess: Sequence[str | Bijector] = ("standardize",),
+    preprocess: str | Bijector | Sequence[str | Bijector] = ("standardize",),
     init: str = "he",
     context_dim: int = 0,
     dtype: Any = np.float32,
@@ -75,8 +77,8 @@ def nice(
         D, at least 2.
     couplings : int
         With fewer than three some outputs cannot depend on some inputs (a warning says so).
-    hidden : sequence of int
-        Widths, or channels, of the hidden layers of every conditioner; () makes them linear.
+    hidden : int or sequence of int
+        Widths, or channels, of the hidden layers of every conditioner; 64 is one layer, () makes them linear.
     prior : {"logistic", "normal"} or Prior
     activation : {"relu", "leaky_relu", "tanh", "softplus"}
     conditioner : {"mlp", "conv"}
@@ -118,22 +120,23 @@ def nice(
     prior, dtype = get_prior(prior), as_dtype(dtype, "nice")
     part = get_partition(partition, _at_least_two(dim, "nice"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
-    network = _network(conditioner, hidden, image_shape, settings)
+    network = _network("nice", conditioner, hidden, image_shape, settings)
     fixed = preprocessing(preprocess, dim, dtype)
     unit_variance = len(fixed) > 0 and isinstance(fixed[-1], UNIT_VARIANCE)
     width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
     layers = [
         *fixed,
-        *_alternating(AdditiveCoupling, part, couplings, network),
+        *_alternating("nice", AdditiveCoupling, part, couplings, network),
         DiagonalScaling(dim, log(width), dtype),
     ]
     return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
 
 
+@suggests
 def real_nvp(
     dim: int,
     couplings: int = 6,
-    hidden: Sequence[int] = (256, 256),
+    hidden: int | Sequence[int] = (256, 256),
     prior: str | Prior = "normal",
     *,
     scale: str = "tanh",
@@ -141,7 +144,7 @@ def real_nvp(
     conditioner: str = "mlp",
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
-    preprocess: Sequence[str | Bijector] = ("standardize",),
+    preprocess: str | Bijector | Sequence[str | Bijector] = ("standardize",),
     init: str = "he",
     context_dim: int = 0,
     dtype: Any = np.float32,
@@ -167,14 +170,15 @@ def real_nvp(
     prior, dtype = get_prior(prior), as_dtype(dtype, "real_nvp")
     part = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
-    network = _network(conditioner, hidden, image_shape, settings)
+    network = _network("real_nvp", conditioner, hidden, image_shape, settings)
     layers = [
         *preprocessing(preprocess, dim, dtype),
-        *_alternating(AffineCoupling, part, couplings, network, scale=scale),
+        *_alternating("real_nvp", AffineCoupling, part, couplings, network, scale=scale),
     ]
     return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
 
 
+@suggests
 def original_nice(
     dim: int,
     depths: Sequence[int] = (5, 5, 5, 5),
@@ -230,9 +234,9 @@ def original_nice(
 
 
 def _network(
-    conditioner: str, hidden: Sequence[int], image_shape: tuple[int, ...] | None, settings: dict[str, Any]
+    owner: str, conditioner: str, hidden: Any, image_shape: tuple[int, ...] | None, settings: dict[str, Any]
 ) -> Network:
-    hidden = as_sizes(hidden, "models", "hidden")
+    hidden = as_sizes(hidden, owner, "hidden")
 
     def mlp(part: Partition, thetas: int) -> Conditioner:
         network = MLP((len(part.idx_a) + part.context_dim, *hidden, thetas * len(part.idx_b)), **settings)
@@ -247,12 +251,14 @@ def _network(
             raise NiceValueError('conditioner "conv" needs image_shape=(height, width) or (channels, height, width)')
         return ConvNet(image_shape, part.idx_a, hidden, thetas, part.context_dim, **settings)
 
-    return mlp if as_choice(conditioner, CONDITIONERS, "models", "conditioner") == "mlp" else conv
+    return mlp if as_choice(conditioner, CONDITIONERS, owner, "conditioner") == "mlp" else conv
 
 
-def preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
+def preprocessing(names: str | Bijector | Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:
     """The fixed layers next to the data, by name or as copies of those given, in one dtype; see `nice`."""
-    if isinstance(names, str) or not isinstance(names, Sequence):
+    if isinstance(names, (str, Bijector)):
+        names = (names,)
+    if not isinstance(names, Sequence):
         raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ('logit',); got {names!r}")
     fixed = [
         copy.deepcopy(name) if isinstance(name, Bijector)
@@ -265,13 +271,13 @@ def preprocessing(names: Sequence[str | Bijector], dim: int, dtype: Any) -> list
 
 
 def _alternating(
-    law: type[Coupling], first: Partition, couplings: int, network: Network, **settings: Any
+    owner: str, law: type[Coupling], first: Partition, couplings: int, network: Network, **settings: Any
 ) -> list[Bijector]:
-    if as_int(couplings, law.__name__, "couplings", 1) < 3:
+    if as_int(couplings, owner, "couplings", 1) < 3:
         warnings.warn(
             f"with {couplings} coupling layer(s) some outputs cannot depend on some inputs: "
             "three are needed for every dimension to affect every other (Dinh et al. 2014)",
-            stacklevel=3,
+            stacklevel=4,  # the line that calls the builder
         )
     parts = [first, first.swapped()]  # the transformed features are kept next
     return [law(parts[k % 2], network(parts[k % 2], law.thetas_per_feature), **settings) for k in range(couplings)]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flows.flow import Flow
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_dtype, as_int, as_real_array, as_rng
 
 
@@ -120,6 +121,7 @@ def log_prob_without_label(flow: Flow, x: npt.ArrayLike) -> Array:
     return marginal_log_prob(log_prob_by_label(flow, x)) if flow.context_dim else flow.log_prob(x)
 
 
+@suggests
 def sample_by_label(flow: Flow, n: int, rng: Rng = None) -> dict[int, Array]:
     """`n` draws for each label, {k: (n, D)}, as `plotting.label_grid` shows them in one row per label.
 

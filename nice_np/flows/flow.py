@@ -6,7 +6,7 @@ integer image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import log
 from typing import Any, NoReturn
 
@@ -21,8 +21,9 @@ from nice_np.flows.model import CHUNK, Model, in_chunks, mean_of_finite
 from nice_np.flows.overflow import CURE, Passes, explain_overflow
 from nice_np.flows.priors import Prior, checked_gradient, checked_sample, get_prior
 from nice_np.kernels import all_finite
-from nice_np.parameters import run_backward
+from nice_np.parameters import Module, run_backward
 from nice_np.pixels.dequantize import BIN_WIDTH, NOISE_SEED
+from nice_np.suggestions import suggests
 from nice_np.validation import (
     Array,
     Rng,
@@ -110,6 +111,7 @@ class Flow(Model):
         z = self._checked(z, context, "decode", "z")
         return self._in_chunks(lambda part: self._through(part, "inverse")[0][:, : self.dim], z, "inverse")
 
+    @suggests
     def sample(self, n: int, rng: Rng = None, temperature: float = 1.0, context: npt.ArrayLike | None = None) -> Array:
         """`n` draws from the model, (n, D).
 
@@ -354,6 +356,9 @@ class Flow(Model):
     def layers(self) -> tuple[Bijector, ...]:
         """The bijector's layers, data side first; a bijector that is no Chain is the only one."""
         return self.bijector.layers if isinstance(self.bijector, Chain) else (self.bijector,)
+
+    def _parts(self) -> Iterable[Module]:
+        return self.layers
 
     def _passes(self, direction: str) -> Passes:
         """The layers' forward passes, data side first, or their inverse passes, the other way round."""

@@ -11,16 +11,19 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from math import isfinite
 from os import PathLike
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
-from nice_np.errors import CheckpointError
-from nice_np.files.checkpoint import load, save
+from nice_np.errors import CheckpointError, NiceValueError
+from nice_np.files.checkpoint import load as read
+from nice_np.files.checkpoint import save
+from nice_np.notebook import parts_table
 from nice_np.parameters import Module, Packed
 from nice_np.pixels.dequantize import BIN_WIDTH, dequantize
+from nice_np.suggestions import instead
 from nice_np.validation import Array, Rng, is_pixels
 
 M = TypeVar("M", bound="Model")
@@ -82,9 +85,15 @@ class Model(Packed):
     def objective(self, x: npt.ArrayLike, extra: Any = None, /) -> Array:
         """What training raises, in nats for each row of x (N, D): (N,).  `extra` is a context or noise, (N, C)."""
 
-    def score(self, x: npt.ArrayLike, extra: Any = None, /) -> Array:
-        """`objective`, by its former name."""
-        return self.objective(x, extra)
+    def score(self, x: npt.ArrayLike, extra: Any = None, /) -> float:
+        """The mean of `objective` over the rows of x (N, D), in nats: higher is better.
+
+        The same quantity as ``GaussianMixture.score`` in scikit-learn; `Flow.log_prob` gives one number per row.
+        """
+        scores = self.objective(x, extra)
+        if len(scores) == 0:
+            raise NiceValueError(f"{type(self).__name__}.score: 0 samples; the mean needs at least one")
+        return mean_of_finite(scores)
 
     @abstractmethod
     def loss_and_grad(self, x: npt.ArrayLike, extra: Any = None, /) -> tuple[float, Array]:
@@ -129,6 +138,23 @@ class Model(Packed):
     def from_data(self, x: npt.NDArray[Any], rng: Rng) -> Array:
         """Pixels as in `from_pixels`, anything else as it is: (N, D) -> (N, D)."""
         return self.from_pixels(x, rng) if is_pixels(x) else x
+
+    # -- what a reader sees ---------------------------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        """The model as a table, which a notebook shows."""
+        return parts_table(repr(self).splitlines()[0], self._parts())
+
+    def _parts(self) -> Iterable[Module]:
+        """The rows of that table."""
+        return (part for _, part in self.children())
+
+    if not TYPE_CHECKING:  # a type checker must still see misspelt names
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # Called only for a name that the model does not have.
+            text = f"{type(self).__name__!r} object has no attribute {name!r}{instead(name)}"
+            raise AttributeError(text, name=name, obj=self)
 
     # -- files ----------------------------------------------------------------------------------------------------
 
@@ -203,9 +229,22 @@ def load_model(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) 
     metadata : dict
         As it was given to `save_model`.
     """
-    model, metadata, surplus = load(path, "model", classes)
+    model, metadata, surplus = read(path, "model", classes)
     if surplus:
         raise CheckpointError(f"{path}: unexpected members {sorted(surplus)}")
     if not isinstance(model, Model):
         raise CheckpointError(f"{path}: holds a {type(model).__name__}, expected a Flow or a VAE")
     return model, metadata
+
+
+def load(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> Model:
+    """The flow or VAE in a file that `Model.save` or `save_model` wrote; arguments and errors as in `Model.load`.
+
+    Examples
+    --------
+    >>> from nice_np import load, nice
+    >>> nice(2, hidden=8, rng=0).save("flow.npz")  # doctest: +SKIP
+    >>> load("flow.npz").sample(3).shape  # doctest: +SKIP
+    (3, 2)
+    """
+    return load_model(path, classes)[0]

@@ -19,6 +19,7 @@ from nice_np.networks.activations import get_activation
 from nice_np.networks.convolution import Conv3x3
 from nice_np.networks.initialisation import INITS, initial_weights
 from nice_np.parameters import Module
+from nice_np.suggestions import suggests
 from nice_np.validation import (
     Array,
     Rng,
@@ -119,6 +120,7 @@ class ConvNet(Module):
 
     param_names = ("W_context",)
 
+    @suggests
     def __init__(
         self,
         image_shape: Sequence[int],

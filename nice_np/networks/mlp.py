@@ -15,6 +15,7 @@ from nice_np.errors import NiceValueError
 from nice_np.networks.activations import get_activation
 from nice_np.networks.initialisation import INITS, initial_weights
 from nice_np.parameters import Module
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_rng, as_sizes, check_shape
 
 
@@ -88,6 +89,7 @@ class MLP(Module):
     ((5, 3), 51)
     """
 
+    @suggests
     def __init__(
         self,
         sizes: Sequence[int],

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.pixels.dequantize import as_pixels
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_dtype, as_rng, is_pixels
 
 
+@suggests
 def binarize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
     """1 with probability x / 255, otherwise 0.
 

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_dtype, as_real_array, as_rng, is_pixels
 
 BIN_WIDTH = 1 / 256  # of one grey level, with 256 levels in [0, 1]
 NOISE_SEED = 1  # of the noise with which pixels are scored, so that a score is the same at each call
 
 
+@suggests
 def dequantize(pixels: Any, rng: Rng, dtype: npt.DTypeLike = np.float64) -> Array:
     """(x + u) / 256 in [0, 1].
 

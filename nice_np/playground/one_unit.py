@@ -99,7 +99,8 @@ class Playground:
 
     def turn(self, name: str, value: float) -> None:
         """Set one knob; NiceValueError for an unknown name or a value out of its range."""
-        knob = self.knobs[as_choice(name, self.knobs, "play", "knob")]
+        name = as_choice(name, self.knobs, "play", "knob")
+        knob = self.knobs[name]
         value = as_float(value, "play", name)
         if not knob.low <= value <= knob.high:
             raise NiceValueError(f"play: {name} goes from {knob.low:g} to {knob.high:g}, got {value:g}")
@@ -141,11 +142,9 @@ def tiny_flow(law: str = "additive", couplings: int = 2, prior: str = "normal") 
     Playground
         At the identity.
     """
-    choice = Choice(
-        as_choice(law, LAWS, "tiny_flow", "law"),
-        as_int(couplings, "tiny_flow", "couplings", 1, MOST_COUPLINGS),
-        as_choice(prior, PRIORS, "tiny_flow", "prior"),
-    )
+    law = as_choice(law, LAWS, "tiny_flow", "law")
+    prior = as_choice(prior, PRIORS, "tiny_flow", "prior")
+    choice = Choice(law, as_int(couplings, "tiny_flow", "couplings", 1, MOST_COUPLINGS), prior)
     kind = LAWS[law]
     scale = {} if law == "additive" else {"scale": "exp"}  # log s = r h, unbounded, as in the formula
     parts = [Partition.odd_even(2), Partition.odd_even(2).swapped()]

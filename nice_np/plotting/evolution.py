@@ -16,6 +16,7 @@ from PIL import Image
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flows.flow import Flow
+from nice_np.notebook import picture
 from nice_np.plotting.plane import as_extent, density_on_grid, draw_density
 from nice_np.plotting.style import DPI, annotate, refuse_other
 from nice_np.validation import as_float, as_int, as_samples
@@ -83,7 +84,14 @@ def density_evolution(
         ax.set_title(names[k], fontsize=10)
         return (image,)
 
-    return FuncAnimation(figure, draw, frames=len(flows), interval=200, repeat_delay=1500)
+    return Evolution(figure, draw, frames=len(flows), interval=200, repeat_delay=1500)
+
+
+class Evolution(FuncAnimation):
+    """An animation that a notebook shows, as a small GIF."""
+
+    def _repr_html_(self) -> str:
+        return picture(gif(self), "gif")
 
 
 def gif(animation: FuncAnimation, seconds: float = 0.2, dpi: int = 80, colours: int = 64) -> bytes:

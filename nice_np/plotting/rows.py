@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import DPI, bare, escape, new_axes, refuse_other
+from nice_np.plotting.style import DPI, Panel, Picture, bare, escape, new_axes, refuse_other
 from nice_np.plotting.tiles import as_images, to_colours
 from nice_np.validation import Array
 
@@ -105,8 +104,8 @@ def draw_rows(
     height = float(tops[-1])
     if ax is None:
         across, up = TILE * width + 120, TILE * height + 60  # room for names and title
-        figure = Figure(figsize=(across / DPI, up / DPI), dpi=DPI)
-        ax = figure.add_axes((110 / across, 10 / up, TILE * width / across, TILE * height / up))
+        figure = Picture(figsize=(across / DPI, up / DPI), dpi=DPI)
+        ax = figure.add_axes((110 / across, 10 / up, TILE * width / across, TILE * height / up), axes_class=Panel)
     ax = new_axes(ax, owner)
     for images, top in zip(rows, tops, strict=False):
         for k, image in enumerate(images):

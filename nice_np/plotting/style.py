@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from io import BytesIO
 from typing import IO, Any
 
 import numpy as np
@@ -33,10 +34,40 @@ STYLE: dict[str, Any] = {  # for a notebook's own figures: plt.rcParams.update(p
 }
 
 
+class Picture(Figure):
+    """A figure that a notebook shows; of an ordinary one outside ``pyplot`` it prints the class and the size."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+class Panel(Axes):
+    """Axes whose figure a notebook shows where they are the last line of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self.figure.figure)
+
+
+class Panels(tuple[Axes, ...]):
+    """The Axes of one figure, which a notebook shows."""
+
+    __slots__ = ()
+
+    def _repr_png_(self) -> bytes:
+        return png(self[0].figure.figure)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as it is written to a file."""
+    written = BytesIO()
+    save(figure, written)
+    return written.getvalue()
+
+
 def new_axes(ax: Axes | None, owner: str, width: float = 5.5, height: float = 4.2) -> Axes:
     """The Axes given, or those of a new figure of `width` x `height` inches."""
     if ax is None:
-        return Figure(figsize=(width, height), dpi=DPI, layout="constrained").add_subplot()
+        return Picture(figsize=(width, height), dpi=DPI, layout="constrained").add_subplot(axes_class=Panel)
     if not isinstance(ax, Axes):
         raise NiceTypeError(f"{owner}: expected a matplotlib Axes, got {type(ax).__name__}")
     return ax
@@ -48,9 +79,9 @@ def new_panels(
     """The `count` Axes given, or those of a new figure: `rows` rows, each panel `size` inches wide and high."""
     if axes is None:
         columns = -(-count // rows)
-        figure = Figure(figsize=(size[0] * columns, size[1] * rows), dpi=DPI, layout="constrained")
+        figure = Picture(figsize=(size[0] * columns, size[1] * rows), dpi=DPI, layout="constrained")
         cells = figure.add_gridspec(rows, columns, **layout)
-        return tuple(figure.add_subplot(cells[k]) for k in range(count))
+        return Panels(figure.add_subplot(cells[k], axes_class=Panel) for k in range(count))
     given = np.ravel(np.asarray(axes, dtype=object))
     if len(given) != count:
         raise NiceValueError(f"{owner}: expected {count} axes, one per panel, got {len(given)}")

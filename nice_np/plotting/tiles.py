@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from nice_np.errors import NiceValueError
-from nice_np.plotting.style import DPI, bare, escape, new_axes, refuse_other
+from nice_np.plotting.style import DPI, Panel, Picture, bare, escape, new_axes, refuse_other
 from nice_np.validation import Array, as_int, as_real_array, as_samples, is_pixels
 
 SHEET = 700  # screen pixels on the longer side of a sheet; more only if its images have more
@@ -180,8 +179,8 @@ def draw_sheet(
     if ax is None:
         zoom = max(1, SHEET // max(sheet.shape))  # an integer, so that all pixels look equal
         up, across = (zoom * side + 120 for side in sheet.shape[:2])  # 60 around for the title and the names of rows
-        figure = Figure(figsize=(across / DPI, up / DPI), dpi=DPI)
-        ax = figure.add_axes((60 / across, 60 / up, 1 - 120 / across, 1 - 120 / up))
+        figure = Picture(figsize=(across / DPI, up / DPI), dpi=DPI)
+        ax = figure.add_axes((60 / across, 60 / up, 1 - 120 / across, 1 - 120 / up), axes_class=Panel)
     ax = new_axes(ax, owner)
     ax.imshow(sheet, interpolation="nearest")
     bare(ax, title)

@@ -16,6 +16,7 @@ from nice_np.restoration.objectives import HiddenPixels
 from nice_np.restoration.operators import Mask
 from nice_np.restoration.restore import SPACES, Restoration, get_solver, restore, solve
 from nice_np.restoration.solvers import Solver, ascend_annealed
+from nice_np.suggestions import suggests
 from nice_np.training.schedules import InverseTime, Schedule, get_schedule
 from nice_np.validation import Array, Rng, as_choice, as_real_array, as_rng, as_samples
 
@@ -23,6 +24,7 @@ PAPER_RATE = InverseTime(0.1, half=100)  # 10 / (100 + k)
 SMALL_SIGMA = 1e-2  # stands for exact pixels in the latent spaces
 
 
+@suggests
 def inpaint(
     flow: Flow,
     x: npt.ArrayLike,
@@ -90,9 +92,9 @@ def inpaint(
     mask = mask if isinstance(mask, Mask) else Mask(mask)
     known = _without_hidden(x, mask)  # (N, D)
     y = known[:, mask.observed]
-    as_choice(space, SPACES, owner, "space")
-    as_choice(optimizer, ("lbfgs", "adam", "annealed"), owner, "optimizer")
-    as_choice("image" if drift is None else drift, ("image", "batch"), owner, "drift")
+    space = as_choice(space, SPACES, owner, "space")
+    optimizer = as_choice(optimizer, ("lbfgs", "adam", "annealed"), owner, "optimizer")
+    drift = None if drift is None else as_choice(drift, ("image", "batch"), owner, "drift")
     refuse_unused(owner, "sigma", sigma, "space", space, ("latent", "proxy"))
     refuse_unused(owner, "learning_rate", learning_rate, "optimizer", optimizer, ("adam", "annealed"))
     refuse_unused(owner, "drift", drift, "optimizer", optimizer, ("annealed",))

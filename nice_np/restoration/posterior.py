@@ -29,6 +29,7 @@ from nice_np.restoration.arguments import as_clip, starting_images
 from nice_np.restoration.hmc import BLOCK, Chains
 from nice_np.restoration.objectives import LatentPosterior
 from nice_np.restoration.operators import Operator
+from nice_np.suggestions import suggests
 from nice_np.training.progress import Progress
 from nice_np.validation import Array, Rng, as_int, as_real_array, as_rng
 
@@ -60,6 +61,7 @@ class Posterior:
     acceptance: Array
 
 
+@suggests
 def sample_posterior(
     flow: Flow,
     y: npt.ArrayLike,

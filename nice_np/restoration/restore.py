@@ -22,6 +22,7 @@ from nice_np.restoration.objectives import (
 )
 from nice_np.restoration.operators import Operator
 from nice_np.restoration.solvers import Solver, minimize_adam
+from nice_np.suggestions import suggests
 from nice_np.training.progress import Progress
 from nice_np.training.schedules import Cosine, Schedule, get_schedule
 from nice_np.validation import Array, as_choice, as_int
@@ -53,6 +54,7 @@ class Restoration:
     history: list[Array]
 
 
+@suggests
 def restore(
     flow: Flow,
     y: npt.ArrayLike,
@@ -119,12 +121,12 @@ def restore(
     array([[ 1. , -0.5]])
     """
     owner = "restore"
-    kind = SPACES[as_choice(space, SPACES, owner, "space")]
-    as_choice(optimizer, ("lbfgs", "adam"), owner, "optimizer")
+    space = as_choice(space, SPACES, owner, "space")
+    optimizer = as_choice(optimizer, ("lbfgs", "adam"), owner, "optimizer")
     refuse_unused(owner, "gamma", gamma, "space", space, ("proxy",))
     refuse_unused(owner, "learning_rate", learning_rate, "optimizer", optimizer, ("adam",))
     weight = {} if gamma is None else {"gamma": gamma}
-    objective = kind(flow=flow, operator=operator, y=y, sigma=sigma, context=context, **weight)
+    objective = SPACES[space](flow=flow, operator=operator, y=y, sigma=sigma, context=context, **weight)
     box, images = as_clip(clip, owner), starting_images(objective, start, owner)
     return solve(objective, images, get_solver(optimizer, learning_rate, owner), steps, box, progress, owner)
 

@@ -249,4 +249,5 @@ def get_preset(name: str | None, dataset: Dataset, model: str | None = None) -> 
         raise NiceValueError("a preset includes the kind of model: give --preset or --model, not both")
     if name is None:
         name = DEFAULTS.get(dataset.name, "toy-affine") if model in (None, "flow") else model
-    return name, PRESETS[as_choice(name, PRESETS, "preset", "preset")]
+    name = as_choice(name, PRESETS, "preset", "preset")
+    return name, PRESETS[name]

@@ -24,6 +24,7 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import CHUNK, Model
+from nice_np.suggestions import suggests
 from nice_np.training.data import TrainingData, fingerprint
 from nice_np.training.history import History
 from nice_np.training.loop import Training
@@ -38,6 +39,7 @@ from nice_np.validation import Array, Rng, as_flag, as_path, as_rng
 log = logging.getLogger(__name__)
 
 
+@suggests
 def fit(
     model: Model,
     x: npt.ArrayLike,

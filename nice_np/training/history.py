@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.notebook import picture, table
 from nice_np.validation import as_choice
 
 MEASURES = ("log_likelihood", "elbo")  # what a model's score is
@@ -54,8 +55,29 @@ class History:
 
     def column(self, name: str) -> list[Any]:
         """One column as a list."""
-        as_choice(name, columns(self.measure), "History", "column")
+        name = as_choice(name, columns(self.measure), "History", "column")
         return [row[name] for row in self.rows]
+
+    def __len__(self) -> int:
+        """The number of epochs."""
+        return len(self.rows)
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        """A column by its name, an epoch's row by its place, or several rows."""
+        return self.column(key) if isinstance(key, str) else self.rows[key]
+
+    def plot(self, ax: Any = None) -> Any:
+        """The curves of this run, drawn by `nice_np.plotting.training_curve`, on the given Matplotlib Axes if any."""
+        import nice_np  # the front door: plotting builds on this file, and Matplotlib is loaded only now
+
+        return nice_np.plotting.training_curve(self, ax)
+
+    def _repr_html_(self) -> str:
+        """The first, the best and the last epoch as a table, and the curves, which a notebook shows."""
+        marked = [*self.rows[:1], *(row for row in self.rows if row["epoch"] == self.best_epoch), *self.rows[-1:]]
+        rows = {row["epoch"]: [_short(row[name]) for name in columns(self.measure)] for row in marked}  # each once
+        curve = picture(self.plot()._repr_png_()) if rows else ""
+        return table(repr(self), columns(self.measure), rows.values()) + curve
 
     def to_csv(self) -> str:
         """All rows as CSV text with a header line."""
@@ -106,6 +128,10 @@ class History:
             f"train {before}{last[score_columns(self.measure)[0]]:.2f} nats, "
             f"best epoch {self.best_epoch}{stopped})"
         )
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _number(text: str) -> float | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.kernels import AdamScalars, Kernel, adam_loop, in_halves
+from nice_np.suggestions import suggests
 from nice_np.training.schedules import Constant, Cosine, ExponentialDecay, InverseTime, Schedule  # noqa: F401 (kept importable)
 from nice_np.validation import FLOATS, Array, as_choice, as_float, as_int
 
@@ -188,6 +189,7 @@ class Adam(Optimizer):
     v: Array
 
     # Keywords only, here and below: Adam(3e-3) looks like a learning rate, which is an argument of `fit` and `step`.
+    @suggests
     def __init__(
         self, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
@@ -225,6 +227,7 @@ class RMSPropMomentum(Optimizer):
     m: Array
     v: Array
 
+    @suggests
     def __init__(
         self, *, decay: float = 0.95, floor: float = 1e-2, momentum: float = 0.5, momentum_from: int = 6
     ) -> None:
@@ -259,6 +262,7 @@ class SGD(Optimizer):
     vectors = ("m",)
     m: Array
 
+    @suggests
     def __init__(self, *, momentum: float = 0.0) -> None:
         super().__init__()
         self.momentum = as_float(momentum, "SGD", "momentum", minimum=0, below=1)

@@ -45,7 +45,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.time_limit is None):
-            raise NiceValueError("fit: give either epochs or time_limit")
+            raise NiceValueError(
+                "fit: give either epochs or time_limit, by name: fit(flow, x, epochs=20) goes through the data 20 "
+                "times, time_limit=60 trains for 60 seconds"
+            )
         self.batch_size = as_int(self.batch_size, "fit", "batch_size", 1)
         self.threads = as_int(self.threads, "fit", "threads", 1)
         self.checkpoint_every = as_float(self.checkpoint_every, "fit", "checkpoint_every", minimum=0)

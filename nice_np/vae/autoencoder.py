@@ -19,6 +19,7 @@ from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flows.model import Model, in_chunks, mean_of_finite
 from nice_np.kernels import all_finite
 from nice_np.pixels.binarize import binarize
+from nice_np.suggestions import suggests
 from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior, layers_of
 from nice_np.vae.likelihoods import Bernoulli, Decoder
 from nice_np.validation import Array, Rng, as_int, as_rng, as_samples, check_interval
@@ -259,6 +260,7 @@ class VAE(Model):
         n, rng = as_int(n, "VAE.sample_latents", "n", 0), as_rng(rng, "VAE.sample_latents")
         return self.prior.sample(n, self.latent, rng).astype(self.dtype, copy=False)
 
+    @suggests
     def sample(self, n: int, rng: Rng = None) -> Array:
         """`n` samples x ~ p(x | z) with z ~ p(z): (n, D)."""
         rng = as_rng(rng, "VAE.sample")

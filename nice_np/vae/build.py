@@ -12,6 +12,7 @@ from nice_np.bijectors import Bijector, Chain
 from nice_np.errors import NiceValueError
 from nice_np.flows.builders import nice, preprocessing
 from nice_np.networks.mlp import MLP
+from nice_np.suggestions import suggests
 from nice_np.vae.autoencoder import VAE
 from nice_np.vae.latents import FlowPosterior, FlowPrior, GaussianPosterior, PlainPrior
 from nice_np.vae.likelihoods import Bernoulli, Decoder, Gaussian, Likelihood
@@ -21,16 +22,17 @@ KINDS = ("plain", "nice-posterior", "nice-prior")
 DECODERS = ("bernoulli", "gaussian")
 
 
+@suggests
 def variational_autoencoder(
     dim: int,
     latent: int = 2,
-    hidden: Sequence[int] = (200,),
+    hidden: int | Sequence[int] = (200,),
     kind: str = "plain",
     decoder: str = "bernoulli",
     *,
-    preprocess: Sequence[str | Bijector] = (),
+    preprocess: str | Bijector | Sequence[str | Bijector] = (),
     couplings: int = 4,
-    flow_hidden: Sequence[int] = (50,),
+    flow_hidden: int | Sequence[int] = (50,),
     context_dim: int = 0,
     activation: str = "relu",
     dtype: Any = np.float32,
@@ -44,7 +46,7 @@ def variational_autoencoder(
         D, the features of x.
     latent : int
         L, the features of z; at least 2 with couplings.
-    hidden : sequence of int
+    hidden : int or sequence of int
         Widths of the encoder's hidden layers; the decoder has them in reverse order.
     kind : {"plain", "nice-posterior", "nice-prior"}
         "plain": q is Gaussian, p(z) = N(0, I).  "nice-posterior": additive couplings after the encoder's Gaussian.
@@ -57,7 +59,7 @@ def variational_autoencoder(
         the data's mean and standard deviation; for pixels put a "logit" before it, see docs/experiments.md.
     couplings : int
         Number of couplings in the flow, which ends with a diagonal scaling as in `nice`.
-    flow_hidden : sequence of int
+    flow_hidden : int or sequence of int
         Widths of the hidden layers of each conditioner.
     context_dim : int
         C > 0, for "nice-posterior": the encoder has C more outputs, which every conditioner receives.

@@ -10,7 +10,8 @@ ROOT = Path(nice_np.__file__).parent
 
 # A room, or a module on top, may import only from earlier lines.
 LAYERS = [
-    ["_blas", "_moved", "_version", "errors"],
+    ["_blas", "_moved", "_version", "errors", "notebook"],
+    ["suggestions"],
     ["validation"],
     ["kernels", "parameters", "pixels"],
     ["files", "bijectors", "networks", "datasets"],
