@@ -17,6 +17,7 @@ R = TypeVar("R")
 ARGUMENTS = {
     "learning_rate": "lr learning_rate_init eta step_size",
     "rng": "seed random_state generator key",
+    "seed": "rng random_state",
     "progress": "verbose progress_bar show_progress",
     "validation": "val valid validation_data x_val x_validation val_data eval_set",
     "validation_context": "y_val validation_labels",
@@ -36,6 +37,7 @@ ARGUMENTS = {
     "partition": "mask masking split",
     "n": "n_samples num_samples size sample_shape num_points n_points",
     "temperature": "temp",
+    "rate": "lr learning_rate",
     "sizes": "hidden hidden_sizes layer_sizes layers",
     "x": "X data samples inputs x_train train",
     "model": "flow vae net",
@@ -106,9 +108,9 @@ def suggests(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if len(args) > len(unnamed):
-            first = ", ".join(name for name in unnamed if name != "self") or "no argument"
+            first = ", ".join(name for name in unnamed if name != "self")
             others = ", ".join(f"{name}=" for name in names if name not in unnamed)
-            raise NiceTypeError(f"{owner} takes {first} without a name; write the names of the others: {others}")
+            raise NiceTypeError(f"{owner}: positional arguments are {first or 'not taken'}; give by name: {others}")
         for name in kwargs:
             if name not in kinds:
                 raise NiceTypeError(f"{owner} has no argument {name!r}{_meant(name, names)}")

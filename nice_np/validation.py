@@ -218,12 +218,15 @@ def as_flag(value: Any, owner: str, name: str) -> bool:
 
 
 def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:
-    """A sequence of whole numbers >= 1; a single number is a sequence of one."""
-    if isinstance(values, (int, np.integer)):
-        values = (values,)
+    """A sequence of whole numbers >= 1."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise NiceTypeError(f"{owner}: {name} must be a sequence of whole numbers such as (500, 500), got {values!r}")
     return tuple(as_int(value, owner, f"every entry of {name}", 1) for value in values)
+
+
+def as_widths(values: Any, owner: str, name: str) -> tuple[int, ...]:
+    """The widths of hidden layers: `as_sizes`, where a single number is one layer."""
+    return as_sizes((values,) if isinstance(values, (int, np.integer)) else values, owner, name)
 
 
 def as_float(

@@ -131,6 +131,7 @@ def load(
     return IMAGES[name](data_dir, progress) if name in IMAGES else load_toy(name, seed=seed)
 
 
+@suggests
 def load_toy(name: str, *, seed: int = 0) -> Dataset:
     """Points from a density in the plane: 10,000 to train, 2,000 to validate, 5,000 to test.
 

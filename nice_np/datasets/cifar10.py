@@ -18,6 +18,7 @@ from nice_np.datasets.base import Dataset, Split, hold_out_last_tenth
 from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import cached, find, given_folder, open_file, to_put
 from nice_np.errors import DatasetError
+from nice_np.suggestions import suggests
 
 ARCHIVE = RemoteFile(
     "cifar-10-binary.tar.gz",
@@ -39,6 +40,7 @@ SOURCE = (
 )
 
 
+@suggests
 def load_cifar10(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
     """All of CIFAR-10: 45,000 training images, 5,000 for validation (the last of the training files), 10,000 to test.
 

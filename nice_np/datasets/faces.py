@@ -16,6 +16,7 @@ from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import given_folder, locate
 from nice_np.datasets.mat import Variable, read_mat
 from nice_np.errors import DatasetError
+from nice_np.suggestions import suggests
 
 # Several versions of the file exist: one of 4 MB on the author's page and at Figshare, whose checksum scikit-learn
 # publishes, and one that was saved again, compressed, in 2013.  They are recognised by their pixels.
@@ -35,6 +36,7 @@ SOURCE = (
 )
 
 
+@suggests
 def load_faces(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
     """The 400 Olivetti faces: for each person eight training images, the ninth for validation, the last to test.
 

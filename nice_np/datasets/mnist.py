@@ -23,6 +23,7 @@ from nice_np.datasets.files import cached, find, given_folder, to_put
 from nice_np.datasets.idx import read_idx, to_idx_bytes
 from nice_np.errors import DatasetError
 from nice_np.pixels.dequantize import BIN_WIDTH
+from nice_np.suggestions import suggests
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ ARCHIVES = {  # SHA-256 and size of the original .gz
 }
 
 
+@suggests
 def load_mnist(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
     """All of MNIST: 50,000 training images, 10,000 for validation (the last of the training file), 10,000 test images.
 

@@ -16,6 +16,7 @@ from nice_np.datasets.download import RemoteFile
 from nice_np.datasets.files import given_folder, locate
 from nice_np.datasets.mat import Variable, read_mat
 from nice_np.errors import DatasetError
+from nice_np.suggestions import suggests
 
 ADDRESS = "https://ufldl.stanford.edu/housenumbers/"
 TRAIN_FILE = RemoteFile(
@@ -37,6 +38,7 @@ SOURCE = (
 )
 
 
+@suggests
 def load_svhn(data_dir: str | os.PathLike[str] | None = None, *, progress: bool = False) -> Dataset:
     """SVHN: 65,932 training images, 7,325 for validation (the last of the training file), 26,032 test images.
 

@@ -35,7 +35,7 @@ from nice_np.flows.priors import Prior, get_prior
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
 from nice_np.suggestions import suggests
-from nice_np.validation import Rng, as_choice, as_dtype, as_flag, as_float, as_int, as_rng, as_sizes
+from nice_np.validation import Rng, as_choice, as_dtype, as_flag, as_float, as_int, as_rng, as_sizes, as_widths
 
 Network = Callable[[Partition, int], Conditioner]  # (partition, thetas per feature) -> a new conditioner
 CONDITIONERS = ("mlp", "conv")
@@ -236,7 +236,7 @@ def original_nice(
 def _network(
     owner: str, conditioner: str, hidden: Any, image_shape: tuple[int, ...] | None, settings: dict[str, Any]
 ) -> Network:
-    hidden = as_sizes(hidden, owner, "hidden")
+    hidden = as_widths(hidden, owner, "hidden")
 
     def mlp(part: Partition, thetas: int) -> Conditioner:
         network = MLP((len(part.idx_a) + part.context_dim, *hidden, thetas * len(part.idx_b)), **settings)

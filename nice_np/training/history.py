@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from nice_np.errors import NiceTypeError, NiceValueError
@@ -68,9 +69,8 @@ class History:
 
     def plot(self, ax: Any = None) -> Any:
         """The curves of this run, drawn by `nice_np.plotting.training_curve`, on the given Matplotlib Axes if any."""
-        import nice_np  # the front door: plotting builds on this file, and Matplotlib is loaded only now
-
-        return nice_np.plotting.training_curve(self, ax)
+        # Looked up when it is called: plotting builds on this file, and Matplotlib is not loaded before.
+        return import_module("nice_np.plotting").training_curve(self, ax)
 
     def _repr_html_(self) -> str:
         """The first, the best and the last epoch as a table, and the curves, which a notebook shows."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from math import cos, pi
 
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.suggestions import suggests
 from nice_np.validation import as_float, as_int
 
 
@@ -27,6 +28,7 @@ class Constant(Schedule):
     rate : float
     """
 
+    @suggests
     def __init__(self, rate: float) -> None:
         self.rate = as_float(rate, "Constant", "rate", above=0)
 
@@ -46,6 +48,7 @@ class ExponentialDecay(Schedule):
     minimum : float
     """
 
+    @suggests
     def __init__(self, rate: float, factor: float = 1.0005, minimum: float = 1e-4) -> None:
         self.rate = as_float(rate, "ExponentialDecay", "rate", above=0)
         self.factor = as_float(factor, "ExponentialDecay", "factor", minimum=1)
@@ -76,6 +79,7 @@ class InverseTime(Schedule):
     (0.1, 0.05)
     """
 
+    @suggests
     def __init__(self, rate: float, half: int) -> None:
         self.rate = as_float(rate, "InverseTime", "rate", above=0)
         self.half = as_int(half, "InverseTime", "half", 1)
@@ -101,6 +105,7 @@ class Cosine(Schedule):
     (0.0005, 0.0005)
     """
 
+    @suggests
     def __init__(self, rate: float, warmup: int = 0) -> None:
         self.rate = as_float(rate, "Cosine", "rate", above=0)
         self.warmup = as_int(warmup, "Cosine", "warmup", 0)

@@ -16,7 +16,7 @@ from nice_np.suggestions import suggests
 from nice_np.vae.autoencoder import VAE
 from nice_np.vae.latents import FlowPosterior, FlowPrior, GaussianPosterior, PlainPrior
 from nice_np.vae.likelihoods import Bernoulli, Decoder, Gaussian, Likelihood
-from nice_np.validation import Rng, as_choice, as_dtype, as_int, as_rng, as_sizes
+from nice_np.validation import Rng, as_choice, as_dtype, as_int, as_rng, as_widths
 
 KINDS = ("plain", "nice-posterior", "nice-prior")
 DECODERS = ("bernoulli", "gaussian")
@@ -86,7 +86,7 @@ def variational_autoencoder(
     """
     owner = "variational_autoencoder"
     dim, latent = as_int(dim, owner, "dim", 1), as_int(latent, owner, "latent", 1)
-    hidden, context_dim = as_sizes(hidden, owner, "hidden"), as_int(context_dim, owner, "context_dim", 0)
+    hidden, context_dim = as_widths(hidden, owner, "hidden"), as_int(context_dim, owner, "context_dim", 0)
     kind, decoder = as_choice(kind, KINDS, owner, "kind"), as_choice(decoder, DECODERS, owner, "decoder")
     if context_dim and kind != "nice-posterior":
         raise NiceValueError(f'{owner}: context_dim is for kind="nice-posterior", got kind={kind!r}')

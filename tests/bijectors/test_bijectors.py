@@ -377,6 +377,23 @@ def test_the_config_of_a_coupling_makes_it_again(law, rng):
     assert Standardize([0.0], [1.0]).fitted is True
 
 
+def test_a_chain_is_a_sequence_of_its_layers():
+    layers = [DiagonalScaling(2, 0.1), Permutation([1, 0]), DiagonalScaling(2, -0.2)]
+    chain = Chain(layers)
+    assert len(chain) == 3
+    assert list(chain) == layers
+    assert chain[0] is layers[0]
+    assert chain[-1] is layers[2]
+    with pytest.raises(IndexError):
+        chain[3]
+    x = np.array([[1.0, 2.0]])
+    for part in (chain[:2], chain[1:2]):
+        assert isinstance(part, Chain)
+    np.testing.assert_array_equal(layers[2].forward(chain[:2].forward(x)[0])[0], chain.forward(x)[0])
+    with pytest.raises(NiceValueError, match="at least one"):
+        chain[3:]
+
+
 def test_bad_chains():
     with pytest.raises(NiceValueError, match="at least one"):
         Chain([])

@@ -141,7 +141,7 @@ def test_splits_of_a_toy_are_independent():
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("two_moons", "two-moons"), ("mnits", "mnist"), ("Pinwheels", "pinwheel")]
+    ("name", "nearest"), [("two_moon", "two-moons"), ("mnits", "mnist"), ("Pinwheels", "pinwheel")]
 )
 def test_unknown_name_suggests_the_nearest(name, nearest):
     with pytest.raises(NiceValueError, match=f"did you mean '{nearest}'") as caught:

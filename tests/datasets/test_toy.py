@@ -25,6 +25,12 @@ def test_shape_and_dtype(density):
 
 
 @EVERY
+def test_a_thousand_points_unless_said_otherwise(density):
+    assert density().shape == (1000, 2)
+    np.testing.assert_array_equal(density(rng=3), density(1000, 3))
+
+
+@EVERY
 def test_same_seed_same_points(density):
     np.testing.assert_array_equal(density(50, 3), density(50, np.random.default_rng(3)))
     assert not np.array_equal(density(50, 3), density(50, 4))

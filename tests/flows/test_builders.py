@@ -106,7 +106,7 @@ def test_same_seed_same_model():
         ({"dim": 1}, NiceValueError, "at least 2 features"),
         ({"dim": "4"}, NiceTypeError, "whole number"),
         ({"dim": 4, "couplings": 0}, NiceValueError, "couplings must be >= 1"),
-        ({"dim": 4, "hidden": 500}, NiceTypeError, "sequence of whole numbers"),
+        ({"dim": 4, "hidden": 5.5}, NiceTypeError, "sequence of whole numbers"),
         ({"dim": 4, "hidden": (0,)}, NiceValueError, "every entry of hidden must be >= 1"),
         ({"dim": 4, "hidden": None}, NiceTypeError, "sequence of whole numbers"),
         ({"dim": 4, "partition": "checkerboard", "image_shape": (2, 2, 2)}, NiceValueError, "height, width"),

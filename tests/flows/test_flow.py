@@ -30,10 +30,12 @@ from nice_np import (
     StandardNormal,
     check_gradients,
     fit,
+    load,
     nice,
     real_nvp,
     sample_posterior,
     to_bits_per_dim,
+    variational_autoencoder,
 )
 from nice_np.flows import model as model_module
 from nice_np.vae import FlowPrior, PlainPrior
@@ -510,3 +512,21 @@ def test_repr_counts_parameters(model):
     text = repr(model)
     assert f"{len(model.params):,} parameters" in text
     assert "Standardize(dim=5)" in text
+
+
+def test_score_is_the_mean_log_likelihood(rng):
+    flow, x = real_nvp(2, hidden=(3,), context_dim=1, rng=0), rng.normal(size=(5, 2))
+    context = rng.normal(size=(5, 1))
+    assert flow.score(x, context) == pytest.approx(flow.log_prob(x, context).mean(dtype=float), rel=1e-12)
+    with pytest.raises(NiceValueError, match=r"Flow.score: 0 samples"):
+        flow.score(np.zeros((0, 2)), np.zeros((0, 1)))
+    vae, noise = variational_autoencoder(4, hidden=3, rng=0), np.zeros((3, 2))
+    assert vae.score(np.eye(3, 4), noise) == pytest.approx(vae.elbo(np.eye(3, 4), noise).mean(dtype=float), rel=1e-12)
+
+
+def test_load_reads_flows_and_autoencoders(tmp_path):
+    for model in (nice(2, hidden=3, rng=0), variational_autoencoder(4, hidden=3, rng=0)):
+        model.save(tmp_path / "m.npz")
+        again = load(tmp_path / "m.npz")
+        assert type(again) is type(model)
+        np.testing.assert_array_equal(again.params.values, model.params.values)

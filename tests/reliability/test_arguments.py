@@ -143,7 +143,7 @@ CALLS = {
 OTHERS = {
     "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior", "Schedule", "Whitening",
     "StandardNormal", "StandardLogistic", "FlatParameters", "VAE", "History", "Posterior", "Restoration",
-    "StopTraining", "TrainingInterrupted", "load_model", "save_model", "TensorBoard",
+    "StopTraining", "TrainingInterrupted", "load", "load_model", "save_model", "TensorBoard",
 }  # fmt: skip
 
 METHODS = {
@@ -229,6 +229,7 @@ def test_paths(value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = flow()
     for door in (
+        lambda: nice_np.load(value),
         lambda: nice_np.load_model(value),
         lambda: nice_np.save_model("a.npz", value),
         lambda: nice_np.save_model("a.npz", model, metadata=value),

@@ -303,7 +303,7 @@ def test_representation(operator, text):
         (
             lambda: named_mask("topp", 4, 4),
             NiceValueError,
-            "unknown name 'topp'; choose one of top, .*random90",
+            r"unknown name 'topp' .did you mean 'top'.*; choose one of top, .*random90",
         ),
         (lambda: named_mask(3, 4, 4), NiceTypeError, "named_mask: name must be a string, one of top"),
         (lambda: named_mask("top", 1, 4), NiceValueError, "named_mask: height must be >= 2, got 1"),

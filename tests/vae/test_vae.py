@@ -398,7 +398,7 @@ BAD = {
     "build rng": (lambda m: variational_autoencoder(D, rng="x"), NiceError, "variational_autoencoder: .*rng"),
     "latent": (lambda m: variational_autoencoder(D, latent=1, kind="nice-prior"), NiceValueError, "at least 2"),
     "context": (lambda m: variational_autoencoder(D, context_dim=2), NiceValueError, "context_dim is for"),
-    "hidden": (lambda m: variational_autoencoder(D, hidden=5), NiceTypeError, "hidden must be a sequence"),
+    "hidden": (lambda m: variational_autoencoder(D, hidden=5.5), NiceTypeError, "hidden must be a sequence"),
     "dtype": (lambda m: variational_autoencoder(D, dtype=int), NiceValueError, "float32 or float64"),
     "no noise": (lambda m: m.loss_and_grad(X), NiceTypeError, "eps has dtype object"),
     "fit context": (lambda m: fit(m, X, X, epochs=1), NiceValueError, "a VAE takes no context"),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.restoration.operators.base import Operator
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_batch, as_choice, as_int, as_real_array, as_rng
 
 RANDOM_PERCENT = {"random75": 75, "random90": 90}  # share of missing pixels
@@ -63,6 +64,7 @@ class Mask(Operator):
         return x
 
 
+@suggests
 def named_mask(name: str, height: int, width: int, rng: Rng = None) -> npt.NDArray[np.bool_]:
     """The masks of the NICE paper's inpainting experiment (section 5.2), and `center`, for `Mask`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from nice_np.restoration.operators.base import Operator
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_batch, as_int, as_rng
 
 
@@ -27,6 +28,7 @@ class RandomProjection(Operator):
     A : ndarray, shape (M, D), float64
     """
 
+    @suggests
     def __init__(self, dim: int, n_measurements: int, rng: Rng = None) -> None:
         self.dim_in = as_int(dim, "RandomProjection", "dim", 1)
         self.dim_out = as_int(n_measurements, "RandomProjection", "n_measurements", 1)
