@@ -91,7 +91,7 @@ class Standardize(Bijector):
             warnings.warn(
                 f"feature {constant.argmax()} never changes in the training data ({constant.sum()} in all): its "
                 "density has no upper bound; drop it, or add noise",
-                stacklevel=5,  # the line that calls `nice_np.fit`
+                stacklevel=5,
             )
         self.set(mean, np.where(constant, 1.0, std))
 

@@ -238,13 +238,21 @@ def load_model(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) 
 
 
 def load(path: str | PathLike[str], classes: Iterable[type[Module]] = ()) -> Model:
-    """The flow or VAE in a file that `Model.save` or `save_model` wrote; arguments and errors as in `Model.load`.
+    """The model in a file that `Model.save` or `save_model` wrote.
 
-    Examples
-    --------
-    >>> from nice_np import load, nice
-    >>> nice(2, hidden=8, rng=0).save("flow.npz")  # doctest: +SKIP
-    >>> load("flow.npz").sample(3).shape  # doctest: +SKIP
-    (3, 2)
+    Parameters
+    ----------
+    path : path
+    classes : iterable of types
+        As for `load_model`, which returns the metadata as well.
+
+    Returns
+    -------
+    Flow or VAE
+
+    Raises
+    ------
+    CheckpointError, NiceFileError
+        As `Model.load`.
     """
     return load_model(path, classes)[0]
