@@ -2,8 +2,8 @@
 
 Each function draws on the Axes it is given, or on those of a new Figure, and returns the Axes.  ``pyplot`` is not used:
 no display is needed and no figure stays open.  A notebook shows the new figure where the Axes are the last line of a
-cell; elsewhere in a cell, use IPython's ``display``.  Bad arguments raise NiceValueError or NiceTypeError, numbers too large
-to draw NiceOverflowError.  `density_evolution` returns an animation, and `gif` its bytes.
+cell; elsewhere in a cell, use IPython's ``display``.  Bad arguments raise NiceValueError or NiceTypeError, numbers too
+large to draw NiceOverflowError.  `density_evolution` returns an animation, and `gif` its bytes.
 
 Reading order: `style` and `tiles`, which the others share, then any figure by its name.
 """
