@@ -79,14 +79,24 @@ def compile_loop(loop: Callable[..., None], on_disk: bool = True) -> Callable[..
         return None
     # error_model="numpy": division by zero gives inf, not an exception.  Without that test the loop vectorises and runs
     # six times faster.  Not fastmath, which makes isnan return False.
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    compiled: Callable[..., None]
-    try:
-        compiled = numba.njit(cache=on_disk, **options)(loop)
-    except RuntimeError:  # no writable cache folder: compile again in each process
-        log.debug("%s: no folder to cache the compiled code in", loop.__name__)
-        compiled = numba.njit(**options)(loop)
-    return compiled
+    compiled: Any = numba.njit(nogil=True, error_model="numpy")(loop)
+    if on_disk:
+        try:
+            compiled._cache = _cache_of(loop)  # what njit(cache=True) does, with another choice of folders
+        except (RuntimeError, AttributeError):  # no writable one, or another Numba: compile again in each process
+            log.debug("%s: no folder to cache the compiled code in", loop.__name__)
+    return compiled  # type: ignore[no-any-return]
+
+
+def _cache_of(loop: Callable[..., None]) -> Any:
+    """Numba's cache on disk, in NUMBA_CACHE_DIR or the user's cache folder, but never beside the source: there it would
+    outlive ``pip uninstall``, and Python would import what is left as an empty package."""
+    from numba.core import caching
+
+    kind = caching.FunctionCache._impl_class
+    folders = [locator for locator in kind._locator_classes if "InTree" not in locator.__name__]
+    elsewhere = type(kind.__name__, (kind,), {"_locator_classes": folders})
+    return type("FunctionCache", (caching.FunctionCache,), {"_impl_class": elsewhere})(loop)
 
 
 def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequence[Any]) -> None:

@@ -76,7 +76,7 @@ def build_parser() -> tuple[Parser, dict[str, Parser]]:
     """The parser of the whole command line, and those of the commands."""
     description = "Normalizing flows in NumPy with hand-written gradients."
     parser = Parser(prog="nice-np", description=description, epilog=EXAMPLES)
-    parser.add_argument("--version", action="version", version=f"nice-np {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"nice-np {__version__}")
     # required=False: argparse's own message about a missing command does not name the commands.
     subparsers = parser.add_subparsers(dest="command", required=False, metavar="COMMAND")
     by_name: dict[str, Parser] = {}

@@ -91,5 +91,7 @@ def did_you_mean(text: str, names: Iterable[str]) -> str:
     """A suggestion of the name nearest to the text, or an empty string."""
     import difflib  # needed only after a typing error
 
-    near = difflib.get_close_matches(text.lower().replace("_", "-"), list(names), n=1)
+    names = list(names)
+    initials = [name for name in names if text == "--" + "".join(part[0] for part in name[2:].split("-") if part)]
+    near = initials or difflib.get_close_matches(text.lower().replace("_", "-"), names, n=1)  # --lr: --learning-rate
     return f" (did you mean {near[0]}?)" if near else ""

@@ -116,10 +116,7 @@ def fetch(
                 break
             except OSError as error:  # the disk's; network errors have become a _Failure
                 raise DatasetError(f"cannot store {remote.name} in {folder}: {error.strerror or error}") from None
-    raise DatasetError(
-        f"cannot download {remote.name} into {folder}: {'; '.join(failures)}; check the network, or put the "
-        "original file there by hand"
-    )
+    raise DatasetError(f"cannot download {remote.name} into {folder}: {'; '.join(failures)}; check the network")
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from nice_np.validation import as_path
 log = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE = "NICE_NP_DATA"
+DATA_DIR = "data_dir (on the command line --data-dir)"
 
 
 def given_folder(data_dir: str | os.PathLike[str] | None, owner: str) -> Path | None:
@@ -43,7 +44,7 @@ def locate(remote: RemoteFile, folder: Path | None, dataset: str, what: str, *, 
 
 def to_put(what: str) -> str:
     """The advice that ends a message about missing files."""
-    return f"put {what} there, or give no data_dir and unset {ENVIRONMENT_VARIABLE} to download them"
+    return f"put {what} there, or give no {DATA_DIR} and unset {ENVIRONMENT_VARIABLE} to download them"
 
 
 def find(names: Sequence[str], folder: Path, subfolders: Sequence[str], cure: str) -> Path:
@@ -77,7 +78,7 @@ def cached(remote: RemoteFile, dataset: str, *, progress: bool, hint: str = "") 
     DatasetError
         As in `fetch`; the message adds how to do without the download, and `hint`.
     """
-    instead = f"if you have the files, name their folder with data_dir or {ENVIRONMENT_VARIABLE}{hint}"
+    instead = f"if you have the files, name their folder with {DATA_DIR} or {ENVIRONMENT_VARIABLE}{hint}"
     try:
         import pooch
         import requests  # noqa: F401 (needed by `fetch`)

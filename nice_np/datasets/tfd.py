@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from nice_np.datasets.base import Dataset, of_images
-from nice_np.datasets.files import ENVIRONMENT_VARIABLE, find, given_folder
+from nice_np.datasets.files import DATA_DIR, ENVIRONMENT_VARIABLE, find, given_folder
 from nice_np.datasets.mat import Variable, read_mat
 from nice_np.errors import DatasetError
 from nice_np.validation import as_int
@@ -63,7 +63,7 @@ def load_tfd(data_dir: str | os.PathLike[str] | None = None, fold: int = 0) -> D
     fold = as_int(fold, "load_tfd", "fold", 0, N_FOLDS - 1)
     folder = given_folder(data_dir, "load_tfd")
     if folder is None:
-        raise DatasetError(f"neither data_dir nor {ENVIRONMENT_VARIABLE} names a folder with {FILE}; {HOW_TO_GET}")
+        raise DatasetError(f"neither {DATA_DIR} nor {ENVIRONMENT_VARIABLE} names a folder with {FILE}; {HOW_TO_GET}")
     path = find((FILE,), folder, ("tfd",), HOW_TO_GET)
     arrays = read_mat(
         path,

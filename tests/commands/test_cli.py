@@ -65,6 +65,8 @@ def test_without_arguments_it_names_the_commands():
         ("evaluate run --data moon", "unknown data set 'moon'"),
         ("gradcheck --seed x", "argument --seed"),
         ("info", "required: MODEL"),
+        ("train two-moons --lr 1e-3", "unknown argument '--lr' (did you mean --learning-rate?)"),
+        ("train two-moons --tl 1", "unknown argument '--tl' (did you mean --time-limit?)"),
     ],
 )  # fmt: skip
 def test_a_usage_error_ends_with_2_and_creates_nothing(words, says, here):
@@ -94,7 +96,16 @@ def test_help_examples_can_be_parsed(command):
 
 
 def test_version():
-    assert succeed("--version") == f"nice-np {__version__}\n"
+    assert succeed("--version") == succeed("-V") == f"nice-np {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words", ["demo", "train rings", "sample M", "export M --to onnx", "report M", "restore M --task x"]
+)
+def test_o_is_out(words):
+    name = "a.html" if words.startswith("report") else "a.png"
+    words = ["restore", "M", "--task", "denoise"] if words.startswith("restore") else words.split()
+    assert cli.parse([*words, "-o", name]).out == cli.parse([*words, "--out", name]).out == Path(name)
 
 
 HEAVY = (

@@ -124,7 +124,8 @@ def test_subfolder_and_environment(monkeypatch, tmp_path, pictures):
 
 def test_no_folder_given():
     with pytest.raises(
-        DatasetError, match=f"neither data_dir nor {ENVIRONMENT_VARIABLE} .*University of Toronto .*on request"
+        DatasetError,
+        match=f"neither data_dir .*--data-dir.* nor {ENVIRONMENT_VARIABLE} .*University of Toronto .*on request",
     ):
         load_tfd()
 

@@ -88,6 +88,23 @@ def test_nowhere_to_keep_compiled_code(installation, tmp_path):
     assert os.listdir(locked) == []
 
 
+def test_compiled_code_is_never_kept_beside_the_source(tmp_path):
+    """It would outlive `pip uninstall`, and Python would import the folder that is left as an empty package."""
+    package, home = tmp_path / "site" / "nice_np", tmp_path / "home"
+    shutil.copytree(ROOT / "nice_np", package, ignore=shutil.ignore_patterns("__pycache__"))
+    kept = {name: value for name, value in bare(package.parent).items() if not name.startswith("NUMBA")}
+    scored(env={**kept, "HOME": str(home), "USERPROFILE": str(home), "XDG_CACHE_HOME": str(home)}, cwd=tmp_path)
+    assert {path.suffix for path in package.rglob("*") if path.is_file()} <= {
+        ".py",
+        ".pyc",
+        ".typed",
+        ".html",
+        ".npz",
+        ".md",
+    }
+    assert any(path.suffix == ".nbi" for path in home.rglob("*"))
+
+
 @linux
 @pytest.mark.slow
 def test_the_disk_of_the_compiled_code_is_full(installation, tmp_path):
