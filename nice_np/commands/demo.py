@@ -18,7 +18,7 @@ EPILOG = """examples:
 
 def add_arguments(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.add_argument("-o", "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
+    parser.add_argument("--out", "-o", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
     parser.add_argument(
         "--time-limit", type=number(above=0), default=60.0, metavar="S", help="seconds of training (default: 60)"
     )

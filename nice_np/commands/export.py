@@ -33,7 +33,7 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser)
     formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
     parser.add_argument("--to", type=OneOf(tuple(FORMATS), "format"), required=True, metavar="FORMAT", help=formats)
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    parser.add_argument("--out", "-o", type=Path, required=True, metavar="FILE", help="the file to write")
     add_force(parser)
 
 

@@ -23,7 +23,7 @@ def add_arguments(parser: Parser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
-    add("-o", "--out", type=ending_in(".html"), required=True, metavar="FILE", help="the page (.html), self-contained")
+    add("--out", "-o", type=ending_in(".html"), required=True, metavar="FILE", help="the page (.html), self-contained")
     add("--poster", type=ending_in(".png"), metavar="FILE", help="also save its picture of data and samples (.png)")
     add_data_dir(parser)
     add_force(parser)

@@ -64,7 +64,7 @@ def add_options(parser: Parser, optimizers: Sequence[str], measured: bool) -> No
         metavar="K",
         help="label of the images, for a conditional flow (default: their own)",
     )
-    add("-o", "--out", type=ending_in(".png"), required=True, metavar="FIG", help="figure (.png)")
+    add("--out", "-o", type=ending_in(".png"), required=True, metavar="FIG", help="figure (.png)")
     saved = "restored images (N, D), or samples (N, K, D) (.npy)"
     add("--save", type=ending_in(".npy"), metavar="FILE", help=saved)
     space = f"space of the search: {', '.join(SPACES)} (default: see below)"

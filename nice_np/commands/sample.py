@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser)
     add, picture_or_array = parser.add_argument, ending_in(".png", ".npy")
     add("-n", type=whole(1), default=64, metavar="N", help="number of samples (default: 64)")
-    add("-o", "--out", type=picture_or_array, required=True, metavar="FILE", help="a picture (.png) or an array (.npy)")
+    add("--out", "-o", type=picture_or_array, required=True, metavar="FILE", help="a picture (.png) or an array (.npy)")
     add("--temperature", type=number(minimum=0), default=1.0, metavar="T", help="factor on the latents (default: 1)")
     add(
         "--label",

@@ -74,7 +74,7 @@ def add_arguments(parser: Parser) -> None:
     add("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
     threads = "number of threads that share a batch (default: 1)"
     add("--threads", type=whole(1, 1000), default=THREADS, metavar="N", help=threads)
-    add("-o", "--out", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
+    add("--out", "-o", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
     add("--tensorboard", type=Path, metavar="DIR", help="folder for event files for TensorBoard (needs an extra)")
     add("--resume", action="store_true", help="continue from the checkpoint in the run folder")
     every = "seconds between checkpoints (default: 60)"
