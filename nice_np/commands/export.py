@@ -51,7 +51,7 @@ def run(arguments: Arguments) -> Result:
         save_onnx(flow, arguments.out, arguments.to)
     else:
         arrays: dict[str, Any] = to_state_dict(flow, arguments.to)
-        with replacing(arguments.out) as temporary, open(temporary, "wb") as file:
+        with replacing(arguments.out) as file:
             np.savez(file, **arrays)
     result = {"model": str(arguments.model), "to": arguments.to, "out": str(arguments.out)}
     return result, f"{FORMATS[arguments.to]}, written to {arguments.out}"

@@ -14,7 +14,6 @@ import numpy as np
 from nice_np.commands.options import add_force
 from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
 from nice_np.commands.shared import Result, refuse_if
-from nice_np.files.atomic import replacing
 from nice_np.flows.priors import PRIORS
 from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
 from nice_np.runs.folder import load_flow, refuse_to_replace
@@ -79,8 +78,7 @@ def run(arguments: Arguments) -> Result:
     if out is None:
         ground = figure.show(ground, rng)
         return _result(ground, None), "to open it again: nice-np play " + _words(ground, arguments.model)
-    with replacing(out) as temporary:
-        save(figure.PlayFigure(ground).figure, temporary)
+    save(figure.PlayFigure(ground).figure, out)
     return _result(ground, out), f"picture written to {out}"
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from nice_np.commands.options import add_data_dir, add_force
 from nice_np.commands.parsing import Arguments, Parser, ending_in
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceValueError
-from nice_np.files.atomic import replacing, write_text
+from nice_np.files.atomic import replacing
 from nice_np.runs.finished import read_runs
 from nice_np.runs.folder import refuse_to_replace
 from nice_np.runs.report import make_report
@@ -36,13 +37,13 @@ def run(arguments: Arguments) -> Result:
     runs = read_runs(arguments.runs)
     page = make_report(runs, arguments.data_dir)
     left_out = page.poster.left_out
-    if poster is not None:
-        if page.poster.png is None:
-            reasons = "; ".join(left_out.values()) or "none of the runs is of images"
-            raise NiceValueError(f"no picture of data and samples for {poster}: {reasons}; leave out --poster")
-        with replacing(poster) as temporary:
-            temporary.write_bytes(page.poster.png)
-    write_text(out, page.html)
+    if poster is not None and page.poster.png is None:
+        reasons = "; ".join(left_out.values()) or "none of the runs is of images"
+        raise NiceValueError(f"no picture of data and samples for {poster}: {reasons}; leave out --poster")
+    with ExitStack() as stack:  # if one of the files cannot be written, neither is
+        for path, data in ((out, page.html.encode()), (poster, page.poster.png)):
+            if path is not None and data is not None:
+                stack.enter_context(replacing(path)).write(data)
     result = {
         "out": str(out),
         "poster": None if poster is None else str(poster),

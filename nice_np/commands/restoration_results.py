@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.commands.parsing import Arguments
 from nice_np.commands.restoration_inputs import ImageModel, Images
-from nice_np.commands.shared import Result, save_array
+from nice_np.commands.shared import Result
 from nice_np.files.atomic import replacing
 from nice_np.flows.flow import to_bits_per_dim
 from nice_np.restoration import Posterior
@@ -58,16 +57,16 @@ def answer(
 ) -> Result:
     """Compare, draw and write the most probable images, solve() of shape (N, D), and draw(K), K samples per image."""
     paths = {kind: getattr(arguments, kind) for kind in ("out", "save") if getattr(arguments, kind) is not None}
-    with ExitStack() as files:
-        temporary = {kind: files.enter_context(replacing(path)) for kind, path in paths.items()}
+    with ExitStack() as stack:
+        files = {kind: stack.enter_context(replacing(path)) for kind, path in paths.items()}
         start = time.perf_counter()
         x = solve()
         drawn = None if arguments.samples is None else draw(arguments.samples)
         seconds = time.perf_counter() - start
         scores = _scores(problem, x, drawn)
-        _picture(problem, x, drawn, temporary["out"])
-        if "save" in temporary:
-            save_array(temporary["save"], x if drawn is None else drawn.samples)
+        _picture(problem, x, drawn, files["out"])
+        if "save" in files:
+            np.save(files["save"], x if drawn is None else drawn.samples)
     result = {
         "model": str(arguments.model),
         "data": problem.images.source,
@@ -124,7 +123,7 @@ def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) ->
     return "\n".join(lines)
 
 
-def _picture(problem: Problem, x: Array, drawn: Posterior | None, path: Path) -> None:
+def _picture(problem: Problem, x: Array, drawn: Posterior | None, file: IO[bytes]) -> None:
     from nice_np import plotting
 
     seen, few = problem.seen, slice(SHOWN)
@@ -141,4 +140,4 @@ def _picture(problem: Problem, x: Array, drawn: Posterior | None, path: Path) ->
         decibels=problem.known,
         title=problem.title + (f" (the first {SHOWN} of {len(x)})" if len(x) > SHOWN else ""),
     )
-    plotting.save(drawing, path)
+    plotting.save(drawing, file)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from nice_np.commands.options import add_force, add_model, add_seed
 from nice_np.commands.parsing import Arguments, Parser, ending_in, number, whole
-from nice_np.commands.shared import Result, labels_to_draw, refuse_if, save_array
+from nice_np.commands.shared import Result, labels_to_draw, refuse_if
 from nice_np.errors import NiceValueError
 from nice_np.files.atomic import replacing
 from nice_np.flows.flow import Flow
@@ -51,15 +53,15 @@ def run(arguments: Arguments) -> Result:
     plane = shape is None and isinstance(model, Flow) and model.dim == 2
     if picture and shape is None and not plane:
         raise NiceValueError(f"{model.dim} features are neither an image nor a point of the plane; use --out FILE.npy")
-    with replacing(out) as temporary:  # before the work: a path that cannot be written is refused at once
+    with replacing(out) as file:  # before the work: a path that cannot be written is refused at once
         x = _draw(model, arguments)
         if picture:
             from nice_np import plotting
 
             drawing = plotting.density(cast(Flow, model), samples=x) if shape is None else plotting.image_grid(x, shape)
-            plotting.save(drawing, temporary)
+            plotting.save(drawing, file)
         else:
-            save_array(temporary, x)
+            np.save(file, x)
     result = {"model": str(arguments.model), "n": arguments.n, "out": str(out), "shape": list(x.shape)}
     return result, f"{arguments.n} samples written to {out}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,3 @@ def refuse_if(wrong: bool, message: str) -> None:
     """NiceValueError with the message, if `wrong`."""
     if wrong:
         raise NiceValueError(message)
-
-
-def save_array(path: Path, x: Array) -> None:
-    """np.save to exactly this path: np.save itself appends .npy to a name that ends in .NPY."""
-    with open(path, "wb") as file:
-        np.save(file, x)

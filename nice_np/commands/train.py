@@ -119,36 +119,36 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
         callbacks.append(TensorBoard(arguments.tensorboard))
     context = label_context(model, seen, "train")
     TrainingData.checked(model, seen.train, context, "x")
-    open_folder(folder, settings, resume=arguments.resume)
-    if not arguments.quiet:
-        span = (
-            f"{arguments.time_limit:g} s (the learning rate follows the clock)"
-            if length["epochs"] is None
-            else f"{length['epochs']} epoch(s)"
+    with open_folder(folder, settings, resume=arguments.resume, force=arguments.force):
+        if not arguments.quiet:
+            span = (
+                f"{arguments.time_limit:g} s (the learning rate follows the clock)"
+                if length["epochs"] is None
+                else f"{length['epochs']} epoch(s)"
+            )
+            say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps a checkpoint)")
+        history = fit(
+            model,
+            seen.train,
+            context,
+            validation=dataset.validation,
+            validation_context=label_context(model, dataset, "validation"),
+            callbacks=callbacks,
+            checkpoint=folder / "checkpoint.npz",
+            checkpoint_every=arguments.checkpoint_every,
+            resume=arguments.resume,
+            progress=not arguments.quiet,
+            rng=fit_rng,
+            threads=arguments.threads,
+            **length,
+            **training,
         )
-        say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps a checkpoint)")
-    history = fit(
-        model,
-        seen.train,
-        context,
-        validation=dataset.validation,
-        validation_context=label_context(model, dataset, "validation"),
-        callbacks=callbacks,
-        checkpoint=folder / "checkpoint.npz",
-        checkpoint_every=arguments.checkpoint_every,
-        resume=arguments.resume,
-        progress=not arguments.quiet,
-        rng=fit_rng,
-        threads=arguments.threads,
-        **length,
-        **training,
-    )
-    metrics = {
-        "command": train_command(arguments),
-        "configuration": {kind_of(model): repr(model).splitlines(), **settings, **length},
-        "parameters": len(model.params),
-    }
-    return _finish(model, dataset, history, folder, origin, metrics)
+        metrics = {
+            "command": train_command(arguments),
+            "configuration": {kind_of(model): repr(model).splitlines(), **settings, **length},
+            "parameters": len(model.params),
+        }
+        return _finish(model, dataset, history, folder, origin, metrics)
 
 
 def _write_history(path: Path, model: Model, history: History) -> None:

@@ -1,60 +1,92 @@
 """Files that are written whole or not at all, even if the process is killed or the disk is full.
 
 The bytes go to a temporary file in the same folder, are flushed to disk, and the file is then renamed over the old one:
-a reader sees either the whole old file or the whole new one.
+a reader sees either the whole old file or the whole new one.  Every file that nice_np writes passes through here.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from nice_np.errors import NiceFileError
+from nice_np.errors import NiceError, NiceFileError
 
 TEMPORARY = ".nice-np-"  # prefix of temporary files
 ABANDONED = 600.0  # seconds; no running process pauses that long during a save
+OPEN_FILES = "/proc/self/fd"  # on Linux the process's open files, by number
+KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file next to `path`, which replaces `path` when the block ends without an error.
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a binary file to write, which replaces `path` when the block ends without an error.
+
+    The new file has the mode of the old one and, as far as the system allows it, the same owner.
 
     Raises
     ------
     NiceFileError
-        Naming the path; the file that was there is untouched.  Raised before the block runs if nothing can be written
-        there: a folder, a pipe or a device is refused.
+        Naming the path; what was there is untouched.  Raised before the block runs if nothing can be written there:
+        only regular files are replaced, see `replaceable`.
     """
     with naming(f"cannot write {path}"):
+        old = replaceable(path)
+        folder = Path(os.path.realpath(path.parent))
+        temporary = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
+        remove_abandoned(folder)
+        file = _open_temporary(temporary, 0o666 if old is None else 0o600)
         try:
-            target = Path(os.path.realpath(path))  # a symbolic link stays a link; its target is replaced
-            if target.exists() and not target.is_file():
-                raise OSError("it is a folder" if target.is_dir() else "it is not a regular file")
-            temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{target.suffix}")
-            remove_abandoned(target.parent)
-            open(temporary, "xb").close()
-        except ValueError as error:  # a NUL in the path
-            raise OSError(error) from error
-        try:
-            yield temporary
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())  # the bytes must reach the disk before the new name does
-            os.replace(temporary, target)
-        except NiceFileError as error:  # from a writer that knows only the temporary name
-            raise NiceFileError(str(error).replace(str(temporary), str(path))) from error
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # the bytes must reach the disk before the new name does
+            _give_name(file, temporary)
+            file.close()  # before the renaming, for Windows
+            old = replaceable(path)  # the block may have taken hours
+            if old is not None:
+                _make_alike(temporary, old)
+            os.replace(temporary, folder / path.name)
+            _flush_folder(folder)
         finally:
+            with suppress(OSError):  # a disk that is full is reported once
+                file.close()
             with suppress(OSError):  # after a successful rename it is gone
                 temporary.unlink()
 
 
+def replaceable(path: Path) -> os.stat_result | None:
+    """The status of the regular file at `path`, or None if nothing is there.
+
+    Raises
+    ------
+    OSError
+        If `path` is a folder, a symbolic link (also one to a regular file), a pipe, a socket or a device.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # a NUL in the path
+        raise OSError(error) from error
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        raise OSError(f"it is {KINDS.get(kind, 'something else')}, and only a regular file is replaced")
+    return found
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file in UTF-8, whole or not at all; NiceFileError names the path."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager
@@ -62,7 +94,7 @@ def naming(what: str) -> Iterator[None]:
     """Turn an OSError in the block into a NiceFileError that starts with `what`."""
     try:
         yield
-    except NiceFileError:
+    except NiceError:
         raise
     except OSError as error:
         raise NiceFileError(f"{what}: {error.strerror or error}") from error
@@ -74,3 +106,48 @@ def remove_abandoned(folder: Path) -> None:
         with suppress(OSError):  # another process removed it first
             if leftover.stat().st_mtime < time.time() - ABANDONED:
                 leftover.unlink()
+
+
+def _open_temporary(name: Path, mode: int) -> IO[bytes]:
+    """A new file; on Linux it has no name yet, so that nothing is left of it if the process is killed."""
+    if os.path.isdir(OPEN_FILES):
+        with suppress(AttributeError, OSError):  # not every system and file system can do this
+            return os.fdopen(os.open(name.parent, os.O_TMPFILE | os.O_RDWR, mode), "wb")
+    return open(name, "xb", opener=lambda path, flags: os.open(path, flags, mode))
+
+
+def _give_name(file: IO[bytes], name: Path) -> None:
+    """Give a file its name, unless it has one."""
+    unnamed = Path(OPEN_FILES, str(file.fileno()))
+    if os.fstat(file.fileno()).st_nlink:
+        return
+    try:
+        os.link(unnamed, name, src_dir_fd=file.fileno())  # any number: without one, Python would link the link itself
+    except OSError:  # forbidden in some sandboxes and shared folders
+        with open(unnamed, "rb") as source, open(name, "xb", opener=_private) as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+        shutil.copymode(unnamed, name)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _make_alike(name: Path, old: os.stat_result) -> None:
+    """Give a file the owner and the mode of the one that it replaces."""
+    with suppress(AttributeError, OSError):  # only root may give files away; Windows has no chown
+        os.chown(name, old.st_uid, old.st_gid)
+    with suppress(OSError):
+        os.chmod(name, old.st_mode & 0o777)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the new name reach the disk, too; Windows and some network file systems cannot be asked to."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

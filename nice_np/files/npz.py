@@ -44,7 +44,7 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     if len(arrays) > MAX_MEMBERS:
         raise NiceValueError(f"cannot write {path}: {len(arrays)} arrays, at most {MAX_MEMBERS} are allowed")
     arrays = {name: _portable(name, array) for name, array in arrays.items()}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with replacing(path) as file:
         _write_members(file, arrays)
 
 

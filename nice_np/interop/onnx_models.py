@@ -118,5 +118,5 @@ def save_onnx(flow: Flow, path: str | PathLike[str], method: str = "log_prob") -
         If it cannot be written; other errors as in `to_onnx`.
     """
     data = to_onnx(flow, method).SerializeToString()
-    with replacing(as_path(path, "save_onnx", "path")) as temporary:
-        temporary.write_bytes(data)
+    with replacing(as_path(path, "save_onnx", "path")) as file:
+        file.write(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nice_np.errors import NiceFileError, NiceTypeError, NiceValueError
+from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.files.atomic import replacing
 from nice_np.validation import Array
 
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe & Ito: distinct for colour-blind readers too
@@ -136,24 +138,35 @@ def legend_above(ax: Axes, fontsize: float = 8) -> None:
 
 
 def save(drawing: Axes | Figure, path: str | os.PathLike[str] | IO[bytes], dpi: int = DPI) -> None:
-    """Write a figure, or the figure of an Axes, to a file; the extension selects the format (.png, .pdf, .svg, ...).
+    """Write a figure, or the figure of an Axes; the extension selects the format (.png, .pdf, .svg, ...).
 
-    A path that cannot be written raises NiceFileError, an unknown extension NiceValueError, another drawing
-    NiceTypeError.
+    The file is written whole or not at all.
 
     Parameters
     ----------
     drawing : Axes or Figure
     path : path or binary file
-        A file without a name is written as .png.
+        A file, or a path without an extension, gets a .png.
     dpi : int
         Dots per inch.
+
+    Raises
+    ------
+    NiceFileError
+        If the path cannot be written.  The errors of an open file are its own.
+    NiceValueError, NiceTypeError
+        For an unknown extension; for another drawing.
     """
     if not isinstance(drawing, (Axes, Figure)):
         raise NiceTypeError(f"save: expected an Axes or a Figure, got {type(drawing).__name__}")
     figure = drawing if isinstance(drawing, Figure) else drawing.figure.figure  # of a SubFigure: the whole figure
+    settings: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight"}
     try:
-        figure.savefig(path, dpi=dpi, bbox_inches="tight")
-    except (OSError, ValueError) as error:
-        kind = NiceFileError if isinstance(error, OSError) else NiceValueError
-        raise kind(f"save: cannot write {str(path)!r}: {error}") from error
+        if isinstance(path, (str, os.PathLike)):
+            path = Path(path) if Path(path).suffix else Path(f"{os.fspath(path)}.png")
+            with replacing(path) as file:
+                figure.savefig(file, format=path.suffix[1:], **settings)
+        else:
+            figure.savefig(path, format="png", **settings)
+    except ValueError as error:  # an unknown format
+        raise NiceValueError(f"save: cannot write {str(path)!r}: {error}") from error

@@ -12,7 +12,6 @@ from nice_np.bijectors import DiagonalScaling
 from nice_np.bijectors.with_context import without_context
 from nice_np.datasets.base import Dataset, Samples
 from nice_np.errors import NiceOverflowError
-from nice_np.files.atomic import replacing
 from nice_np.flows.conditional import log_prob_without_label, sample_by_label
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
@@ -49,8 +48,7 @@ def draw(model: Model, dataset: Dataset, history: History, folder: Path, seed: i
             figures["spectrum"] = plotting.spectrum(model)
     paths = {name: folder / f"{name}.png" for name in figures}
     for name, path in paths.items():
-        with replacing(path) as temporary:
-            plotting.save(figures[name], temporary)
+        plotting.save(figures[name], path)
     return list(paths.values())
 
 

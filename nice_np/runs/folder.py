@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from nice_np._version import __version__
 from nice_np.errors import NiceFileError, NiceValueError
-from nice_np.files.atomic import naming, write_text
+from nice_np.files.atomic import naming, replaceable, write_text
+from nice_np.files.lock import locked
 from nice_np.files.text import to_json
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model, load_model
@@ -22,41 +25,79 @@ FIGURES = (
     "density", "bent_grid", "spectrum",
 )  # fmt: skip
 RESULTS = ("model.npz", "checkpoint.npz", "metrics.json", "history.csv", *(f"figures/{name}.png" for name in FIGURES))
+SETTINGS, LOCK = "settings.json", ".nice-np.lock"
+MARK = "nice_np"  # in settings.json: the version that wrote it, by which a run's own file is known
 
 
 def check_folder(folder: Path, *, resume: bool, force: bool) -> None:
     """Refuse an unsuitable folder before any work is done; creates nothing.
 
-    NiceFileError if there is nothing to resume, or if the folder holds a run that is neither resumed nor replaced.
+    NiceFileError if another process uses the folder; if there is nothing to resume; if the folder holds a run that is
+    neither resumed nor replaced, or somebody else's settings.json; and if something that is not a regular file has the
+    name of one that a run writes, also with `force`.
     """
     with naming(f"cannot use {folder}"):
-        present = [name for name in RESULTS if os.path.lexists(folder / name)]
         if folder.exists() and not folder.is_dir():
             raise NiceFileError(f"{folder} is not a folder; choose another one with --out DIR")
+        if (folder / LOCK).exists():
+            with locked(folder / LOCK, str(folder)):
+                pass
+    _check_files(folder, resume, force)
+
+
+@contextmanager
+def open_folder(folder: Path, settings: dict[str, Any], *, resume: bool, force: bool = False) -> Iterator[None]:
+    """Hold a run folder during the block: made, or emptied, for a new run; checked for one that is resumed.
+
+    `settings` identify the run, as JSON; they are kept in settings.json.  NiceFileError as in `check_folder`, or if the
+    folder cannot be created or written; NiceValueError if the run to be resumed has other settings; it names the field
+    and both values.
+    """
+    with ExitStack() as held:
+        with naming(f"cannot write into {folder}"):
+            (folder / "figures").mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(folder / LOCK, str(folder)))
+            _check_files(folder, resume, force)  # once more: another run may have come and gone
+            if resume:
+                _compare(folder / SETTINGS, settings)
+            else:
+                for name in RESULTS:
+                    (folder / name).unlink(missing_ok=True)
+            if not (resume and (folder / SETTINGS).exists()):
+                write_text(folder / SETTINGS, to_json({MARK: __version__, **settings}, indent=2) + "\n")
+        yield
+
+
+def _check_files(folder: Path, resume: bool, force: bool) -> None:
+    present = []
+    for name in (*RESULTS, SETTINGS):
+        with naming(f"cannot write into {folder}: {name}"):
+            if replaceable(folder / name) is not None:
+                present.append(name)
+    if (folder / "figures").is_symlink():
+        raise NiceFileError(f"cannot write into {folder}: figures is a symbolic link")
     if resume and "checkpoint.npz" not in present:
         raise NiceFileError(f"nothing to resume: {folder / 'checkpoint.npz'} does not exist; start without --resume")
-    if present and not (resume or force):
+    if not present or resume or force:
+        return
+    if present != [SETTINGS]:
         raise NiceFileError(
             f"{folder} already holds a run ({present[0]}); --resume continues it, --force replaces it, "
             "--out DIR puts the new one elsewhere"
         )
+    if not _is_ours(folder / SETTINGS):  # a run that was killed early leaves its own
+        raise NiceFileError(
+            f"{folder / SETTINGS} was not written by nice-np; --force replaces it, --out DIR puts the run elsewhere"
+        )
 
 
-def open_folder(folder: Path, settings: dict[str, Any], *, resume: bool) -> None:
-    """Make the folder for a new run and remove the results of an old one, or check the settings of a resumed run.
-
-    `settings` identify the run, as JSON; they are kept in settings.json.  NiceFileError if the folder cannot be created
-    or written, NiceValueError if the run to be resumed has other settings; it names the field and both values.
-    """
-    if resume:
-        _compare(folder / "settings.json", settings)
-    with naming(f"cannot write into {folder}"):
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-        if not resume:
-            for name in RESULTS:
-                (folder / name).unlink(missing_ok=True)
-    write_text(folder / "settings.json", to_json(settings, indent=2) + "\n")
+def _is_ours(path: Path) -> bool:
+    """Whether this is the settings.json of a run."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(saved, dict) and MARK in saved
 
 
 def _compare(path: Path, settings: dict[str, Any]) -> None:
@@ -75,7 +116,7 @@ def _compare(path: Path, settings: dict[str, Any]) -> None:
 
 def load_run(path: Path) -> tuple[Model, dict[str, Any]]:
     """The flow or VAE of a run folder or a model file, and its metadata."""
-    return load_model(finished(path, "model.npz") if path.is_dir() else path)
+    return load_model(finished(path, "model.npz") if os.path.isdir(path) else path)
 
 
 def load_flow(path: Path) -> tuple[Flow, dict[str, Any]]:
@@ -88,16 +129,19 @@ def load_flow(path: Path) -> tuple[Flow, dict[str, Any]]:
 
 def finished(folder: Path, name: str) -> Path:
     """The path of a result in a run folder; NiceFileError if training has not produced it yet."""
-    if not (folder / name).exists() and (folder / "checkpoint.npz").exists():
+    if not os.path.exists(folder / name) and os.path.exists(folder / "checkpoint.npz"):
         raise NiceFileError(f"the run in {folder} is not finished, it has no {name} yet; continue with train --resume")
     return folder / name
 
 
 def refuse_to_replace(force: bool, *paths: Path | None) -> None:
-    """NiceFileError for the first of these files that exists, unless it may be replaced."""
+    """NiceFileError for the first of these files that exists, unless it is a regular file and may be replaced."""
     for path in paths:
-        if path is not None and os.path.lexists(path) and not force:
-            raise NiceFileError(f"{path} exists; --force replaces it")
+        if path is not None:
+            with naming(f"cannot write {path}"):
+                found = replaceable(path)
+            if found is not None and not force:
+                raise NiceFileError(f"{path} exists; --force replaces it")
 
 
 def write_results(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -31,7 +32,7 @@ from nice_np.training.loop import Training
 from nice_np.training.optim import Optimizer, get_optimizer
 from nice_np.training.plan import Callback, Plan
 from nice_np.training.ranks import as_team
-from nice_np.training.resume import check_path, resumed
+from nice_np.training.resume import claimed, resumed
 from nice_np.training.schedules import Schedule, get_schedule
 from nice_np.training.state import TrainingState
 from nice_np.validation import Array, Rng, as_flag, as_path, as_rng
@@ -199,17 +200,19 @@ def fit(
         if plan.checkpoint is not None or not team.alone:  # otherwise there is nothing to compare the data with
             settings["data"] = data.fingerprint()
             settings["validation"] = None if held_out is None else held_out.fingerprint()
-        if team.first:
-            check_path(plan.checkpoint, plan.resume)
-        start_from_data(model, data.x, data.context)
-    team.compare(lambda: _facts(model, plan, settings))
-    if plan.resume:
-        state = resumed(team, model, plan, len(data), settings)
-    else:
-        if rng is None:
-            log.info("rng is None: the seed comes from the operating system, so this run cannot be repeated")
-        state = team.from_first(lambda: TrainingState.start(generator, model.measure))
-    return Training(model, data, held_out, plan, state, settings, team).run(progress)
+    with ExitStack() as held:
+        with team.together():
+            if team.first:
+                held.enter_context(claimed(plan.checkpoint, plan.resume))
+            start_from_data(model, data.x, data.context)
+        team.compare(lambda: _facts(model, plan, settings))
+        if plan.resume:
+            state = resumed(team, model, plan, len(data), settings)
+        else:
+            if rng is None:
+                log.info("rng is None: the seed comes from the operating system, so this run cannot be repeated")
+            state = team.from_first(lambda: TrainingState.start(generator, model.measure))
+        return Training(model, data, held_out, plan, state, settings, team).run(progress)
 
 
 def start_from_data(model: Model, x: npt.NDArray[Any], context: Array | None = None) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,9 @@ import numpy as np
 
 from nice_np.errors import CheckpointError, NiceFileError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
+from nice_np.files.atomic import naming, replaceable
 from nice_np.files.checkpoint import load
+from nice_np.files.lock import locked
 from nice_np.files.text import from_json
 from nice_np.flows.model import Model
 from nice_np.training.history import History, columns
@@ -43,40 +46,34 @@ def resumed(team: Team, model: Model, plan: Plan, n_samples: int, settings: dict
     return state
 
 
-def check_path(path: Path | None, resume: bool) -> None:
-    """Find out before the first step whether the checkpoint can be resumed from, or written.
+@contextmanager
+def claimed(path: Path | None, resume: bool) -> Iterator[None]:
+    """Hold the checkpoint during the block, and find out before whether it can be resumed from, or written.
 
     Raises
     ------
     NiceFileError
-        If a checkpoint to resume from does not exist, or a new one exists already or cannot be written.
+        If a checkpoint to resume from does not exist, or a new one exists already or cannot be written; if another
+        process uses it.
     NiceValueError
         If there is no path to resume from.
     """
     if path is None:
         if resume:
             raise NiceValueError("fit: resume=True needs checkpoint=PATH")
+        yield
         return
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        if resume:
-            raise NiceFileError(f"fit: nothing to resume: {path} does not exist") from None
-    except (OSError, ValueError) as error:  # the path is too long, or has a NUL
-        raise NiceFileError(f"fit: cannot look for {path}: {_reason(error)}") from error
-    else:
-        if not resume:
-            raise NiceFileError(f"fit: {path} exists; resume=True continues from it, or delete it first")
-    if not resume:
-        try:
-            target = Path(os.path.realpath(path))  # a symbolic link is written through
-            tempfile.TemporaryFile(dir=target.parent).close()
-        except (OSError, ValueError) as error:
-            raise NiceFileError(f"fit: cannot write {path}: {_reason(error)}") from error
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    with ExitStack() as held:
+        with naming(f"fit: cannot write {path}"):
+            replaceable(path)
+            stem = os.fsdecode(os.fsencode(path.name)[:200])  # the name of the lock must not be too long
+            held.enter_context(locked(path.with_name(f".{stem}.lock"), f"fit: {path}"))
+            exists = replaceable(path) is not None
+            if resume and not exists:
+                raise NiceFileError(f"fit: nothing to resume: {path} does not exist")
+            if exists and not resume:
+                raise NiceFileError(f"fit: {path} exists; resume=True continues from it, or delete it first")
+        yield
 
 
 def load_state(

@@ -382,8 +382,8 @@ def settings_json(folder: Path) -> Target:
     content = json.dumps(settings, indent=2).encode()
 
     def load() -> bytes:
-        open_folder(folder, settings, resume=True)
-        return b""
+        with open_folder(folder, settings, resume=True):
+            return b""
 
     refusal = (errors.NiceFileError, errors.NiceValueError)
     return Target(path, content, load, refusal)

@@ -1,12 +1,15 @@
 """Run folders: what is refused and replaced; scores of a model on a data set."""
 
+import contextlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import nice_np
 from nice_np import NiceFileError, NiceValueError, datasets, nice, one_hot
 from nice_np.pixels.dequantize import BIN_WIDTH
 from nice_np.runs.folder import check_folder, environment, open_folder
@@ -19,14 +22,23 @@ def contents(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+def refused(folder, settings=SETTINGS, **how):
+    """Try to open a run folder that must not be opened."""
+    with open_folder(folder, settings, **how):
+        pytest.fail("the run began")
+
+
 def test_a_new_folder_is_made_with_its_parents(tmp_path):
     folder = tmp_path / "a" / "b c"
     check_folder(folder, resume=False, force=False)
     assert contents(tmp_path) == []
-    open_folder(folder, SETTINGS, resume=False)
+    with open_folder(folder, SETTINGS, resume=False):
+        assert contents(folder) == [".nice-np.lock", "figures", "settings.json"]
     assert contents(folder) == ["figures", "settings.json"]
-    assert json.loads((folder / "settings.json").read_text()) == SETTINGS
+    assert json.loads((folder / "settings.json").read_text()) == {"nice_np": nice_np.__version__, **SETTINGS}
     check_folder(folder, resume=False, force=False)  # no results yet
+    with open_folder(folder, {**SETTINGS, "seed": 7}, resume=False):
+        assert json.loads((folder / "settings.json").read_text())["seed"] == 7
 
 
 @pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz", "metrics.json", "history.csv", "figures/density.png"])
@@ -38,15 +50,85 @@ def test_a_run_is_not_overwritten_without_force(name, tmp_path):
         check_folder(tmp_path, resume=False, force=False)
     assert (tmp_path / name).read_text() == "old"
     check_folder(tmp_path, resume=False, force=True)
-    open_folder(tmp_path, SETTINGS, resume=False)
-    assert not (tmp_path / name).exists()
+    with open_folder(tmp_path, SETTINGS, resume=False, force=True):
+        assert not (tmp_path / name).exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_broken_link_counts_as_existing(tmp_path):
-    (tmp_path / "model.npz").symlink_to(tmp_path / "unplugged-disk" / "model.npz")
-    with pytest.raises(NiceFileError, match="already holds a run"):
-        check_folder(tmp_path, resume=False, force=False)
+@pytest.mark.parametrize("text", ['{"mine": 1}', "[]", "{", "", "null"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_settings_of_somebody_else_are_kept(text, resume, tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    if resume:  # they are compared as far as they go, and never written
+        (tmp_path / "checkpoint.npz").write_bytes(b"")
+        with contextlib.suppress(NiceFileError), open_folder(tmp_path, SETTINGS, resume=True):
+            pass
+    else:
+        with pytest.raises(NiceFileError, match=r"settings.json was not written by nice-np; --force replaces it"):
+            check_folder(tmp_path, resume=False, force=False)
+        with (
+            pytest.raises(NiceFileError, match="was not written by nice-np"),
+            open_folder(tmp_path, SETTINGS, resume=False),
+        ):
+            pytest.fail("the run began")
+    assert path.read_text() == text
+    if not resume:
+        with open_folder(tmp_path, SETTINGS, resume=False, force=True):
+            assert json.loads(path.read_text())["dataset"] == "two-moons"
+
+
+@pytest.mark.parametrize("name", ["settings.json", "model.npz", "checkpoint.npz", "figures/density.png", "figures"])
+@pytest.mark.parametrize("target", ["missing", "file", "folder"])
+@pytest.mark.parametrize("force", [False, True])
+def test_nothing_is_written_through_a_link(name, target, force, tmp_path):
+    folder = tmp_path / "run"
+    (folder / name).parent.mkdir(parents=True)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (folder / name).symlink_to(tmp_path / target)
+    before = contents(tmp_path)
+    with pytest.raises(NiceFileError, match="cannot write into"):
+        check_folder(folder, resume=False, force=force)
+    with (
+        pytest.raises(NiceFileError, match="cannot write into"),
+        open_folder(folder, SETTINGS, resume=False, force=force),
+    ):
+        pytest.fail("the run began")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert [path for path in contents(tmp_path) if path != "run/figures"] == [p for p in before if p != "run/figures"]
+
+
+def test_the_folder_itself_may_be_a_link(tmp_path):
+    (tmp_path / "large-disk").mkdir()
+    (tmp_path / "run").symlink_to("large-disk")
+    check_folder(tmp_path / "run", resume=False, force=False)
+    with open_folder(tmp_path / "run", SETTINGS, resume=False):
+        assert (tmp_path / "large-disk" / "settings.json").exists()
+
+
+@pytest.mark.parametrize(("resume", "force"), [(False, False), (False, True), (True, False)])
+def test_one_folder_one_run_at_a_time(resume, force, tmp_path):
+    with open_folder(tmp_path, SETTINGS, resume=False):
+        (tmp_path / "checkpoint.npz").write_bytes(b"mine")
+        before = contents(tmp_path)
+        says = rf"{tmp_path.name} is in use by process {os.getpid()} on .* since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d; wait"
+        with pytest.raises(NiceFileError, match=says):
+            check_folder(tmp_path, resume=resume, force=force)
+        with pytest.raises(NiceFileError, match=says), open_folder(tmp_path, SETTINGS, resume=resume, force=force):
+            pytest.fail("a second run began")
+        assert contents(tmp_path) == before
+    with open_folder(tmp_path, SETTINGS, resume=resume, force=True):
+        pass
+
+
+def test_a_run_that_came_and_went_meanwhile_is_not_replaced(tmp_path):
+    check_folder(tmp_path, resume=False, force=False)
+    with open_folder(tmp_path, SETTINGS, resume=False):
+        (tmp_path / "model.npz").write_text("theirs")
+    with pytest.raises(NiceFileError, match="already holds a run"), open_folder(tmp_path, SETTINGS, resume=False):
+        pytest.fail("the run began")
+    assert (tmp_path / "model.npz").read_text() == "theirs"
 
 
 def test_what_cannot_be_a_folder_is_refused(tmp_path):
@@ -56,15 +138,16 @@ def test_what_cannot_be_a_folder_is_refused(tmp_path):
         check_folder(file, resume=False, force=True)
     for folder in (file / "below", Path("/proc/nowhere/run"), tmp_path / ("n" * 300)):
         with pytest.raises(NiceFileError, match=r"cannot write into .*: (Not a directory|No such|File name too)"):
-            open_folder(folder, SETTINGS, resume=False)
+            refused(folder, resume=False)
     assert contents(tmp_path) == ["file"]
     assert file.read_text() == "mine"
 
 
 def test_a_folder_in_place_of_a_file_is_named(tmp_path):
     (tmp_path / "run" / "model.npz").mkdir(parents=True)
-    with pytest.raises(NiceFileError, match=r"cannot write into .*run"):
-        open_folder(tmp_path / "run", SETTINGS, resume=False)
+    for force in (False, True):
+        with pytest.raises(NiceFileError, match=r"cannot write into .*run: model.npz: it is a folder"):
+            check_folder(tmp_path / "run", resume=False, force=force)
 
 
 def test_resume_needs_a_checkpoint_and_creates_nothing(tmp_path):
@@ -77,23 +160,26 @@ def test_resume_needs_a_checkpoint_and_creates_nothing(tmp_path):
     ("name", "now"), [("dataset", "rings"), ("preset", "toy-affine"), ("seed", 7), ("batch_size", 1)]
 )
 def test_resume_with_another_setting_names_both_values(name, now, tmp_path):
-    open_folder(tmp_path, SETTINGS, resume=False)
-    (tmp_path / "checkpoint.npz").write_bytes(b"")
+    with open_folder(tmp_path, SETTINGS, resume=False):
+        (tmp_path / "checkpoint.npz").write_bytes(b"")
     check_folder(tmp_path, resume=True, force=False)
-    open_folder(tmp_path, SETTINGS, resume=True)
-    assert (tmp_path / "checkpoint.npz").exists()
+    with open_folder(tmp_path, SETTINGS, resume=True):
+        assert (tmp_path / "checkpoint.npz").exists()
+    before = (tmp_path / "settings.json").read_bytes()
     with pytest.raises(NiceValueError, match=rf"{name} is {now} now and was {SETTINGS[name]} then"):
-        open_folder(tmp_path, {**SETTINGS, name: now}, resume=True)
-    assert json.loads((tmp_path / "settings.json").read_text()) == SETTINGS
+        refused(tmp_path, {**SETTINGS, name: now}, resume=True)
+    assert (tmp_path / "settings.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_damaged_settings_are_named(damage, tmp_path):
+    (tmp_path / "checkpoint.npz").write_bytes(b"")
     (tmp_path / "settings.json").write_bytes(damage)
     with pytest.raises(NiceFileError, match=r"cannot read .*settings.json: .*; delete it"):
-        open_folder(tmp_path, SETTINGS, resume=True)
+        refused(tmp_path, resume=True)
     (tmp_path / "settings.json").unlink()
-    open_folder(tmp_path, SETTINGS, resume=True)
+    with open_folder(tmp_path, SETTINGS, resume=True):
+        assert (tmp_path / "settings.json").exists()
 
 
 def test_score_of_points_and_pixels(rng):

@@ -1,5 +1,6 @@
 """fit: it learns, is reproducible, resumes bit for bit, and reports divergence."""
 
+import os
 import pickle
 import shutil
 import signal
@@ -411,18 +412,19 @@ def test_checkpoints_are_not_overwritten_or_imagined(points, tmp_path):
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize("name", ["a\0b", "a" * 300])
 def test_names_that_no_checkpoint_can_have(name, resume, points, tmp_path):
-    with pytest.raises(NiceFileError, match="fit: cannot look for"):
+    with pytest.raises(NiceFileError, match="fit: cannot write"):
         fit(small(), points, epochs=1, checkpoint=tmp_path / name, resume=resume, callbacks=[pytest.fail], **QUIET)
 
 
-def test_a_link_into_a_folder_that_is_missing_or_there(points, tmp_path):
-    link = tmp_path / "c.npz"
-    link.symlink_to(tmp_path / "far" / "c.npz")
-    with pytest.raises(NiceFileError, match="fit: cannot write"):
-        fit(small(), points, epochs=1, checkpoint=link, callbacks=[pytest.fail], **QUIET)
-    (tmp_path / "far").mkdir()
-    fit(small(), points, epochs=1, checkpoint=link, **QUIET)
-    assert (tmp_path / "far" / "c.npz").exists()
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("target", ["missing/c.npz", "missing.npz", "there.npz"])
+def test_a_checkpoint_is_never_written_through_a_link(target, resume, points, tmp_path):
+    fit(small(), points, epochs=1, checkpoint=tmp_path / "there.npz", **QUIET)
+    before = (tmp_path / "there.npz").read_bytes()
+    (tmp_path / "c.npz").symlink_to(tmp_path / target)
+    with pytest.raises(NiceFileError, match=r"fit: cannot write .*c.npz: it is a symbolic link"):
+        fit(small(), points, epochs=2, checkpoint=tmp_path / "c.npz", resume=resume, callbacks=[pytest.fail], **QUIET)
+    assert (tmp_path / "there.npz").read_bytes() == before
 
 
 @pytest.mark.parametrize("checkpoint_every", [0, 60])
@@ -652,3 +654,28 @@ def test_messages_about_validation_name_it(points):
     within = small(preprocess=["logit"])
     with pytest.raises(NiceValueError, match=r"fit: validation: x\[0, \d\] = .* is not between"):
         fit(within, np.full((4, 3), 0.5), epochs=1, validation=points, **QUIET)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_checkpoint_one_run_at_a_time(resume, points, tmp_path):
+    path, met = tmp_path / "c.npz", []
+    if resume:
+        fit(small(), points, epochs=1, checkpoint=path, **QUIET)
+
+    def second(flow, history):
+        says = (
+            rf"^fit: .*c.npz is in use by process {os.getpid()} on .* since .*; wait until it has finished, or stop it"
+        )
+        with pytest.raises(NiceFileError, match=says):
+            fit(small(), points, epochs=2, checkpoint=path, resume=resume, callbacks=[pytest.fail], **QUIET)
+        met.append(history)
+
+    fit(small(), points, epochs=2, checkpoint=path, resume=resume, callbacks=[second], **QUIET)
+    assert met
+    assert [entry.name for entry in tmp_path.iterdir()] == ["c.npz"]
+
+
+@pytest.mark.parametrize("name", ["c" * 251 + ".npz", "\N{SNOWMAN}" * 85])
+def test_the_longest_names_of_a_checkpoint(name, points, tmp_path):
+    fit(small(), points, epochs=1, checkpoint=tmp_path / name, **QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
