@@ -9,8 +9,10 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import TextIO
 
 from nice_np.commands import COMMANDS, build_parser, messages
@@ -23,6 +25,9 @@ from nice_np.training.signals import StopSignals
 def parse(argv: Sequence[str]) -> Arguments:
     """The command line as a namespace; UsageError if it cannot be parsed."""
     parser, by_name = build_parser()
+    for word in takewhile(lambda word: word != "--", argv):
+        if re.fullmatch(r"--?[\w-]+=--|-\w--", word):  # argparse would drop the value
+            parser.error(f"argument {word[:-2].rstrip('=')}: expected a value, got '--'; a file of that name is ./--")
     # The first word that is not an option is the command.
     first = next((word for word in argv if not word.startswith("-")), None)
     if first is not None and first not in by_name:
@@ -46,7 +51,12 @@ def entry() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Outside `main`, Ctrl-C ends the process without a traceback: Python may already be shutting down.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return main()
+    try:
+        return main()
+    except Exception:  # after --debug
+        for line in traceback.format_exc().splitlines():
+            messages.say(line)
+        return 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,8 +89,8 @@ def _run(words: Sequence[str]) -> int:
             _print("")
             return 0
         with messages.shown(arguments.verbose, arguments.quiet):
-            result, text = COMMANDS[arguments.command].run(arguments)
-        _print((to_json(result) if arguments.json else text) + "\n")
+            result, lines = COMMANDS[arguments.command].run(arguments)
+        _print((to_json(result) if arguments.json else "\n".join(map(printable, lines))) + "\n")
         return 0 if result.get("passed", True) else 1
     except UsageError as error:
         return _fail(str(error), 2)

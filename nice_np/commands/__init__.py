@@ -1,6 +1,6 @@
 """The commands of nice-np, one file each: SUMMARY and EPILOG for its help, `add_arguments`, and `run`.
 
-`run` takes the parsed arguments and returns (result for --json, text to read).  Read `info` first, the shortest.
+`run` takes the parsed arguments and returns (result for --json, lines to read).  Read `info` first, the shortest.
 """
 
 from __future__ import annotations

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from nice_np.commands.parsing import Arguments, OneOf, Parser
+from nice_np.commands.parsing import Arguments, OneOf, Parser, path
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceImportError
 
@@ -45,7 +44,7 @@ def run(arguments: Arguments) -> Result:
         for action in command._actions:
             _hint(action, shtab)
     script = shtab.complete(parser, arguments.shell)
-    return {"shell": arguments.shell, "script": script}, script
+    return {"shell": arguments.shell, "script": script}, script.split("\n")
 
 
 def _hint(action: argparse.Action, shtab: Any) -> None:
@@ -54,5 +53,5 @@ def _hint(action: argparse.Action, shtab: Any) -> None:
         action.choices = action.type.names
     elif action.metavar == "DIR":
         action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    elif action.type is Path or action.metavar in ("FILE", "FIG"):
+    elif action.type is path or action.metavar in ("FILE", "FIG"):
         action.complete = shtab.FILE  # type: ignore[attr-defined]

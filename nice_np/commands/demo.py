@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nice_np.commands import train
 from nice_np.commands.options import add_force, add_seed
-from nice_np.commands.parsing import Arguments, Parser, number
+from nice_np.commands.parsing import Arguments, Parser, number, path
 from nice_np.commands.shared import Result
 
 SUMMARY = "train a small NICE on real digits and draw what it learned"
@@ -18,7 +18,7 @@ EPILOG = """examples:
 
 def add_arguments(parser: Parser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--out", "-o", type=Path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
+    parser.add_argument("--out", "-o", type=path, default=Path("runs/demo"), metavar="DIR", help="default: runs/demo")
     parser.add_argument(
         "--time-limit", type=number(above=0), default=60.0, metavar="S", help="seconds of training (default: 60)"
     )

@@ -48,22 +48,22 @@ def run(arguments: Arguments) -> Result:
     result.update(score_model(model, dataset, arguments.split, arguments.seed, arguments.k or DRAWS))
     if isinstance(model, VAE):
         noise = "" if dataset.image_shape is None else ", binarised" if model.is_binary else ", dequantised"
-        return result, _bounds_text(result, noise)
-    return result, _likelihood_text(result)
+        return result, _bounds(result, noise)
+    return result, _likelihood(result)
 
 
-def _likelihood_text(result: dict[str, Any]) -> str:
+def _likelihood(result: dict[str, Any]) -> list[str]:
     text = "{data} {split}: {log_likelihood:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} {unit}"
-    text += " over {samples} samples"
+    lines = [text + " over {samples} samples"]
     if "accuracy" in result:
-        text += "\ngiven the label {log_likelihood_given_label:.2f} nats; "
-        text += "the most likely label is right for {accuracy:.2%}"
-    return text.format(unit=bits_unit(result["bin_width"]), **result)
+        text = "given the label {log_likelihood_given_label:.2f} nats; "
+        lines.append(text + "the most likely label is right for {accuracy:.2%}")
+    return [line.format(unit=bits_unit(result["bin_width"]), **result) for line in lines]
 
 
-def _bounds_text(result: dict[str, Any], noise: str) -> str:
+def _bounds(result: dict[str, Any], noise: str) -> list[str]:
     text = "{data} {split}: ELBO {elbo:.2f} +- {standard_error:.2f} nats, {bits_per_dim:.4f} {unit}"
-    text += ", over {samples} samples{noise}"
+    lines = [text + ", over {samples} samples{noise}"]
     if "iwae" in result:
-        text += "\nbound of {k} draws: {iwae:.2f} +- {iwae_standard_error:.2f} nats"
-    return text.format(noise=noise, unit=bits_unit(result["bin_width"]), **result)
+        lines.append("bound of {k} draws: {iwae:.2f} +- {iwae_standard_error:.2f} nats")
+    return [line.format(noise=noise, unit=bits_unit(result["bin_width"]), **result) for line in lines]

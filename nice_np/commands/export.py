@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nice_np.commands.options import add_force, add_model
-from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError
+from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, path
 from nice_np.commands.shared import Result
 from nice_np.files.atomic import replacing
 from nice_np.runs.folder import load_flow, refuse_to_replace
@@ -33,7 +32,7 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser)
     formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
     parser.add_argument("--to", type=OneOf(tuple(FORMATS), "format"), required=True, metavar="FORMAT", help=formats)
-    parser.add_argument("--out", "-o", type=Path, required=True, metavar="FILE", help="the file to write")
+    parser.add_argument("--out", "-o", type=path, required=True, metavar="FILE", help="the file to write")
     add_force(parser)
 
 
@@ -54,4 +53,4 @@ def run(arguments: Arguments) -> Result:
         with replacing(arguments.out) as file:
             np.savez(file, **arrays)
     result = {"model": str(arguments.model), "to": arguments.to, "out": str(arguments.out)}
-    return result, f"{FORMATS[arguments.to]}, written to {arguments.out}"
+    return result, [f"{FORMATS[arguments.to]}, written to {arguments.out}"]

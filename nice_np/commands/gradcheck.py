@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from nice_np.checks.gradients import check_gradients
 from nice_np.checks.small_models import small_models
 from nice_np.commands.options import add_seed
-from nice_np.commands.parsing import Arguments, Parser
+from nice_np.commands.parsing import Arguments, Parser, path
 from nice_np.commands.shared import Result, labels_to_draw
 from nice_np.flows.flow import Flow
 from nice_np.runs.folder import load_run
@@ -26,7 +25,7 @@ EPILOG = """examples:
 def add_arguments(parser: Parser) -> None:
     """Declare the arguments."""
     text = "run folder or model.npz (default: small models of every kind)"
-    parser.add_argument("model", type=Path, nargs="?", metavar="MODEL", help=text)
+    parser.add_argument("model", type=path, nargs="?", metavar="MODEL", help=text)
     add_seed(parser)
 
 
@@ -36,7 +35,8 @@ def run(arguments: Arguments) -> Result:
         models = {str(arguments.model): load_run(arguments.model)[0]}
     else:
         models = dict(small_models(arguments.seed))
-    reports, texts = {}, []
+    reports: dict[str, Any] = {}
+    lines = []
     for name, model in models.items():
         rng = np.random.default_rng(arguments.seed)
         exact = model.astype(np.float64)
@@ -45,7 +45,7 @@ def run(arguments: Arguments) -> Result:
         # At most 200 elements of each array one by one: a large model would take minutes.
         report = check_gradients(model, x, context=context, rng=rng, max_coordinates=200)
         reports[name] = report
-        texts.append(f"{name}\n{report}\n")
+        lines += [name, *str(report).split("\n"), ""]
     passed = all(report.passed for report in reports.values())
-    texts.append("all gradients agree with finite differences" if passed else "some gradients are WRONG, see above")
-    return {"passed": passed, "reports": {name: r.to_dict() for name, r in reports.items()}}, "\n".join(texts)
+    lines.append("all gradients agree with finite differences" if passed else "some gradients are WRONG, see above")
+    return {"passed": passed, "reports": {name: r.to_dict() for name, r in reports.items()}}, lines

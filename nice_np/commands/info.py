@@ -29,7 +29,8 @@ def run(arguments: Arguments) -> Result:
         **metadata,
     }
     rows = [f"  {name:<16}{_readable(value)}" for name, value in metadata.items() if value is not None]
-    return result, "\n".join([repr(model), "trained on", *rows] if rows else [repr(model)])
+    lines = repr(model).splitlines()
+    return result, [*lines, "trained on", *rows] if rows else lines
 
 
 def _readable(value: Any) -> str:

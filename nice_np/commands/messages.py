@@ -19,11 +19,12 @@ class Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
-        say(f"{record.levelname.lower()}: {record.name}: {printable(record.getMessage())}")
+        say(f"{record.levelname.lower()}: {record.name}: {record.getMessage()}")
 
 
 def say(line: str) -> None:
     """Write a line on standard error, above a progress bar; a full disk behind it must not stop the program."""
+    line = printable(line)
     if sys.stderr is None:  # it was closed before Python started
         return
     with suppress(OSError, ValueError):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from nice_np.commands.parsing import Parser, whole
+from nice_np.commands.parsing import Parser, path, whole
 
 
 def add_common(parser: Parser) -> None:
@@ -22,7 +20,7 @@ def add_common(parser: Parser) -> None:
 
 def add_model(parser: Parser) -> None:
     """MODEL, a trained one."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="run folder or model.npz")
+    parser.add_argument("model", type=path, metavar="MODEL", help="run folder or model.npz")
 
 
 def add_seed(parser: Parser, default: int = 0, of: str = "for all random numbers") -> None:
@@ -41,7 +39,7 @@ def add_data_dir(parser: Parser) -> None:
     """--data-dir DIR, for commands that read a data set."""
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="folder with the files of the data set (default: $NICE_NP_DATA, else they are downloaded)",
     )

@@ -76,6 +76,13 @@ class OneOf:
         )
 
 
+def path(text: str) -> Path:
+    """An argument type: a path; an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got ''; the current folder is .")
+    return Path(text)
+
+
 def ending_in(*suffixes: str) -> Callable[[str], Path]:
     """An argument type: a path with one of these endings, such as ".png"."""
 

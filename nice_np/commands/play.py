@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.commands.options import add_force
-from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, ending_in, path, whole
 from nice_np.commands.shared import Result, refuse_if
 from nice_np.flows.priors import PRIORS
 from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Playground, tiny_flow, trained_flow
@@ -42,7 +42,7 @@ examples:
 def add_arguments(parser: Parser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("model", type=Path, nargs="?", metavar="MODEL", help="run folder or model.npz (default: a tiny flow)")
+    add("model", type=path, nargs="?", metavar="MODEL", help="run folder or model.npz (default: a tiny flow)")
     for name, choices in (("law", LAWS), ("prior", PRIORS)):
         text = f"of the tiny flow: {', '.join(choices)} (default: {DEFAULTS[name]})"
         add(f"--{name}", type=OneOf(tuple(choices), name), metavar="NAME", help=text)
@@ -77,9 +77,9 @@ def run(arguments: Arguments) -> Result:
 
     if out is None:
         ground = figure.show(ground, rng)
-        return _result(ground, None), "to open it again: nice-np play " + _words(ground, arguments.model)
+        return _result(ground, None), [f"to open it again: nice-np play {_words(ground, arguments.model)}"]
     save(figure.PlayFigure(ground).figure, out)
-    return _result(ground, out), f"picture written to {out}"
+    return _result(ground, out), [f"picture written to {out}"]
 
 
 def _result(ground: Playground, out: Path | None) -> dict[str, Any]:

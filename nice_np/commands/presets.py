@@ -23,4 +23,4 @@ def run(arguments: Arguments) -> Result:
     rows = {name: {field: getattr(preset, field) for field in fields} for name, preset in PRESETS.items()}
     form = "{:<19}{made_for:<12}{parameters:>11,}  {source:<19}{description}"
     lines = [f"{'preset':<19}{'data':<12}{'parameters':>11}  {'source':<19}description"]
-    return {"presets": rows}, "\n".join([*lines, *(form.format(name, **row) for name, row in rows.items())])
+    return {"presets": rows}, [*lines, *(form.format(name, **row) for name, row in rows.items())]

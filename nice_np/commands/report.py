@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 
 from nice_np.commands.options import add_data_dir, add_force
-from nice_np.commands.parsing import Arguments, Parser, ending_in
+from nice_np.commands.parsing import Arguments, Parser, ending_in, path
 from nice_np.commands.shared import Result
 from nice_np.errors import NiceValueError
 from nice_np.files.atomic import replacing
@@ -23,7 +22,7 @@ EPILOG = """example:
 def add_arguments(parser: Parser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
+    add("runs", type=path, nargs="+", metavar="RUN", help="folder of a finished run")
     add("--out", "-o", type=ending_in(".html"), required=True, metavar="FILE", help="the page (.html), self-contained")
     add("--poster", type=ending_in(".png"), metavar="FILE", help="also save its picture of data and samples (.png)")
     add_data_dir(parser)
@@ -55,4 +54,4 @@ def run(arguments: Arguments) -> Result:
         *([f"data and samples in {poster}"] if poster is not None else []),
         *(f"no samples beside the data of {name}: {reason}" for name, reason in left_out.items()),
     ]
-    return result, "\n".join(lines)
+    return result, lines

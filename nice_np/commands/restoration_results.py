@@ -101,7 +101,7 @@ def _scores(problem: Problem, x: Array, drawn: Posterior | None) -> dict[str, Ar
     return scores
 
 
-def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) -> str:
+def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) -> list[str]:
     draws = f", then {result['samples']} samples per image" if result["samples"] else ""
     columns = [COLUMNS[name] for name in scores]
 
@@ -110,7 +110,7 @@ def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) ->
         return "  ".join([f"{label:>7}", *cells])
 
     count = result["images"]
-    lines = [
+    return [
         f"{problem.images.source}, {problem.title}",
         "  ".join(["  image", *(heading for heading, _ in columns)]),
         *(row(str(k), [values[k] for values in scores.values()]) for k in range(min(count, SHOWN))),
@@ -120,7 +120,6 @@ def _text(result: dict[str, Any], scores: dict[str, Array], problem: Problem) ->
         "{space} space, {optimizer}, at most {steps} steps{draws}: {seconds:.1f} s".format(**result, draws=draws),
         *(f"written to {result[kind]}" for kind in ("out", "save") if kind in result),
     ]
-    return "\n".join(lines)
 
 
 def _picture(problem: Problem, x: Array, drawn: Posterior | None, file: IO[bytes]) -> None:

@@ -63,7 +63,7 @@ def run(arguments: Arguments) -> Result:
         else:
             np.save(file, x)
     result = {"model": str(arguments.model), "n": arguments.n, "out": str(out), "shape": list(x.shape)}
-    return result, f"{arguments.n} samples written to {out}"
+    return result, [f"{arguments.n} samples written to {out}"]
 
 
 def _draw(model: Model, arguments: Arguments) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
 from nice_np.validation import Array
 
-Result = tuple[dict[str, Any], str]  # for --json, and to read
+Result = tuple[dict[str, Any], Sequence[str]]  # for --json, and the lines to read
 
 
 def kind_of(model: Model) -> str:

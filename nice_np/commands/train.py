@@ -14,7 +14,7 @@ import numpy as np
 from nice_np import datasets
 from nice_np.commands.messages import say
 from nice_np.commands.options import add_data_dir, add_force, add_seed
-from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, number, whole
+from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, number, path, whole
 from nice_np.commands.shared import Result, kind_of
 from nice_np.datasets import Dataset, load
 from nice_np.datasets.base import SPLITS
@@ -74,8 +74,8 @@ def add_arguments(parser: Parser) -> None:
     add("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
     threads = "number of threads that share a batch (default: 1)"
     add("--threads", type=whole(1, 1000), default=THREADS, metavar="N", help=threads)
-    add("--out", "-o", type=Path, metavar="DIR", help="run folder (default: runs/DATASET)")
-    add("--tensorboard", type=Path, metavar="DIR", help="folder for event files for TensorBoard (needs an extra)")
+    add("--out", "-o", type=path, metavar="DIR", help="run folder (default: runs/DATASET)")
+    add("--tensorboard", type=path, metavar="DIR", help="folder for event files for TensorBoard (needs an extra)")
     add("--resume", action="store_true", help="continue from the checkpoint in the run folder")
     every = "seconds between checkpoints (default: 60)"
     add("--checkpoint-every", type=number(above=0), default=CHECKPOINT_EVERY, metavar="S", help=every)
@@ -214,10 +214,10 @@ def resume_command(arguments: Arguments) -> str:
     return f"{train_command(arguments, 'data_dir', 'out', 'tensorboard', 'checkpoint_every')} --resume"
 
 
-def _summary(result: dict[str, Any]) -> str:
+def _summary(result: dict[str, Any]) -> list[str]:
     measure = "elbo" if "elbo" in result else "log_likelihood"
     nats, bits = result[measure], result["bits_per_dim"]
-    rows = [
+    return [
         f"{result['dataset']}, preset {result['preset']}: {result['parameters']:,} parameters, "
         f"{result['epochs']} epoch(s), {result['steps']} steps, {result['train_seconds']:.1f} s",
         f"              {'ELBO' if measure == 'elbo' else 'log-likelihood':<14}     {bits_unit(result['bin_width'])}",
@@ -227,4 +227,3 @@ def _summary(result: dict[str, Any]) -> str:
         f"model and figures in {result['out']}:",
         *(f"  {path}" for path in result["figures"]),
     ]
-    return "\n".join(rows)

@@ -24,7 +24,8 @@ def to_json(value: Any, indent: int | None = None) -> str:
             return [finite(item) for item in value]
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
-    return json.dumps(finite(value), indent=indent, allow_nan=False)
+    text = json.dumps(finite(value), indent=indent, allow_nan=False)
+    return text.replace("\x7f", "\\u007f")  # the one control character that JSON lets through
 
 
 def from_json(text: bytes) -> Any:

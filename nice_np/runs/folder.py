@@ -39,7 +39,7 @@ def check_folder(folder: Path, *, resume: bool, force: bool) -> None:
     with naming(f"cannot use {folder}"):
         if folder.exists() and not folder.is_dir():
             raise NiceFileError(f"{folder} is not a folder; choose another one with --out DIR")
-        if (folder / LOCK).exists():
+        if os.path.lexists(folder / LOCK):
             with locked(folder / LOCK, str(folder)):
                 pass
     _check_files(folder, resume, force)

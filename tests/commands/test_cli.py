@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import ENVIRONMENT, QUICK, WITHOUT_FIGURES, as_json, child, fail, run, succeed
 
-from nice_np import NiceFileError, __version__, cli, datasets
+from nice_np import NiceFileError, __version__, cli, datasets, nice, save_model
 from nice_np.commands import COMMANDS, info
 from nice_np.runs.presets import PRESETS
 
@@ -264,3 +265,117 @@ def test_the_c_locale(moons, tmp_path):
     assert b"Traceback" not in found.stderr
     assert (odd / "雪.npy").exists()
     assert (odd / "ü" / "model.npz").exists()
+
+
+CLEAR = "a\x1b[2J\x9b31m\u202e\x7f\nnice-np: b"  # clears a screen, turns text around, pretends to be another line
+
+
+def harmless(text):
+    return all(line.isprintable() for line in text.split("\n")) and "\nnice-np: b" not in text
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["-vv"]], ids=["", "json", "log"])
+def test_no_name_reaches_the_terminal_as_it_is(more, here, moons, no_figures):
+    """Neither on standard output nor on standard error, neither of a file nor from a file."""
+    shutil.copytree(moons, CLEAR)
+    save_model("model.npz", nice(24, hidden=(3,), rng=0), {"dataset": CLEAR, CLEAR: CLEAR, "image_shape": (4, 6)})
+    np.save(f"{CLEAR}.npy", np.full((1, 24), 0.5))
+    commands = [
+        ("info", CLEAR), ("info", "model.npz"), ("evaluate", CLEAR), ("evaluate", "model.npz"), ("gradcheck", CLEAR),
+        ("sample", CLEAR, "--out", f"{CLEAR}1.npy"), ("sample", CLEAR, "--out", f"{CLEAR}1.npy"), (CLEAR,),
+        ("train", "rings", *QUICK[:-1], "--out", f"{CLEAR}2"), ("train", CLEAR), ("train",
+        "rings", f"--epochs={CLEAR}"),
+        ("train", "rings", f"--{CLEAR}"), ("info", f"{CLEAR}3"), ("play", f"{CLEAR}3"), ("demo",
+        "--out", f"{CLEAR}.npy"),
+        ("evaluate", CLEAR, "--data", "mnist", f"--data-dir={CLEAR}"), ("report", f"{CLEAR}2",
+        "--out", f"{CLEAR}.html"),
+        ("export", "model.npz", "--to", "blocks", "--out", f"{CLEAR}4"), ("report", CLEAR, "--out", "a.html"),
+        ("inpaint", "model.npz", "--images", f"{CLEAR}.npy", "--mask", "top", "--steps", "1", "--out", f"{CLEAR}.png"),
+        ("play", "--set", f"{CLEAR}=1"), ("play", CLEAR, "--couplings", "1"),
+    ]  # fmt: skip
+    for words in commands:
+        _, out, err = run(*words, *more)
+        assert out or err
+        assert harmless(out), (words, out)
+        assert harmless(err), (words, err)
+
+
+def test_a_traceback_is_harmless_too(here):
+    found = child("info", CLEAR, "--debug", text=True)
+    assert found.returncode == 1
+    assert "Traceback" in found.stderr
+    assert "NiceFileError: cannot read a\\x1b[2J" in found.stderr
+    assert harmless(found.stderr.replace("\nnice-np: b", ""))  # Python writes a message over several lines
+
+
+LONG = "n" * 256
+NO_FILE = (
+    "info",
+    "gradcheck",
+    "evaluate",
+    "play",
+    "export --to blocks --out o.npz",
+    "sample --out o.npy",
+    "report --out o.html",
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"{words} LONG" for words in NO_FILE), *(f"{words} LONG/a.npz" for words in NO_FILE),
+        "inpaint LONG --mask top --out o.png", "inpaint IMAGES --mask LONG.png --out o.png",
+        "inpaint IMAGES --mask top --out LONG.png", "inpaint IMAGES --mask top --out o.png --save LONG.npy",
+        "inpaint IMAGES --mask top --images LONG.npy --out o.png", "restore LONG --task denoise --sigma 1 --out o.png",
+        "restore IMAGES --task denoise --sigma 1 --measured LONG.npy --out o.png",
+        "restore IMAGES --task denoise --sigma 1 --images LONG.png --out o.png",
+        "restore IMAGES --task denoise --sigma 1 --out LONG/a.png",
+        "sample MODEL --out LONG.npy", "sample MODEL --out LONG.png", "sample MODEL --out LONG/a.png",
+        "export IMAGES --to blocks --out LONG", "report MODEL --out LONG.html",
+        "report MODEL --out o.html --poster LONG.png",
+        "play --save LONG.png", "demo --out LONG", "demo --out LONG/a", "train rings --out LONG",
+        "train rings --out LONG --resume", "train rings --out LONG --force", "train mnist --data-dir LONG",
+        "train faces --data-dir LONG", "train tfd --data-dir LONG", "train cifar10 --data-dir LONG/a",
+        "evaluate MODEL --data mnist --data-dir LONG", "train rings --out o --tensorboard LONG",
+    ],
+)  # fmt: skip
+def test_a_component_that_no_file_system_takes(words, here, moons):
+    if "--tensorboard" in words:
+        pytest.importorskip("tensorboardX")
+    save_model("images.npz", nice(24, hidden=(3,), rng=0), {"image_shape": (4, 6)})
+    words = words.replace("LONG", LONG).replace("IMAGES", "images.npz").split()
+    err = fail(*(moons if word == "MODEL" else word for word in words), code=1)
+    assert "(--debug shows where)" not in err
+    assert "File name too long" in err
+    assert [path.name for path in here.iterdir()] == ["images.npz"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train rings --time-limit=--", "train rings --epochs=--", "train rings --out=--", "train rings --seed=--",
+        "train rings --preset=--", "train --learning-rate=-- rings", "sample run -n-- --out a.npy",
+        "sample run -n=-- --out a",
+        "play --set=--", "play --save=--", "report run --out=--", "report run --poster=-- --out=a.html",
+        "evaluate run --k=--",
+        "evaluate run --data-dir=--", "inpaint run --mask=-- --out=a.png", "restore run --sigma=-- --task=--",
+        "demo --out=--",
+        "export run --to=-- --out=a", "export run --to=blocks --out=--", "train rings --resume=--",
+        "info --json=-- run",
+    ],
+)  # fmt: skip
+def test_two_dashes_are_no_value(words, here):
+    assert "expected a value, got '--'" in fail(*words.split(), code=2)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", ["train rings --out=", "demo --out=", "export a --to blocks --out=", "train rings --data-dir="]
+)
+def test_an_empty_path_is_not_the_current_folder(words, here):
+    assert "expected a path, got ''" in fail(*words.split(), code=2)
+    assert "expected a path, got ''" in fail("info", "", code=2)
+
+
+def test_after_two_dashes_everything_is_a_name(here):
+    assert "cannot read --out=--: No such file" in fail("info", "--", "--out=--", code=1)

@@ -14,3 +14,10 @@ def test_json_has_no_nan():
 
 def test_a_line_has_no_control_characters():
     assert printable("Zürich 7\n\x1b[31m\udcff") == "Zürich 7\\n\\x1b[31m\\udcff"
+
+
+def test_json_has_no_control_characters():
+    value = {"a": "".join(map(chr, range(0x20))) + "\x7f\x9b\u202e\u2028"}
+    text = to_json(value)
+    assert text.isprintable()
+    assert json.loads(text) == value
