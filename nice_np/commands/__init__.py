@@ -63,7 +63,7 @@ EXAMPLES = """examples:
   nice-np train two-moons --epochs 20            a density in the plane
   nice-np evaluate runs/mnist --split test       likelihood of a split
   nice-np sample runs/mnist -n 64 --out new.png  draw samples from the model
-  nice-np train mnist --model vae-nice-prior     a variational autoencoder with NICE as its prior
+  nice-np train mnist --model vae-nice-prior --out runs/vae   a variational autoencoder, NICE as its prior
   nice-np inpaint runs/mnist --mask left --out a.png   fill in missing pixels
   nice-np restore runs/mnist --task denoise --sigma 0.2 --out b.png
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
