@@ -55,6 +55,7 @@ METHODS = {
     "fit train fit_transform": "use nice_np.fit(model, x, epochs=...)",
     "predict": "use log_prob(x) or sample(n)",
     "score_samples logpdf log_density": "use log_prob(x)",
+    "log_prob": "it has a bound on log p(x): use elbo, bounds or iwae",  # of a VAE: a flow has it
     "pdf prob": "use np.exp(model.log_prob(x))",
     "forward transform": "use encode(x), data to latents",
     "inverse inverse_transform": "use decode(z), latents to data",

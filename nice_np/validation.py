@@ -41,7 +41,8 @@ def as_real_array(x: Any, owner: str, name: str) -> npt.NDArray[Any]:
     if array.dtype.kind == "c":
         raise NiceValueError(f"{owner}: {name} is complex ({array.dtype}), expected real numbers")
     if array.dtype.kind not in "fiub":
-        raise NiceTypeError(f"{owner}: {name} has dtype {array.dtype}, expected real numbers")
+        cure = f"; write {name}.train" if hasattr(x, "train") else ""  # a Dataset
+        raise NiceTypeError(f"{owner}: {name} has dtype {array.dtype}, expected real numbers{cure}")
     return array
 
 
@@ -250,7 +251,8 @@ def as_float(
 def as_choice(value: Any, choices: Any, owner: str, name: str) -> str:
     """The one of the strings in `choices` that is meant; capitals, hyphens and underscores do not matter."""
     if not isinstance(value, str):
-        raise NiceTypeError(f"{owner}: {name} must be a string, one of {', '.join(choices)}; got {value!r}")
+        got = f"the class {value.__name__}; write {value.__name__}()" if isinstance(value, type) else repr(value)
+        raise NiceTypeError(f"{owner}: {name} must be a string, one of {', '.join(choices)}; got {got}")
     found = same(value, choices)
     if found is None:
         near = nearest(value, choices)

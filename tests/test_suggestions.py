@@ -186,6 +186,11 @@ def test_a_model_says_what_to_use_instead(attribute, cure):
             getattr(model, attribute)
 
 
+def test_an_autoencoder_has_a_bound_instead_of_a_likelihood():
+    with pytest.raises(AttributeError, match=r"'VAE' object has no attribute 'log_prob': it has a bound .* use elbo"):
+        nice_np.variational_autoencoder(2, hidden=3).log_prob(X)
+
+
 def test_any_other_attribute_of_a_model():
     with pytest.raises(AttributeError, match=r"'Flow' object has no attribute 'colour'$"):
         nice(2, hidden=3).colour  # noqa: B018

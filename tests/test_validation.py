@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nice_np import DiagonalScaling, Flow, NiceTypeError, fit
+from nice_np import Adam, DiagonalScaling, Flow, NiceTypeError, NiceValueError, datasets, fit
 from nice_np.flows.builders import original_nice
-from nice_np.validation import as_flag
+from nice_np.validation import as_choice, as_flag, as_widths
 
 
 @pytest.mark.parametrize("value", [True, 1, np.True_, np.int8(1), False, 0, np.False_])
@@ -30,3 +30,29 @@ def test_a_string_is_no_flag_elsewhere():
         Flow("normal", DiagonalScaling(2)).nll_and_grad(np.eye(2), recompute="no")
     with pytest.raises(NiceTypeError, match="original_nice: tile must be True or False, got 'no'"):
         original_nice(4, depths=(1,), width=3, tile="no")
+
+
+def test_a_choice_is_returned_as_it_is_listed():
+    assert as_choice("ODD_EVEN", ("odd-even", "halves"), "f", "a") == "odd-even"
+    with pytest.raises(
+        NiceValueError, match=r"f: unknown a 'halfs' .did you mean 'halves'.*; choose one of odd-even, "
+    ):
+        as_choice("halfs", ("odd-even", "halves"), "f", "a")
+
+
+def test_a_class_in_place_of_an_object_says_so():
+    with pytest.raises(NiceTypeError, match=r"got the class Adam; write Adam\(\)$"):
+        fit(Flow("normal", DiagonalScaling(2)), np.eye(2), epochs=1, optimizer=Adam)
+
+
+def test_a_data_set_in_place_of_its_samples_says_so():
+    with pytest.raises(NiceTypeError, match=r"fit: x has dtype object, expected real numbers; write x.train$"):
+        fit(Flow("normal", DiagonalScaling(2)), datasets.load("rings"), epochs=1)
+
+
+def test_a_number_is_one_width():
+    assert as_widths(64, "f", "a") == as_widths(np.int8(64), "f", "a") == (64,)
+    assert as_widths([3, 4], "f", "a") == (3, 4)
+    assert as_widths((), "f", "a") == ()
+    with pytest.raises(NiceTypeError, match="every entry of a must be a whole number, got True"):
+        as_widths(True, "f", "a")
