@@ -22,6 +22,8 @@ from nice_np import (
     WithContext,
     ZCAWhitening,
 )
+from nice_np.bijectors import FlooredSigmoidScale, SoftclipScale, TanhScale
+from nice_np.networks.activations import LeakyReLU
 
 
 def draw(layer, rng, shape, pass_="forward"):
@@ -80,12 +82,17 @@ COUPLINGS = {
     for law, name, settings in [
         (AdditiveCoupling, "relu", {}),
         (AdditiveCoupling, "leaky_relu", {"activation": "leaky_relu"}),
+        (AdditiveCoupling, "leaky_relu-slope", {"activation": LeakyReLU(0.7)}),
         (AdditiveCoupling, "tanh", {"activation": "tanh"}),
         (AdditiveCoupling, "softplus", {"activation": "softplus"}),
         (AdditiveCoupling, "linear", {"hidden": ()}),
         (AdditiveCoupling, "deep", {"hidden": (6, 5, 4)}),
         *[(AffineCoupling, scale, {"scale": scale}) for scale in ("exp", "tanh", "sigmoid", "softplus")],
         *[(MultiplicativeCoupling, scale, {"scale": scale}) for scale in ("exp", "tanh", "sigmoid", "softplus")],
+        *[
+            (AffineCoupling, type(scale).__name__, {"scale": scale})
+            for scale in (TanhScale(0.7), SoftclipScale(), FlooredSigmoidScale())
+        ],
         (AffineCoupling, "deep", {"hidden": (6, 5, 4), "activation": "tanh"}),
     ]
 }

@@ -9,7 +9,7 @@ from registry import BIJECTORS, CONDITIONERS, PRIORS, draw
 
 import nice_np
 from nice_np import Bijector, Module, Prior, check_gradients
-from nice_np.bijectors.scales import SCALES
+from nice_np.bijectors.scales import SCALES, Scale
 from nice_np.networks.activations import ACTIVATIONS
 from nice_np.parameters import run_backward
 
@@ -203,5 +203,10 @@ def test_every_component_is_registered(rng):
         assert set(concrete(base)) <= registered
     conditioners = {cls for cls in concrete(Module) if hasattr(getattr(nice_np, cls, None), "backward")}
     assert conditioners <= registered
-    assert {module.scale.name for module in made if hasattr(module, "scale")} == set(SCALES)
-    assert {module.activation.name for module in made if hasattr(module, "activation")} == set(ACTIVATIONS)
+    scales = {type(module.scale) for module in made if hasattr(module, "scale")}
+    assert {kind.__name__ for kind in scales} == set(concrete(Scale)) - {"LogSigma"}
+    assert scales >= set(SCALES.values())
+    used = {type(module.conditioner.activation) for module in made if hasattr(module, "conditioner")}
+    assert used | {type(module.activation) for module in made if hasattr(module, "activation")} == set(
+        ACTIVATIONS.values()
+    )

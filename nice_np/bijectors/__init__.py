@@ -12,9 +12,11 @@ from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.coupling import Coupling
 from nice_np.bijectors.logit import Logit
 from nice_np.bijectors.multiplicative import MultiplicativeCoupling
+from nice_np.bijectors.other_scales import FlooredSigmoidScale, SoftclipScale
 from nice_np.bijectors.partition import Partition, get_partition
 from nice_np.bijectors.permutation import Permutation
 from nice_np.bijectors.rescale import Rescale
+from nice_np.bijectors.scales import ExpScale, Scale, SigmoidScale, SoftplusScale, TanhScale
 from nice_np.bijectors.scaling import DiagonalScaling
 from nice_np.bijectors.standardize import Standardize
 from nice_np.bijectors.whitening import PCAWhitening, Whitening, ZCAWhitening
@@ -27,6 +29,8 @@ __all__ = [
     "Chain",
     "Coupling",
     "DiagonalScaling",
+    "ExpScale",
+    "FlooredSigmoidScale",
     "Inverse",
     "Logit",
     "MultiplicativeCoupling",
@@ -34,7 +38,12 @@ __all__ = [
     "Partition",
     "Permutation",
     "Rescale",
+    "Scale",
+    "SigmoidScale",
+    "SoftclipScale",
+    "SoftplusScale",
     "Standardize",
+    "TanhScale",
     "Whitening",
     "WithContext",
     "ZCAWhitening",

@@ -8,7 +8,8 @@ import numpy as np
 
 from nice_np.bijectors.coupling import Conditioner, Coupling
 from nice_np.bijectors.partition import Partition
-from nice_np.bijectors.scales import get_scale
+from nice_np.bijectors.scales import SCALES, Scale, get_scale
+from nice_np.parameters.part import name_of
 from nice_np.validation import Array
 
 
@@ -31,13 +32,13 @@ class AffineCoupling(Coupling):
     partition : Partition
     conditioner : Module
         m: (N, A) -> (N, 2B), first r, then the shifts t.
-    scale : {"tanh", "exp", "sigmoid", "softplus"}
+    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
         How log_s follows from r, see `nice_np.bijectors.scales`.
     """
 
     thetas_per_feature = 2
 
-    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str = "tanh") -> None:
+    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str | Scale = "tanh") -> None:
         super().__init__(partition, conditioner)
         self.scale = get_scale(scale)
 
@@ -68,4 +69,4 @@ class AffineCoupling(Coupling):
         return dy_b, np.concatenate([dr, -dy_b], axis=1)  # (N, B), (N, 2B);  dx_b/dt = -1/s
 
     def config(self) -> dict[str, Any]:
-        return {**super().config(), "scale": self.scale.name}
+        return {**super().config(), "scale": name_of(self.scale, SCALES)}

@@ -90,3 +90,13 @@ class Chain(Bijector):
     def _repr_html_(self) -> str:
         head = f"Chain(dim={self.dim}, {len(self)} layers, {self.n_parameters:,} parameters)"
         return parts_table(head, self.layers)
+
+def layers_of(bijector: Bijector) -> tuple[Bijector, ...]:
+    """The layers of a Chain, data side first; any other bijector is its only layer.
+
+    So is a subclass of Chain with a pass of its own: what its layers do one by one is not what it does.
+    """
+    passes = ("forward", "inverse", "backward", "inverse_backward")
+    if isinstance(bijector, Chain) and all(getattr(type(bijector), name) is getattr(Chain, name) for name in passes):
+        return bijector.layers
+    return (bijector,)

@@ -8,7 +8,8 @@ import numpy as np
 
 from nice_np.bijectors.coupling import Conditioner, Coupling
 from nice_np.bijectors.partition import Partition
-from nice_np.bijectors.scales import get_scale
+from nice_np.bijectors.scales import SCALES, Scale, get_scale
+from nice_np.parameters.part import name_of
 from nice_np.validation import Array
 
 
@@ -31,11 +32,11 @@ class MultiplicativeCoupling(Coupling):
     partition : Partition
     conditioner : Module
         m: (N, A) -> (N, B), the r above.
-    scale : {"tanh", "exp", "sigmoid", "softplus"}
+    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
         How log_s follows from r, see `nice_np.bijectors.scales`.
     """
 
-    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str = "tanh") -> None:
+    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str | Scale = "tanh") -> None:
         super().__init__(partition, conditioner)
         self.scale = get_scale(scale)
 
@@ -60,4 +61,4 @@ class MultiplicativeCoupling(Coupling):
         return dx_b * cache.s, self.scale.backward(dlog_s, cache.r, cache.log_s)  # dx_b/dy_b = 1/s
 
     def config(self) -> dict[str, Any]:
-        return {**super().config(), "scale": self.scale.name}
+        return {**super().config(), "scale": name_of(self.scale, SCALES)}

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nice_np.bijectors import chain
 from nice_np.bijectors.base import Bijector
-from nice_np.bijectors.chain import Chain
 from nice_np.errors import DriftError
 from nice_np.validation import Array
 
@@ -73,8 +73,9 @@ class Rebuilding:
 
 def layers_of(bijector: Bijector, path: str = "") -> Iterator[tuple[str, Bijector]]:
     """The layers of chains within chains with their names, data side first: layer 0, layer 1.0, layer 1.1, layer 2."""
-    if isinstance(bijector, Chain):
-        for i, layer in enumerate(bijector.layers):
+    layers = chain.layers_of(bijector)
+    if layers != (bijector,):
+        for i, layer in enumerate(layers):
             yield from layers_of(layer, f"{path}.{i}" if path else f"{i}")
     else:
         yield f"layer {path or 0} ({type(bijector).__name__})", bijector

@@ -5,34 +5,50 @@
     sigmoid    s = sigmoid(r + 2)                      s < 1: forward can only contract
     softplus   s = softplus(r + c), c = log(e - 1)     s = 1 at r = 0, grows linearly
 
-s must never reach 0 or infinity, or the inverse would divide by it: r is clipped where log s would leave [-30, 30]
-(s from 1e-13 to 1e13, safe in float32), with gradient 0 beyond.
+`TanhScale` takes another B, and `other_scales` has those of other libraries.  s must never reach 0 or infinity, or the
+inverse would divide by it: r is clipped where log s would leave [-30, 30] (s from 1e-13 to 1e13, safe in float32), with
+gradient 0 beyond.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from math import exp, inf, log
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from nice_np.validation import Array, as_choice
+from nice_np.parameters.part import Part, as_part
+from nice_np.validation import Array, as_float
 
 LIMIT = 30.0  # of |log s|
 
 
-class Scale(ABC):
+class Scale(Part):
     """An elementwise map r -> log s and its derivative, written in terms of log s.
 
     Attributes
     ----------
-    name : str
     low, high : float
         r is first clipped to this interval.
+
+    Examples
+    --------
+    One of your own, for ``real_nvp(2, scale=HardScale())``; `nice_np.load_model` is told about it by
+    ``classes=[HardScale]``:
+
+    >>> class HardScale(Scale):
+    ...     low, high = -1.0, 1.0
+    ...
+    ...     def log_of(self, r):
+    ...         return r
+    ...
+    ...     def slope(self, log_s):
+    ...         return np.ones_like(log_s)
+    >>> HardScale().forward(np.array([-3.0, 0.5]))
+    array([-1. ,  0.5])
     """
 
-    name: ClassVar[str]
     low: ClassVar[float] = -inf
     high: ClassVar[float] = inf
 
@@ -68,10 +84,19 @@ class ExpScale(Scale):
 
 
 class TanhScale(Scale):
-    """log s = B tanh(r / B)."""
+    """log s = B tanh(r / B).
+
+    Parameters
+    ----------
+    bound : float
+        B, in (0, 30); 2 by default.
+    """
 
     name = "tanh"
-    bound: ClassVar[float] = 2.0
+    bound: float = 2.0
+
+    def __init__(self, bound: float | None = None) -> None:
+        self.bound = as_bound(self.bound if bound is None else bound, self)
 
     def log_of(self, r: Array) -> Array:
         log_s: Array = self.bound * np.tanh(r / self.bound)
@@ -80,6 +105,14 @@ class TanhScale(Scale):
     def slope(self, log_s: Array) -> Array:
         slope: Array = 1 - (log_s / self.bound) ** 2  # tanh' = 1 - tanh^2
         return slope
+
+    def config(self) -> dict[str, Any]:
+        return {"bound": self.bound}
+
+
+def as_bound(bound: float, scale: Scale) -> float:
+    """A bound of |log s|, in (0, 30)."""
+    return as_float(bound, type(scale).__name__, "bound", above=0, below=LIMIT)
 
 
 class SigmoidScale(Scale):
@@ -112,15 +145,17 @@ class SoftplusScale(Scale):
         return slope
 
 
-SCALES: dict[str, Scale] = {scale.name: scale for scale in (ExpScale(), TanhScale(), SigmoidScale(), SoftplusScale())}
+SCALES: dict[str, type[Scale]] = {scale.name: scale for scale in (ExpScale, TanhScale, SigmoidScale, SoftplusScale)}
 
 
-def get_scale(name: str) -> Scale:
-    """The scale called "exp", "tanh", "sigmoid" or "softplus".
+def get_scale(scale: str | Scale) -> Scale:
+    """The scale called "exp", "tanh", "sigmoid" or "softplus", or a copy of the given one.
 
     Examples
     --------
     >>> np.exp(get_scale("softplus").forward(np.array([0.0, 5.0]))).round(3)
     array([1.   , 5.545])
+    >>> get_scale(TanhScale(3.0))
+    TanhScale(bound=3.0)
     """
-    return SCALES[as_choice(name, SCALES, "scale", "scale")]
+    return as_part(scale, SCALES, Scale, "scale")  # type: ignore[type-abstract]

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
-from nice_np.files.architecture import SPARE, Arrays, build, by_name, check_size, describe, own_classes
+from nice_np.files.architecture import SPARE, Arrays, build, by_name, check_size, own_classes
 from nice_np.files.npz import read_npz, write_npz
 from nice_np.files.text import from_json
+from nice_np.files.recognised import readable
 from nice_np.parameters import Module, Packed
 from nice_np.validation import as_path
 
@@ -39,7 +40,8 @@ def save(
     NiceValueError
         If an array has NaN or inf, which are never written, or if metadata is not JSON.
     NiceTypeError
-        If an argument, or a setting of one of your own modules, has a type that cannot be saved.
+        If an argument, or a setting of one of your own modules, has a type that cannot be saved, or if the settings of
+        one of yours would not give the same module again.
     NiceFileError
         If the file cannot be written.
     """
@@ -48,14 +50,14 @@ def save(
         raise NiceTypeError(f"save: model must be a Flow or a VAE, got {model!r}")
     if not isinstance(metadata, dict):
         raise NiceTypeError(f"save: metadata must be a dict, got {metadata!r}")
-    arrays: Arrays = {}
     try:
+        architecture, arrays = readable(model)
         header = {
             "format": FORMAT,
             "version": VERSION,
             "kind": kind,
             "dtype": model.dtype.name,
-            "architecture": describe(model, arrays, []),
+            "architecture": architecture,
             "parameters": _table(model),
             "metadata": metadata,
         }

@@ -28,10 +28,12 @@ from nice_np.bijectors import (
     get_partition,
 )
 from nice_np.bijectors.coupling import Conditioner
+from nice_np.bijectors.scales import Scale
 from nice_np.bijectors.whitening import Whitening
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior, get_prior
+from nice_np.networks.activations import Activation
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
 from nice_np.suggestions import suggests
@@ -56,7 +58,7 @@ def nice(
     hidden: int | Sequence[int] = (1000,) * 5,
     prior: str | Prior = "logistic",
     *,
-    activation: str = "relu",
+    activation: str | Activation = "relu",
     conditioner: str = "mlp",
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
@@ -80,7 +82,7 @@ def nice(
     hidden : int or sequence of int
         Widths, or channels, of the hidden layers of every conditioner; 64 is one layer, () makes them linear.
     prior : {"logistic", "normal"} or Prior
-    activation : {"relu", "leaky_relu", "tanh", "softplus"}
+    activation : {"relu", "leaky_relu", "tanh", "softplus"} or Activation
     conditioner : {"mlp", "conv"}
         "conv" needs `image_shape` and a checkerboard, see `ConvNet`.
     partition : {"odd-even", "halves", "checkerboard"} or Partition
@@ -139,8 +141,8 @@ def real_nvp(
     hidden: int | Sequence[int] = (256, 256),
     prior: str | Prior = "normal",
     *,
-    scale: str = "tanh",
-    activation: str = "relu",
+    scale: str | Scale = "tanh",
+    activation: str | Activation = "relu",
     conditioner: str = "mlp",
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
@@ -160,8 +162,8 @@ def real_nvp(
         As for `nice`.
     preprocess, init, context_dim, dtype, rng
         As for `nice`.
-    scale : {"tanh", "exp", "sigmoid", "softplus"}
-        The bound on the multipliers, see `AffineCoupling`.
+    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
+        The bound on the multipliers, see `AffineCoupling`; ``TanhScale(3.0)`` is another bound.
 
     Returns
     -------

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
-from nice_np.bijectors.chain import Chain
+from nice_np.bijectors.chain import layers_of
 from nice_np.bijectors.rebuilding import Rebuilding
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flows.model import CHUNK, Model, in_chunks, mean_of_finite
@@ -354,8 +354,8 @@ class Flow(Model):
 
     @property
     def layers(self) -> tuple[Bijector, ...]:
-        """The bijector's layers, data side first; a bijector that is no Chain is the only one."""
-        return self.bijector.layers if isinstance(self.bijector, Chain) else (self.bijector,)
+        """The bijector's layers, data side first, see `nice_np.bijectors.chain.layers_of`."""
+        return layers_of(self.bijector)
 
     def _parts(self) -> Iterable[Module]:
         return self.layers

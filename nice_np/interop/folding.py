@@ -20,6 +20,7 @@ import numpy as np
 
 from nice_np.bijectors import AdditiveCoupling, Bijector, Chain, DiagonalScaling, Partition, Standardize
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.files.recognised import is_own
 from nice_np.flows.flow import Flow
 from nice_np.networks.mlp import MLP
 from nice_np.validation import Array
@@ -67,7 +68,7 @@ def folded(flow: Flow, owner: str) -> Flow:
         return flow.copy()
     prior, layers = deepcopy((flow.prior, flow.layers))  # which belong to no flow yet
     first, couplings, scaling = layers[0], layers[1:-1], layers[-1]
-    if not isinstance(first, Standardize) or not isinstance(scaling, DiagonalScaling):
+    if not isinstance(first, Standardize) or not isinstance(scaling, DiagonalScaling) or not is_own(first):
         raise NiceValueError(f"{owner}: expected additive couplings and a DiagonalScaling on top, got {scaling!r}")
     shift, std = first.mean.copy(), first.std  # (D,) each: y = std y' + shift, where shift is still to be absorbed
     for part, mlp in partitions_and_networks(couplings, owner):
@@ -85,8 +86,9 @@ def partitions_and_networks(couplings: Sequence[Bijector], owner: str) -> list[t
     """Those of each additive coupling; NiceValueError for another layer or network, or with a context."""
     parts = []
     for layer in couplings:
-        mlp = layer.conditioner if type(layer) is AdditiveCoupling and not layer.partition.context_dim else None
-        if type(layer) is not AdditiveCoupling or not isinstance(mlp, MLP):
+        mlp = layer.conditioner if isinstance(layer, AdditiveCoupling) and not layer.partition.context_dim else None
+        own = isinstance(mlp, MLP) and all(map(is_own, (layer, mlp, *mlp.layers)))
+        if not isinstance(layer, AdditiveCoupling) or not isinstance(mlp, MLP) or not own:
             raise NiceValueError(f"{owner}: expected additive couplings with MLPs and no context, got {layer!r}")
         parts.append((layer.partition, mlp))
     return parts

@@ -20,16 +20,22 @@ from nice_np.bijectors import (
     Chain,
     Coupling,
     DiagonalScaling,
+    ExpScale,
+    FlooredSigmoidScale,
     Inverse,
     Logit,
     MultiplicativeCoupling,
     Permutation,
     Rescale,
+    Scale,
+    SigmoidScale,
+    SoftclipScale,
+    SoftplusScale,
     Standardize,
+    TanhScale,
     Whitening,
     WithContext,
 )
-from nice_np.bijectors.scales import Scale
 from nice_np.errors import NiceTypeError
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.interop.onnx_graph import Graph
@@ -175,17 +181,49 @@ def _log_s_and_t(layer: AffineCoupling, graph: Graph, theta: str) -> tuple[str, 
 
 def _log_s(scale: Scale, graph: Graph, r: str) -> str:
     """log s of the raw output r; see `nice_np.bijectors.scales`."""
+    if not isinstance(scale, Scale):
+        raise _unknown(scale)
     if scale.low > -np.inf:
         r = graph.add("Max", r, scale.low)
     if scale.high < np.inf:
         r = graph.add("Min", r, scale.high)
-    if scale.name == "exp":
-        return r
-    if scale.name == "tanh":
-        return graph.add("Mul", graph.add("Tanh", graph.add("Div", r, 2.0)), 2.0)
-    if scale.name == "sigmoid":
-        return graph.add("Neg", graph.softplus(graph.add("Neg", graph.add("Add", r, 2.0))))
-    return graph.add("Log", graph.softplus(graph.add("Add", r, log(np.e - 1))))
+    return log_of(scale, graph, r)
+
+
+@singledispatch
+def log_of(scale: Scale, graph: Graph, r: str) -> str:
+    """log s of r within [low, high]."""
+    raise _unknown(scale)
+
+
+@log_of.register
+def _(scale: ExpScale, graph: Graph, r: str) -> str:
+    return r
+
+
+@log_of.register
+def _(scale: TanhScale, graph: Graph, r: str) -> str:
+    return graph.add("Mul", graph.add("Tanh", graph.add("Div", r, scale.bound)), scale.bound)
+
+
+@log_of.register
+def _(scale: SigmoidScale, graph: Graph, r: str) -> str:
+    return graph.add("Neg", graph.softplus(graph.add("Neg", graph.add("Add", r, 2.0))))
+
+
+@log_of.register
+def _(scale: SoftplusScale, graph: Graph, r: str) -> str:
+    return graph.add("Log", graph.softplus(graph.add("Add", r, scale.shift)))
+
+
+@log_of.register
+def _(scale: SoftclipScale, graph: Graph, r: str) -> str:
+    return graph.add("Div", r, graph.add("Add", graph.add("Div", graph.add("Abs", r), scale.bound), 1.0))
+
+
+@log_of.register
+def _(scale: FlooredSigmoidScale, graph: Graph, r: str) -> str:
+    return graph.add("Log", graph.add("Add", graph.add("Sigmoid", graph.add("Add", r, 2.0)), scale.floor))
 
 
 # -- layers that act on each feature ----------------------------------------------------------------------------------

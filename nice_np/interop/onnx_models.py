@@ -15,6 +15,7 @@ import numpy as np
 from nice_np._version import __version__
 from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
 from nice_np.files.atomic import replacing
+from nice_np.files.recognised import refuse_foreign
 from nice_np.flows.flow import Flow
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_layers import forward, inverse, log_prior
@@ -57,12 +58,7 @@ def to_onnx(flow: Flow, method: str = "log_prob") -> onnx.ModelProto:
     if not isinstance(flow, Flow):
         raise NiceTypeError(f"to_onnx: expected a Flow, got {type(flow).__name__}")
     method = as_choice(method, METHODS, "to_onnx", "method")
-    for path, module in flow.modules():
-        # Also for a subclass of ours: its overridden methods would not be in the graph.
-        if not type(module).__module__.startswith("nice_np."):
-            raise NiceTypeError(
-                f"to_onnx: {path} is of class {type(module).__name__}; only the library's own classes have a graph"
-            )
+    refuse_foreign(flow, "to_onnx", "a graph")
     if flow.params.values.nbytes >= LARGEST:
         raise NiceValueError(
             f"to_onnx: {flow.params.values.nbytes:,} bytes of weights; an ONNX file holds less than 2 GiB"

@@ -9,18 +9,35 @@ import numpy as np
 
 from nice_np.errors import NiceTypeError
 from nice_np.interop.onnx_graph import Graph
-from nice_np.networks.activations import SLOPE, Activation
+from nice_np.networks.activations import Activation, LeakyReLU, ReLU, Softplus, Tanh
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
 
 
+@singledispatch
 def activated(activation: Activation, graph: Graph, a: str) -> str:
     """f(a); see `nice_np.networks.activations`."""
-    if activation.name == "relu":
-        return graph.add("Max", a, 0.0)
-    if activation.name == "leaky_relu":
-        return graph.add("Max", a, graph.add("Mul", a, SLOPE))
-    return graph.add("Tanh", a) if activation.name == "tanh" else graph.softplus(a)
+    raise NiceTypeError(f"to_onnx: no graph is known for {activation!r}")
+
+
+@activated.register
+def _(activation: ReLU, graph: Graph, a: str) -> str:
+    return graph.add("Max", a, 0.0)
+
+
+@activated.register
+def _(activation: LeakyReLU, graph: Graph, a: str) -> str:
+    return graph.add("Max", a, graph.add("Mul", a, activation.slope))
+
+
+@activated.register
+def _(activation: Tanh, graph: Graph, a: str) -> str:
+    return graph.add("Tanh", a)
+
+
+@activated.register
+def _(activation: Softplus, graph: Graph, a: str) -> str:
+    return graph.softplus(a)
 
 
 @singledispatch

@@ -22,10 +22,13 @@ import numpy as np
 from nice_np.bijectors import AdditiveCoupling, Chain, DiagonalScaling, Partition
 from nice_np.bijectors.partition import Indices
 from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.files.recognised import refuse_foreign
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior
 from nice_np.interop.folding import folded, partitions_and_networks
+from nice_np.networks.activations import ACTIVATIONS
 from nice_np.networks.mlp import MLP
+from nice_np.parameters.part import name_of
 from nice_np.validation import Array, as_choice, as_constants, as_dtype
 
 
@@ -147,6 +150,8 @@ def to_state_dict(flow: Flow, layout: str = "blocks") -> dict[str, Array]:
     """
     chosen = LAYOUTS[as_choice(layout, LAYOUTS, "to_state_dict", "layout")]
     *first, scaling = folded(flow, "to_state_dict").layers
+    for layer in (*first, scaling):
+        refuse_foreign(layer, "to_state_dict", "names in a state_dict")
     couplings = partitions_and_networks(first, "to_state_dict")
     if not couplings or not isinstance(scaling, DiagonalScaling):
         raise NiceValueError(
@@ -234,7 +239,7 @@ def _first_partition(part: Partition, layout: Layout) -> Partition:
 
 def _named_weights(part: Partition, mlp: MLP, i: int, layout: Layout) -> dict[str, Array]:
     """The arrays of coupling i by name, in PyTorch's shapes."""
-    if mlp.activation.name != layout.activation or len(mlp.layers) < 2:
+    if name_of(mlp.activation, ACTIVATIONS) != layout.activation or len(mlp.layers) < 2:
         raise NiceValueError(
             f'to_state_dict: coupling {i} must have hidden layers with activation="{layout.activation}", got {mlp!r}'
         )

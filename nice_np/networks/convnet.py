@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import NiceValueError
-from nice_np.networks.activations import get_activation
+from nice_np.networks.activations import ACTIVATIONS, Activation, get_activation
 from nice_np.networks.convolution import Conv3x3
 from nice_np.networks.initialisation import INITS, initial_weights
 from nice_np.parameters import Module
 from nice_np.suggestions import suggests
+from nice_np.parameters.part import name_of
 from nice_np.validation import (
     Array,
     Rng,
@@ -128,7 +129,7 @@ class ConvNet(Module):
         channels: Sequence[int] = (32, 32),
         thetas_per_feature: int = 1,
         context_dim: int = 0,
-        activation: str = "relu",
+        activation: str | Activation = "relu",
         init: str = "he",
         output_scale: float = 0.01,
         dtype: Any = np.float64,
@@ -230,7 +231,7 @@ class ConvNet(Module):
             "channels": list(self.channels[1:-1]),
             "thetas_per_feature": self.thetas_per_feature,
             "context_dim": self.context_dim,
-            "activation": self.activation.name,
+            "activation": name_of(self.activation, ACTIVATIONS),
             "init": self.init,
             "output_scale": self.output_scale,
             "dtype": self.W_context.dtype.name,
@@ -247,7 +248,7 @@ class ConvNet(Module):
 
     def __repr__(self) -> str:
         shape, channels = "x".join(map(str, self.image_shape)), "-".join(map(str, self.channels))
-        return f"ConvNet({shape}, {channels}, {self.activation.name})"
+        return f"ConvNet({shape}, {channels}, {name_of(self.activation, ACTIVATIONS)})"
 
 
 def _unfold(y: Array, order: Indices) -> Array:

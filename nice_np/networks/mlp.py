@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.errors import NiceValueError
-from nice_np.networks.activations import get_activation
+from nice_np.networks.activations import ACTIVATIONS, Activation, get_activation
 from nice_np.networks.initialisation import INITS, initial_weights
 from nice_np.parameters import Module
 from nice_np.suggestions import suggests
+from nice_np.parameters.part import name_of
 from nice_np.validation import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_rng, as_sizes, check_shape
 
 
@@ -72,7 +73,8 @@ class MLP(Module):
     ----------
     sizes : sequence of int
         Widths from input to output: (392, 1000, 392) has one hidden layer, (392, 392) none (a linear map).
-    activation : {"relu", "leaky_relu", "tanh", "softplus"}
+    activation : {"relu", "leaky_relu", "tanh", "softplus"} or Activation
+        "leaky_relu" has the slope 0.2 below 0; ``LeakyReLU(slope)`` takes any other.
     init : {"he", "uniform"}
         See `nice_np.networks.initialisation`.  Biases start at 0.
     output_scale : float
@@ -93,7 +95,7 @@ class MLP(Module):
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str = "relu",
+        activation: str | Activation = "relu",
         init: str = "he",
         output_scale: float = 0.01,
         dtype: Any = np.float64,
@@ -160,7 +162,7 @@ class MLP(Module):
     def config(self) -> dict[str, Any]:
         return {
             "sizes": list(self.sizes),
-            "activation": self.activation.name,
+            "activation": name_of(self.activation, ACTIVATIONS),
             "init": self.init,
             "output_scale": self.output_scale,
             "dtype": self.layers[0].W.dtype.name,
@@ -172,4 +174,4 @@ class MLP(Module):
         return sum((n_in + 1) * n_out for n_in, n_out in pairwise(config["sizes"]))
 
     def __repr__(self) -> str:
-        return f"MLP({'-'.join(map(str, self.sizes))}, {self.activation.name})"
+        return f"MLP({'-'.join(map(str, self.sizes))}, {name_of(self.activation, ACTIVATIONS)})"

@@ -119,7 +119,7 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         elif name in views:
             if value is not views[name]:
                 self._copy_into(views[name], name, value)
-        elif any(isinstance(item, Module) for item in (value if isinstance(value, (list, tuple)) else (value,))):
+        elif any(map(_has_parameters, (value, vars(self).get(name)))):
             raise NiceValueError(
                 f"{type(self).__name__}.{name}: the parameters are already packed into a flat vector, so a new module "
                 "would not be trained; build a new model from the layers you want"
@@ -139,6 +139,12 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _has_parameters(value: Any) -> bool:
+    """Whether there are any in a module, or in the modules of a list or tuple."""
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    return any(isinstance(item, Module) and item.n_parameters > 0 for item in items)
 
 
 def join(path: str, name: str) -> str:

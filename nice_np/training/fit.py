@@ -23,6 +23,7 @@ from nice_np.bijectors.fitted import Fitted
 from nice_np.bijectors.rebuilding import layers_of
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
+from nice_np.files.recognised import readable
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import CHUNK, Model
 from nice_np.suggestions import suggests
@@ -204,6 +205,8 @@ def fit(
         with team.together():
             if team.first:
                 held.enter_context(claimed(plan.checkpoint, plan.resume))
+                if plan.checkpoint is not None:
+                    readable(model)  # an error here and not after hours
             start_from_data(model, data.x, data.context)
         team.compare(lambda: _facts(model, plan, settings))
         if plan.resume:

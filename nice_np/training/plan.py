@@ -9,8 +9,8 @@ from typing import Any
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.training.history import History
-from nice_np.training.optim import Optimizer
-from nice_np.training.schedules import Schedule
+from nice_np.training.optim import OPTIMIZERS, Optimizer
+from nice_np.training.schedules import SCHEDULES, Schedule
 from nice_np.training.state import TrainingState
 from nice_np.validation import as_flag, as_float, as_int
 
@@ -77,8 +77,15 @@ class Plan:
         """What must not change when a run is resumed; the rest may, `epochs` in either direction."""
         return {
             "batch_size": self.batch_size,
-            "learning_rate": repr(self.schedule),
-            "optimizer": repr(self.optimizer),
+            "learning_rate": _named(self.schedule, SCHEDULES),
+            "optimizer": _named(self.optimizer, OPTIMIZERS.values()),
             "clip_norm": self.clip_norm,
             "average": self.average,
         }
+
+
+def _named(part: Optimizer | Schedule, own: Iterable[type]) -> str:
+    """Class and settings; a class of yours that has the name of one of ours is told apart by its module."""
+    kind = type(part)
+    theirs = any(cls.__name__ == kind.__name__ and cls.__module__ != kind.__module__ for cls in own)
+    return f"{kind.__module__}.{part!r}" if theirs else repr(part)

@@ -115,6 +115,9 @@ class Cosine(Schedule):
         return rise * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
 
 
+SCHEDULES: tuple[type[Schedule], ...] = (Constant, ExponentialDecay, InverseTime, Cosine)
+
+
 def get_schedule(rate: float | Schedule, owner: str = "fit") -> Schedule:
     """A schedule unchanged; a number as a constant learning rate."""
     if isinstance(rate, Schedule):

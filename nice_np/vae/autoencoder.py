@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors import Bijector
+from nice_np.bijectors.chain import layers_of
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flows.model import Model, in_chunks, mean_of_finite
 from nice_np.kernels import all_finite
 from nice_np.pixels.binarize import binarize
 from nice_np.suggestions import suggests
-from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior, layers_of
+from nice_np.vae.latents import FlowPrior, GaussianPosterior, PlainPrior
 from nice_np.vae.likelihoods import Bernoulli, Decoder
 from nice_np.validation import Array, Rng, as_int, as_rng, as_samples, check_interval
 

@@ -11,6 +11,7 @@ import numpy as np
 from nice_np.bijectors import Bijector, Chain
 from nice_np.errors import NiceValueError
 from nice_np.flows.builders import nice, preprocessing
+from nice_np.networks.activations import Activation
 from nice_np.networks.mlp import MLP
 from nice_np.suggestions import suggests
 from nice_np.vae.autoencoder import VAE
@@ -34,7 +35,7 @@ def variational_autoencoder(
     couplings: int = 4,
     flow_hidden: int | Sequence[int] = (50,),
     context_dim: int = 0,
-    activation: str = "relu",
+    activation: str | Activation = "relu",
     dtype: Any = np.float32,
     rng: Rng = None,
 ) -> VAE:
@@ -63,7 +64,7 @@ def variational_autoencoder(
         Widths of the hidden layers of each conditioner.
     context_dim : int
         C > 0, for "nice-posterior": the encoder has C more outputs, which every conditioner receives.
-    activation : {"relu", "leaky_relu", "tanh", "softplus"}
+    activation : {"relu", "leaky_relu", "tanh", "softplus"} or Activation
     dtype : {float32, float64}
     rng : seed or numpy.random.Generator
 

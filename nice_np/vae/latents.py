@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.bijectors import Bijector, Chain
+from nice_np.bijectors import Bijector
+from nice_np.bijectors.chain import layers_of
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flows.priors import Prior, StandardNormal, checked_gradient, checked_sample, get_prior
 from nice_np.networks.mlp import MLP
 from nice_np.parameters import Module
-from nice_np.vae.likelihoods import LogSigma
+from nice_np.vae.likelihoods import LOG_SIGMA, LogSigma
 from nice_np.validation import Array, as_int
 
 
@@ -63,7 +64,12 @@ class GaussianPosterior(Module):
                 f"{who}: the network must have 2 L + {self.context_dim} outputs, for mu, r and the context; "
                 f"{network!r} has {network.sizes[-1]}"
             )
-        self.network, self.scale = network, LogSigma()
+        self.network = network
+
+    @property
+    def scale(self) -> LogSigma:
+        """From r to log sigma; the same in every model, so files need not hold it."""
+        return LOG_SIGMA
 
     def encode(self, x: Array) -> Encoding:
         """The network's output (N, 2L + C) for x (N, D), split, with log_sigma = LogSigma(r)."""
@@ -215,11 +221,6 @@ class FlowPrior(PlainPrior):
 
     def __repr__(self) -> str:
         return f"FlowPrior({self.prior!r}) and a flow:\n{_indented(self.bijector)}"
-
-
-def layers_of(bijector: Bijector) -> tuple[Bijector, ...]:
-    """The layers of a Chain, data side first; any other bijector is its only layer."""
-    return bijector.layers if isinstance(bijector, Chain) else (bijector,)
 
 
 def _indented(bijector: Bijector) -> str:

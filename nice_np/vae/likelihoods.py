@@ -29,7 +29,10 @@ class LogSigma(TanhScale):
     0 and the ELBO to infinity, whatever the other features.
     """
 
-    bound: ClassVar[float] = 5.0
+    bound = 5.0
+
+
+LOG_SIGMA = LogSigma()
 
 
 class Likelihood(Module):
@@ -113,9 +116,14 @@ class Gaussian(Likelihood):
     param_names: ClassVar[tuple[str, ...]] = ("u",)
 
     def __init__(self, dim: int, dtype: Any = np.float64) -> None:
-        self.dim, self.scale = as_int(dim, "Gaussian", "dim", 1), LogSigma()
+        self.dim = as_int(dim, "Gaussian", "dim", 1)
         self.u: Array = np.zeros(self.dim, as_dtype(dtype, "Gaussian"))
         self.du = np.zeros_like(self.u)
+
+    @property
+    def scale(self) -> LogSigma:
+        """From u to log sigma; the same in every model, so files need not hold it."""
+        return LOG_SIGMA
 
     @property
     def log_sigma(self) -> Array:

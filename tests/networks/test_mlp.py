@@ -105,7 +105,7 @@ def test_repr_and_count():
         ({"sizes": None}, NiceTypeError, "sequence of whole numbers"),
         ({"sizes": (3, 0)}, NiceValueError, "sizes must be >= 1"),
         ({"sizes": (3, 2.0)}, NiceTypeError, "whole number"),
-        ({"sizes": (3, 2), "activation": "ReLU"}, NiceValueError, "relu, leaky_relu, tanh, softplus"),
+        ({"sizes": (3, 2), "activation": "gelu"}, NiceValueError, "relu, leaky_relu, tanh, softplus"),
         ({"sizes": (3, 2), "init": "zeros"}, NiceValueError, "he, uniform"),
         ({"sizes": (3, 2), "output_scale": np.inf}, NiceValueError, "output_scale"),
         ({"sizes": (3, 2), "dtype": int}, NiceValueError, "float32 or float64"),

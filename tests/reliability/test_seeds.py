@@ -101,7 +101,7 @@ class Stopping(Adam):
         return repr(Adam())
 
 
-Stopping.__name__ = "Adam"
+Stopping.__name__, Stopping.__module__ = "Adam", Adam.__module__
 
 
 @pytest.mark.slow

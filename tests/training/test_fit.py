@@ -272,7 +272,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(optimizer, average, stop_at, pixe
 
         __repr__ = type(optimizer()).__repr__
 
-    Stopping.__name__ = type(optimizer()).__name__
+    Stopping.__name__, Stopping.__module__ = type(optimizer()).__name__, SGD.__module__
     first = Stopping()
     vars(first).update(vars(optimizer()))
     path = tmp_path / "checkpoint.npz"
@@ -295,7 +295,7 @@ def test_momentum_by_epoch_survives_a_stop_in_the_middle(points, tmp_path):
 
     whole, resumed, path = small(), small(), tmp_path / "c.npz"
     fit(whole, points, optimizer=RMSPropMomentum(momentum_from=2), **settings)
-    Stopping.__name__ = "RMSPropMomentum"
+    Stopping.__name__, Stopping.__module__ = "RMSPropMomentum", SGD.__module__
     with pytest.raises(TrainingInterrupted, match="step 9"):
         fit(small(), points, optimizer=Stopping(momentum_from=2), checkpoint=path, **settings)
     fit(resumed, points, optimizer=RMSPropMomentum(momentum_from=2), checkpoint=path, resume=True, **settings)

@@ -20,6 +20,8 @@ from nice_np import (
     nice,
     real_nvp,
 )
+from nice_np.bijectors import TanhScale
+from nice_np.networks.activations import LeakyReLU
 from nice_np.training.fused import couplings as module
 from nice_np.training.fused.couplings import Fused, FusedCouplings, fused
 from nice_np.training.fused.loops import couple
@@ -27,7 +29,7 @@ from nice_np.training.fused.loops import couple
 needs_numba = pytest.mark.skipif(not couple.is_compiled, reason="Numba is missing or off: nothing is fused")
 
 
-def run(law, rng, dim=5, context_dim=0, hidden=(6, 4), partitions=None, n=3):
+def run(law, rng, dim=5, context_dim=0, hidden=(6, 4), partitions=None, n=3, own=False):
     """A run of couplings with random parameters, packed: (couplings, params, starts)."""
     layers = []
     for k in range(n):
@@ -36,7 +38,11 @@ def run(law, rng, dim=5, context_dim=0, hidden=(6, 4), partitions=None, n=3):
             part = Partition(dim, rng.permutation(dim)[: dim // 2], context_dim)
         law_k = law or (AdditiveCoupling, AffineCoupling)[k % 2]
         sizes = (len(part.idx_a) + context_dim, *hidden, law_k.thetas_per_feature * len(part.idx_b))
-        layers.append(law_k(part, shaken(MLP(sizes, rng=rng), rng)))
+        # With `own` each coupling has a slope and a bound of its own.
+        activation = LeakyReLU(0.1 * (k + 1)) if own else "relu"
+        layers.append(law_k(part, shaken(MLP(sizes, activation, rng=rng), rng)))
+        if own and law_k is AffineCoupling:
+            layers[-1].scale = TanhScale(0.5 + k)
     return layers
 
 
@@ -55,6 +61,7 @@ CASES = {
     "context": {"law": None, "context_dim": 2},
     "scattered": {"law": None, "dim": 7, "partitions": "scattered"},
     "linear": {"law": None, "hidden": ()},
+    "slopes and bounds": {"law": None, "own": True},
     "one": {"law": AffineCoupling, "n": 1, "dim": 2},
 }
 

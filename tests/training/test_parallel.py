@@ -253,7 +253,7 @@ def test_a_stopped_run_resumes_bit_for_bit(pixels, tmp_path):
             if self.steps == 5:
                 signal.raise_signal(signal.SIGINT)
 
-    Stopping.__name__ = "Adam"
+    Stopping.__name__, Stopping.__module__ = "Adam", Adam.__module__
     path, whole, resumed = tmp_path / "c.npz", small(), small()
     settings = {**QUIET, "epochs": 3, "threads": 2}
     fit(whole, pixels, **settings)

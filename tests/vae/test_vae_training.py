@@ -93,7 +93,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(form, decoder, stop_at, pixels, t
 
         __repr__ = Adam.__repr__
 
-    Stopping.__name__ = "Adam"
+    Stopping.__name__, Stopping.__module__ = "Adam", Adam.__module__
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(TrainingInterrupted, match=f"at step {stop_at}; saved"):
         fit(new(), pixels, optimizer=Stopping(), checkpoint=path, **settings)

@@ -22,8 +22,9 @@ from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.scales import TanhScale
 from nice_np.errors import NiceOverflowError
+from nice_np.files.recognised import is_own
 from nice_np.flows.flow import Flow
-from nice_np.networks.activations import ACTIVATIONS
+from nice_np.networks.activations import LeakyReLU, ReLU
 from nice_np.networks.mlp import MLP, Linear
 from nice_np.parameters import FlatParameters
 from nice_np.training.fused.loops import ADDITIVE, AFFINE, QUICK, couple, couple_backward
@@ -31,6 +32,8 @@ from nice_np.validation import Array, as_batch, check_shape
 
 SMALL = 4_000_000  # rows of a batch times parameters of a conditioner, up to which it pays
 FEWEST = 100  # rows in a block: with fewer, small products are no faster than large ones
+
+NO_SCALE = TanhScale()  # stands in the table of an additive coupling, which has no scale
 
 FusedCoupling = AdditiveCoupling | AffineCoupling
 FusedCache = list[
@@ -40,11 +43,11 @@ FusedCache = list[
 
 def can_be_fused(layer: Bijector) -> TypeGuard[FusedCoupling]:
     """Whether the kernels know the layer: its law, its scale and its network; they know no subclasses."""
-    known = type(layer) is AdditiveCoupling or (type(layer) is AffineCoupling and type(layer.scale) is TanhScale)
-    if not (known and isinstance(layer, FusedCoupling)):
+    if not isinstance(layer, FusedCoupling) or not all(is_own(module) for _, module in layer.modules()):
         return False
     net = layer.conditioner
-    return type(net) is MLP and net.activation == ACTIVATIONS["relu"] and all(type(L) is Linear for L in net.layers)
+    scale_known = isinstance(layer, AdditiveCoupling) or type(layer.scale) is TanhScale
+    return scale_known and type(net) is MLP and type(net.activation) in (ReLU, LeakyReLU)
 
 
 def is_small(coupling: FusedCoupling, batch_size: int) -> bool:
@@ -58,7 +61,7 @@ def mlp_of(coupling: FusedCoupling) -> MLP:
 
 
 class FusedCouplings(Chain):
-    """A `Chain` of additive and affine couplings with ReLU networks whose passes are one kernel each.
+    """A `Chain` of additive and affine couplings with ReLU or leaky ReLU networks whose passes are one kernel each.
 
     Parameters
     ----------
@@ -86,8 +89,10 @@ class FusedCouplings(Chain):
             indices += [*idx_a, *part.idx_b.tolist()]
             self._linears += layers
             self._width += len(idx_a) + sum(layer.W.shape[1] for layer in layers)
+        settings = [(getattr(mlp_of(c).activation, "slope", 0), getattr(c, "scale", NO_SCALE).bound) for c in couplings]
         linears = [(starts[id(layer.W)], *layer.W.shape) for layer in self._linears]
-        self._tables = np.array(rows), np.array(linears), np.array(indices, np.uint64)
+        floats = np.array(settings, params.values.dtype)
+        self._tables = np.array(rows), np.array(linears), floats, np.array(indices, np.uint64)
 
     def forward(self, x: Array) -> tuple[Array, Array, FusedCache]:
         z = np.array(as_batch(x, self.dim, self), self._params.values.dtype, order="C")

@@ -5,6 +5,7 @@ and `networks.mlp`; read them there.  The layers are described by tables of whol
 
     couplings   law, first linear layer, number of linear layers, n_a, n_b, start of its indices, start of its values
     linears     start of W in the flat vector, n_in, n_out; b follows W
+    settings    slope of the (leaky) ReLU below 0, bound B of log_s: (2,) for each coupling, in the dtype of the values
     indices     idx_a, then idx_b, of one coupling after another
 
 `kept` stores what the gradient needs: for each coupling x_a and the outputs of its linear layers, theta last.
@@ -27,10 +28,14 @@ ADDITIVE, AFFINE = 0, 1  # the laws
 QUICK = 1_000_000  # up to this N n_in n_out OpenBLAS has special kernels, 1.4 times as fast
 
 
-def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indices: Indices, kept: A) -> None:
+def _couple(
+    z: A, log_det: A, values: A, couplings: Table, linears: Table, settings: A, indices: Indices, kept: A
+) -> None:
     """z (N, D) passes the couplings in place; log_det (N,) is added to; kept (N * width,) is written."""
-    N, half, two = len(z), values.dtype.type(0.5), values.dtype.type(2)
+    N, one = len(z), values.dtype.type(1)
     for k in range(len(couplings)):
+        slope, bound = settings[k]
+        inverse_bound = one / bound
         law, first, count, n_a, n_b, at, start = couplings[k]
         h = kept[N * start : N * (start + n_a)].reshape(N, n_a)
         for n in range(N):
@@ -46,7 +51,7 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
                 for n in range(N):
                     for j in range(n_out):
                         shifted = a[n, j] + b[j]
-                        a[n, j] = 0 if shifted < 0 else shifted  # relu(h W + b)
+                        a[n, j] = slope * shifted if shifted < 0 else shifted  # relu(h W + b)
             else:
                 for n in range(N):
                     for j in range(n_out):
@@ -57,10 +62,10 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
             for n in range(N):
                 for j in range(n_b):
                     z[n, indices[at + j]] += h[n, j]
-        else:  # y_b = x_b e^log_s + t, log_s = 2 tanh(r / 2); then (log_s, x_b e^log_s) replaces theta = (r, t)
+        else:  # y_b = x_b e^log_s + t, log_s = B tanh(r / B); then (log_s, x_b e^log_s) replaces theta = (r, t)
             for n in range(N):
                 for j in range(n_b):
-                    log_s = two * np.tanh(half * h[n, j])
+                    log_s = bound * np.tanh(inverse_bound * h[n, j])
                     scaled = z[n, indices[at + j]] * np.exp(log_s)
                     z[n, indices[at + j]] = scaled + h[n, n_b + j]
                     h[n, j], h[n, n_b + j] = log_s, scaled
@@ -68,11 +73,14 @@ def _couple(z: A, log_det: A, values: A, couplings: Table, linears: Table, indic
 
 
 def _couple_backward(
-    dz: A, dlog_det: A, values: A, grads: A, couplings: Table, linears: Table, indices: Indices, kept: A, add: bool
-) -> None:
+    dz: A, dlog_det: A, values: A, grads: A,
+    couplings: Table, linears: Table, settings: A, indices: Indices, kept: A, add: bool,
+) -> None:  # fmt: skip
     """dz (N, D) becomes dx in place; gradients are written into grads (P,), or with `add` added to it."""
-    N, one, half = len(dz), values.dtype.type(1), values.dtype.type(0.5)
+    N, one = len(dz), values.dtype.type(1)
     for k in range(len(couplings) - 1, -1, -1):
+        slope, bound = settings[k]
+        inverse_bound = one / bound
         law, first, count, n_a, n_b, at, start = couplings[k]
         for i in range(first, first + count):
             start += linears[i, 1]
@@ -88,8 +96,8 @@ def _couple_backward(
             for n in range(N):
                 for j in range(n_b):
                     dy, log_s, scaled = dz[n, indices[b_at + j]], theta[n, j], theta[n, n_b + j]
-                    slope = one - (half * log_s) * (half * log_s)  # of log_s = 2 tanh(r / 2)
-                    d[n, j] = (dy * scaled + dlog_det[n]) * slope
+                    ratio = inverse_bound * log_s
+                    d[n, j] = (dy * scaled + dlog_det[n]) * (one - ratio * ratio)  # log_s = B tanh(r / B)
                     d[n, n_b + j] = dy
                     dz[n, indices[b_at + j]] = dy * np.exp(log_s)
         for i in range(first + count - 1, first - 1, -1):
@@ -115,7 +123,7 @@ def _couple_backward(
             if i > first:
                 for n in range(N):
                     for j in range(n_in):
-                        d[n, j] = d[n, j] if h[n, j] > 0 else 0
+                        d[n, j] = d[n, j] if h[n, j] > 0 else slope * d[n, j]
         for n in range(N):
             for j in range(n_a):
                 dz[n, indices[at + j]] += d[n, j]

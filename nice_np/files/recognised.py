@@ -1,0 +1,66 @@
+"""What is nice_np's own, and what is yours: by the exact class, since a subclass may change every formula.
+
+A file names classes and their settings, and other programs know only nice_np's formulas.  What neither can express is
+refused when it is written, and never replaced by something near.
+"""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+from nice_np.errors import NiceTypeError
+from nice_np.files.architecture import Arrays, build, by_name, describe, own_classes
+from nice_np.parameters import Module
+
+
+def is_own(module: object) -> bool:
+    """Whether it is of one of nice_np's classes, not of a subclass, and has the passes of that class."""
+    cls = type(module)
+    replaced = any(callable(getattr(cls, name, None)) and name != "config" for name in vars(module))  # layer.forward =
+    return own_classes().get(cls.__name__) is cls and not replaced
+
+
+def refuse_foreign(model: Module, owner: str, what: str) -> None:
+    """NiceTypeError for a model with a part that is not nice_np's own, where only `what` of those is known."""
+    for path, module in model.modules():
+        if not is_own(module):
+            raise NiceTypeError(
+                f"{owner}: {path or 'the model'} is of class {type(module).__name__}; only the library's own classes "
+                f"have {what}, and a class derived from one may compute something else"
+            )
+
+
+def readable(model: Module) -> tuple[Any, Arrays]:
+    """The architecture of a model and its arrays, see `describe`; `load` can build the same model from them.
+
+    Raises
+    ------
+    NiceTypeError
+        If `load` could not, or would build another model.
+    """
+    arrays: Arrays = {}
+    architecture = describe(model, arrays, [])
+    theirs = {type(module): path for path, module in model.modules() if not is_own(module)}
+    if not theirs:
+        return architecture, arrays
+    for cls, path in theirs.items():
+        if own_classes().get(cls.__name__) is cls:
+            raise NiceTypeError(
+                f"save: a method of {path} was replaced on the object; derive a class of your own instead"
+            )
+    names = ", ".join(sorted(cls.__name__ for cls in theirs))
+    cure = "config() must return all arguments of the constructor, or of from_config"
+    try:
+        twin = build(architecture, dict(arrays), [], by_name(theirs))
+    except (ValueError, TypeError, KeyError) as error:
+        raise NiceTypeError(f"save: load(path, classes=[{names}]) would fail: {error}; {cure}") from None
+    pairs = zip(model.modules(), twin.modules(), strict=False)
+    for (path, module), (_, again) in pairs:
+        for name in ("class", *signature(type(module)).parameters):
+            before, after = (type(m) if name == "class" else vars(m).get(name) for m in (module, again))
+            if isinstance(before, (type, str, int, float)) and before != after:
+                raise NiceTypeError(f"save: {path}.{name} is {before!r}, but would be loaded as {after!r}; {cure}")
+    if len(list(model.modules())) != len(list(twin.modules())):
+        raise NiceTypeError(f"save: load(path, classes=[{names}]) would build other modules; {cure}")
+    return architecture, arrays
