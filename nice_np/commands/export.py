@@ -1,4 +1,4 @@
-"""nice-np export: a trained flow for other programs, as an ONNX graph or as weights for PyTorch's NICE."""
+"""nice-np export: a trained model for other programs, as an ONNX graph or as weights for PyTorch's NICE."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from nice_np.commands.options import add_force, add_model
 from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, path
 from nice_np.commands.shared import Result
 from nice_np.files.atomic import replacing
-from nice_np.runs.folder import load_flow, refuse_to_replace
+from nice_np.runs.folder import load_run, refuse_to_replace
 
-SUMMARY = "write a trained flow for other programs"
+SUMMARY = "write a trained model for other programs"
 EPILOG = """examples:
   nice-np export runs/mnist --to log_prob --out log_prob.onnx
   nice-np export runs/mnist --to decode --out decode.onnx      latents to images, in a browser
   nice-np export runs/mnist --to blocks --out weights.npz      for PyTorch, see docs/ecosystem.md
 """
 FORMATS = {
-    "encode": "an ONNX graph of x -> z",
+    "encode": "an ONNX graph of x -> z; of an autoencoder x -> mean, log_variance, z",
     "log_prob": "an ONNX graph of x -> log p(x), nats",
-    "decode": "an ONNX graph of z -> x",
+    "decode": "an ONNX graph of z -> x; of an autoencoder also the likelihood's parameters",
     "blocks": "arrays named as in PyTorch's NICE with in_block, mid_block, out_block",
     "masked": "arrays named as in PyTorch's NICE with masked layers",
 }
@@ -44,12 +44,12 @@ def run(arguments: Arguments) -> Result:
     theirs, other = (".onnx", ".npz") if arguments.to in METHODS else (".npz", ".onnx")
     if arguments.out.suffix.lower() == other:
         raise UsageError(f"argument --out: --to {arguments.to} writes a file {theirs}, got {arguments.out}")
-    flow, _ = load_flow(arguments.model)
+    model: Any = load_run(arguments.model)[0]  # a flow or a VAE
     refuse_to_replace(arguments.force, arguments.out)
     if arguments.to in METHODS:
-        save_onnx(flow, arguments.out, arguments.to)
+        save_onnx(model, arguments.out, arguments.to)
     else:
-        arrays: dict[str, Any] = to_state_dict(flow, arguments.to)
+        arrays: dict[str, Any] = to_state_dict(model, arguments.to)
         with replacing(arguments.out) as file:
             np.savez(file, **arrays)
     result = {"model": str(arguments.model), "to": arguments.to, "out": str(arguments.out)}

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Outputs = dict[str, tuple[str, int | None]]  # the array of each output, and its columns: (N, columns), or (N,) for None
+
 
 class Graph:
     """ONNX operators in order of computation; arrays are referred to by name.
@@ -57,9 +59,9 @@ class Graph:
         """log(1 + e^-size) for size >= 0, which cannot overflow."""
         return self.add("Log", self.add("Add", self.add("Exp", self.add("Neg", size)), 1.0))
 
-    def keep_what_leads_to(self, output: str) -> None:
-        """Drop operators and constants that the output does not depend on, such as an unused log-determinant."""
-        needed = {output}
+    def keep_what_leads_to(self, *outputs: str) -> None:
+        """Drop operators and constants that no output depends on, such as an unused log-determinant."""
+        needed = set(outputs)
         for node in reversed(self.nodes):
             if needed.intersection(node.output):
                 needed.update(node.input)

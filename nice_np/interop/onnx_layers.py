@@ -149,13 +149,13 @@ def _(layer: AdditiveCoupling, graph: Graph, y_b: str, theta: str) -> Named:
 
 @couple.register
 def _(layer: MultiplicativeCoupling, graph: Graph, x_b: str, theta: str) -> Named:
-    log_s = _log_s(layer.scale, graph, theta)
+    log_s = log_scale(layer.scale, graph, theta)
     return graph.add("Mul", x_b, graph.add("Exp", log_s)), graph.sum_of_rows(log_s)
 
 
 @uncouple.register
 def _(layer: MultiplicativeCoupling, graph: Graph, y_b: str, theta: str) -> Named:
-    minus_log_s = graph.add("Neg", _log_s(layer.scale, graph, theta))
+    minus_log_s = graph.add("Neg", log_scale(layer.scale, graph, theta))
     return graph.add("Mul", y_b, graph.add("Exp", minus_log_s)), graph.sum_of_rows(minus_log_s)
 
 
@@ -176,10 +176,10 @@ def _(layer: AffineCoupling, graph: Graph, y_b: str, theta: str) -> Named:
 def _log_s_and_t(layer: AffineCoupling, graph: Graph, theta: str) -> tuple[str, str]:
     width = len(layer.partition.idx_b)
     raw, t = graph.columns(theta, np.arange(width)), graph.columns(theta, np.arange(width, 2 * width))
-    return _log_s(layer.scale, graph, raw), t
+    return log_scale(layer.scale, graph, raw), t
 
 
-def _log_s(scale: Scale, graph: Graph, r: str) -> str:
+def log_scale(scale: Scale, graph: Graph, r: str) -> str:
     """log s of the raw output r; see `nice_np.bijectors.scales`."""
     if not isinstance(scale, Scale):
         raise _unknown(scale)

@@ -2,3 +2,7 @@
 
 Read `mlp` first, with `activations`; then `convolution`, whose gradient is a convolution, and `convnet`.
 """
+
+from nice_np.networks.activations import Activation, LeakyReLU, ReLU, Softplus, Tanh
+
+__all__ = ["Activation", "LeakyReLU", "ReLU", "Softplus", "Tanh"]

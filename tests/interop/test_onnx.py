@@ -1,5 +1,6 @@
 """Flows as ONNX graphs in onnxruntime: the same numbers as in Python."""
 
+import copy
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ import registry
 
 from nice_np import (
     MLP,
+    VAE,
     AdditiveCoupling,
     AffineCoupling,
     Chain,
@@ -20,8 +22,11 @@ from nice_np import (
     StandardNormal,
     nice,
     real_nvp,
+    variational_autoencoder,
 )
 from nice_np.interop import onnx_models, save_onnx, to_onnx
+from nice_np.training.fit import start_from_data
+from nice_np.vae import Bernoulli, Decoder, FixedGaussian
 
 
 @pytest.fixture
@@ -32,8 +37,9 @@ def run():
 
     def run(flow, method, **arrays):
         session = onnxruntime.InferenceSession(to_onnx(flow, method).SerializeToString())
-        (result,) = session.run(None, arrays)
-        return result
+        results = session.run(None, arrays)
+        names = [output.name for output in session.get_outputs()]
+        return results[0] if len(names) == 1 else dict(zip(names, results, strict=True))
 
     return run
 
@@ -89,6 +95,67 @@ def test_at_the_size_of_mnist(run, rng):
     assert_same(flow, run, rng.random((20, 784), np.float32))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("decoder", "preprocess"),
+    [("bernoulli", ()), *((law, fixed) for law in ("gaussian", "fixed") for fixed in ((), ("logit", "standardize")))],
+)
+@pytest.mark.parametrize("kind", ["plain", "nice-posterior", "nice-posterior with context", "nice-prior"])
+def test_vaes(kind, decoder, preprocess, dtype, run, rng):
+    model = variational_autoencoder(
+        6, 3, (7, 5), kind.split()[0], "gaussian" if decoder == "fixed" else decoder, preprocess=preprocess,
+        couplings=3, flow_hidden=(4,), context_dim=2 if "context" in kind else 0, dtype="float64", rng=rng,
+    )  # fmt: skip
+    if decoder == "fixed":
+        network = MLP((3, 7, 6), "leaky_relu", output_scale=0.5, rng=rng)
+        posterior, prior = copy.deepcopy((model.posterior, model.prior))
+        fixed = copy.deepcopy(model.preprocess)
+        model = VAE(posterior, prior, Decoder(network, FixedGaussian(np.linspace(0.1, 2, 6))), fixed)
+    x = rng.uniform(0.1, 0.9, (9, 6))
+    if preprocess:
+        start_from_data(model, x)
+    model = registry.shaken(model, rng, 0.4).astype(dtype)
+    x = (x if decoder != "bernoulli" else np.round(x)).astype(dtype)
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-11, "atol": 1e-11}
+
+    there = run(model, "encode", x=x)
+    mean, sigma = model.encode(x)
+    z = model.posterior.forward(model._inner(x)[0], np.zeros((9, 3), dtype))[0]
+    for name, here in {"mean": mean, "log_variance": 2 * np.log(sigma), "z": z}.items():
+        assert there[name].dtype == dtype
+        np.testing.assert_allclose(there[name], here, **tolerance, err_msg=name)
+    np.testing.assert_allclose(run(model, "decode", z=there["z"])["x"], model.reconstruct(x), **tolerance)
+
+    z = rng.normal(size=(9, 3)).astype(dtype)
+    there = run(model, "decode", z=z)
+    np.testing.assert_allclose(there["x"], model.decode(z), **tolerance)
+    y, theta = model._inner(x)[0], model.decoder.network.forward(z)[0]
+    expected = model.decoder.likelihood.log_prob(y, theta)
+    if decoder == "bernoulli":
+        log_p = y * there["logits"] - np.logaddexp(0, there["logits"])
+    else:
+        log_variance = there["log_variance"]
+        log_p = -0.5 * ((y - there["mean"]) ** 2 / np.exp(log_variance) + log_variance + np.log(2 * np.pi))
+    np.testing.assert_allclose(log_p.sum(axis=1), expected, **{**tolerance, "rtol": 10 * tolerance["rtol"]})
+    for name, array in there.items():
+        assert (array.dtype, array.shape) == (dtype, (9, 6)), name
+    assert run(model, "decode", z=z[:0])["x"].shape == (0, 6)  # N is not fixed
+
+
+class OwnBernoulli(Bernoulli):
+    def mean(self, theta):
+        return 0.5 * super().mean(theta)
+
+
+def test_what_is_refused_of_vaes():
+    model = variational_autoencoder(4, 2, (3,), rng=0)
+    with pytest.raises(NiceValueError, match="unknown method of a VAE 'log_prob'; choose one of encode, decode"):
+        to_onnx(model)
+    posterior, prior, decoder = copy.deepcopy((model.posterior, model.prior, model.decoder))
+    with pytest.raises(NiceTypeError, match=r"decoder\.likelihood is of class OwnBernoulli; only the library's own"):
+        to_onnx(VAE(posterior, prior, Decoder(decoder.network, OwnBernoulli())), "decode")
+
+
 def test_far_out_nothing_overflows(run):
     flow = Flow("logistic", DiagonalScaling(2, dtype=np.float32))
     x = np.array([[1e6, -1e6], [0, 100]], np.float32)
@@ -122,9 +189,9 @@ def test_save(tmp_path, run, rng):
 
 def test_what_is_refused(monkeypatch):
     flow = nice(4, hidden=(3,), rng=0)
-    with pytest.raises(NiceTypeError, match="expected a Flow, got NoneType"):
+    with pytest.raises(NiceTypeError, match="expected a Flow or a VAE, got NoneType"):
         to_onnx(None)
-    with pytest.raises(NiceValueError, match="unknown method 'sample'; choose one of encode, log_prob, decode"):
+    with pytest.raises(NiceValueError, match="unknown method of a Flow 'sample'; choose one of encode, log_prob"):
         to_onnx(flow, "sample")
     monkeypatch.setattr(onnx_models, "LARGEST", 100)
     with pytest.raises(NiceValueError, match="bytes of weights; an ONNX file holds less than 2 GiB"):

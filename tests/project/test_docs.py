@@ -26,8 +26,8 @@ def test_the_readme_example_prints_what_it_says(capsys):
     assert printed == promised
 
 
-def test_the_layers_of_the_document_on_own_layers_are_right(capsys):
-    whole, parameters, law, registry_line = blocks("docs/own_layer.md")
+def test_the_layers_of_the_document_on_own_layers_are_right(capsys, tmp_path, monkeypatch):
+    whole, parameters, law, scale, registry_line = blocks("docs/own_layer.md")
     exec(compile(whole, "docs/own_layer.md", "exec"), {})
     assert "PASSED" in capsys.readouterr().out
     exec(compile(parameters, "docs/own_layer.md", "exec"), {})
@@ -36,6 +36,9 @@ def test_the_layers_of_the_document_on_own_layers_are_right(capsys):
     assert "PASSED" in printed
     assert printed.splitlines()[-1] == "[5. 5.]"
     exec(compile(law, "docs/own_layer.md", "exec"), {})  # raises where a check fails
+    monkeypatch.chdir(tmp_path)  # it writes a file
+    exec(compile(scale, "docs/own_layer.md", "exec"), {"__name__": "page"})
+    assert (tmp_path / "flow.npz").exists()
     assert "SinhCoupling" in registry_line
 
 
