@@ -91,6 +91,7 @@ class Chain(Bijector):
         head = f"Chain(dim={self.dim}, {len(self)} layers, {self.n_parameters:,} parameters)"
         return parts_table(head, self.layers)
 
+
 def layers_of(bijector: Bijector) -> tuple[Bijector, ...]:
     """The layers of a Chain, data side first; any other bijector is its only layer.
 

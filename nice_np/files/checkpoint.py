@@ -19,8 +19,8 @@ import numpy.typing as npt
 from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
 from nice_np.files.architecture import SPARE, Arrays, build, by_name, check_size, own_classes
 from nice_np.files.npz import read_npz, write_npz
-from nice_np.files.text import from_json
 from nice_np.files.recognised import readable
+from nice_np.files.text import from_json
 from nice_np.parameters import Module, Packed
 from nice_np.validation import as_path
 

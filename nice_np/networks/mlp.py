@@ -15,8 +15,8 @@ from nice_np.errors import NiceValueError
 from nice_np.networks.activations import ACTIVATIONS, Activation, get_activation
 from nice_np.networks.initialisation import INITS, initial_weights
 from nice_np.parameters import Module
-from nice_np.suggestions import suggests
 from nice_np.parameters.part import name_of
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_batch, as_choice, as_dtype, as_float, as_rng, as_sizes, check_shape
 
 
