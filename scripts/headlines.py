@@ -2,6 +2,7 @@
 
     python scripts/headlines.py             all of them, two hours: before a release
     python scripts/headlines.py --quick     those that take seconds, as CI does
+    python scripts/headlines.py --only RE   those that match the regular expression RE
     python scripts/headlines.py --list      only show them
 
 The commands and figures are read from the pages.  In a table, a row that begins with a command in code gives its
@@ -146,12 +147,13 @@ def main() -> int:
     """Run what is asked for; 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only commands that take seconds")
+    parser.add_argument("--only", default="", metavar="RE", help="only commands that match")
     parser.add_argument("--list", action="store_true", help="show the commands, run nothing")
     arguments = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as together:
         for k, (headline, alone) in enumerate([*((h, True) for h in of_pages()), *((h, False) for h in of_help())]):
-            if arguments.quick and not headline.is_quick:
+            if (arguments.quick and not headline.is_quick) or not re.search(arguments.only, headline.command):
                 continue
             if arguments.list:
                 print(f"{headline.command:<60} {len(headline.figures)} figures{', quick' * headline.is_quick}")
