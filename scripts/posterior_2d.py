@@ -44,7 +44,7 @@ class Fit(NamedTuple):
 def decoder(problem: str) -> Decoder:
     """p(x | z): four hidden units represent m(z), since |a| = relu(a) + relu(-a) and a = relu(a) - relu(-a)."""
     one, two, linear = PROBLEMS[problem][0]
-    network = MLP((2, 4, 1), rng=0)
+    network = MLP((2, 4, 1), init="he", rng=0)  # b = 0
     network.layers[0].W[:] = [[1, -1, 0, 0], [0, 0, 1, -1]]  # relu(z_1), relu(-z_1), relu(z_2), relu(-z_2)
     network.layers[1].W[:, 0] = [one, one, two + linear, two - linear]
     return Decoder(network, FixedGaussian([SIGMA]))

@@ -55,7 +55,7 @@ UNIT_VARIANCE = (Standardize, Whitening)  # their outputs have std 1
 def nice(
     dim: int,
     couplings: int = 4,
-    hidden: int | Sequence[int] = (1000,) * 5,
+    hidden: int | Sequence[int] | None = None,
     prior: str | Prior = "logistic",
     *,
     activation: str | Activation = "relu",
@@ -63,15 +63,15 @@ def nice(
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
     preprocess: str | Bijector | Sequence[str | Bijector] = ("standardize",),
-    init: str = "he",
+    init: str = "spread",
     context_dim: int = 0,
     dtype: Any = np.float32,
     rng: Rng = None,
 ) -> Flow:
     """NICE: additive couplings with alternating roles, and a diagonal scaling on top (Dinh et al. 2014, section 5.1).
 
-    The defaults are the architecture of the paper's MNIST model: four couplings, each with five hidden layers of 1000
-    ReLU units, odd and even pixels in turn, logistic prior.  ``preprocess=()`` gives its raw pixels as well.
+    The paper's MNIST model is ``nice(784, hidden=(1000,) * 5, preprocess=(), init="uniform")``: four couplings, each
+    with five hidden layers of 1000 ReLU units, odd and even pixels in turn, logistic prior, raw pixels.
 
     Parameters
     ----------
@@ -79,8 +79,9 @@ def nice(
         D, at least 2.
     couplings : int
         With fewer than three some outputs cannot depend on some inputs (a warning says so).
-    hidden : int or sequence of int
-        Widths, or channels, of the hidden layers of every conditioner; 64 is one layer, () makes them linear.
+    hidden : int or sequence of int, optional
+        Widths, or channels, of the hidden layers of every conditioner; 64 is one layer, () makes them linear.  By
+        default two layers of as many units as there are features, but at least 64 and at most 256; or 32 channels.
     prior : {"logistic", "normal"} or Prior
     activation : {"relu", "leaky_relu", "tanh", "softplus"} or Activation
     conditioner : {"mlp", "conv"}
@@ -95,8 +96,8 @@ def nice(
         variance (`Standardize` or a whitening) the scaling starts at log(std of the prior), otherwise at 0.
         Standardised pixels give the same family of functions as raw ones and train far better; () is the paper's
         setting.
-    init : {"he", "uniform"}
-        See `MLP`.
+    init : {"spread", "he", "uniform"}
+        See `nice_np.networks.initialisation`; "uniform" is that of the paper's code.
     context_dim : int
         C > 0 gives a flow of x given a context of C numbers, such as a one-hot label, that every conditioner sees:
         ``flow.log_prob(x, context)``.
@@ -122,7 +123,7 @@ def nice(
     prior, dtype = get_prior(prior), as_dtype(dtype, "nice")
     part = get_partition(partition, _at_least_two(dim, "nice"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
-    network = _network("nice", conditioner, hidden, image_shape, settings)
+    network = _network("nice", conditioner, _widths(hidden, dim, conditioner), image_shape, settings)
     fixed = preprocessing(preprocess, dim, dtype)
     unit_variance = len(fixed) > 0 and isinstance(fixed[-1], UNIT_VARIANCE)
     width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
@@ -138,7 +139,7 @@ def nice(
 def real_nvp(
     dim: int,
     couplings: int = 6,
-    hidden: int | Sequence[int] = (256, 256),
+    hidden: int | Sequence[int] | None = None,
     prior: str | Prior = "normal",
     *,
     scale: str | Scale = "tanh",
@@ -147,7 +148,7 @@ def real_nvp(
     partition: str | Partition = "odd-even",
     image_shape: tuple[int, ...] | None = None,
     preprocess: str | Bijector | Sequence[str | Bijector] = ("standardize",),
-    init: str = "he",
+    init: str = "spread",
     context_dim: int = 0,
     dtype: Any = np.float32,
     rng: Rng = None,
@@ -172,7 +173,7 @@ def real_nvp(
     prior, dtype = get_prior(prior), as_dtype(dtype, "real_nvp")
     part = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
-    network = _network("real_nvp", conditioner, hidden, image_shape, settings)
+    network = _network("real_nvp", conditioner, _widths(hidden, dim, conditioner), image_shape, settings)
     layers = [
         *preprocessing(preprocess, dim, dtype),
         *_alternating("real_nvp", AffineCoupling, part, couplings, network, scale=scale),
@@ -233,6 +234,13 @@ def original_nice(
         layers.append(AdditiveCoupling(part, MLP(sizes, init="uniform", dtype=dtype, rng=rng)))
         layers.append(Permutation.reversal(dim))
     return Flow(prior, Chain([*layers, DiagonalScaling(dim, dtype=dtype)]))
+
+
+def _widths(hidden: Any, dim: int, conditioner: str) -> Any:
+    """Of the hidden layers, where none are given: by the size of the data."""
+    if hidden is not None:
+        return hidden
+    return (32, 32) if conditioner == "conv" else (min(max(dim, 64), 256),) * 2
 
 
 def _network(

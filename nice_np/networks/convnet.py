@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nice_np.errors import NiceValueError
 from nice_np.networks.activations import ACTIVATIONS, Activation, get_activation
 from nice_np.networks.convolution import Conv3x3
-from nice_np.networks.initialisation import INITS, initial_weights
+from nice_np.networks.initialisation import INITS, initial_biases, initial_weights
 from nice_np.parameters import Module
 from nice_np.parameters.part import name_of
 from nice_np.suggestions import suggests
@@ -130,7 +130,7 @@ class ConvNet(Module):
         thetas_per_feature: int = 1,
         context_dim: int = 0,
         activation: str | Activation = "relu",
-        init: str = "he",
+        init: str = "spread",
         output_scale: float = 0.01,
         dtype: Any = np.float64,
         rng: Rng = None,
@@ -162,9 +162,10 @@ class ConvNet(Module):
         layers = []
         for k, (c_in, c_out) in enumerate(pairwise(self.channels)):
             n_in = 9 * c_in + (self.context_dim if k == 0 else 0)
-            scale = self.output_scale if k == len(channels) else 1.0
-            W = initial_weights(self.init, n_in, c_out, scale, rng).astype(dtype)
-            layers.append(Conv3x3(W[: 9 * c_in].reshape(3, 3, c_in, c_out), np.zeros(c_out, dtype)))
+            last = k == len(channels)
+            W = initial_weights(self.init, n_in, c_out, self.output_scale if last else 1.0, rng).astype(dtype)
+            b = np.zeros(c_out) if last else initial_biases(self.init, n_in, c_out, rng)
+            layers.append(Conv3x3(W[: 9 * c_in].reshape(3, 3, c_in, c_out), b.astype(dtype)))
             if k == 0:
                 self.W_context = W[9 * c_in :]  # (C, c_1)
         self.dW_context = np.zeros_like(self.W_context)

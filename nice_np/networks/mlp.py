@@ -13,7 +13,7 @@ import numpy as np
 
 from nice_np.errors import NiceValueError
 from nice_np.networks.activations import ACTIVATIONS, Activation, get_activation
-from nice_np.networks.initialisation import INITS, initial_weights
+from nice_np.networks.initialisation import INITS, initial_biases, initial_weights
 from nice_np.parameters import Module
 from nice_np.parameters.part import name_of
 from nice_np.suggestions import suggests
@@ -75,11 +75,11 @@ class MLP(Module):
         Widths from input to output: (392, 1000, 392) has one hidden layer, (392, 392) none (a linear map).
     activation : {"relu", "leaky_relu", "tanh", "softplus"} or Activation
         "leaky_relu" has the slope 0.2 below 0; ``LeakyReLU(slope)`` takes any other.
-    init : {"he", "uniform"}
-        See `nice_np.networks.initialisation`.  Biases start at 0.
+    init : {"spread", "he", "uniform"}
+        See `nice_np.networks.initialisation`.
     output_scale : float
-        Factor on the initial weights of the last layer under "he".  Small, so that a flow starts near the identity;
-        0 starts it exactly there.
+        Factor on the initial weights of the last layer, not under "uniform".  Small, so that a flow starts near the
+        identity; 0 starts it exactly there.
     dtype : {float64, float32}
     rng : seed or numpy.random.Generator
 
@@ -96,7 +96,7 @@ class MLP(Module):
         self,
         sizes: Sequence[int],
         activation: str | Activation = "relu",
-        init: str = "he",
+        init: str = "spread",
         output_scale: float = 0.01,
         dtype: Any = np.float64,
         rng: Rng = None,
@@ -111,9 +111,10 @@ class MLP(Module):
 
         layers = []
         for k, (n_in, n_out) in enumerate(pairwise(self.sizes), start=2):
-            scale = self.output_scale if k == len(self.sizes) else 1.0
-            W = initial_weights(self.init, n_in, n_out, scale, rng)
-            layers.append(Linear(W.astype(dtype), np.zeros(n_out, dtype)))
+            last = k == len(self.sizes)
+            W = initial_weights(self.init, n_in, n_out, self.output_scale if last else 1.0, rng)
+            b = np.zeros(n_out) if last else initial_biases(self.init, n_in, n_out, rng)
+            layers.append(Linear(W.astype(dtype), b.astype(dtype)))
         self.layers = tuple(layers)
 
     def forward(self, x: Array) -> tuple[Array, MLPCache]:

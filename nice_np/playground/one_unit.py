@@ -149,7 +149,7 @@ def tiny_flow(law: str = "additive", couplings: int = 2, prior: str = "normal") 
     scale = {} if law == "additive" else {"scale": "exp"}  # log s = r h, unbounded, as in the formula
     parts = [Partition.odd_even(2), Partition.odd_even(2).swapped()]
     layers = [
-        kind(parts[k % 2], MLP((1, 1, kind.thetas_per_feature), "tanh", output_scale=0, rng=0), **scale)
+        kind(parts[k % 2], MLP((1, 1, kind.thetas_per_feature), "tanh", init="he", output_scale=0, rng=0), **scale)
         for k in range(couplings)
     ]
     scaling = DiagonalScaling(2)

@@ -95,6 +95,8 @@ def fit(
     batch_size : int
         The last batch of an epoch may be smaller.
     learning_rate : float or Schedule
+        A number is reached in a linear rise over the first 30 steps, with "sgd" at once; ``Constant(rate)`` starts with
+        it.
     optimizer : {"adam", "rmsprop-momentum", "sgd"} or Optimizer
         ``Adam(weight_decay=...)`` shrinks all parameters, see `Adam`.
     clip_norm : float, optional
@@ -165,9 +167,10 @@ def fit(
     with team.together():
         if not isinstance(model, Model):
             raise NiceTypeError(f"fit: expected a Flow or a VAE, got {type(model).__name__}")
+        optimizer = get_optimizer(optimizer)
         plan = Plan(
-            optimizer=get_optimizer(optimizer),
-            schedule=get_schedule(learning_rate),
+            optimizer=optimizer,
+            schedule=get_schedule(learning_rate, warmup=optimizer.warmup),
             epochs=epochs,
             time_limit=time_limit,
             batch_size=batch_size,

@@ -77,8 +77,8 @@ class Plan:
         """What must not change when a run is resumed; the rest may, `epochs` in either direction."""
         return {
             "batch_size": self.batch_size,
-            "learning_rate": _named(self.schedule, SCHEDULES),
             "optimizer": _named(self.optimizer, OPTIMIZERS.values()),
+            "learning_rate": _named(self.schedule, SCHEDULES),
             "clip_norm": self.clip_norm,
             "average": self.average,
         }

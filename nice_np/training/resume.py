@@ -26,6 +26,7 @@ from nice_np.training.history import History, columns
 from nice_np.training.optim import Optimizer
 from nice_np.training.plan import Plan
 from nice_np.training.ranks import Team
+from nice_np.training.schedules import Constant
 from nice_np.training.state import ATTRIBUTES, COUNTERS, TrainingState
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ def resumed(team: Team, model: Model, plan: Plan, n_samples: int, settings: dict
     """The state in the checkpoint, with weights and optimiser set to it; rank 0 reads the file for all ranks."""
     path = cast(Path, plan.checkpoint)
     state = team.from_first(lambda: load_state(path, model, plan.optimizer, settings, n_samples))
+    if team.share(settings["learning_rate"]) == f"Constant(rate={getattr(plan.schedule, 'rate', None)!r})":
+        plan.schedule = Constant(plan.schedule.rate)  # type: ignore[attr-defined]
     model.params.values[:] = team.share(model.params.values)
     model.bin_width = team.share(model.bin_width)
     plan.optimizer.restore(*team.share((plan.optimizer.steps, plan.optimizer.state())))
@@ -95,7 +98,10 @@ def load_state(
     now: Arrays = {}
     _compare(path, "architecture", describe(saved, then, []), describe(model, now, []))
     try:
-        _compare(path, "settings", metadata["settings"], settings)
+        before = metadata["settings"]
+        if settings["learning_rate"] == f"{before['learning_rate'][:-1]}, warmup={optimizer.warmup})":
+            settings["learning_rate"] = before["learning_rate"]  # up to 0.1.0 a number had no warm-up
+        _compare(path, "settings", before, settings)
         _compare_arrays(path, then, now)
         state, moments = _parse(metadata, extra, model, optimizer, n_samples)
         optimizer.restore(metadata["optimizer_steps"], moments)
@@ -155,7 +161,8 @@ def _compare_arrays(path: Path, then: Arrays, now: Arrays) -> None:
 def _compare(path: Path, field_name: str, saved: Any, given: Any) -> None:
     if isinstance(saved, dict) and isinstance(given, dict) and set(saved) == set(given):
         for key in saved:
-            _compare(path, f"{field_name}.{key}", saved[key], given[key])
+            if key != "init":  # where the weights started does not matter any more
+                _compare(path, f"{field_name}.{key}", saved[key], given[key])
     elif isinstance(saved, list) and isinstance(given, list) and len(saved) == len(given):
         for i, (a, b) in enumerate(zip(saved, given, strict=True)):
             _compare(path, f"{field_name}.{i}", a, b)

@@ -21,19 +21,25 @@ class Schedule(ABC):
 
 
 class Constant(Schedule):
-    """The same learning rate throughout.
+    """The same learning rate throughout, or after a linear rise during the first `warmup` steps.
 
     Parameters
     ----------
     rate : float
+    warmup : int
+        Steps.
     """
 
     @suggests
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, warmup: int = 0) -> None:
         self.rate = as_float(rate, "Constant", "rate", above=0)
+        self.warmup = as_int(warmup, "Constant", "warmup", 0)
 
     def __call__(self, step: int, progress: float) -> float:
-        return self.rate
+        return self.rate * rise(step, self.warmup)
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self.warmup else f"Constant(rate={self.rate!r})"
 
 
 class ExponentialDecay(Schedule):
@@ -111,19 +117,23 @@ class Cosine(Schedule):
         self.warmup = as_int(warmup, "Cosine", "warmup", 0)
 
     def __call__(self, step: int, progress: float) -> float:
-        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        return rise * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
+        return rise(step, self.warmup) * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
 
 
 SCHEDULES: tuple[type[Schedule], ...] = (Constant, ExponentialDecay, InverseTime, Cosine)
 
 
-def get_schedule(rate: float | Schedule, owner: str = "fit") -> Schedule:
-    """A schedule unchanged; a number as a constant learning rate."""
+def rise(step: int, warmup: int) -> float:
+    """The factor of a linear warm-up: from 1 / warmup at step 0 to 1 from step warmup - 1 on."""
+    return min(1.0, (step + 1) / max(1, warmup))
+
+
+def get_schedule(rate: float | Schedule, owner: str = "fit", warmup: int = 0) -> Schedule:
+    """A schedule unchanged; a number as a constant learning rate after `warmup` steps."""
     if isinstance(rate, Schedule):
         return rate
     if callable(rate):
         raise NiceTypeError(
             f"{owner}: learning_rate: expected a number or a Schedule, got {rate!r}; subclass nice_np.Schedule"
         )
-    return Constant(as_float(rate, owner, "learning_rate", above=0))
+    return Constant(as_float(rate, owner, "learning_rate", above=0), warmup)

@@ -93,7 +93,7 @@ def variational_autoencoder(
         raise NiceValueError(f'{owner}: context_dim is for kind="nice-posterior", got kind={kind!r}')
     dtype, rng = as_dtype(dtype, owner), as_rng(rng, owner)
     # Both networks start with small outputs, but large enough for gradients to pass from one to the other.
-    settings: dict[str, Any] = {"activation": activation, "output_scale": 0.1, "dtype": dtype, "rng": rng}
+    settings: dict[str, Any] = {"activation": activation, "init": "he", "output_scale": 0.1, "dtype": dtype, "rng": rng}
     encoder = MLP((dim, *hidden, 2 * latent + context_dim), **settings)
     network = MLP((latent, *hidden[::-1], dim), **settings)
 
@@ -101,7 +101,7 @@ def variational_autoencoder(
         """The layers of a NICE flow of z, initially near the identity."""
         flow = nice(
             latent, couplings, flow_hidden, "normal",
-            activation=activation, preprocess=(), context_dim=context_dim, dtype=dtype, rng=rng,
+            activation=activation, preprocess=(), init="he", context_dim=context_dim, dtype=dtype, rng=rng,
         )  # fmt: skip
         return copy.deepcopy(flow.bijector)  # the copy belongs to no flow
 

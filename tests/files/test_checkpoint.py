@@ -597,7 +597,7 @@ def test_a_mutated_file_loads_bit_for_bit_or_is_refused(rounds, path, rng):
     assert counts["refused"] >= rounds / 2
 
 
-@a_few_and_many
+@pytest.mark.parametrize("rounds", [400, pytest.param(2000, marks=pytest.mark.slow)])
 def test_mutated_json_with_a_right_checksum_is_never_another_error(rounds, path, rng):
     """The checksum catches random damage; an attacker can compute a new one."""
     text = bytes(read_npz(path)["header"])

@@ -25,7 +25,7 @@ from nice_np.training.fit import start_from_data
 
 
 def test_nice_is_the_papers_mnist_model():
-    flow = nice(784, preprocess=(), rng=0)
+    flow = nice(784, hidden=(1000,) * 5, preprocess=(), init="uniform", rng=0)
     *couplings, scaling = flow.bijector.layers
     assert len(couplings) == 4
     assert isinstance(flow.prior, StandardLogistic)
@@ -38,6 +38,18 @@ def test_nice_is_the_papers_mnist_model():
         np.testing.assert_array_equal(layer.partition.idx_a, np.arange(k % 2, 784, 2))
     per_coupling = 392 * 1000 + 4 * 1000 * 1000 + 1000 * 392 + 5 * 1000 + 392
     assert len(flow.params) == 4 * per_coupling + 784
+
+
+@pytest.mark.parametrize(("dim", "width"), [(2, 64), (64, 64), (100, 100), (256, 256), (784, 256)])
+@pytest.mark.parametrize("build", [nice, real_nvp])
+def test_the_default_widths_follow_the_number_of_features(build, dim, width):
+    conditioner = build(dim, rng=0).bijector.layers[1].conditioner
+    assert conditioner.sizes[1:-1] == (width, width)
+
+
+def test_the_default_channels_do_not_follow_the_size_of_the_image():
+    flow = nice(16, conditioner="conv", partition="checkerboard", image_shape=(4, 4), rng=0)
+    assert flow.bijector.layers[1].conditioner.channels[1:-1] == (32, 32)
 
 
 def test_flows_start_near_the_identity(rng):
@@ -108,7 +120,6 @@ def test_same_seed_same_model():
         ({"dim": 4, "couplings": 0}, NiceValueError, "couplings must be >= 1"),
         ({"dim": 4, "hidden": 5.5}, NiceTypeError, "sequence of whole numbers"),
         ({"dim": 4, "hidden": (0,)}, NiceValueError, "every entry of hidden must be >= 1"),
-        ({"dim": 4, "hidden": None}, NiceTypeError, "sequence of whole numbers"),
         ({"dim": 4, "partition": "checkerboard", "image_shape": (2, 2, 2)}, NiceValueError, "height, width"),
         ({"dim": 4, "partition": "checkerboard", "image_shape": "22"}, NiceTypeError, "sequence of whole numbers"),
         ({"dim": 4, "prior": StandardNormal}, NiceTypeError, r"write StandardNormal\(\)"),
@@ -118,7 +129,7 @@ def test_same_seed_same_model():
         ({"dim": 4, "partition": "thirds"}, NiceValueError, "odd-even, halves, checkerboard"),
         ({"dim": 4, "partition": "checkerboard"}, NiceValueError, "needs image_shape"),
         ({"dim": 4, "partition": Partition.halves(5)}, NiceValueError, "has 5 features, expected 4"),
-        ({"dim": 4, "init": "xavier"}, NiceValueError, "he, uniform"),
+        ({"dim": 4, "init": "xavier"}, NiceValueError, "spread, he, uniform"),
         ({"dim": 4, "dtype": "float16"}, NiceValueError, "float32 or float64"),
         ({"dim": 4, "rng": "a"}, NiceTypeError, "rng must be a seed"),
     ],

@@ -243,7 +243,7 @@ def test_a_file_that_asks_for_too_much_is_refused(change, rng, tmp_path):
         ({"thetas_per_feature": 0}, NiceValueError, "thetas_per_feature must be >= 1"),
         ({"context_dim": -1}, NiceValueError, "context_dim must be >= 0"),
         ({"activation": "gelu"}, NiceValueError, "relu, leaky_relu, tanh, softplus"),
-        ({"init": "zeros"}, NiceValueError, "he, uniform"),
+        ({"init": "zeros"}, NiceValueError, "spread, he, uniform"),
         ({"output_scale": np.nan}, NiceValueError, "output_scale"),
         ({"dtype": int}, NiceValueError, "float32 or float64"),
         ({"rng": 1.5}, NiceTypeError, "rng"),

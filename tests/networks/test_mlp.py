@@ -65,6 +65,33 @@ def test_uniform_is_the_original_code():
         np.testing.assert_array_equal(layer.b, 0)
 
 
+def test_spread_moves_the_bends_of_the_first_layer_away_from_the_origin():
+    net = MLP((1, 1000, 100, 1), rng=0)
+    first, second, last = net.layers
+    bends = -first.b / first.W[0]  # a unit of one input bends where x w + b = 0
+    assert np.quantile(bends, 0.1) < -0.5
+    assert np.quantile(bends, 0.9) > 0.5
+    for layer, n_in in ((first, 1), (second, 1000)):
+        assert np.abs(layer.b).max() <= 1 / np.sqrt(n_in)
+        assert layer.b.std() == pytest.approx(1 / np.sqrt(3 * n_in), rel=0.1)
+    np.testing.assert_array_equal(last.b, 0)
+    assert MLP((1, 8, 1), dtype=np.float32, rng=0).layers[0].b.dtype == np.float32
+
+
+def test_he_and_uniform_start_with_zero_biases_and_draw_none():
+    for init in ("he", "uniform"):
+        rng = np.random.default_rng(0)
+        net = MLP((3, 4, 2), init=init, rng=rng)
+        assert not any(layer.b.any() for layer in net.layers)
+        again = np.random.default_rng(0)
+        drawn = [
+            again.uniform(-0.01, 0.01, W.shape) if init == "uniform" else again.normal(0, np.sqrt(2 / len(W)), W.shape)
+            for W in (layer.W for layer in net.layers)
+        ]
+        np.testing.assert_array_equal(net.layers[0].W, drawn[0])
+        assert rng.random() == again.random()
+
+
 def test_output_scale_zero_starts_at_zero(rng):
     np.testing.assert_array_equal(MLP((3, 4, 2), output_scale=0, rng=0).forward(rng.normal(size=(5, 3)))[0], 0)
 
@@ -106,7 +133,7 @@ def test_repr_and_count():
         ({"sizes": (3, 0)}, NiceValueError, "sizes must be >= 1"),
         ({"sizes": (3, 2.0)}, NiceTypeError, "whole number"),
         ({"sizes": (3, 2), "activation": "gelu"}, NiceValueError, "relu, leaky_relu, tanh, softplus"),
-        ({"sizes": (3, 2), "init": "zeros"}, NiceValueError, "he, uniform"),
+        ({"sizes": (3, 2), "init": "zeros"}, NiceValueError, "spread, he, uniform"),
         ({"sizes": (3, 2), "output_scale": np.inf}, NiceValueError, "output_scale"),
         ({"sizes": (3, 2), "dtype": int}, NiceValueError, "float32 or float64"),
         ({"sizes": (3, 2), "rng": 1.5}, NiceTypeError, "rng"),

@@ -196,10 +196,10 @@ def test_averaging_returns_a_mean_of_the_weights(points):
 
 def test_the_average_is_what_is_validated(points):
     flow = small()
-    history = fit(flow, points, validation=points, epochs=1, average=1000, learning_rate=0.02, **QUIET)
+    history = fit(flow, points, validation=points, epochs=1, average=1000, learning_rate=Constant(0.02), **QUIET)
     assert history.column("validation_log_likelihood") == [pytest.approx(flow.log_prob(points).mean(), abs=1e-5)]
     raw = small()
-    fit(raw, points, epochs=1, learning_rate=0.02, **QUIET)
+    fit(raw, points, epochs=1, learning_rate=Constant(0.02), **QUIET)
     assert abs(raw.log_prob(points).mean() - flow.log_prob(points).mean()) > 1e-3
 
 
@@ -456,7 +456,7 @@ def test_divergence_is_named_within_a_few_steps(build, rate, rng, tmp_path):
     flow = build(8, hidden=(64, 64, 64), rng=0)
     path = tmp_path / "c.npz"
     with pytest.raises(DivergenceError, match=r"diverged at step \d+: .*learning rate = ") as caught:
-        fit(flow, x, epochs=100, learning_rate=rate, checkpoint=path, checkpoint_every=0, **QUIET)
+        fit(flow, x, epochs=100, learning_rate=Constant(rate), checkpoint=path, checkpoint_every=0, **QUIET)
     assert isinstance(caught.value, ArithmeticError)
     assert int(str(caught.value).split("step ")[1].split(":")[0]) <= 40
     if path.exists():  # the last good state, never a NaN
@@ -479,7 +479,7 @@ def test_divergence_leaves_the_best_weights(points):
     assert len(history.rows) == len(kept) > 0
     assert np.array_equal(flow.params.values, kept[history.best_epoch - 1])
     again = small()
-    assert fit(again, points, validation=points, epochs=len(kept), learning_rate=1e-3, **QUIET) == history
+    assert fit(again, points, validation=points, epochs=len(kept), learning_rate=Constant(1e-3), **QUIET) == history
 
 
 def test_a_pickled_divergence_keeps_its_history(points):
@@ -574,7 +574,7 @@ def test_data_whose_standard_deviation_overflows():
 def test_weights_that_overflow_at_the_last_step_are_a_divergence(points, tmp_path):
     path = tmp_path / "c.npz"
     with pytest.raises(DivergenceError, match="weights are not finite"):
-        fit(small(), points, epochs=1, learning_rate=1e39, checkpoint=path, **{**QUIET, "batch_size": 100})
+        fit(small(), points, epochs=1, learning_rate=Constant(1e39), checkpoint=path, **{**QUIET, "batch_size": 100})
     assert not path.exists()
 
 

@@ -102,6 +102,10 @@ def test_schedules():
     assert repr(cosine) == "Cosine(rate=2.0, warmup=4)"
     assert get_schedule(cosine) is cosine
     assert get_schedule(0.3)(0, 0.0) == 0.3
+    rising = get_schedule(0.4, warmup=4)
+    assert [rising(step, 0.0) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
+    assert repr(rising) == "Constant(rate=0.4, warmup=4)"
+    assert repr(Constant(0.4)) == "Constant(rate=0.4)"  # as checkpoints of 0.1.0 have it
 
 
 def test_schedules_at_the_limits_of_their_arguments():

@@ -12,6 +12,7 @@ from nice_np import (
     VAE,
     Adam,
     CheckpointError,
+    Constant,
     Cosine,
     DivergenceError,
     Flow,
@@ -46,7 +47,7 @@ def small(**settings):
 def test_the_first_steps_by_hand(pixels):
     # The run's generator draws, in this order: the order of the samples, the pixel noise, the noise of z.
     model, by_hand, adam = small(), small(), Adam()
-    history = fit(model, pixels, epochs=1, learning_rate=1e-2, optimizer=Adam(), **QUIET)
+    history = fit(model, pixels, epochs=1, learning_rate=Constant(1e-2), optimizer=Adam(), **QUIET)
     rng = TrainingState.start(np.random.default_rng(5)).rng
     order, losses = rng.permutation(len(pixels)), []
     for start in range(0, 60, 25):
