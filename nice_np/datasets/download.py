@@ -1,22 +1,23 @@
-"""Safe downloads: a thin layer on pooch, which verifies the SHA-256 and then renames the file into place.
+"""Safe downloads: a file gets its name once its SHA-256 is right.
 
-Added here: several mirrors, retries where they can help (a server's 5xx, a cut connection), one deadline for all of
-them, a size limit, and no step from https down to http.
+Several mirrors, retries where they can help (a server's 5xx, a cut connection), one deadline for all of them, a size
+limit, and no step from https down to http.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from nice_np.errors import DatasetError
+from nice_np.errors import DatasetError, NiceFileError
+from nice_np.files.atomic import naming, replacing
 from nice_np.validation import as_float, as_int, as_path
 
 if TYPE_CHECKING:
@@ -86,23 +87,25 @@ def fetch(
     NiceTypeError, NiceValueError
         For a bad argument.
     """
-    import pooch
-
     deadline = 300 + remote.size / SLOW if deadline is None else as_float(deadline, "fetch", "deadline", above=0)
     attempts = as_int(attempts, "fetch", "attempts", 1)
     give_up_at = time.monotonic() + deadline
     folder = as_path(folder, "fetch", "folder")
+    path = folder / remote.name
+    if _is_there(path, remote):
+        log.info("%s is in %s, SHA-256 verified", remote.name, folder)
+        return path
     failures: list[str] = []
     for url in remote.urls:
         if failures:
             log.warning("%s; trying the next mirror", failures[-1])
         for attempt in range(1, attempts + 1):
-            download = _downloader(remote, give_up_at, progress, allow_http, attempt)
             try:
-                with _silence(pooch.get_logger()):  # pooch logs to stderr by default
-                    path = pooch.retrieve(url, f"sha256:{remote.sha256}", remote.name, folder, downloader=download)
+                with naming(f"cannot store {remote.name} in {folder}"):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    _download(url, path, remote, give_up_at, progress, allow_http, attempt)
                 log.info("%s is in %s, SHA-256 verified", remote.name, folder)
-                return Path(path)
+                return path
             except _Failure as failure:
                 pause = PAUSE * 2 ** (attempt - 1)
                 passing = isinstance(failure, _PassingFailure)
@@ -111,53 +114,58 @@ def fetch(
                     break
                 log.warning("%s: %s; trying again in %g s", url, failure, pause)
                 time.sleep(pause)
-            except ValueError:  # from pooch, a wrong checksum; a malformed address has become a _Failure
-                failures.append(f"{url}: the SHA-256 of the content is not {remote.sha256}")
-                break
-            except OSError as error:  # the disk's; network errors have become a _Failure
-                raise DatasetError(f"cannot store {remote.name} in {folder}: {error.strerror or error}") from None
+            except NiceFileError as error:  # the disk's; network errors have become a _Failure
+                raise DatasetError(str(error)) from None
     raise DatasetError(f"cannot download {remote.name} into {folder}: {'; '.join(failures)}; check the network")
 
 
-@contextlib.contextmanager
-def _silence(logger: logging.Logger) -> Iterator[None]:
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _is_there(path: Path, remote: RemoteFile) -> bool:
+    """Whether the file is there, with the right checksum."""
     try:
-        yield
-    finally:
-        logger.setLevel(level)
+        if not path.is_file() or path.stat().st_size > remote.size:
+            return False
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest() == remote.sha256
+    except OSError:  # it cannot be read, and may be replaced
+        return False
 
 
-def _downloader(
-    remote: RemoteFile, give_up_at: float, progress: bool, allow_http: bool, attempt: int
-) -> Callable[[str, str, object], None]:
-    """The function that pooch calls to download `url` into `output_file`."""
+def _download(
+    url: str, path: Path, remote: RemoteFile, give_up_at: float, progress: bool, allow_http: bool, attempt: int
+) -> None:
+    """Write `path`, or raise a _Failure; an OSError is the disk's."""
     import urllib3.exceptions
 
     schemes = ("https", "http") if allow_http else ("https",)
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:  # such as an unmatched [
+        raise _Failure(f"malformed ({error})") from None
+    if scheme not in schemes:
+        raise _Failure("refused, the address is not https")
+    if time.monotonic() > give_up_at:
+        raise _Failure("out of time")
+    log.info("downloading %s (attempt %d)", url, attempt)
+    with _answer(url, schemes, give_up_at) as response:
+        if response.status_code != 200:
+            kind = _PassingFailure if response.status_code >= 500 else _Failure
+            raise kind(f"the server answered {response.status_code} {response.reason}")
+        digest = hashlib.sha256()
+        with replacing(path) as file:
 
-    def download(url: str, output_file: str, _pooch: object) -> None:
-        try:
-            scheme = urlsplit(url).scheme
-        except ValueError as error:  # such as an unmatched [
-            raise _Failure(f"malformed ({error})") from None
-        if scheme not in schemes:
-            raise _Failure("refused, the address is not https")
-        if time.monotonic() > give_up_at:
-            raise _Failure("out of time")
-        log.info("downloading %s (attempt %d)", url, attempt)
-        with _answer(url, schemes, give_up_at) as response:
-            if response.status_code != 200:
-                kind = _PassingFailure if response.status_code >= 500 else _Failure
-                raise kind(f"the server answered {response.status_code} {response.reason}")
-            with open(output_file, "wb") as file:
-                try:
-                    _copy(response, file.write, remote, give_up_at, progress)
-                except urllib3.exceptions.HTTPError:  # cut off, or silent for too long
-                    raise _PassingFailure("the connection was cut") from None
+            def write(chunk: bytes) -> None:
+                digest.update(chunk)
+                file.write(chunk)
 
-    return download
+            try:
+                _copy(response, write, remote, give_up_at, progress)
+            except urllib3.exceptions.HTTPError:  # cut off, or silent for too long
+                raise _PassingFailure("the connection was cut") from None
+            if digest.hexdigest() != remote.sha256:
+                raise _Failure(f"the SHA-256 of the content is not {remote.sha256}")
 
 
 def _answer(url: str, schemes: Sequence[str], give_up_at: float) -> requests.Response:
@@ -199,7 +207,7 @@ def _redirect_guard(schemes: Sequence[str]) -> Callable[..., None]:
 
 
 def _copy(
-    response: requests.Response, write: Callable[[bytes], int], remote: RemoteFile, give_up_at: float, progress: bool
+    response: requests.Response, write: Callable[[bytes], None], remote: RemoteFile, give_up_at: float, progress: bool
 ) -> None:
     """Copy the body in chunks, within the limits of time and size."""
     from tqdm import tqdm

@@ -89,6 +89,19 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def open_to_read(path: Path) -> IO[bytes]:
+    """Open a regular file, also behind a link; OSError for a pipe or a device, which could block, or never end."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError("it is not a regular file")
+    return open(path, "rb")
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file in UTF-8; OSError or ValueError if it cannot be read."""
+    with open_to_read(path) as file:
+        return file.read().decode()
+
+
 @contextmanager
 def naming(what: str) -> Iterator[None]:
     """Turn an OSError in the block into a NiceFileError that starts with `what`."""

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import CheckpointError, NiceFileError, NiceTypeError, NiceValueError
-from nice_np.files.atomic import replacing
+from nice_np.files.atomic import open_to_read, replacing
 
 DTYPES = {dtype.str: dtype for dtype in map(np.dtype, ("<f4", "<f8", "<i8", "u1"))}
 NPY_MAGIC = b"\x93NUMPY\x01\x00"  # .npy, version 1.0
@@ -76,9 +76,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
         If the file cannot be opened, or is a pipe or a device.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe could block forever
-            raise OSError("it is not a regular file")
-        file = open(path, "rb")  # noqa: SIM115 (closed below; any later error means damage)
+        file = open_to_read(path)  # closed below; any later error means damage
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise NiceFileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     with file:

@@ -11,6 +11,7 @@ from typing import Any
 
 from nice_np.datasets.base import SPLITS
 from nice_np.errors import NiceFileError, NiceValueError
+from nice_np.files.atomic import read_text
 from nice_np.files.text import printable
 from nice_np.runs.folder import FIGURES, finished
 from nice_np.training.history import History
@@ -59,7 +60,7 @@ def _read_run(folder: Path, name: str) -> FinishedRun:
 
 def _read(path: Path, parse: Any) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(read_text(path))
     except OSError as error:
         raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, OverflowError, RecursionError) as error:

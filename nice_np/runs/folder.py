@@ -13,7 +13,7 @@ from typing import Any
 
 from nice_np._version import __version__
 from nice_np.errors import NiceFileError, NiceValueError
-from nice_np.files.atomic import naming, replaceable, write_text
+from nice_np.files.atomic import naming, read_text, replaceable, write_text
 from nice_np.files.lock import locked
 from nice_np.files.text import to_json
 from nice_np.flows.flow import Flow
@@ -94,7 +94,7 @@ def _check_files(folder: Path, resume: bool, force: bool) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether this is the settings.json of a run."""
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(saved, dict) and MARK in saved
@@ -102,7 +102,7 @@ def _is_ours(path: Path) -> bool:
 
 def _compare(path: Path, settings: dict[str, Any]) -> None:
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(read_text(path))
         if not isinstance(saved, dict):
             raise ValueError("expected a JSON object")
     except FileNotFoundError:

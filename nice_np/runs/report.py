@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from nice_np._version import __version__
 from nice_np.errors import DatasetError, NiceFileError, NiceImportError
+from nice_np.files.atomic import open_to_read
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
 from nice_np.runs.figures import draw_samples
@@ -165,7 +166,8 @@ def _figures(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
 
 def _from_file(path: Path) -> Picture:
     try:
-        png = path.read_bytes()
+        with open_to_read(path) as file:
+            png = file.read()
     except OSError as error:
         raise NiceFileError(f"cannot read {path}: {error.strerror or error}") from error
     return embed(png, str(path))

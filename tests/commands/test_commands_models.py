@@ -1,12 +1,13 @@
 """nice-np evaluate, sample, info, gradcheck and presets: what they print for a trained model, and for other files."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import as_json, fail, image_size, run, succeed
+from command_line import as_json, child, fail, image_size, run, succeed
 
 from nice_np import load_model, nice, one_hot, save_model
 from nice_np.runs.presets import PRESETS
@@ -166,3 +167,18 @@ def test_models_with_strange_metadata(metadata, here):
     fail(*(["sample", "m.npz", "--out", "a.png"] if "image_shape" in metadata else ["evaluate", "m.npz"]), code=1)
     assert not Path("a.png").exists()
     assert succeed("info", "m.npz").isascii()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX pipes")
+@pytest.mark.parametrize("name", ["model.npz", "metrics.json", "history.csv", "figures/training_curve.png"])
+def test_a_pipe_in_a_run_folder_does_not_block(name, moons, here):
+    shutil.copytree(moons, "run")
+    path = here / "run" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    for words in (
+        (["info", "run"], ["evaluate", "run"]) if name == "model.npz" else (["report", "run", "--out", "a.html"],)
+    ):
+        found = child(*words, text=True, timeout=60)
+        assert found.returncode == 1
+        assert f"nice-np: error: cannot read {Path('run', name)}: it is not a regular file" in found.stderr

@@ -5,6 +5,8 @@ import io
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 
@@ -216,7 +218,7 @@ def test_full_disk(server, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(download, "_copy", full)
-    with pytest.raises(DatasetError, match=r"cannot store file\.gz in .*No space left"):
+    with pytest.raises(DatasetError, match=r"cannot write .*file\.gz: No space left"):
         fetch(remote(server.url), tmp_path, allow_http=True)
     assert os.listdir(tmp_path) == []
 
@@ -259,7 +261,7 @@ def test_the_log_says_where_from_and_how_often(server, tmp_path, caplog, capfd):
         ("INFO", f"file.gz is in {tmp_path}, SHA-256 verified"),
         ("INFO", f"file.gz is in {tmp_path}, SHA-256 verified"),
     ]
-    assert capfd.readouterr().err == ""  # pooch writes nothing there either
+    assert capfd.readouterr().err == ""
 
 
 def test_no_certificates_are_no_fault_of_the_disk(tmp_path, monkeypatch):
@@ -273,3 +275,34 @@ def test_a_malformed_address_is_no_wrong_checksum(server, tmp_path):
     fails(tmp_path, "https://[bad/", message="malformed")
     server.answers = [send(b"", 302, Location="https://[bad/")]
     fails(tmp_path, server.url, message=r"file\.gz: (?!the content has another)")
+
+
+KILLED = """
+import sys
+from nice_np.datasets.download import RemoteFile, fetch
+fetch(RemoteFile("file.gz", (sys.argv[1],), "0" * 64, 256_000), sys.argv[2], allow_http=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name are Linux's")
+def test_a_killed_download_leaves_nothing(server, tmp_path):
+    server.answers = [drip]
+    with subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(tmp_path)]) as child:
+        while not server.requests:
+            assert child.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)  # some bytes arrive
+        child.kill()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX links and pipes")
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_is_no_file_is_not_replaced_by_a_download(kind, server, tmp_path):
+    path, target = tmp_path / "file.gz", tmp_path / "target"
+    target.write_text("mine")
+    {"pipe": lambda: os.mkfifo(path), "link": lambda: path.symlink_to("target"), "folder": path.mkdir}[kind]()
+    with pytest.raises(DatasetError, match=r"cannot write .*file\.gz: it is a "):
+        fetch(remote(server.url), tmp_path, allow_http=True)
+    assert target.read_text() == "mine"
+    assert not stat.S_ISREG(path.lstat().st_mode)

@@ -156,7 +156,7 @@ def test_a_download_cache_that_is_full(tmp_path):
             remote = RemoteFile("f", (url,), hashlib.sha256(bytes(100_000)).hexdigest(), 100_000)
             with small_disk(tmp_path / "disk", "32k") as disk:
                 (disk / "f").write_text("an older version")
-                with pytest.raises(DatasetError, match=f"cannot store f in {disk}: No space left on device"):
+                with pytest.raises(DatasetError, match=f"cannot write {disk}/f: No space left on device"):
                     fetch(remote, disk, allow_http=True)
                 assert os.listdir(disk) == ["f"]
                 assert (disk / "f").read_text() == "an older version"
