@@ -87,9 +87,9 @@ def deep(seed: int) -> float:
 
 
 def rows(text: str) -> list[tuple[str, str, str]]:
-    """The rows of all tables: promise, tests, measured."""
+    """The rows of all tables of promises: promise, tests, measured."""
     cells = [re.split(r" \| ", line[2:-2]) for line in text.splitlines() if line.startswith("| ")]
-    return [(row[0], row[1], row[2]) for row in cells if row[0] != "promise"]
+    return [(row[0], row[1], row[2]) for row in cells if len(row) == 3 and row[0] != "promise"]
 
 
 def collected(files: set[str]) -> Counter[tuple[str, str]]:
