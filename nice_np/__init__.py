@@ -7,7 +7,7 @@ Flow = prior + bijector.  ``nice(...)`` and ``real_nvp(...)`` build the papers' 
 
 import logging
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nice_np import _blas, _moved  # noqa: F401 (before NumPy)
 from nice_np._version import __version__
@@ -126,14 +126,18 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "CheckpointError", "DatasetError", "DivergenceError", "DriftError", "TrainingInterrupted",
 ]  # fmt: skip
 
-_LATER = ("plotting", "interop", "sklearn", "runs", "playground")  # they need more packages: imported when asked for
+_LATER = ("interop", "playground", "plotting", "runs", "sklearn")  # they need more packages: imported when asked for
 
+if TYPE_CHECKING:  # a type checker sees them, and no other name
+    from nice_np import interop, playground, plotting, runs, sklearn  # noqa: F401
+else:
 
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return import_module(f"nice_np.{name}")
-    near = nearest(name, __all__)
-    raise AttributeError(f"module 'nice_np' has no attribute {name!r}" + (f": did you mean {near}?" if near else ""))
+    def __getattr__(name: str) -> Any:
+        if name in _LATER:
+            return import_module(f"nice_np.{name}")
+        near = nearest(name, __all__)
+        text = f"module 'nice_np' has no attribute {name!r}"
+        raise AttributeError(f"{text}: did you mean {near}?" if near else text)
 
 
 def __dir__() -> list[str]:
