@@ -10,6 +10,8 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nice_np.suggestions import nearest
+
 Arguments = argparse.Namespace
 
 
@@ -96,9 +98,7 @@ def ending_in(*suffixes: str) -> Callable[[str], Path]:
 
 def did_you_mean(text: str, names: Iterable[str]) -> str:
     """A suggestion of the name nearest to the text, or an empty string."""
-    import difflib  # needed only after a typing error
-
     names = list(names)
     initials = [name for name in names if text == "--" + "".join(part[0] for part in name[2:].split("-") if part)]
-    near = initials or difflib.get_close_matches(text.lower().replace("_", "-"), names, n=1)  # --lr: --learning-rate
-    return f" (did you mean {near[0]}?)" if near else ""
+    near = initials[0] if initials else nearest(text, names)  # --lr: --learning-rate
+    return f" (did you mean {near}?)" if near else ""
