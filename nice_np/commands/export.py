@@ -24,6 +24,8 @@ FORMATS = {
     "decode": "an ONNX graph of z -> x; of an autoencoder also the likelihood's parameters",
     "blocks": "arrays named as in PyTorch's NICE with in_block, mid_block, out_block",
     "masked": "arrays named as in PyTorch's NICE with masked layers",
+    "zuko": "arrays named as in zuko's NICE and RealNVP",
+    "nflows": "arrays named as in nflows' coupling transforms",
 }
 
 

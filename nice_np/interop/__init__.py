@@ -1,7 +1,7 @@
-"""Exchange with other libraries: weights of PyTorch's NICE as plain arrays, and whole flows as ONNX graphs.
+"""Exchange with other libraries: weights of PyTorch, zuko and nflows as arrays, and whole models as ONNX graphs.
 
 Nothing here needs PyTorch; `to_onnx` and `save_onnx` need the package onnx, ``pip install "nice-np[onnx]"``.  Read
-`state_dicts` and `folding` for the weights, `onnx_models`, then `onnx_layers` for the graphs.
+`state_dicts`, `folding` and `torch_flows` for the weights, `onnx_models`, then `onnx_layers` for the graphs.
 """
 
 from nice_np.interop.folding import fold_standardize

@@ -1,4 +1,4 @@
-"""The weights of NICE in the layouts of two public PyTorch programs: a ``state_dict`` of named arrays.
+"""The weights of NICE in the layouts of public PyTorch programs: a ``state_dict`` of named arrays.
 
     "blocks"   coupling.0.in_block.0.weight, coupling.0.mid_block.0.0.weight, ..., coupling.0.out_block.weight, ...,
                scaling.scale (1, D).  ReLU.  A network maps one half of the pixels to the other half, so its weights
@@ -9,6 +9,8 @@
 
 In both, the halves are the even and the odd pixels, swapped after each coupling.  PyTorch's Linear is y = x W^T + b:
 every weight is the transpose of ours.  The files do not record which parity is kept first, nor the prior.
+
+The layouts "zuko" and "nflows" are in `nice_np.interop.torch_flows`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from nice_np.files.recognised import refuse_foreign
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior
 from nice_np.interop.folding import folded, partitions_and_networks
-from nice_np.networks.activations import ACTIVATIONS
+from nice_np.interop.torch_flows import LIBRARIES, library_of, read, write
+from nice_np.networks.activations import ACTIVATIONS, Activation
 from nice_np.networks.mlp import MLP
 from nice_np.parameters.part import name_of
 from nice_np.validation import Array, as_choice, as_constants, as_dtype
@@ -62,30 +65,40 @@ LAYOUTS = {
 
 
 def from_state_dict(
-    state: Mapping[str, Any], *, prior: str | Prior = "logistic", first_kept: str = "odd", dtype: Any = np.float32
+    state: Mapping[str, Any],
+    *,
+    prior: str | Prior | None = None,
+    first_kept: str = "odd",
+    activation: str | Activation = "relu",
+    dtype: Any = np.float32,
 ) -> Flow:
-    """A flow with the weights of a PyTorch NICE.
+    """A flow with the weights of a PyTorch NICE, or of the couplings of zuko or nflows.
 
     Parameters
     ----------
     state : mapping of str to array_like
         ``model.state_dict()``, or its arrays from a file, ``numpy.load("weights.npz")``.  The names show the layout.
-    prior : {"logistic", "normal"} or Prior
-        The one that the model was trained with.
+    prior : {"logistic", "normal"} or Prior, optional
+        The one that the model was trained with; by default "logistic" for "blocks" and "masked", "normal" for "zuko"
+        and "nflows".
     first_kept : {"odd", "even"}
         The pixels, counted from 0, that the first coupling keeps.  "odd" is right for "masked", and for "blocks" with
         its usual mask_config=1; "even" for mask_config=0.
+    activation : {"relu", "leaky_relu", "tanh", "softplus"} or Activation
+        Of the networks in a state of zuko or nflows, which does not name it.
     dtype : {float32, float64}
 
     Returns
     -------
     Flow
-        Additive couplings and a diagonal scaling, for data prepared as in that program.
+        Additive couplings and a diagonal scaling, for data prepared as in that program.  For zuko and nflows additive
+        and affine couplings, the latter with the library's own scale; nflows' ResidualNet becomes a wider ReLU network
+        with the same values, and its PointwiseAffineTransform a `Standardize`.
 
     Raises
     ------
     NiceTypeError, NiceValueError
-        If names or shapes match neither layout, or an array has NaN or inf.
+        If names or shapes match no layout, or an array has NaN or inf.
 
     Examples
     --------
@@ -106,6 +119,8 @@ def from_state_dict(
     kept = as_choice(first_kept, ("odd", "even"), "from_state_dict", "first_kept")
     dtype = as_dtype(dtype, "from_state_dict")
     left = {name.removeprefix("module."): array for name, array in state.items()}  # prefix of DataParallel
+    if (library := library_of(left)) is not None:
+        return read(left, library, "normal" if prior is None else prior, activation).astype(dtype)
     layout = _layout_of(left)
     log_scale = _taken(left, layout.scaling, 2)
     dim = log_scale.size
@@ -120,11 +135,11 @@ def from_state_dict(
         raise NiceValueError(f"from_state_dict: unexpected {', '.join(sorted(left))}; is this another model?")
     scaling = DiagonalScaling(dim)
     scaling.log_scale[:] = log_scale[0]
-    return Flow(prior, Chain([*couplings, scaling])).astype(dtype)
+    return Flow("logistic" if prior is None else prior, Chain([*couplings, scaling])).astype(dtype)
 
 
 def to_state_dict(flow: Flow, layout: str = "blocks") -> dict[str, Array]:
-    """The weights of a flow in the layout of a PyTorch NICE.
+    """The weights of a flow in the layout of a PyTorch NICE, or of zuko or nflows.
 
     To load it: ``model.load_state_dict({name: torch.from_numpy(a) for name, a in state.items()})``; to write a file
     without PyTorch: ``numpy.savez("weights.npz", **state)``.
@@ -134,8 +149,11 @@ def to_state_dict(flow: Flow, layout: str = "blocks") -> dict[str, Array]:
     flow : Flow
         Additive couplings that keep even and odd pixels in turn, with MLPs of at least one hidden layer, and a
         DiagonalScaling.  A Standardize layer in front is folded into them, see `fold_standardize`.
-    layout : {"blocks", "masked"}
-        "blocks" needs ReLU, "masked" leaky ReLU and a first coupling that keeps 1, 3, 5, ...
+    layout : {"blocks", "masked", "zuko", "nflows"}
+        "blocks" needs ReLU, "masked" leaky ReLU and a first coupling that keeps 1, 3, 5, ...  "zuko" and "nflows" take
+        additive couplings, and affine ones with ``scale=SoftclipScale()`` or ``scale=FlooredSigmoidScale()``, any
+        partition, activation and context, and a normal prior; "nflows" permutations, `Standardize` and
+        `DiagonalScaling` too.
 
     Returns
     -------
@@ -148,7 +166,12 @@ def to_state_dict(flow: Flow, layout: str = "blocks") -> dict[str, Array]:
     NiceTypeError, NiceValueError
         If the flow has another form; the message names the layer.
     """
-    chosen = LAYOUTS[as_choice(layout, LAYOUTS, "to_state_dict", "layout")]
+    layout = as_choice(layout, (*LAYOUTS, *LIBRARIES), "to_state_dict", "layout")
+    if layout in LIBRARIES:
+        if not isinstance(flow, Flow):
+            raise NiceTypeError(f"to_state_dict: expected a Flow, got {type(flow).__name__}")
+        return write(flow, LIBRARIES[layout])
+    chosen = LAYOUTS[layout]
     *first, scaling = folded(flow, "to_state_dict").layers
     for layer in (*first, scaling):
         refuse_foreign(layer, "to_state_dict", "names in a state_dict")

@@ -119,7 +119,7 @@ def test_the_data_document_names_every_data_set_and_file():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Dask itself
 def test_the_blocks_of_the_document_on_other_tools_run(tmp_path, monkeypatch, capsys):
-    for package in ("onnx", "onnxruntime", "distributed"):
+    for package in ("onnx", "onnxruntime", "distributed", "torch", "zuko"):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     variables = {}
