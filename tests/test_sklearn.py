@@ -6,8 +6,10 @@ import sys
 import joblib
 import numpy as np
 import pytest
+from sklearn import datasets
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -82,12 +84,76 @@ def test_the_numbers_are_those_of_the_flow(x):
 
 def test_learns_a_gaussian(rng):
     x = rng.normal([5.0, -2.0], [0.1, 2.0], (2000, 2))
-    density = NICEDensity(hidden=(16,), epochs=20, random_state=0).fit(x[:1500])
+    density = NICEDensity(hidden=(16,), epochs=20, prior="normal", random_state=0).fit(x[:1500])
     truth = -np.log(2 * np.pi * 0.1 * 2.0) - 1  # -entropy
     assert density.score(x[1500:]) == pytest.approx(truth, abs=0.1)
     drawn = density.sample(1000, random_state=1)
     np.testing.assert_allclose(drawn.std(axis=0), [0.1, 2.0], rtol=0.15)
     np.testing.assert_allclose(density.transform(x).std(axis=0), 1, rtol=0.15)
+
+
+def folds(name, scaled):
+    x = getattr(datasets, f"load_{name}")().data
+    for training, test in KFold(5, shuffle=True, random_state=0).split(x):
+        scale = np.where(x[training].std(axis=0) > 0, x[training].std(axis=0), 1) if scaled else 1
+        yield x[training] / scale, x[test] / scale
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    ["iris", "wine", *(pytest.param(n, marks=pytest.mark.slow) for n in ("diabetes", "breast_cancer", "digits"))],
+)
+@pytest.mark.filterwarnings("ignore:feature .* never changes")  # three pixels of the digits
+def test_by_default_no_worse_than_one_gaussian(name, scaled):
+    models = GaussianMixture(1), NICEDensity(random_state=0)
+    gaussian, flow = np.array([[m.fit(x).score(held_out) for m in models] for x, held_out in folds(name, scaled)]).T
+    assert flow.mean() > gaussian.mean()
+
+
+def test_held_out_samples_say_when_to_stop(rng):
+    x = np.exp(rng.normal(size=(60, 2)))
+    density = NICEDensity(hidden=(8,), random_state=0).fit(x)
+    best = int(density.held_out_scores_.argmax())
+    assert 0 < best < len(density.held_out_scores_) - 1
+    assert density.history_.column("step")[-1] == 2 * -(-best // 2)  # 48 samples are one batch, 60 are two
+    assert len(density.held_out_scores_) < 2000  # patience
+
+
+def test_a_flow_that_training_makes_worse_stays_a_gaussian(rng):
+    x = rng.normal(size=(40, 3)) @ [[1.0, 0.5, 0.0], [0.0, 2.0, 0.5], [0.0, 0.0, 5.0]]
+    density = NICEDensity(prior="normal", learning_rate=0.05, batch_size=5, steps=20, random_state=0).fit(x)
+    assert density.held_out_scores_.argmax() == 0
+    assert len(density.history_.rows) == 0
+    np.testing.assert_allclose(density.score(x), GaussianMixture(1).fit(x).score(x), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("n_samples", [2, 7, 100, 1500])
+def test_steps_do_not_depend_on_the_number_of_samples(rng, n_samples):
+    density = small(epochs=None, steps=20).fit(rng.normal(size=(n_samples, 2)))
+    per_epoch = -(-n_samples // 75) if n_samples == 1500 else -(-n_samples // 50)
+    assert (len(density.held_out_scores_) - 1) * per_epoch <= 20 + 2 * per_epoch
+    assert sum(row["step"] for row in density.history_.rows[-1:]) <= 20 + per_epoch
+
+
+@pytest.mark.filterwarnings("ignore:feature .* never changes")
+def test_constant_and_repeated_features_have_a_floor(rng):
+    x = rng.normal([5.0, 0.0, 0.0], [0.0, 1.0, 1.0], (100, 3))
+    x = np.column_stack([x, x[:, 1]])
+    density = NICEDensity(steps=100, random_state=0).fit(x)
+    gaussian = -2 * np.log(2 * np.pi * np.e) / 2  # the two features that vary
+    # Two directions of variance 0.001, one of them in units of 1, the other in units of its standard deviation sqrt 2
+    assert density.score(x) < gaussian + 2 * np.log(1 / np.sqrt(1e-3)) + 1
+    assert np.isfinite(density.sample(100, random_state=0)).all()
+
+
+@pytest.mark.parametrize(("prior", "lowest", "highest"), [("normal", 3.5, 4.1), ("logistic", 1.9, 2.1)])
+@pytest.mark.parametrize("architecture", ["nice", "real_nvp"])
+def test_tails(rng, architecture, prior, lowest, highest):
+    x = rng.normal(size=(100, 2))
+    density = NICEDensity(architecture, prior=prior, steps=100, random_state=0).fit(x)
+    near, far = density.score_samples(1e6 * x[:20]), density.score_samples(2e6 * x[:20])
+    assert ((far / near > lowest) & (far / near < highest)).all()  # the square of the distance, or the distance
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -149,7 +215,7 @@ def test_all_settings_can_be_used_for_several_fits(x):
 
 
 def test_validation_keeps_the_best_epoch(x):
-    density = small(validation_fraction=0.2, patience=2, epochs=500, learning_rate=0.05).fit(x)
+    density = small(validation_fraction=0.2, patience=2, epochs=500, learning_rate=0.05, batch_size=200).fit(x)
     assert density.history_.stopped == "patience"
     scores = density.history_.column("validation_log_likelihood")
     assert density.history_.best_epoch == 1 + int(np.argmax(scores))
