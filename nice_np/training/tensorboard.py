@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.errors import NiceFileError, NiceImportError
+from nice_np.files.atomic import open_to_read
 from nice_np.training.history import History, score_columns
 from nice_np.validation import as_path
 
@@ -101,6 +102,7 @@ class TensorBoard:
         *earlier, now = history.rows
         # TensorBoard reads the files in the order of their names: by the second, then by the number.
         path = self.folder.absolute() / f"events.out.tfevents.{time.time():.0f}.nice_np.{len(here):06d}"
+        open(path, "xb").close()  # an OSError if another run, or a link, has that name
         self._file = self._writer(str(path))
         weakref.finalize(self, self._file.close)  # `fit` does not tell its callbacks when it ends
         log.info("events for TensorBoard go into %s", path)
@@ -141,7 +143,8 @@ class TensorBoard:
         """The events in a file, up to the first that is damaged: a run that was killed may have left part of one."""
         from google.protobuf.message import DecodeError
 
-        data, position = path.read_bytes(), 0
+        with open_to_read(path) as file:
+            data, position = file.read(), 0
         with suppress(DecodeError):
             while position + 16 <= len(data):
                 end = position + 12 + int.from_bytes(data[position : position + 8], "little")  # length, checksum, event

@@ -25,6 +25,7 @@ LAYERS = [
     ["commands"],
     ["cli"],
 ]
+MODES = [first + rest for first in "wxa" for rest in ("", "b", "+", "b+", "t")] + ["r+", "r+b", "rb+"]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
@@ -105,6 +106,22 @@ def test_nothing_dangerous():
                     assert not (keyword.arg == "allow_pickle" and is_true), path
             assert not isinstance(node, ast.Assert), f"{path}: input is never validated by assert"
         assert not {"pickle", "marshal", "shelve"} & set(imports(tree)), path
+
+
+def test_every_file_is_written_by_one_function():
+    """`files.atomic.replacing`: whole or not at all, and only regular files are replaced."""
+    elsewhere = {"training/tensorboard.py": {"xb"}}  # event files grow, and are always new
+    moving = {"os.replace", "os.rename", "os.renames", "shutil.move", "shutil.copy", "shutil.copyfile"}
+    for path, tree in sources():
+        room = str(path.relative_to(ROOT))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and room != "files/atomic.py":
+                called = ast.unparse(node.func)
+                assert called not in moving, room
+                assert not called.endswith((".write_text", ".write_bytes", ".tofile", ".savetxt")), room
+                if called in ("open", "io.open", "os.fdopen", "path.open"):
+                    words = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+                    assert words & set(MODES) <= elsewhere.get(room, set()), room
 
 
 def test_public_names_have_docstrings():

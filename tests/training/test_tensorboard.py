@@ -194,3 +194,14 @@ def test_the_command(here, no_figures):
     err = fail("train", "grid", "--epochs", "1", "--tensorboard", "file", code=1)
     assert "cannot write into file" in err
     assert "--tensorboard" in run("train", "--help")[1]
+
+
+def test_events_never_replace_a_file_or_go_through_a_link(train, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("nice_np.training.tensorboard.time.time", lambda: 1e9)
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "events.out.tfevents.1000000000.nice_np.000001").symlink_to(tmp_path / "mine")
+    history = train(1)
+    assert len(history.rows) == 1
+    assert "no more events: cannot write into" in caplog.text
+    assert (tmp_path / "mine").read_text() == "mine"
