@@ -107,6 +107,7 @@ def test_one_bits_per_dim_for_a_flow_and_its_data(rng, tmp_path):
         found = score(flow, Dataset("noise", x, x, x), "test", seed=0)
         assert (found["bits_per_dim"], found["bin_width"]) == (flow.bits_per_dim(x), width)
         assert flow.bits_per_dim(pixels) == flow.bits_per_dim(dequantize(pixels, NOISE_SEED), bin_width=1 / 256)
+        assert flow.score(pixels) == flow.score(dequantize(pixels, NOISE_SEED))
         found = score(flow, Dataset("noise", pixels, pixels, pixels), "test", seed=NOISE_SEED)
         assert found["bits_per_dim"] == flow.bits_per_dim(pixels)
 

@@ -22,9 +22,9 @@ from nice_np.files.checkpoint import load as read
 from nice_np.files.checkpoint import save
 from nice_np.notebook import parts_table
 from nice_np.parameters import Module, Packed
-from nice_np.pixels.dequantize import BIN_WIDTH, dequantize
+from nice_np.pixels.dequantize import BIN_WIDTH, NOISE_SEED, dequantize
 from nice_np.suggestions import instead
-from nice_np.validation import Array, Rng, is_pixels
+from nice_np.validation import Array, Rng, as_real_array, is_pixels
 
 M = TypeVar("M", bound="Model")
 CHUNK = 1000  # rows at a time, so that memory does not grow with N
@@ -88,11 +88,13 @@ class Model(Packed):
     def score(self, x: npt.ArrayLike, extra: Any = None, /) -> float:
         """The mean of `objective` over the rows of x (N, D), in nats: higher is better.
 
-        The same quantity as ``GaussianMixture.score`` in scikit-learn; `Flow.log_prob` gives one number per row.
+        The same quantity as ``GaussianMixture.score`` in scikit-learn; `Flow.log_prob` gives one number per row.  uint8
+        pixels become x as in `from_pixels`, with the same noise at each call.
         """
-        scores = self.objective(x, extra)
+        owner = f"{type(self).__name__}.score"
+        scores = self.objective(self.from_data(as_real_array(x, owner, "x"), NOISE_SEED), extra)
         if len(scores) == 0:
-            raise NiceValueError(f"{type(self).__name__}.score: 0 samples; the mean needs at least one")
+            raise NiceValueError(f"{owner}: 0 samples; the mean needs at least one")
         return mean_of_finite(scores)
 
     @abstractmethod
