@@ -15,19 +15,29 @@ from nice_np.parameters import Module
 
 
 def is_own(module: object) -> bool:
-    """Whether it is of one of nice_np's classes, not of a subclass, and has the passes of that class."""
+    """Whether it is of one of nice_np's classes, not of a subclass, and so are its methods and its helpers."""
     cls = type(module)
     replaced = any(callable(getattr(cls, name, None)) and name != "config" for name in vars(module))  # layer.forward =
-    return own_classes().get(cls.__name__) is cls and not replaced
+    helpers = (type(value) for value in vars(module).values() if not isinstance(value, Module))
+    return own_classes().get(cls.__name__) is cls and not replaced and not any(map(_is_derived, helpers))
+
+
+def _is_derived(cls: type) -> bool:
+    """Whether it is not nice_np's, but derived from a class that is, such as a Partition of your own."""
+    mine, *bases = (base.__module__.startswith("nice_np.") for base in cls.__mro__)
+    return not mine and any(bases)
 
 
 def refuse_foreign(model: Module, owner: str, what: str) -> None:
     """NiceTypeError for a model with a part that is not nice_np's own, where only `what` of those is known."""
     for path, module in model.modules():
         if not is_own(module):
+            cls = type(module)
+            known = own_classes().get(cls.__name__) is cls
+            found = "has a method or a partition that is not nice_np's" if known else f"is of class {cls.__name__}"
             raise NiceTypeError(
-                f"{owner}: {path or 'the model'} is of class {type(module).__name__}; only the library's own classes "
-                f"have {what}, and a class derived from one may compute something else"
+                f"{owner}: {path or 'the model'} {found}; only the library's own classes have {what}, and a class derived "
+                "from one may compute something else"
             )
 
 
@@ -47,7 +57,8 @@ def readable(model: Module) -> tuple[Any, Arrays]:
     for cls, path in theirs.items():
         if own_classes().get(cls.__name__) is cls:
             raise NiceTypeError(
-                f"save: a method of {path} was replaced on the object; derive a class of your own instead"
+                f"save: {path} has a method or a partition that is not nice_np's, and no file would hold it; derive a "
+                f"class of your own from {cls.__name__} that has it"
             )
     names = ", ".join(sorted(cls.__name__ for cls in theirs))
     cure = "config() must return all arguments of the constructor, or of from_config"
@@ -59,6 +70,8 @@ def readable(model: Module) -> tuple[Any, Arrays]:
     for (path, module), (_, again) in pairs:
         for name in ("class", *signature(type(module)).parameters):
             before, after = (type(m) if name == "class" else vars(m).get(name) for m in (module, again))
+            if _is_derived(type(before)):  # a partition of your own
+                before, after = type(before), type(after)
             if isinstance(before, (type, str, int, float)) and before != after:
                 raise NiceTypeError(f"save: {path}.{name} is {before!r}, but would be loaded as {after!r}; {cure}")
     if len(list(model.modules())) != len(list(twin.modules())):

@@ -254,11 +254,35 @@ def test_a_method_replaced_on_an_object_is_seen(rng, tmp_path):
     flow = real_nvp(2, 3, (4,), dtype="float64", rng=rng)
     couple = flow.layers[1]._couple
     flow.layers[1]._couple = lambda x_b, theta: couple(x_b, 2 * theta)
-    with pytest.raises(NiceTypeError, match=r"save: a method of bijector\.layers\.1 was replaced on the object"):
+    with pytest.raises(
+        NiceTypeError, match=r"save: bijector\.layers\.1 has a method or a partition that is not nice_np's"
+    ):
         flow.save(tmp_path / "flow.npz")
     with pytest.raises(NiceTypeError, match="only the library's own classes have a graph"):
         to_onnx(flow)
     assert [type(layer).__name__ for layer in fused(flow, 10).twin.layers].count("AffineCoupling") == 1
+
+
+class OwnLaw(AdditiveCoupling):
+    """As ours."""
+
+
+class OwnPartition(Partition):
+    def split(self, x):
+        x_a, x_b = super().split(x)
+        return 2 * x_a, x_b
+
+
+def test_a_partition_of_yours_is_seen(tmp_path):
+    flow = Flow("normal", AdditiveCoupling(OwnPartition.odd_even(2), MLP((1, 3, 1), rng=0)))
+    with pytest.raises(NiceTypeError, match="save: bijector has a method or a partition that is not nice_np's"):
+        flow.save(tmp_path / "flow.npz")
+    with pytest.raises(NiceTypeError, match="to_onnx: bijector has a method or a partition that is not nice_np's"):
+        to_onnx(flow)
+    assert fused(flow, 10) is None
+    flow = Flow("normal", OwnLaw(OwnPartition.odd_even(2), MLP((1, 3, 1), rng=0)))
+    with pytest.raises(NiceTypeError, match=r"save: bijector\.partition is .*OwnPartition.*, but would be loaded as"):
+        flow.save(tmp_path / "flow.npz")
 
 
 def test_a_scale_or_activation_can_be_exchanged_in_a_flow_and_is_noticed(rng, tmp_path):
