@@ -36,7 +36,7 @@ def refuse_foreign(model: Module, owner: str, what: str) -> None:
             known = own_classes().get(cls.__name__) is cls
             found = "has a method or a partition that is not nice_np's" if known else f"is of class {cls.__name__}"
             raise NiceTypeError(
-                f"{owner}: {path or 'the model'} {found}; only the library's own classes have {what}, and those derived "
+                f"{owner}: {path or 'the model'} {found}; only the library's own classes have {what}, and one derived "
                 "from them may compute something else"
             )
 
