@@ -119,3 +119,23 @@ def test_a_file_system_without_locks(monkeypatch, tmp_path):
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with locked(tmp_path / "lock", "it"):
         assert (tmp_path / "lock").exists()
+
+
+@posix
+def test_a_lock_on_a_file_that_has_just_been_removed_counts_for_nothing(monkeypatch, tmp_path):
+    """Its last holder removed it between our opening and our locking it; the next process would make another file."""
+    import fcntl
+
+    flock, calls = fcntl.flock, []
+
+    def removed_meanwhile(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            (tmp_path / "lock").unlink()
+        flock(*args)
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    with locked(tmp_path / "lock", "it"):
+        assert (tmp_path / "lock").exists()
+        with pytest.raises(NiceFileError, match="it is in use by process"), locked(tmp_path / "lock", "it"):
+            pytest.fail("two hold it")
