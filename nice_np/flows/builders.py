@@ -28,7 +28,7 @@ from nice_np.bijectors import (
     get_partition,
 )
 from nice_np.bijectors.coupling import Conditioner
-from nice_np.bijectors.scales import Scale
+from nice_np.bijectors.scales import Scale, TanhScale
 from nice_np.bijectors.whitening import Whitening
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flows.flow import Flow
@@ -142,7 +142,7 @@ def real_nvp(
     hidden: int | Sequence[int] | None = None,
     prior: str | Prior = "normal",
     *,
-    scale: str | Scale = "tanh",
+    scale: str | Scale | None = None,
     activation: str | Activation = "relu",
     conditioner: str = "mlp",
     partition: str | Partition = "odd-even",
@@ -163,8 +163,9 @@ def real_nvp(
         As for `nice`.
     preprocess, init, context_dim, dtype, rng
         As for `nice`.
-    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
-        The bound on the multipliers, see `AffineCoupling`; ``TanhScale(3.0)`` is another bound.
+    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale, optional
+        The bound on the multipliers, see `AffineCoupling`.  By default ``TanhScale(B)`` with B = min(2, 16 / couplings):
+        all couplings together change a feature by at most e^8, so that a deep flow does not diverge.
 
     Returns
     -------
@@ -173,6 +174,8 @@ def real_nvp(
     prior, dtype = get_prior(prior), as_dtype(dtype, "real_nvp")
     part = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
+    if scale is None:
+        scale = TanhScale(min(2.0, 16 / as_int(couplings, "real_nvp", "couplings", 1)))
     network = _network("real_nvp", conditioner, _widths(hidden, dim, conditioner), image_shape, settings)
     layers = [
         *preprocessing(preprocess, dim, dtype),
