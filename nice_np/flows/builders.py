@@ -164,8 +164,8 @@ def real_nvp(
     preprocess, init, context_dim, dtype, rng
         As for `nice`.
     scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale, optional
-        The bound on the multipliers, see `AffineCoupling`.  By default ``TanhScale(B)`` with B = min(2, 16 / couplings):
-        all couplings together change a feature by at most e^8, so that a deep flow does not diverge.
+        The bound on the multipliers, see `AffineCoupling`.  By default ``TanhScale(B)``, B = min(2, 16 / couplings):
+        all couplings together stretch a feature by at most e^8, so that a deep flow does not diverge.
 
     Returns
     -------

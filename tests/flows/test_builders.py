@@ -17,10 +17,12 @@ from nice_np import (
     ZCAWhitening,
     check_gradients,
     dequantize,
+    fit,
     nice,
     real_nvp,
 )
 from nice_np.datasets import load_digits
+from nice_np.datasets.toy import TOYS
 from nice_np.training.fit import start_from_data
 
 
@@ -144,6 +146,21 @@ def test_any_sequence_of_widths_will_do():
     expected = repr(nice(4, hidden=(5, 6), rng=0))
     for hidden in ([5, 6], np.array([5, 6]), (width for width in (5, 6))):
         assert repr(nice(4, hidden=hidden, rng=0)) == expected
+
+
+@pytest.mark.parametrize(("couplings", "bound"), [(4, 2), (8, 2), (16, 1), (24, 2 / 3)])
+def test_all_couplings_together_have_a_bounded_scale(couplings, bound):
+    bounds = [layer.scale.bound for layer in real_nvp(2, couplings, (4,), rng=0).bijector.layers[1:]]
+    assert bounds == pytest.approx([bound] * couplings)
+
+
+@pytest.mark.parametrize("toy", TOYS)
+def test_deep_wide_flows_at_a_high_rate_do_not_diverge(toy):
+    x, losses = TOYS[toy](1000, 0), []
+    flow = real_nvp(2, 16, (128, 128), rng=0)
+    note = lambda flow, history: losses.append(-history.rows[-1]["train_log_likelihood"])  # noqa: E731
+    fit(flow, x, epochs=3, batch_size=100, learning_rate=2e-3, callbacks=[note], progress=False, rng=0)
+    assert max(losses) < losses[0] + 1
 
 
 def test_unknown_scale():
