@@ -36,7 +36,8 @@ class Constant(Schedule):
         self.warmup = as_int(warmup, "Constant", "warmup", 0)
 
     def __call__(self, step: int, progress: float) -> float:
-        return self.rate * rise(step, self.warmup)
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return rise * self.rate
 
     def __repr__(self) -> str:
         return super().__repr__() if self.warmup else f"Constant(rate={self.rate!r})"
@@ -117,15 +118,11 @@ class Cosine(Schedule):
         self.warmup = as_int(warmup, "Cosine", "warmup", 0)
 
     def __call__(self, step: int, progress: float) -> float:
-        return rise(step, self.warmup) * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return rise * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
 
 
 SCHEDULES: tuple[type[Schedule], ...] = (Constant, ExponentialDecay, InverseTime, Cosine)
-
-
-def rise(step: int, warmup: int) -> float:
-    """The factor of a linear warm-up: from 1 / warmup at step 0 to 1 from step warmup - 1 on."""
-    return min(1.0, (step + 1) / max(1, warmup))
 
 
 def get_schedule(rate: float | Schedule, owner: str = "fit", warmup: int = 0) -> Schedule:
