@@ -42,12 +42,12 @@ class DiagonalScaling(Bijector):
 
     def forward(self, x: Array) -> tuple[Array, Array, ScalingCache]:
         x = as_batch(x, self.dim, self)
-        z = x * np.exp(self.log_scale)
+        z = x * self._factors(self.log_scale)
         return z, np.full(len(x), self.log_scale.sum()), ScalingCache(z)
 
     def inverse(self, z: Array) -> tuple[Array, Array, ScalingCache]:
         z = as_batch(z, self.dim, self, "z")
-        x = z * np.exp(-self.log_scale)
+        x = z * self._factors(-self.log_scale)
         return x, np.full(len(z), -self.log_scale.sum()), ScalingCache(x)
 
     def backward(self, dz: Array, dlog_det: Array, cache: ScalingCache, parameters: bool = True) -> Array:
@@ -69,3 +69,12 @@ class DiagonalScaling(Bijector):
     def count_parameters(cls, config: dict[str, Any]) -> int:
         """How many numbers ``DiagonalScaling(**config)`` would hold, without making it."""
         return int(config["dim"])
+
+    @staticmethod
+    def _factors(log_factors: Array) -> Array:
+        """exp of them (D,).  One that underflows could not be undone, so it is made infinite: an error, not a zero."""
+        factors: Array = np.exp(log_factors)
+        smallest = np.finfo(factors.dtype).tiny
+        if factors.min() < smallest:
+            factors[factors < smallest] = np.inf
+        return factors

@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks, mean_of
@@ -88,11 +89,7 @@ class Standardize(Bijector):
         # A constant still varies by rounding errors, and no digits are left below the dtype's normal numbers.
         constant = std <= 1e-12 * np.abs(mean) + np.finfo(self.std.dtype).tiny
         if constant.any():
-            warnings.warn(
-                f"feature {constant.argmax()} never changes in the training data ({constant.sum()} in all): its "
-                "density has no upper bound; drop it, or add noise",
-                stacklevel=5,
-            )
+            warnings.warn(never_changes(np.flatnonzero(constant)), stacklevel=5)
         self.set(mean, np.where(constant, 1.0, std))
 
     def forward(self, x: Array) -> tuple[Array, Array, None]:
@@ -111,3 +108,11 @@ class Standardize(Bijector):
 
     def config(self) -> dict[str, Any]:
         return {"mean": self.mean, "std": self.std, "fitted": self.fitted}
+
+
+def never_changes(constant: npt.NDArray[np.intp]) -> str:
+    """The warning about these features, by number: with a scale of their own their likelihood has no maximum."""
+    return (
+        f"feature {constant[0]} never changes in the training data ({len(constant)} in all): its density has no upper "
+        "bound; drop it, or add noise"
+    )

@@ -216,6 +216,8 @@ def principal_components(covariance: Array) -> tuple[Array, Array]:
 
 def _positive(values: Any, owner: str) -> Array:
     std = as_constants(values, 1, owner, "std")  # (D,)
-    if not (std > 0).all():
-        raise NiceValueError(f"{owner}: std must be > 0, got {std.min()} in direction {std.argmin()}")
+    smallest = np.finfo(std.dtype).tiny  # 1/std overflows below it
+    if not (std >= smallest).all():
+        found = f"{std.min()} in direction {std.argmin()}"
+        raise NiceValueError(f"{owner}: std must be > 0, got {found}; the smallest possible is {smallest:.3g}")
     return std

@@ -54,6 +54,13 @@ class TrainingData:
         """The arguments of the model's loss: x as in `seen_by`, and the extra input, a context or noise."""
         return self.seen_by(model, rng), model.draw_extra(self.context, len(self), rng)
 
+    def constant_features(self) -> npt.NDArray[np.intp]:
+        """The features that never change but by rounding; there are none in pixels, whose noise changes them."""
+        if self.is_pixels:
+            return np.empty(0, np.intp)
+        low, high = (edge(self.x, axis=0).astype(np.float64) / 2 for edge in (np.min, np.max))  # (D,); no overflow
+        return np.flatnonzero(high - low <= 1e-12 * np.abs(high) + np.finfo(self.x.dtype).tiny)
+
     def fingerprint(self) -> str:
         """Shape, dtype and SHA-256 of the values, to recognise a data set."""
         return ", given ".join(fingerprint(array) for array in (self.x, self.context) if array is not None)

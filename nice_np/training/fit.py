@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Fitted
 from nice_np.bijectors.rebuilding import layers_of
+from nice_np.bijectors.standardize import Standardize, never_changes
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
 from nice_np.files.recognised import readable
@@ -238,6 +240,8 @@ def start_from_data(model: Model, x: npt.NDArray[Any], context: Array | None = N
     """
     data = TrainingData(x, context)
     layers = [part for layer in model.layers for _, part in layers_of(layer)]
+    if isinstance(model, Flow):
+        _warn_of_constants(data, layers)
     for number, layer in enumerate(layers):
         if isinstance(layer, Fitted) and not layer.fitted:
             layer.fit(partial(_arriving, model, data, layers[:number]))
@@ -247,6 +251,15 @@ def start_from_data(model: Model, x: npt.NDArray[Any], context: Array | None = N
                 f"fit: {path} ({type(module).__name__}) is not fitted, and the data do not pass through it; "
                 "make it a layer of the model's own chain, or give it its constants"
             )
+
+
+def _warn_of_constants(data: TrainingData, layers: list[Bijector]) -> None:
+    """A flow makes the density of a constant as high as it likes, whatever comes before its couplings."""
+    if any(isinstance(layer, Standardize) and not layer.fitted for layer in layers):
+        return  # which warns of them itself
+    constant = data.constant_features()
+    if len(constant):
+        warnings.warn(never_changes(constant), stacklevel=5)
 
 
 def _arriving(model: Model, data: TrainingData, below: list[Bijector]) -> Iterator[Array]:

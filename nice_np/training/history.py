@@ -47,12 +47,15 @@ class History:
         `DivergenceError`.
     measure : {"log_likelihood", "elbo"}
         What the scores are.
+    setbacks : list of str
+        Where the training went wrong and began an epoch again with half the learning rate, and why.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
     stopped: str = ""
     measure: str = MEASURES[0]
+    setbacks: list[str] = field(default_factory=list)
 
     def column(self, name: str) -> list[Any]:
         """One column as a list."""
@@ -89,7 +92,7 @@ class History:
 
     @classmethod
     def from_csv(cls, text: str) -> History:
-        """Read what `to_csv` wrote; it does not contain `best_epoch` and `stopped`.
+        """Read what `to_csv` wrote; it does not contain `best_epoch`, `stopped` and `setbacks`.
 
         Raises
         ------
@@ -123,10 +126,11 @@ class History:
             return "History(no epochs)"
         last, before = self.rows[-1], "ELBO " if self.measure == "elbo" else ""
         stopped = f", stopped by {self.stopped}" if self.stopped else ""  # not while the training goes on
+        setbacks = f", {len(self.setbacks)} setback(s)" if self.setbacks else ""
         return (
             f"History({last['epoch']} epochs, {last['step']} steps, {last['seconds']:.1f} s, "
             f"train {before}{last[score_columns(self.measure)[0]]:.2f} nats, "
-            f"best epoch {self.best_epoch}{stopped})"
+            f"best epoch {self.best_epoch}{setbacks}{stopped})"
         )
 
 

@@ -15,6 +15,15 @@ from nice_np.flows.flow import bits_unit, to_bits_per_dim
 from nice_np.flows.model import Model, mean_of_finite
 from nice_np.kernels import average_kernel, average_step
 from nice_np.training.data import TrainingData
+from nice_np.training.divergence import (
+    Setback,
+    check_epoch,
+    check_finite,
+    check_step,
+    go_back,
+    remember,
+    warn_of_the_end,
+)
 from nice_np.training.history import History, score_columns
 from nice_np.training.optim import clip_by_norm
 from nice_np.training.parallel import Gradient, in_threads
@@ -26,8 +35,6 @@ from nice_np.training.state import TrainingState, save_state
 from nice_np.validation import Array, as_float
 
 log = logging.getLogger(__name__)
-
-EXPLODED = 1e4  # nats per dimension above the first loss: no model recovers from there
 
 
 class StopTraining(Exception):
@@ -69,11 +76,14 @@ class Training:
             with StopSignals() as signals, shards as source:
                 gradient = self.team.gradient(source, self.model.params.grads)
                 while not state.finished:
-                    self._step(gradient)
-                    self._show(bar)
-                    done = self._done()
-                    if state.position == len(self.data) or done >= 1:
-                        self._end_epoch(done)
+                    try:
+                        self._step(gradient)
+                        self._show(bar)
+                        done = self._done()
+                        if state.position == len(self.data) or done >= 1:
+                            self._end_epoch(done)
+                    except Setback as why:
+                        self._go_back(why)
                     if signum := self.team.largest(signals.received):
                         self._interrupt(signum)
                     if state.seconds - self.saved_at > plan.checkpoint_every:
@@ -86,6 +96,8 @@ class Training:
             bar.close()
         self._keep_best()
         state.history.stopped = state.finished
+        if self.team.first:
+            warn_of_the_end(self.model, self.data, state)
         log.info("training is over (%s): %r", state.finished, state.history)
         return state.history
 
@@ -93,13 +105,16 @@ class Training:
 
     def _step(self, gradient: Gradient) -> None:
         state, plan, values = self.state, self.plan, self.model.params.values
+        if state.position == 0 or state.last_good is None:  # None: resumed from an older version's checkpoint
+            remember(state, values, plan.optimizer)
         if state.position == 0:
             state.order = state.rng.permutation(len(self.data))
             state.nats_sum = 0.0
             plan.optimizer.start_epoch(state.epoch)
         rows = state.order[state.position : state.position + plan.batch_size]
         # A user's schedule may return any number; the history needs a plain float.
-        self.learning_rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
+        rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
+        self.learning_rate = rate * 0.5 ** len(state.history.setbacks)
         x, extra = self.data.rows(rows).drawn(self.model, state.rng)  # (n, D), and a context or noise (n, C)
         try:
             loss, grads = gradient(x, extra)
@@ -107,11 +122,8 @@ class Training:
             self._keep_best()
             raise
         except NiceOverflowError as error:
-            raise self._diverged(f"loss or gradient is not finite ({error})") from None
-        if state.first_nll is None:
-            state.first_nll = loss
-        if loss > state.first_nll + EXPLODED * self.model.dim:
-            raise self._diverged(f"loss = {loss:.6g} nats")
+            raise Setback(f"loss or gradient is not finite ({error})") from None
+        check_step(loss, state, self.model.dim)
         if plan.clip_norm is not None:
             clip_by_norm(grads, plan.clip_norm)
         plan.optimizer.step(values, grads, self.learning_rate)
@@ -125,19 +137,27 @@ class Training:
             average_step(state.average, values, max(1 / plan.average, 1 / state.step))
         self._tick()
 
-    def _diverged(self, what: str) -> DivergenceError:
-        self._keep_best()
-        self.state.history.stopped = "divergence"
-        return DivergenceError(
-            f"training diverged at step {self.state.step + 1}: {what}, learning rate = {self.learning_rate:.6g}; "
-            "try a smaller learning rate, or clip_norm",
-            self.state.history,
-        )
+    def _go_back(self, why: Setback) -> None:
+        """Begin the epoch again with half the learning rate, or give up."""
+        step, history = self.state.step + 1, self.state.history
+        try:
+            go_back(self.state, self.model.params.values, self.plan.optimizer, why)
+        except Setback:
+            self._keep_best()
+            history.stopped = "divergence"
+            raise DivergenceError(
+                f"training diverged at step {step}: {why}, learning rate = {self.learning_rate:.6g}, after "
+                f"{len(history.setbacks)} retries with half the rate each; try a smaller learning rate, or clip_norm",
+                history,
+            ) from None
+        log.warning("%s", history.setbacks[-1])
 
     # -- one epoch ------------------------------------------------------------------------------------------------
 
     def _end_epoch(self, done: float) -> None:
         state, plan = self.state, self.plan
+        check_finite(self.model.params.values, plan.optimizer)
+        check_epoch(state, len(self.data), self.model.dim)
         score, bits = self._validate()
         if score is not None:
             state.epochs_since_best += 1
@@ -182,7 +202,7 @@ class Training:
         try:
             score = self.team.from_first(lambda: self._score(*validation))
         except NiceOverflowError as error:
-            raise self._diverged(f"the validation loss is not finite ({error})") from None
+            raise Setback(f"the validation loss is not finite ({error})") from None
         return score, to_bits_per_dim(score, self.model.dim, self.bin_width)
 
     def _score(self, x: Array, extra: Array | None) -> float:
@@ -224,11 +244,10 @@ class Training:
         bar.update(self._done(), state.epoch, nats, bits, speed, bits_unit(self.bin_width))
 
     def _save(self) -> None:
-        if not np.isfinite(self.model.params.values).all():
-            raise self._diverged("the weights are not finite")
-        if not all(np.isfinite(vector).all() for vector in self.plan.optimizer.state().values()):
-            # In float32 the square of a gradient of 1e20 overflows, and Adam never moves that parameter again.
-            raise self._diverged("the optimiser's state is not finite")
+        try:
+            check_finite(self.model.params.values, self.plan.optimizer)
+        except Setback as why:
+            self._go_back(why)
         with self.team.together():
             if self.plan.checkpoint is not None and self.team.first:
                 save_state(self.plan.checkpoint, self.model, self.plan.optimizer, self.state, self.settings)

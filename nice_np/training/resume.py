@@ -27,7 +27,7 @@ from nice_np.training.optim import Optimizer
 from nice_np.training.plan import Plan
 from nice_np.training.ranks import Team
 from nice_np.training.schedules import Constant
-from nice_np.training.state import ATTRIBUTES, COUNTERS, TrainingState
+from nice_np.training.state import ATTRIBUTES, COUNTED, COUNTERS, LastGood, TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -119,17 +119,14 @@ def _parse(
 ) -> tuple[TrainingState, Arrays]:
     """The state, and the optimiser's vectors; any of the errors that `load_state` catches if they are damaged."""
     counters, best_epoch, steps = (metadata[name] for name in ("counters", "best_epoch", "optimizer_steps"))
-    if set(counters) != set(COUNTERS):
-        raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(COUNTERS)}")
     kinds = COUNTERS | {"best_epoch": int | None, "optimizer_steps": int}
-    for name, value in {**counters, "best_epoch": best_epoch, "optimizer_steps": steps}.items():
-        if not isinstance(value, kinds[name]) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
-            raise ValueError(f"{name} is {value!r}")
+    _check_counters({**counters, "best_epoch": best_epoch, "optimizer_steps": steps}, kinds)
     moments = {name: extra.pop(f"optimizer.{name}") for name in optimizer.vectors if steps}
     weights: dict[str, Any] = {name: extra.pop(name) for name in ("best_values", "average") if name in extra}
-    for name, vector in {**moments, **weights}.items():
-        if vector.shape != (len(model.params),) or vector.dtype != model.dtype or not np.isfinite(vector).all():
-            raise ValueError(f"{name} is not a finite vector of {len(model.params)} x {model.dtype}")
+    _check_vectors({**moments, **weights}, model)
+    last_good, setbacks = _last_good(metadata, extra, model, optimizer), metadata.get("setbacks", [])
+    if not isinstance(setbacks, list) or not all(isinstance(text, str) for text in setbacks):
+        raise ValueError(f"setbacks are {setbacks!r:.200}")
     order, rows = extra.pop("order"), from_json(extra.pop("history").tobytes())
     if extra:
         raise ValueError(f"unexpected arrays {sorted(extra)}")
@@ -144,8 +141,38 @@ def _parse(
     rng = np.random.default_rng()
     rng.bit_generator.state = metadata["rng"]
     numbers = {ATTRIBUTES[name]: value for name, value in counters.items()}
-    history = History(rows, best_epoch, measure=model.measure)
-    return TrainingState(rng, history=history, order=order, **numbers, **weights), moments
+    history = History(rows, best_epoch, measure=model.measure, setbacks=setbacks)
+    return TrainingState(rng, history=history, order=order, last_good=last_good, **numbers, **weights), moments
+
+
+def _last_good(metadata: dict[str, Any], extra: Arrays, model: Model, optimizer: Optimizer) -> LastGood | None:
+    """The start of the epoch; None between two epochs, and in files of earlier versions."""
+    if "last_good" not in metadata:
+        return None
+    counters, steps, rng = (metadata["last_good"][name] for name in ("counters", "optimizer_steps", "rng"))
+    _check_counters(counters | {"optimizer_steps": steps}, COUNTED | {"optimizer_steps": int})
+    later = metadata["counters"]
+    if counters["step"] > later["step"] or counters["position"] > later["position"]:
+        raise ValueError(f"the last good state is at {counters}, which is after the saved one")
+    np.random.default_rng().bit_generator.state = rng  # raises if it is none
+    names = ["values", *(optimizer.vectors if steps else ()), *(["average"] if "last_good.average" in extra else [])]
+    vectors = {name: extra.pop(f"last_good.{name}") for name in names}
+    _check_vectors(vectors, model)
+    return LastGood(counters, steps, rng, vectors)
+
+
+def _check_counters(counters: dict[str, Any], kinds: dict[str, Any]) -> None:
+    if set(counters) != set(kinds):
+        raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(kinds)}")
+    for name, value in counters.items():
+        if not isinstance(value, kinds[name]) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+            raise ValueError(f"{name} is {value!r}")
+
+
+def _check_vectors(vectors: Arrays, model: Model) -> None:
+    for name, vector in vectors.items():
+        if vector.shape != (len(model.params),) or vector.dtype != model.dtype or not np.isfinite(vector).all():
+            raise ValueError(f"{name} is not a finite vector of {len(model.params)} x {model.dtype}")
 
 
 def _compare_arrays(path: Path, then: Arrays, now: Arrays) -> None:

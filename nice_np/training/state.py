@@ -18,6 +18,16 @@ from nice_np.validation import Array
 
 
 @dataclass
+class LastGood:
+    """The state of a run at the start of its epoch, to which it goes back if the epoch goes wrong; see `divergence`."""
+
+    counters: dict[str, Any]  # those in COUNTED
+    optimizer_steps: int
+    rng: Any  # state of the generator, as JSON
+    vectors: dict[str, Array]  # (P,) each: "values", "average" if there is one, and those of the optimiser
+
+
+@dataclass
 class TrainingState:
     """The state of a run between two steps."""
 
@@ -36,6 +46,7 @@ class TrainingState:
     finished: str = ""  # why the run ended; "" while it goes on
     best_values: Array | None = None  # (P,), weights of the best epoch
     average: Array | None = None  # (P,), running average of the weights
+    last_good: LastGood | None = None  # None only before the first step
 
     @classmethod
     def start(cls, rng: np.random.Generator, measure: str = "log_likelihood") -> TrainingState:
@@ -49,6 +60,7 @@ COUNTERS: dict[str, Any] = {
     "validation_seed": int, "epoch": int, "step": int, "position": int, "stale": int,
     "seconds": float, "nats_sum": float, "first_nll": float | None, "best": float | None, "finished": str,
 }  # fmt: skip
+COUNTED: dict[str, Any] = {"step": int, "position": int, "nats_sum": float}  # those that go back
 ATTRIBUTES = {name: name for name in COUNTERS} | {"stale": "epochs_since_best"}
 
 
@@ -60,10 +72,19 @@ def save_state(path: Path, model: Model, optimizer: Optimizer, state: TrainingSt
         "best_epoch": state.history.best_epoch,
         "optimizer_steps": optimizer.steps,
         "rng": state.rng.bit_generator.state,
+        "setbacks": state.history.setbacks,
     }
     vectors = {"order": state.order, "best_values": state.best_values, "average": state.average}
     extra: dict[str, npt.NDArray[Any]] = {name: vector for name, vector in vectors.items() if vector is not None}
     # Not in the header, whose size is limited: a long run has many rows.
     extra["history"] = np.frombuffer(json.dumps(state.history.rows).encode(), np.uint8)
     extra.update({f"optimizer.{name}": vector for name, vector in optimizer.state().items()})
+    if state.last_good is not None and state.position > 0:  # between two epochs it is what is saved anyway
+        good = state.last_good
+        metadata["last_good"] = {
+            "counters": good.counters,
+            "optimizer_steps": good.optimizer_steps,
+            "rng": good.rng,
+        }
+        extra.update({f"last_good.{name}": vector for name, vector in good.vectors.items()})
     save(path, "checkpoint", model, metadata, extra)

@@ -104,6 +104,7 @@ def test_any_form_of_the_same_numbers_gives_the_same_answer(model, door, both):
 
 
 @few
+@pytest.mark.filterwarnings("ignore:feature . never changes")
 @given(forms())
 def test_training_on_any_form(both):
     values, array = both

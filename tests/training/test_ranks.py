@@ -292,7 +292,7 @@ def test_an_overflow_on_one_rank_ends_all(pixels):
     broken = failing(NiceOverflowError("Flow: row 3 overflows"))
     first, second = on_ranks(2, lambda comm: train(comm, pixels, broken if comm.rank == 1 else None))[0]
     assert type(first) is type(second) is DivergenceError
-    said = "training diverged at step 3: loss or gradient is not finite ({}Flow: row 3 overflows), learning rate"
+    said = "training diverged at step 1: loss or gradient is not finite ({}Flow: row 3 overflows), learning rate"
     assert str(first).startswith(said.format("rank 1: "))
     assert str(second).startswith(said.format(""))
 
