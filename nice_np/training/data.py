@@ -56,7 +56,7 @@ class TrainingData:
 
     def constant_features(self) -> npt.NDArray[np.intp]:
         """The features that never change but by rounding; there are none in pixels, whose noise changes them."""
-        if self.is_pixels:
+        if is_pixels(self.x):
             return np.empty(0, np.intp)
         low, high = (edge(self.x, axis=0).astype(np.float64) / 2 for edge in (np.min, np.max))  # (D,); no overflow
         return np.flatnonzero(high - low <= 1e-12 * np.abs(high) + np.finfo(self.x.dtype).tiny)
