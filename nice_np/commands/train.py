@@ -18,7 +18,7 @@ from nice_np.commands.parsing import Arguments, OneOf, Parser, UsageError, numbe
 from nice_np.commands.shared import Result, kind_of
 from nice_np.datasets import Dataset, load
 from nice_np.datasets.base import SPLITS
-from nice_np.errors import NiceFileError, NiceValueError, TrainingInterrupted
+from nice_np.errors import DivergenceError, NiceFileError, NiceValueError, TrainingInterrupted
 from nice_np.files.atomic import write_text
 from nice_np.flows.flow import bits_unit
 from nice_np.flows.model import Model
@@ -127,28 +127,45 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
                 else f"{length['epochs']} epoch(s)"
             )
             say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps a checkpoint)")
-        history = fit(
-            model,
-            seen.train,
-            context,
-            validation=dataset.validation,
-            validation_context=label_context(model, dataset, "validation"),
-            callbacks=callbacks,
-            checkpoint=folder / "checkpoint.npz",
-            checkpoint_every=arguments.checkpoint_every,
-            resume=arguments.resume,
-            progress=not arguments.quiet,
-            rng=fit_rng,
-            threads=arguments.threads,
-            **length,
-            **training,
-        )
+        try:
+            history = fit(
+                model,
+                seen.train,
+                context,
+                validation=dataset.validation,
+                validation_context=label_context(model, dataset, "validation"),
+                callbacks=callbacks,
+                checkpoint=folder / "checkpoint.npz",
+                checkpoint_every=arguments.checkpoint_every,
+                resume=arguments.resume,
+                progress=not arguments.quiet,
+                rng=fit_rng,
+                threads=arguments.threads,
+                **length,
+                **training,
+            )
+        except DivergenceError as error:
+            arguments.learning_rate = (arguments.learning_rate or preset.learning_rate) / 10
+            raise _best_kept(error, model, dataset, folder, origin, arguments) from None
         metrics = {
             "command": train_command(arguments),
             "configuration": {kind_of(model): repr(model).splitlines(), **settings, **length},
             "parameters": len(model.params),
         }
         return _finish(model, dataset, history, folder, origin, metrics)
+
+
+def _best_kept(
+    error: DivergenceError, model: Model, dataset: Dataset, folder: Path, origin: dict[str, Any], arguments: Arguments
+) -> DivergenceError:
+    """The error of a training that diverged, with its best model saved and the command that starts again."""
+    saved = ""
+    if error.history is not None and error.history.rows:
+        about = {"bin_width": model.bin_width, "image_shape": dataset.image_shape, "epochs": len(error.history.rows)}
+        model.save(folder / "model.npz", {**origin, **about})
+        saved = f"; the best model so far, of epoch {error.history.best_epoch}, is {folder / 'model.npz'}"
+    again = train_command(arguments, "data_dir", "out", "tensorboard", "checkpoint_every")
+    return DivergenceError(f"{error}{saved}; start again with: {again} --force", error.history)
 
 
 def _write_history(path: Path, model: Model, history: History) -> None:
@@ -180,6 +197,7 @@ def _finish(
         **metrics,
         "steps": history.rows[-1]["step"],
         "best_epoch": history.best_epoch,
+        "setbacks": history.setbacks,
         "train_seconds": history.rows[-1]["seconds"],
         **environment(),
     }

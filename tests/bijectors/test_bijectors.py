@@ -10,9 +10,11 @@ from nice_np import (
     AffineCoupling,
     Chain,
     DiagonalScaling,
+    Flow,
     Inverse,
     Logit,
     MultiplicativeCoupling,
+    NiceOverflowError,
     NiceTypeError,
     NiceValueError,
     Partition,
@@ -472,3 +474,16 @@ def test_two_features_are_the_least_of_a_partition(make):
     for dim, says in ((1, "at least 2 features"), (0, "dim must be >= 1, got 0"), (-1, "dim must be >= 1, got -1")):
         with pytest.raises(NiceValueError, match=says):
             make(dim)
+
+
+@pytest.mark.parametrize(("dtype", "log_scale"), [(np.float64, -750.0), (np.float64, -709.0), (np.float32, -110.0)])
+def test_a_scale_that_underflows_is_an_error_and_no_zero(dtype, log_scale):
+    x = [[1.0, 2.0]]
+    for flow, way in (
+        (Flow("normal", DiagonalScaling(2, log_scale, dtype)), "encode"),
+        (Flow("normal", DiagonalScaling(2, -log_scale, dtype)), "decode"),
+    ):
+        with pytest.raises(NiceOverflowError, match=r"row 0 overflows .* in layer 0 \(DiagonalScaling\)"):
+            getattr(flow, way)(x)
+    fine = Flow("normal", DiagonalScaling(2, log_scale / 1.3, dtype))
+    np.testing.assert_allclose(fine.decode(fine.encode(x)), x, rtol=1e-4)

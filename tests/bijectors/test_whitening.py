@@ -260,3 +260,10 @@ def test_constants_of_a_file_are_checked(kind):
         with pytest.raises(NiceValueError, match=f"{kind.__name__}: {name} must be"):
             kind.from_config(**config | {name: -1.0})
     assert kind.from_config(**config | {"fitted": np.bool_(False)}).fitted is False
+
+
+@pytest.mark.parametrize("kind", [ZCAWhitening, PCAWhitening])
+def test_a_std_whose_inverse_overflows_is_refused_without_a_warning(kind):
+    for dtype, std in ((np.float64, 1e-320), (np.float32, 1e-40)):
+        with pytest.raises(NiceValueError, match=r"std must be > 0, got .* in direction 0; the smallest possible is"):
+            kind(np.zeros(2, dtype), np.eye(2, dtype=dtype), np.array([std, 1], dtype))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from command_line import QUICK, fail, image_size, succeed
 
-from nice_np import DivergenceError, cli, datasets, load_model
+from nice_np import DivergenceError, Schedule, cli, datasets, load_model
 from nice_np.commands import train
+from nice_np.runs.presets import Preset
 
 
 def test_demo_ends_with_the_likelihood_and_pictures(demo):
@@ -104,6 +105,19 @@ def test_divergence_is_one_line(here, monkeypatch):
 
     monkeypatch.setattr(train, "fit", diverge)
     assert "training diverged at step 3" in fail("train", "rings", *QUICK, code=1)
+
+
+def test_a_training_that_diverges_keeps_its_best_model_and_says_how_to_go_on(here, monkeypatch):
+    class Rising(Schedule):
+        def __call__(self, step, progress):
+            return 1e-3 if step < 30 else 1e6
+
+    monkeypatch.setattr(Preset, "training", lambda *arguments: {"learning_rate": Rising(), "batch_size": 500})
+    said = fail("train", "rings", "--epochs=9", "--seed=3", "--out=r", "-q", code=1)
+    assert re.search(r"after 4 retries.*the best model so far, of epoch \d, is r/model\.npz; start again with: ", said)
+    assert said.rstrip().endswith("nice-np train rings --epochs=9 --learning-rate=0.0002 --seed=3 --out=r --force")
+    succeed("sample", "r", "--out=s.npz")
+    succeed(*said.rstrip().split("start again with: nice-np ")[1].replace("--epochs=9", "--epochs=1").split())
 
 
 @pytest.mark.parametrize(
