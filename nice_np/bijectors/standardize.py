@@ -4,6 +4,12 @@ Why it comes before the couplings.  A pixel at the border of a digit has a stand
 middle near 0.4.  On raw pixels the scaling layer has to climb to log(1000) = 7 one learning-rate step at a time, and
 every error of m on a border pixel is then multiplied by 1000.  Standardising first changes neither the family of
 functions (it is one more diagonal scaling) nor the unit of the likelihood, only the conditioning.
+
+Why no sample may lie too far out.  A border pixel that is lit in a single digit of 50,000 is there 200 standard
+deviations from its mean.  A step of Adam changes a weight by about the learning rate, whatever the input, so after a
+step or two the hidden units of that digit are off by 200 times as much as those of any other; the gradient that follows
+changes the weights behind them for all digits.  So std is enlarged until no training sample is further than FARTHEST of
+it from the mean.  The trained scaling on top makes up for it.
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks, mean_of
 from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.validation import Array, as_batch, as_constants, as_dtype, as_flag, as_int
+
+FARTHEST = 50.0  # standard deviations
 
 
 class Standardize(Bijector):
@@ -71,6 +79,7 @@ class Standardize(Bijector):
     def fit(self, chunks: Chunks) -> None:
         """Set mean and std to those of the data; see `nice_np.bijectors.fitted`.
 
+        A std is enlarged where a sample would otherwise lie more than FARTHEST of it from the mean.
         A feature that never changes has no scale: its likelihood would grow without bound.  It gets std 1 and a
         warning.
 
@@ -81,16 +90,19 @@ class Standardize(Bijector):
         """
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
             mean, n_samples = mean_of(chunks)
-            # Two passes: the textbook E x^2 - (E x)^2 cancels.
-            variance = sum(((x - mean) ** 2).sum(axis=0) for x in chunks()) / n_samples  # (D,)
-        std = np.sqrt(variance)
+            squares, farthest = np.zeros_like(mean), np.zeros_like(mean)  # (D,)
+            for x in chunks():  # a second pass: the textbook E x^2 - (E x)^2 cancels
+                distance = np.abs(x - mean)  # (n, D)
+                squares += (distance**2).sum(axis=0)
+                farthest = np.maximum(farthest, distance.max(axis=0))
+        std = np.sqrt(squares / n_samples)
         if not (np.isfinite(mean) & np.isfinite(std)).all():
             raise NiceOverflowError("fit: the standard deviation of the data overflows; rescale them")
         # A constant still varies by rounding errors, and no digits are left below the dtype's normal numbers.
         constant = std <= 1e-12 * np.abs(mean) + np.finfo(self.std.dtype).tiny
         if constant.any():
             warnings.warn(never_changes(np.flatnonzero(constant)), stacklevel=5)
-        self.set(mean, np.where(constant, 1.0, std))
+        self.set(mean, np.where(constant, 1.0, np.maximum(std, farthest / FARTHEST)))
 
     def forward(self, x: Array) -> tuple[Array, Array, None]:
         x = as_batch(x, self.dim, self)

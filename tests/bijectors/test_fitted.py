@@ -177,3 +177,15 @@ def test_a_spread_below_the_dtypes_normal_numbers_is_none():
 def test_fitted_is_a_flag(wrong):
     with pytest.raises(NiceTypeError, match="Standardize: fitted must be True or False"):
         Standardize([0.0], [1.0], fitted=wrong)
+
+
+def test_no_sample_lies_too_many_standard_deviations_out(rng):
+    x = rng.normal([0.0, 5.0, -2.0], [1.0, 0.1, 3.0], size=(20_000, 3))
+    x[:, 1] = 5.0
+    x[77, 1] = 5.9  # the border pixel of one digit: std 0.0064, 141 of them from the mean
+    x[:, 2] *= 1e-6
+    layer = Standardize.unfitted(3)
+    layer.fit(chunks_of(x, 3000))
+    z, _, _ = layer.forward(x)
+    assert np.abs(z[:, 1]).max() == pytest.approx(50)
+    np.testing.assert_allclose(z[:, [0, 2]].std(axis=0), 1, rtol=1e-10)

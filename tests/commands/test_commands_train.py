@@ -116,7 +116,7 @@ def test_a_training_that_diverges_keeps_its_best_model_and_says_how_to_go_on(her
     said = fail("train", "rings", "--epochs=9", "--seed=3", "--out=r", "-q", code=1)
     assert re.search(r"after 4 retries.*the best model so far, of epoch \d, is r/model\.npz; start again with: ", said)
     assert said.rstrip().endswith("nice-np train rings --epochs=9 --learning-rate=0.0002 --seed=3 --out=r --force")
-    succeed("sample", "r", "--out=s.npz")
+    succeed("sample", "r", "--out=s.npy")
     succeed(*said.rstrip().split("start again with: nice-np ")[1].replace("--epochs=9", "--epochs=1").split())
 
 
