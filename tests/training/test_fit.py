@@ -624,7 +624,7 @@ def test_a_schedule_may_return_any_number(points, tmp_path):
         def __call__(self, step, progress):
             return self.rate
 
-    history = fit(small(), points, epochs=1, learning_rate=Own(np.float32(0.5)), checkpoint=tmp_path / "c", **QUIET)
+    history = fit(small(), points, epochs=1, learning_rate=Own(np.float32(0.005)), checkpoint=tmp_path / "c", **QUIET)
     assert type(history.rows[0]["learning_rate"]) is float
     for rate, error in ((None, NiceTypeError), (np.nan, NiceValueError), (-1.0, NiceValueError)):
         with pytest.raises(error, match="fit: learning_rate must be"):
