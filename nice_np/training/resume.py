@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from nice_np.errors import CheckpointError, NiceFileError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
@@ -103,26 +104,32 @@ def load_state(
             settings["learning_rate"] = before["learning_rate"]  # up to 0.1.0 a number had no warm-up
         _compare(path, "settings", before, settings)
         _compare_arrays(path, then, now)
-        state, moments = _parse(metadata, extra, model, optimizer, n_samples)
+        state, moments = _parse(metadata, extra, model, optimizer, settings, n_samples)
         optimizer.restore(metadata["optimizer_steps"], moments)
     except NiceValueError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path}: the training state is damaged: {error!r}") from None
+        raise CheckpointError(f"{path}: the training state is damaged: {type(error).__name__}: {error}") from None
     model.params.values[:] = saved.params.values
     model.bin_width = model.bin_width or saved.bin_width
     return state
 
 
 def _parse(
-    metadata: dict[str, Any], extra: Arrays, model: Model, optimizer: Optimizer, n_samples: int
+    metadata: dict[str, Any],
+    extra: Arrays,
+    model: Model,
+    optimizer: Optimizer,
+    settings: dict[str, Any],
+    n_samples: int,
 ) -> tuple[TrainingState, Arrays]:
     """The state, and the optimiser's vectors; any of the errors that `load_state` catches if they are damaged."""
     counters, best_epoch, steps = (metadata[name] for name in ("counters", "best_epoch", "optimizer_steps"))
     kinds = COUNTERS | {"best_epoch": int | None, "optimizer_steps": int}
     _check_counters({**counters, "best_epoch": best_epoch, "optimizer_steps": steps}, kinds)
     moments = {name: extra.pop(f"optimizer.{name}") for name in optimizer.vectors if steps}
-    weights: dict[str, Any] = {name: extra.pop(name) for name in ("best_values", "average") if name in extra}
+    present = {"best_values": counters["best"] is not None, "average": bool(settings["average"] and counters["step"])}
+    weights: dict[str, Any] = {name: extra.pop(name) for name in present if present[name]}
     _check_vectors({**moments, **weights}, model)
     last_good, setbacks = _last_good(metadata, extra, model, optimizer), metadata.get("setbacks", [])
     if not isinstance(setbacks, list) or not all(isinstance(text, str) for text in setbacks):
@@ -130,19 +137,37 @@ def _parse(
     order, rows = extra.pop("order"), from_json(extra.pop("history").tobytes())
     if extra:
         raise ValueError(f"unexpected arrays {sorted(extra)}")
-    if counters["step"] and not np.array_equal(np.sort(order), np.arange(n_samples)):
-        raise ValueError("the order of the samples is not a permutation")
-    if counters["position"] >= n_samples:
-        raise ValueError(f"position is {counters['position']}, with {n_samples} samples")
-    for row in rows if isinstance(rows, list) else [rows]:
-        are_numbers = all(value is None or type(value) in (int, float) for value in row.values())
-        if set(row) != set(columns(model.measure)) or not are_numbers:
-            raise ValueError(f"the history has a row {row!r:.200}")
+    _check_place(counters, order, settings["batch_size"], n_samples)
+    _check_rows(rows, counters["epoch"] - 1, model.measure)
+    if best_epoch is not None and not 1 <= best_epoch <= len(rows):
+        raise ValueError(f"best_epoch is {best_epoch}, after {len(rows)} epochs")
     rng = np.random.default_rng()
     rng.bit_generator.state = metadata["rng"]
     numbers = {ATTRIBUTES[name]: value for name, value in counters.items()}
     history = History(rows, best_epoch, measure=model.measure, setbacks=setbacks)
     return TrainingState(rng, history=history, order=order, last_good=last_good, **numbers, **weights), moments
+
+
+def _check_place(counters: dict[str, Any], order: npt.NDArray[Any], batch_size: int, n_samples: int) -> None:
+    """ValueError unless steps, position and order are those of a run between two steps."""
+    step, position = counters["step"], counters["position"]
+    if position >= n_samples or position % batch_size or position > step * batch_size or counters["seconds"] < 0:
+        raise ValueError(
+            f"position is {position} after {step} steps of {batch_size} and {counters['seconds']:.6g} s, "
+            f"with {n_samples} samples"
+        )
+    if step and (order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), np.arange(n_samples))):
+        raise ValueError("the order of the samples is not a permutation")
+
+
+def _check_rows(rows: Any, epochs: int, measure: str) -> None:
+    """ValueError unless the history has one row for each epoch; a score without validation data is None."""
+    if not isinstance(rows, list) or len(rows) != epochs:
+        raise ValueError(f"the history is not a list of {epochs} rows, one for each epoch")
+    for epoch, row in enumerate(rows, start=1):
+        whole = isinstance(row, dict) and set(row) == set(columns(measure)) and row["epoch"] == epoch
+        if not whole or not all(type(v) in (int, float) or (v is None and k[:3] == "val") for k, v in row.items()):
+            raise ValueError(f"the history has a row {row!r:.200}")
 
 
 def _last_good(metadata: dict[str, Any], extra: Arrays, model: Model, optimizer: Optimizer) -> LastGood | None:
@@ -165,8 +190,12 @@ def _check_counters(counters: dict[str, Any], kinds: dict[str, Any]) -> None:
     if set(counters) != set(kinds):
         raise ValueError(f"the counters are {sorted(counters)}, expected {sorted(kinds)}")
     for name, value in counters.items():
-        if not isinstance(value, kinds[name]) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
-            raise ValueError(f"{name} is {value!r}")
+        if (
+            not isinstance(value, kinds[name])
+            or isinstance(value, bool)
+            or (isinstance(value, int) and not 0 <= value < 2**63)
+        ):
+            raise ValueError(f"{name} is {value!r:.200}")
 
 
 def _check_vectors(vectors: Arrays, model: Model) -> None:
