@@ -41,16 +41,30 @@ def hang_up(handler):
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def drip(handler):
-    """One byte at a time, for longer than any deadline here."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(CONTENT)))
-    handler.end_headers()
-    for _ in range(300):
-        handler.wfile.write(b"a")
-        if handler.server.stopping.wait(0.02):
-            return
-    handler.server.dripped_out.set()
+def dripping(start):
+    """After `start` one byte at a time, for longer than any deadline here."""
+
+    def answer(handler):
+        handler.wfile.write(start)
+        for _ in range(300):
+            handler.wfile.write(b"a")
+            if handler.server.stopping.wait(0.02):
+                return
+        handler.server.dripped_out.set()
+
+    return answer
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+drip = dripping(OK + b"Content-Length: %d\r\n\r\n" % len(CONTENT))
+DRIPS = {
+    "status": dripping(b"HTTP/1.1 200 "),
+    "header": dripping(OK + b"X: "),
+    "body": drip,
+    "size of a chunk": dripping(OK + b"Transfer-Encoding: chunked\r\n\r\n0;"),
+    "trailer": dripping(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: "),
+    "body of a redirect": dripping(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 9000\r\n\r\n"),
+}
 
 
 def remote(*urls, content=CONTENT):

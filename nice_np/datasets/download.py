@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from nice_np.errors import DatasetError, NiceFileError
@@ -137,8 +138,6 @@ def _download(
     url: str, path: Path, remote: RemoteFile, give_up_at: float, progress: bool, allow_http: bool, attempt: int
 ) -> None:
     """Write `path`, or raise a _Failure; an OSError is the disk's."""
-    import urllib3.exceptions
-
     schemes = ("https", "http") if allow_http else ("https",)
     try:
         scheme = urlsplit(url).scheme
@@ -149,26 +148,71 @@ def _download(
     if time.monotonic() > give_up_at:
         raise _Failure("out of time")
     log.info("downloading %s (attempt %d)", url, attempt)
-    with _answer(url, schemes, give_up_at) as response:
-        if response.status_code != 200:
-            kind = _PassingFailure if response.status_code >= 500 else _Failure
-            raise kind(f"the server answered {response.status_code} {response.reason}")
-        digest = hashlib.sha256()
-        with replacing(path) as file:
+    with replacing(path) as file:
+        transfer = _Transfer(url, file, remote, progress, schemes)
+        transfer.start()
+        while transfer.is_alive() and (left := give_up_at - time.monotonic()) > 0:
+            transfer.join(min(left, 0.1))  # briefly: on Windows Ctrl-C waits for it
+        if transfer.is_alive():
+            raise _Failure(f"out of time after {transfer.received} of {remote.size} bytes")
+        if transfer.errors:
+            raise transfer.errors.pop()  # kept by nobody but its handler, so that its sockets are closed at once
+        if transfer.digest.hexdigest() != remote.sha256:
+            raise _Failure(f"the SHA-256 of the content is not {remote.sha256}")
 
-            def write(chunk: bytes) -> None:
-                digest.update(chunk)
-                file.write(chunk)
 
+class _Transfer(threading.Thread):
+    """From a server into an open file, in a thread that can be left behind.
+
+    A name server that is silent, or a server that sends its header byte by byte, delays a call for as long as it likes,
+    whatever the socket's timeout: a deadline holds only for the one who waits.  A thread left behind ends when it finds
+    the file closed, or with the process.
+    """
+
+    def __init__(self, url: str, file: IO[bytes], remote: RemoteFile, progress: bool, schemes: Sequence[str]) -> None:
+        super().__init__(name="nice-np download", daemon=True)
+        self.url, self.file, self.remote, self.progress, self.schemes = url, file, remote, progress, schemes
+        self.received, self.digest = 0, hashlib.sha256()  # bytes, and their SHA-256
+        self.errors: list[BaseException] = []  # at most one
+
+    def run(self) -> None:
+        try:
+            self._get()
+        except BaseException as error:
+            if not self.file.closed:  # somebody waits, and will raise it
+                self.errors.append(error)
+
+    def _get(self) -> None:
+        import urllib3.exceptions
+
+        with _answer(self.url, self.schemes) as response:
+            if response.status_code != 200:
+                kind = _PassingFailure if response.status_code >= 500 else _Failure
+                raise kind(f"the server answered {response.status_code} {response.reason}")
             try:
-                _copy(response, write, remote, give_up_at, progress)
+                self._copy(response)
             except urllib3.exceptions.HTTPError:  # cut off, or silent for too long
                 raise _PassingFailure("the connection was cut") from None
-            if digest.hexdigest() != remote.sha256:
-                raise _Failure(f"the SHA-256 of the content is not {remote.sha256}")
+
+    def _copy(self, response: requests.Response) -> None:
+        """Copy the body in chunks, and no more of it than the file should have."""
+        from tqdm import tqdm
+
+        size, exact = self.remote.size, self.remote.size_is_exact
+        total, quiet = size if exact else None, not self.progress
+        with tqdm(total=total, unit="B", unit_scale=True, desc=self.remote.name, disable=quiet) as bar:
+            while chunk := response.raw.read1(CHUNK):  # what has arrived; read would wait for a full chunk
+                self.received += len(chunk)
+                if self.received > size:
+                    raise _Failure(f"the content is longer than {size} bytes")
+                self.digest.update(chunk)
+                self.file.write(chunk)
+                bar.update(len(chunk))
+        if exact and self.received < size:
+            raise _PassingFailure(f"the connection was cut after {self.received} of {size} bytes")
 
 
-def _answer(url: str, schemes: Sequence[str], give_up_at: float) -> requests.Response:
+def _answer(url: str, schemes: Sequence[str]) -> requests.Response:
     """The server's answer with its body unread.  The disk is not touched here, so every OSError is the network's."""
     import requests
     import urllib3.exceptions
@@ -177,7 +221,7 @@ def _answer(url: str, schemes: Sequence[str], give_up_at: float) -> requests.Res
         return requests.get(
             url,
             stream=True,
-            timeout=max(0.1, min(TIMEOUT, give_up_at - time.monotonic())),
+            timeout=TIMEOUT,
             headers={"Accept-Encoding": "identity"},  # the checksum is of the file as the server stores it
             hooks={"response": _redirect_guard(schemes)},
         )
@@ -204,25 +248,3 @@ def _redirect_guard(schemes: Sequence[str]) -> Callable[..., None]:
                 raise _Failure(f"refused, the server redirects from {old} to {new}: {target}")
 
     return guard
-
-
-def _copy(
-    response: requests.Response, write: Callable[[bytes], None], remote: RemoteFile, give_up_at: float, progress: bool
-) -> None:
-    """Copy the body in chunks, within the limits of time and size."""
-    from tqdm import tqdm
-
-    received = 0
-    total = remote.size if remote.size_is_exact else None
-    with tqdm(total=total, unit="B", unit_scale=True, desc=remote.name, disable=not progress) as bar:
-        # read1 returns what has arrived; read would wait for a full chunk from a server that drips byte by byte.
-        while chunk := response.raw.read1(CHUNK):
-            received += len(chunk)
-            if received > remote.size:
-                raise _Failure(f"the content is longer than {remote.size} bytes")
-            if time.monotonic() > give_up_at:
-                raise _Failure(f"out of time after {received} of {remote.size} bytes")
-            write(chunk)
-            bar.update(len(chunk))
-    if remote.size_is_exact and received < remote.size:
-        raise _PassingFailure(f"the connection was cut after {received} of {remote.size} bytes")

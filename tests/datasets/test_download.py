@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from bad_server import CONTENT, Handler, drip, hang_up, remote, send
+from bad_server import CONTENT, DRIPS, Handler, drip, hang_up, remote, send
 
 from nice_np.datasets import download
 from nice_np.datasets.download import fetch
@@ -145,10 +146,35 @@ def test_longer_than_it_should_be(server, tmp_path):
     fails(tmp_path, server.url, message=f"longer than {len(CONTENT)} bytes")
 
 
-def test_deadline_holds_against_a_dripping_server(server, tmp_path):
-    server.answers = [drip]
+@pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS)
+def test_deadline_holds_against_a_dripping_server(server, tmp_path, answer):
+    server.answers = [answer]
     fails(tmp_path, server.url, message="out of time after", deadline=0.5)
     assert not server.dripped_out.is_set()  # the client gave up first
+
+
+def test_deadline_holds_against_a_silent_name_server(tmp_path, monkeypatch):
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: answered.wait(20) and [])
+    fails(tmp_path, "http://localhost/file.gz", message="out of time after 0 of", deadline=0.3)
+    answered.set()
+
+
+def test_a_process_ends_while_the_server_still_drips(server, tmp_path):
+    server.answers = [DRIPS["header"]]
+    code = (
+        "import sys\nfrom bad_server import remote\nfrom nice_np.datasets.download import fetch\n"
+        "try:\n    fetch(remote(sys.argv[1]), sys.argv[2], allow_http=True, deadline=0.5)\n"
+        "except OSError as error:\n    print('out of time' in str(error))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, server.url, str(tmp_path)],
+        capture_output=True, text=True, check=False, env=environment, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert not server.dripped_out.is_set()
+    assert os.listdir(tmp_path) == []
 
 
 def test_deadline_is_for_all_mirrors_together(server, tmp_path):
@@ -217,7 +243,7 @@ def test_full_disk(server, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download, "_copy", full)
+    monkeypatch.setattr(download._Transfer, "_copy", full)
     with pytest.raises(DatasetError, match=r"cannot write .*file\.gz: No space left"):
         fetch(remote(server.url), tmp_path, allow_http=True)
     assert os.listdir(tmp_path) == []
