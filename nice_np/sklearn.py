@@ -23,7 +23,7 @@ from nice_np.suggestions import suggests
 from nice_np.training.fit import fit, start_from_data
 from nice_np.training.history import History
 from nice_np.training.optim import Adam
-from nice_np.validation import Array, as_choice, as_dtype, as_float, as_int, as_rng
+from nice_np.validation import Array, as_choice, as_dtype, as_float, as_int, as_real_array, as_rng
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -197,7 +197,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DivergenceError
             If training diverged; a smaller learning rate or `clip_norm` may help.
         """
-        samples = validate_data(self, X, dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
+        samples = validate_data(self, unmasked(X), dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
         rng = as_generator(self.random_state)
         training, held_out = self._split(samples, rng)
         if self.epochs is not None:
@@ -295,7 +295,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def inverse_transform(self, X: npt.ArrayLike) -> Array:
         """Data x = f^-1(z) of latents: (n_samples, n_features) -> (n_samples, n_features)."""
         flow = self._flow()
-        x = flow.decode(check_array(X, dtype=DTYPES))
+        x = flow.decode(check_array(unmasked(X), dtype=DTYPES))
         return x.astype(np.float64, copy=False)
 
     def _new_flow(self, dim: int, rng: np.random.Generator) -> Flow:
@@ -338,7 +338,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         return flow
 
     def _checked(self, X: npt.ArrayLike) -> Array:
-        samples: Array = validate_data(self, X, dtype=DTYPES, reset=False)
+        samples: Array = validate_data(self, unmasked(X), dtype=DTYPES, reset=False)
         return samples
 
     @property
@@ -355,6 +355,11 @@ def whitening(dim: int, prior: str | Prior, dtype: Any) -> list[Bijector]:
         PCAWhitening.unfitted(dim, epsilon=FLOOR, dtype=dtype),
         Rescale(dim, 0.0, std),
     ]
+
+
+def unmasked(X: Any) -> Any:
+    """X as it is; NiceValueError for a masked array, whose mask scikit-learn would drop."""
+    return as_real_array(X, "NICEDensity", "X") if isinstance(X, np.ma.MaskedArray) else X
 
 
 def as_generator(random_state: RandomState) -> np.random.Generator:

@@ -220,7 +220,8 @@ def as_flag(value: Any, owner: str, name: str) -> bool:
 
 def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:
     """A sequence of whole numbers >= 1."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    is_scalar = isinstance(values, (str, bytes)) or (isinstance(values, np.ndarray) and values.ndim == 0)
+    if is_scalar or not isinstance(values, Iterable):
         raise NiceTypeError(f"{owner}: {name} must be a sequence of whole numbers such as (500, 500), got {values!r}")
     return tuple(as_int(value, owner, f"every entry of {name}", 1) for value in values)
 

@@ -315,3 +315,11 @@ def test_pixels_are_dequantised_or_refused(rng):
         with pytest.raises(NiceTypeError, match=r"dtype uint8, which means pixels.*nice_np\.dequantize\("):
             door(pixels)
     assert small().fit(pixels.astype(int)).flow_.bin_width == 1  # other integers are numbers
+
+
+@pytest.mark.parametrize("door", ["fit", "score_samples", "score", "transform", "inverse_transform", "fit_transform"])
+def test_a_mask_is_not_dropped_silently(door):
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    density = NICEDensity(epochs=1, random_state=0).fit(x)
+    with pytest.raises(NiceValueError, match="X is a masked array; fill or drop the masked values"):
+        getattr(density, door)(np.ma.masked_array(x, x > 1))

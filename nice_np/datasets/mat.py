@@ -38,6 +38,7 @@ COMPLEX = 0x08  # a flag
 MAX_BYTES = 1 << 28  # 256 MiB per array; the largest, TFD's images, takes about 240 MB
 MAX_SMALL = 1 << 10  # bytes of an array's flags, axis lengths or name
 CHUNK = 1 << 16
+PIECE = 1 << 20  # bytes inflated at a time: 64 kB of zeros, packed, are 64 MB
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,9 @@ def _read_numbers(matrix: _Section, flags: int, shape: tuple[int, ...], expected
 @np.errstate(invalid="ignore")  # floor warns of a signalling NaN
 def _check_numbers(array: npt.NDArray[Any], low: int, high: int) -> None:
     in_range = low <= array.min() and array.max() <= high  # false for NaN
-    if in_range and (array.dtype.kind != "f" or (array == np.floor(array)).all()):
+    numbers = array.ravel(order="K")  # a view
+    parts = (numbers[start : start + CHUNK] for start in range(0, numbers.size, CHUNK))  # floor makes a copy
+    if in_range and (array.dtype.kind != "f" or all((part == np.floor(part)).all() for part in parts)):
         return
     good = (array >= low) & (array <= high) & (array == np.floor(array))
     position = tuple(int(index) for index in np.unravel_index(int(good.argmin()), array.shape))
@@ -160,7 +163,7 @@ def _check_numbers(array: npt.NDArray[Any], low: int, high: int) -> None:
 
 
 class _Stream(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes | bytearray: ...
 
 
 class _Section:
@@ -169,18 +172,18 @@ class _Section:
     def __init__(self, stream: _Stream, size: int, order: str) -> None:
         self.stream, self.left, self.order = stream, size, order
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes | bytearray:
         content = self.stream.read(min(size, self.left))
         self.left -= len(content)
         return content
 
-    def exactly(self, size: int) -> bytes:
+    def exactly(self, size: int) -> bytes | bytearray:
         content = self.read(size)
         if len(content) < size:
             raise _Damage(f"truncated: expected {size} bytes, found {len(content)}")
         return content
 
-    def padded(self, size: int) -> bytes:
+    def padded(self, size: int) -> bytes | bytearray:
         content = self.exactly(size)
         self.exactly(-size % 8)
         return content
@@ -198,7 +201,7 @@ class _Section:
             raise _Damage(f"an element within its tag: expected at most 4 bytes, found {small}")
         return first & 0xFFFF, small, struct.pack(self.order + "I", second)[:small]
 
-    def small_element(self, expected: int, what: str) -> bytes:
+    def small_element(self, expected: int, what: str) -> bytes | bytearray:
         """The content of an element that must be short and of one type."""
         kind, size, content = self.tag()
         if kind != expected or size > MAX_SMALL:
@@ -216,14 +219,14 @@ class _Inflated:
         self.section = section
         self.zlib = zlib.decompressobj()
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytearray:
         content = bytearray()
         while len(content) < size and not self.zlib.eof:
             packed = self.zlib.unconsumed_tail or self.section.read(CHUNK)
-            piece = self.zlib.decompress(packed, size - len(content))
+            piece = self.zlib.decompress(packed, min(size - len(content), PIECE))
             if not packed and not piece:
                 raise _Damage("the zlib stream is truncated")
             content += piece
         if self.zlib.eof and (self.zlib.unused_data or self.section.read(1)):
             raise _Damage("more bytes follow the zlib stream")
-        return bytes(content)
+        return content

@@ -7,7 +7,7 @@ are those in the figures of FFJORD (Grathwohl et al. 2019) and earlier papers, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -98,9 +98,11 @@ def rings(
     ndarray of float64, shape (n, 2)
     """
     n, rng = _begin("rings", n, rng, noise=noise)
-    if not isinstance(radii, Iterable):
-        raise NiceTypeError(f"rings: radii must be a sequence of numbers, got {radii!r}")
-    radius = np.array([as_float(r, "rings", "radii", minimum=0) for r in radii])
+    try:
+        given = tuple(radii)
+    except TypeError:
+        raise NiceTypeError(f"rings: radii must be a sequence of numbers, got {radii!r}") from None
+    radius = np.array([as_float(r, "rings", "radii", minimum=0) for r in given])
     if len(radius) == 0:
         raise NiceValueError("rings: radii is empty, expected at least one radius")
     return _blur("rings", _polar(rng.choice(radius, n), rng.uniform(0, 2 * np.pi, n)), noise, rng)

@@ -152,8 +152,10 @@ def _is_whole_list(value: Any) -> bool:
 
 def by_name(classes: Iterable[type[Module]]) -> dict[str, type[Module]]:
     """nice_np's classes and the given ones by name; a given class cannot replace ours."""
-    is_list = isinstance(classes, Iterable) and not isinstance(classes, type)
-    known = tuple(classes) if is_list else ()
-    if not is_list or not all(isinstance(cls, type) and issubclass(cls, Module) for cls in known):
+    try:
+        known: tuple[Any, ...] = tuple(classes)
+    except TypeError:
+        known = (None,)
+    if not all(isinstance(cls, type) and issubclass(cls, Module) for cls in known):
         raise NiceTypeError("load: classes must be a list of Module subclasses, classes=[MyLayer, ...]")
     return {**{cls.__name__: cls for cls in known}, **own_classes()}

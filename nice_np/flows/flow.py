@@ -127,12 +127,14 @@ class Flow(Model):
         n = as_int(n, "Flow.sample", "n", 0)
         temperature = as_float(temperature, "Flow.sample", "temperature", minimum=0)
         rng = as_rng(rng, "Flow.sample")
-        z = np.empty((n, self.dim), self.dtype)
+        c = self.checked_context(context, n, "Flow.sample")  # (n, C), or None
+        x = np.empty((n, self.dim), self.dtype)
         for start in range(0, n, CHUNK):
-            rows = z[start : start + CHUNK]
+            rows = slice(start, start + CHUNK)
             with np.errstate(over="ignore"):  # decode refuses infinite latents
-                rows[:] = temperature * checked_sample(self.prior, len(rows), self.dim, rng)
-        return self.decode(z, context)
+                z = temperature * checked_sample(self.prior, len(x[rows]), self.dim, rng)
+            x[rows] = self.decode(z, None if c is None else c[rows])
+        return x
 
     # -- likelihood -----------------------------------------------------------------------------------------------
 
@@ -298,9 +300,12 @@ class Flow(Model):
             explain_overflow(z, self._passes("inverse"), np.column_stack([x, log_det]), self.prior, self.dim)
 
         def pullback(dx: Array, dlog_det: Array) -> Array:
+            dx = as_real_array(dx, "Flow: pullback", "dx")
+            dlog_det = as_real_array(dlog_det, "Flow: pullback", "dlog_det")
             check_shape(dx, (len(z), self.dim), "Flow: pullback", "dx")
             check_shape(dlog_det, (len(z),), "Flow: pullback", "dlog_det")
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+                dx, dlog_det = dx.astype(self.dtype, copy=False), dlog_det.astype(self.dtype, copy=False)
                 back = self.bijector.inverse_backward
                 dz: Array = run_backward(back, self._pad(dx), dlog_det, cache, parameters=False)
             bad = ~np.isfinite(dz).all(axis=1)

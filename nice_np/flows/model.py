@@ -43,15 +43,24 @@ def in_chunks(
     explain : callable, optional
         Called with the rows and their result where a number in it is not finite; raises an error that says why.
     """
-    parts = []
-    for start in range(0, max(len(arrays[0]), 1), CHUNK):  # once for 0 samples, too: the result has the right shape
+    n = len(arrays[0])
+
+    def part(start: int) -> Array:
         rows = slice(start, start + CHUNK)
         with np.errstate(over="ignore", invalid="ignore"):  # `explain` says more
-            part = function(*(array[rows] for array in arrays))
-        if explain is not None and not np.isfinite(part).all():
-            explain(rows, part)
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            result = function(*(array[rows] for array in arrays))
+        if explain is not None and not np.isfinite(result).all():
+            explain(rows, result)
+        return result
+
+    first = part(0)  # for 0 samples, too: the result has the right shape
+    if n <= CHUNK:
+        return first
+    whole = np.empty((n, *first.shape[1:]), first.dtype)  # a list of all parts would be as large once more
+    whole[:CHUNK] = first
+    for start in range(CHUNK, n, CHUNK):
+        whole[start : start + CHUNK] = part(start)
+    return whole
 
 
 def mean_of_finite(values: Array) -> float:

@@ -31,7 +31,7 @@ from nice_np.restoration.objectives import LatentPosterior
 from nice_np.restoration.operators import Operator
 from nice_np.suggestions import suggests
 from nice_np.training.progress import Progress
-from nice_np.validation import Array, Rng, as_int, as_real_array, as_rng
+from nice_np.validation import Array, Rng, as_flag, as_int, as_real_array, as_rng
 
 WIDE = 1.0  # sigma at the start of the warm-up, in pixel units: no image is out of reach yet
 ANNEALED = 0.7  # share of the warm-up in which sigma falls to its final value
@@ -132,7 +132,7 @@ def sample_posterior(
     target = LatentPosterior(flow=flow, operator=operator, y=y, sigma=sigma, context=context)
     chains, leapfrogs = as_int(chains, owner, "chains", 1), as_int(leapfrogs, owner, "leapfrogs", 1)
     warmup, steps = as_int(warmup, owner, "warmup", 0), as_int(steps, owner, "steps", 1)
-    box, rng = as_clip(clip, owner), as_rng(rng, owner)
+    box, rng, progress = as_clip(clip, owner), as_rng(rng, owner), as_flag(progress, owner, "progress")
     n, wide = len(target.y), target.sigma
     target = target.rows(np.repeat(np.arange(n), chains))  # from here on a row is a chain
     if start is None:

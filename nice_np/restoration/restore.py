@@ -25,7 +25,7 @@ from nice_np.restoration.solvers import Solver, minimize_adam
 from nice_np.suggestions import suggests
 from nice_np.training.progress import Progress
 from nice_np.training.schedules import Cosine, Schedule, get_schedule
-from nice_np.validation import Array, as_choice, as_int
+from nice_np.validation import Array, as_choice, as_flag, as_int
 
 SPACES: dict[str, type[LatentObjective | ImageObjective | ProxyObjective]] = {
     "latent": LatentObjective,
@@ -150,7 +150,7 @@ def solve(
     owner: str,
 ) -> Restoration:
     """Minimise the objective from these images (N, D); a box for pixels does not bound latents, only their images."""
-    steps = as_int(steps, owner, "steps", 1)
+    steps, progress = as_int(steps, owner, "steps", 1), as_flag(progress, owner, "progress")
     is_latent = isinstance(objective, LatentSpaceObjective)
     bounds = (-inf, inf) if is_latent else within(box, objective.interval, owner)
     u = objective.variables(images)

@@ -6,6 +6,7 @@ An optimiser holds no parameters and no learning rate: ``step(values, grads, lea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,6 +91,8 @@ class Optimizer(ABC):
         """
         who = type(self).__name__
         steps = as_int(steps, who, "steps", 0)
+        if not isinstance(state, Mapping):
+            raise NiceTypeError(f"{who}: state must be what state() returned, vectors by name, got {state!r}")
         expected = self.vectors if steps else ()
         if set(state) != set(expected):
             names = [", ".join(sorted(some)) or "none" for some in (expected, state)]

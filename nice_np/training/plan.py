@@ -61,7 +61,10 @@ class Plan:
         for name in ("resume", "recompute", "compiled"):
             setattr(self, name, as_flag(getattr(self, name), "fit", name))
         given: Any = self.callbacks
-        self.callbacks = list(given) if isinstance(given, Iterable) else [given]
+        try:
+            self.callbacks = list(given)
+        except TypeError:  # a single one
+            self.callbacks = [given]
         for callback in self.callbacks:
             if not callable(callback):
                 raise NiceTypeError(f"fit: callbacks must be callables, got {callback!r}")

@@ -1,6 +1,7 @@
 """read_mat reads what MATLAB and SciPy write and raises DatasetError for everything else."""
 
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -325,3 +326,17 @@ def test_damage_to_a_plain_file_leaves_numbers_in_range(path, rng, dtype):
         assert numbers.shape == (2, 3)
         assert set(numbers.ravel().tolist()) <= set(range(256))
     assert 0 < accepted < 180
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_reading_needs_little_more_memory_than_the_array(dtype, tmp_path):
+    """64 kB of packed zeros are 64 MB: they must not be inflated beside what is already there."""
+    scipy.io.savemat(tmp_path / "x.mat", {"x": np.full((3000, 1000), 200.5 // 1, dtype)}, do_compression=True)
+    tracemalloc.start()
+    try:
+        array = read_mat(tmp_path / "x.mat", {"x": Variable((3000, 1000), 0, 255)})["x"]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (array == 200).all()
+    assert peak < 1.3 * array.nbytes + 2**21

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -530,3 +531,39 @@ def test_load_reads_flows_and_autoencoders(tmp_path):
         again = load(tmp_path / "m.npz")
         assert type(again) is type(model)
         np.testing.assert_array_equal(again.params.values, model.params.values)
+
+
+@pytest.mark.parametrize("call", ["sample", "sample with context", "encode", "decode"])
+def test_a_large_result_is_written_in_place(call):
+    """A third more than the result at most, with 40,000 rows in chunks of 1000."""
+    n, labels = 40_000, call == "sample with context"
+    flow = nice(64, couplings=3, hidden=(8,), context_dim=2 * labels, rng=0)
+    x, context = np.ones((n, 64), flow.dtype), np.ones((n, 2), flow.dtype) if labels else None
+    make = (lambda: flow.sample(n, rng=0, context=context)) if "sample" in call else lambda: getattr(flow, call)(x)
+    expected = make()  # and compiles
+    tracemalloc.start()
+    try:
+        found = make()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.tobytes() == expected.tobytes()
+    assert peak < 1.3 * found.nbytes
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn_behind_them():
+    flow = nice(3, couplings=3, hidden=(4,), rng=0)
+    flow.params.values[:] = np.random.default_rng(0).normal(size=len(flow.params)) / 3
+    many = flow.sample(2500, rng=0)
+    z = np.concatenate([flow.prior.sample(k, 3, rng) for rng in [np.random.default_rng(0)] for k in (1000, 1000, 500)])
+    assert many.tobytes() == flow.decode(z.astype(flow.dtype)).tobytes()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, lambda a: a.astype(">f8"), np.asfortranarray])
+def test_a_pullback_takes_any_form_of_a_gradient(kind):
+    flow = nice(3, couplings=3, hidden=(4,), rng=0)
+    _, log_det, pullback = flow.decode_with_pullback(np.ones((5, 3)))
+    dx = np.random.default_rng(0).normal(size=(5, 3))
+    assert np.allclose(pullback(kind(dx), kind(log_det)), pullback(dx, log_det))
+    with pytest.raises(NiceTypeError, match="dx has dtype object"):
+        pullback(np.full((5, 3), None), log_det)

@@ -23,6 +23,8 @@ STRANGE = [
     None, True, -1, 0, 1.5, np.nan, np.inf, 1j, "x", b"x", "", [], [1], [[1, 2], [3]], {}, {"a": 1}, object(), int,
     np.array([np.nan]), np.zeros((2, 2, 2)), np.zeros((0, 4)), np.full((6, 4), np.nan), np.full((6, 4), "a"),
     np.zeros((6, 4), complex), np.ma.masked_array(X, X > 0.5), np.zeros((6, 3)), np.zeros((6, 4), "M8[s]"), lambda: 0,
+    np.array(3), np.array([True, False]), np.array([1, 2]), "\ud800", "f4," * 9, -(2**70), range(3), X.tolist(), {1},
+    slice(2), (1, "x"), (None, None), np.float16(2), np.zeros((6, 4), "V3"), Ellipsis, iter([1]), OverflowError("x"),
 ]  # fmt: skip
 BUILTINS = (ValueError, TypeError, OverflowError, OSError, ArithmeticError, ImportError)
 
@@ -109,15 +111,16 @@ CALLS = {
     },
     "inpaint": {
         "flow": flow(), "x": X, "mask": mask(), "space": "latent", "optimizer": "adam", "steps": 2, "start": None,
-        "sigma": 0.1, "learning_rate": 0.1, "clip": (0, 1), "rng": 0,
+        "sigma": 0.1, "learning_rate": 0.1, "clip": (0, 1), "rng": 0, "progress": False, "context": None, "drift": None,
     },
     "restore": {
         "flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), "sigma": 0.1, "space": "latent",
-        "optimizer": "adam", "steps": 2, "learning_rate": 0.1, "clip": (0, 1),
+        "optimizer": "adam", "steps": 2, "learning_rate": 0.1, "clip": (0, 1), "start": X[:2], "gamma": None,
+        "context": None, "progress": False,
     },
     "sample_posterior": {
         "flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), "sigma": 0.1, "chains": 2, "warmup": 2, "steps": 2,
-        "leapfrogs": 2, "rng": 0,
+        "leapfrogs": 2, "rng": 0, "start": X[:2], "clip": (0, 1), "context": None, "progress": False,
     },
     "named_mask": {"name": "top", "height": 4, "width": 4, "rng": 0},
     "nice": {
@@ -146,7 +149,25 @@ OTHERS = {
     "StopTraining", "TrainingInterrupted", "load", "load_model", "save_model", "TensorBoard",
 }  # fmt: skip
 
+
+def optimizer():
+    return nice_np.Adam()
+
+
+class Pullback:
+    """What `decode_with_pullback` gives to go back with."""
+
+    def __init__(self):
+        self.pullback = flow().decode_with_pullback(X)[2]
+
+
 METHODS = {
+    "Flow.decode_with_pullback": (flow, {"z": X}),
+    "Flow.log_prob_and_grad": (flow, {"x": X}),
+    "Pullback.pullback": (Pullback, {"dx": X, "dlog_det": X[:, 0]}),
+    "Adam.restore": (optimizer, {"steps": 2, "state": {"m": np.ones(3), "v": np.ones(3)}}),
+    "Adam.step": (optimizer, {"values": np.ones(3), "grads": np.ones(3), "learning_rate": 0.1}),
+    "VAE.sample_latents": (vae, {"n": 2, "rng": 0}),
     "Flow.log_prob": (flow, {"x": X}),
     "Flow.encode": (flow, {"x": X}),
     "Flow.decode": (flow, {"z": X}),

@@ -273,3 +273,13 @@ def test_a_covariance_has_no_negative_eigenvalue(rng):
     x = rng.normal(size=(5, 60))
     for dtype in (np.float32, np.float64):  # of rank 4, except for rounding
         GaussianImages(np.zeros(60), np.cov(x.T).astype(dtype))
+
+
+@pytest.mark.parametrize("bound", [0.1, 0.2, 0.9])
+def test_images_that_are_all_alike_have_no_spread(bound):
+    """The mean of squares minus the square of the mean is then -1e-17, by rounding."""
+    flow = Flow("normal", DiagonalScaling(2))
+    settings = {"chains": 3, "warmup": 5, "steps": 3, "clip": (-1, bound), "rng": 0}
+    found = sample_posterior(flow, [[50.0, 50.0]], Identity(2), sigma=0.5, **settings)
+    assert (found.samples == bound).all()
+    assert (found.std == 0).all()
