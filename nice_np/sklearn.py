@@ -200,6 +200,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         samples = validate_data(self, unmasked(X), dtype=DTYPES, ensure_min_samples=2, ensure_min_features=2)
         rng = as_generator(self.random_state)
         training, held_out = self._split(samples, rng)
+        self.__dict__.pop("held_out_scores_", None)  # of an earlier fit with other settings
         if self.epochs is not None:
             epochs = as_int(self.epochs, "NICEDensity", "epochs", 1)
         elif held_out is None and self.patience is None:

@@ -118,6 +118,7 @@ def test_held_out_samples_say_when_to_stop(rng):
     assert 0 < best < len(density.held_out_scores_) - 1
     assert density.history_.column("step")[-1] == 2 * -(-best // 2)  # 48 samples are one batch, 60 are two
     assert len(density.held_out_scores_) < 2000  # patience
+    assert not hasattr(density.set_params(epochs=1).fit(x), "held_out_scores_")
 
 
 def test_a_flow_that_training_makes_worse_stays_a_gaussian(rng):
