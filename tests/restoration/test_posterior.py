@@ -102,6 +102,20 @@ def test_information_in_measurements_of_a_linear_flow(rng):
     assert np.abs(found - exact).max() < 0.15 * np.abs(exact).max()
 
 
+def test_information_in_measurements_of_a_flow_with_affine_couplings(rng):
+    # Its log-determinant depends on z, and must not enter.
+    steep = np.random.default_rng(2)  # d log_det/dz, squared, is above J^T J
+    flow = real_nvp(4, 3, (6,), preprocess=(), dtype=np.float64, rng=steep)
+    flow.params.values[:] = steep.standard_normal(len(flow.params)) / 2
+    operator, z, h = Mask([True, False, True, True]), steep.standard_normal((1, 4)), 1e-6
+    target = LatentPosterior(flow=flow, operator=operator, y=np.zeros((1, 3)), sigma=SIGMA)
+    J = (flow.decode(z + h * np.eye(4)) - flow.decode(z - h * np.eye(4))).T / (2 * h)  # (D, D): dx_i/dz_j
+    A = operator.matrix()
+    expected = J.T @ A.T @ A @ J / SIGMA**2
+    found = information_in_measurements(target, z.repeat(20_000, axis=0), rng)
+    np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
+
+
 def test_chains_that_overflow_stay_where_they_were(rng):
     # Far out an affine flow overflows: only those proposals are rejected.
     flow = stack(AffineCoupling, rng).astype(np.float32)
