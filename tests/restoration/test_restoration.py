@@ -2,6 +2,7 @@
 
 import re
 import threading
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -601,3 +602,21 @@ def test_a_wrong_learning_rate_names_the_function_called(rate, rng):
     for optimizer in ("adam", "annealed"):
         with pytest.raises((NiceValueError, NiceTypeError), match=r"^inpaint: learning_rate"):
             inpaint(flow, GOOD, MASK, optimizer=optimizer, learning_rate=rate)
+
+
+def test_images_are_evaluated_in_their_order_not_in_that_of_the_threads():
+    seen = []
+
+    class Recorder:
+        def rows(self, images):
+            seen.append(images.tolist())
+            return self
+
+        def value_and_grad(self, u):
+            return np.zeros(len(u)), np.zeros_like(u)
+
+    questions, answers = SimpleQueue(), {n: SimpleQueue() for n in range(3)}
+    for question in [(2, np.ones(1)), (0, np.ones(1)), (1, np.ones(1)), (0, None), (1, None), (2, None)]:
+        questions.put(question)
+    lbfgs.answer_all(Recorder(), np.zeros((3, 1)), questions, answers, 5, lambda *state: None)
+    assert seen == [[0, 1, 2]]
