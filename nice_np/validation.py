@@ -20,6 +20,7 @@ from nice_np.suggestions import nearest, same
 Array = npt.NDArray[np.floating[Any]]
 Rng = np.random.Generator | np.random.SeedSequence | int | None
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+LARGEST = 2**40  # of any size or count: NumPy's own errors for larger ones name no argument
 
 
 def as_real_array(x: Any, owner: str, name: str) -> npt.NDArray[Any]:
@@ -197,7 +198,7 @@ def check_shape(array: Any, expected: tuple[int, ...], owner: str, name: str) ->
         raise NiceValueError(f"{owner}: expected {name} of shape {expected}, got {shape}")
 
 
-def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None = None) -> int:
+def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int = LARGEST) -> int:
     """A whole number within bounds; a bool is none."""
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -205,8 +206,8 @@ def as_int(value: Any, owner: str, name: str, minimum: int, maximum: int | None 
         number = operator.index(value)
     except TypeError:
         raise NiceTypeError(f"{owner}: {name} must be a whole number, got {value!r}") from None
-    if number < minimum or (maximum is not None and number > maximum):
-        allowed = f">= {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    if not minimum <= number <= maximum:
+        allowed = f">= {minimum}" if number < minimum and maximum == LARGEST else f"from {minimum} to {maximum}"
         raise NiceValueError(f"{owner}: {name} must be {allowed}, got {number}")
     return number
 

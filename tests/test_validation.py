@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nice_np import Adam, DiagonalScaling, Flow, NiceTypeError, NiceValueError, datasets, fit
+from nice_np import Adam, DiagonalScaling, Flow, NiceTypeError, NiceValueError, datasets, fit, named_mask, nice
+from nice_np.datasets import two_moons
 from nice_np.flows.builders import original_nice
 from nice_np.validation import as_choice, as_flag, as_widths
 
@@ -56,3 +57,13 @@ def test_a_number_is_one_width():
     assert as_widths((), "f", "a") == ()
     with pytest.raises(NiceTypeError, match="every entry of a must be a whole number, got True"):
         as_widths(True, "f", "a")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda n: nice(n), lambda n: named_mask("left", n, 4), lambda n: two_moons(n), lambda n: nice(4, 3, (n,))],
+    ids=["nice", "named_mask", "two_moons", "hidden"],
+)
+def test_no_size_is_beyond_what_an_array_can_have(call):
+    with pytest.raises(NiceValueError, match=r"must be from \d to 1099511627776, got 1180591620717411303424"):
+        call(2**70)

@@ -156,7 +156,7 @@ def load_toy(name: str, *, seed: int = 0) -> Dataset:
         For an unknown name or a bad seed.
     """
     name = as_choice(name, TOYS, "load_toy", "name")
-    children = np.random.SeedSequence(as_int(seed, "load_toy", "seed", 0)).spawn(3)
+    children = np.random.SeedSequence(as_int(seed, "load_toy", "seed", 0, 2**128)).spawn(3)
     train, validation, test = (
         TOYS[name](n, np.random.default_rng(child)) for n, child in zip((10_000, 2_000, 5_000), children, strict=True)
     )
