@@ -112,7 +112,7 @@ def warn_of_the_end(model: Model, data: TrainingData, state: TrainingState) -> N
     if scores and state.first_nll is not None and -state.first_nll - max(scores) > COLLAPSED * np.sqrt(model.dim):
         warnings.warn(
             f"fit: training ended at {max(scores):.6g} nats, far below the {-state.first_nll:.6g} nats of its first "
-            "step; the learning rate is too high",
+            "step; the learning rate is too high, or the training was too short",
             stacklevel=5,
         )
     if isinstance(model, Flow):
