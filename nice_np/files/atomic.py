@@ -19,6 +19,7 @@ from typing import IO
 from nice_np.errors import NiceError, NiceFileError
 
 TEMPORARY = ".nice-np-"  # prefix of temporary files
+MAX_TEXT = 2**24  # bytes of a text that is read: the history of 100,000 epochs has fewer
 ABANDONED = 600.0  # seconds; no running process pauses that long during a save
 OPEN_FILES = "/proc/self/fd"  # on Linux the process's open files, by number
 KINDS = {
@@ -97,9 +98,12 @@ def open_to_read(path: Path) -> IO[bytes]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a regular file in UTF-8; OSError or ValueError if it cannot be read."""
+    """The text of a regular file in UTF-8; OSError or ValueError if it cannot be read, or is absurdly long."""
     with open_to_read(path) as file:
-        return file.read().decode()
+        text = file.read(MAX_TEXT + 1)
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"more than {MAX_TEXT} bytes, far more than nice_np writes")
+    return text.decode()
 
 
 @contextmanager

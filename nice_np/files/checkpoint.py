@@ -20,7 +20,7 @@ from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
 from nice_np.files.architecture import SPARE, Arrays, build, by_name, check_size, own_classes
 from nice_np.files.npz import read_npz, write_npz
 from nice_np.files.recognised import readable
-from nice_np.files.text import from_json
+from nice_np.files.text import from_json, printable
 from nice_np.parameters import Module, Packed
 from nice_np.validation import as_path
 
@@ -109,9 +109,9 @@ def load(
         _check_parameters(model, header, values)
         model.bin_width = header.get("bin_width")  # none in older files
     except KeyError as error:
-        raise CheckpointError(f"{path}: {error} is missing, or used twice") from None
+        raise CheckpointError(f"{path}: {printable(str(error))} is missing, or used twice") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{path}: {printable(str(error))}") from None
     model.params.values[:] = values
     log.info("read the %s %s, %d parameters", kind, path, len(model.params))
     return model, header["metadata"], extra

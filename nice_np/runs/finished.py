@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 from nice_np.datasets.base import SPLITS
 from nice_np.errors import NiceFileError, NiceValueError
 from nice_np.files.atomic import read_text
-from nice_np.files.text import printable
+from nice_np.files.text import from_json, printable
 from nice_np.runs.folder import FIGURES, finished
 from nice_np.training.history import History
 
@@ -68,7 +67,7 @@ def _read(path: Path, parse: Any) -> Any:
 
 
 def _as_metrics(text: str) -> dict[str, Any]:
-    metrics = json.loads(text)
+    metrics = from_json(text.encode())
     if not isinstance(metrics, dict):
         raise ValueError("expected a JSON object")
     for name in TEXTS:

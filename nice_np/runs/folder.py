@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from nice_np._version import __version__
 from nice_np.errors import NiceFileError, NiceValueError
 from nice_np.files.atomic import naming, read_text, replaceable, write_text
 from nice_np.files.lock import locked
-from nice_np.files.text import to_json
+from nice_np.files.text import from_json, to_json
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model, load_model
 from nice_np.training.history import History
@@ -94,7 +93,7 @@ def _check_files(folder: Path, resume: bool, force: bool) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether this is the settings.json of a run."""
     try:
-        saved = json.loads(read_text(path))
+        saved = from_json(read_text(path).encode())
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(saved, dict) and MARK in saved
@@ -102,7 +101,7 @@ def _is_ours(path: Path) -> bool:
 
 def _compare(path: Path, settings: dict[str, Any]) -> None:
     try:
-        saved = json.loads(read_text(path))
+        saved = from_json(read_text(path).encode())
         if not isinstance(saved, dict):
             raise ValueError("expected a JSON object")
     except FileNotFoundError:

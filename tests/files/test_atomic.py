@@ -12,7 +12,7 @@ import pytest
 from nice_np import NiceFileError
 from nice_np.errors import DatasetError
 from nice_np.files import atomic
-from nice_np.files.atomic import ABANDONED, replacing, write_text
+from nice_np.files.atomic import ABANDONED, read_text, replacing, write_text
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX modes, links, pipes and sockets")
 
@@ -237,3 +237,11 @@ def test_a_full_disk_is_reported_once(tmp_path):
     with pytest.raises(NiceFileError, match=r"cannot write .*: No space left on device"):
         fills()
     assert contents(tmp_path) == []
+
+
+def test_an_absurdly_long_text_is_not_read(tmp_path):
+    path = tmp_path / "settings.json"
+    with open(path, "wb") as file:
+        file.truncate(2**24 + 1)
+    with pytest.raises(ValueError, match="more than 16777216 bytes"):
+        read_text(path)

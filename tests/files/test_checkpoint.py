@@ -314,6 +314,7 @@ def negative_pair(header):
 
 
 HEADERS = {
+    "an escape sequence as kind": (setting("kind", "\x1b[2J"), r"holds a \\x1b\[2J, expected a model"),
     "another format": (setting("format", "other"), "does not say that this is a nice_np file"),
     "a newer version": (setting("version", 2), "format version 2; this nice_np reads version 1"),
     "a newer version with other fields": (lambda h: {"format": "nice_np", "version": 7}, "version 7; .* version 1"),
@@ -432,6 +433,7 @@ def refuse(path, message):
     assert isinstance(caught.value, ValueError)
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < 2000
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(("members", "message"), MEMBERS.values(), ids=MEMBERS.keys())
