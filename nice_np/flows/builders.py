@@ -123,7 +123,7 @@ def nice(
     prior, dtype = get_prior(prior), as_dtype(dtype, "nice")
     part = get_partition(partition, _at_least_two(dim, "nice"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
-    network = _network("nice", conditioner, _widths(hidden, dim, conditioner), image_shape, settings)
+    network = _network("nice", conditioner, dim, hidden, image_shape, settings)
     fixed = preprocessing(preprocess, dim, dtype)
     unit_variance = len(fixed) > 0 and isinstance(fixed[-1], UNIT_VARIANCE)
     width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
@@ -176,7 +176,7 @@ def real_nvp(
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
     if scale is None:
         scale = TanhScale(min(2.0, 16 / as_int(couplings, "real_nvp", "couplings", 1)))
-    network = _network("real_nvp", conditioner, _widths(hidden, dim, conditioner), image_shape, settings)
+    network = _network("real_nvp", conditioner, dim, hidden, image_shape, settings)
     layers = [
         *preprocessing(preprocess, dim, dtype),
         *_alternating("real_nvp", AffineCoupling, part, couplings, network, scale=scale),
@@ -239,16 +239,12 @@ def original_nice(
     return Flow(prior, Chain([*layers, DiagonalScaling(dim, dtype=dtype)]))
 
 
-def _widths(hidden: Any, dim: int, conditioner: str) -> Any:
-    """Of the hidden layers, where none are given: by the size of the data."""
-    if hidden is not None:
-        return hidden
-    return (32, 32) if conditioner == "conv" else (min(max(dim, 64), 256),) * 2
-
-
 def _network(
-    owner: str, conditioner: str, hidden: Any, image_shape: tuple[int, ...] | None, settings: dict[str, Any]
+    owner: str, conditioner: str, dim: int, hidden: Any, image_shape: tuple[int, ...] | None, settings: dict[str, Any]
 ) -> Network:
+    kind = as_choice(conditioner, CONDITIONERS, owner, "conditioner")
+    if hidden is None:  # by the size of the data
+        hidden = (32, 32) if kind == "conv" else (min(max(dim, 64), 256),) * 2
     hidden = as_widths(hidden, owner, "hidden")
 
     def mlp(part: Partition, thetas: int) -> Conditioner:
@@ -264,7 +260,7 @@ def _network(
             raise NiceValueError('conditioner "conv" needs image_shape=(height, width) or (channels, height, width)')
         return ConvNet(image_shape, part.idx_a, hidden, thetas, part.context_dim, **settings)
 
-    return mlp if as_choice(conditioner, CONDITIONERS, owner, "conditioner") == "mlp" else conv
+    return mlp if kind == "mlp" else conv
 
 
 def preprocessing(names: str | Bijector | Sequence[str | Bijector], dim: int, dtype: Any) -> list[Bijector]:

@@ -146,9 +146,10 @@ class Model(Packed):
         """8-bit pixels (N, D) as the model takes them: here with noise, see `dequantize`."""
         return dequantize(pixels, rng, self.dtype)
 
-    def from_data(self, x: npt.NDArray[Any], rng: Rng) -> Array:
+    def from_data(self, x: npt.ArrayLike, rng: Rng) -> Array:
         """Pixels as in `from_pixels`, anything else as it is: (N, D) -> (N, D)."""
-        return self.from_pixels(x, rng) if is_pixels(x) else x
+        data = as_real_array(x, f"{type(self).__name__}.from_data", "x")
+        return self.from_pixels(data, rng) if is_pixels(data) else data
 
     # -- what a reader sees ---------------------------------------------------------------------------------------
 

@@ -216,3 +216,8 @@ def test_the_scaling_starts_at_the_width_of_the_prior_also_behind_a_given_layer(
     np.testing.assert_allclose(flow.layers[-1].log_scale, np.log(np.pi / np.sqrt(3)), rtol=1e-6)
     flow = nice(6, hidden=(5,), preprocess=(kind.unfitted(6), "rescale"), rng=0)
     np.testing.assert_array_equal(flow.layers[-1].log_scale, 0)
+
+
+def test_the_name_of_a_conditioner_is_checked_before_its_widths():
+    with pytest.raises(NiceTypeError, match="nice: conditioner must be"):
+        nice(4, conditioner=np.ones(3))

@@ -567,3 +567,8 @@ def test_a_pullback_takes_any_form_of_a_gradient(kind):
     assert np.allclose(pullback(kind(dx), kind(log_det)), pullback(dx, log_det))
     with pytest.raises(NiceTypeError, match="dx has dtype object"):
         pullback(np.full((5, 3), None), log_det)
+
+
+def test_data_of_another_kind_are_refused():
+    with pytest.raises(NiceTypeError, match=r"Flow.from_data: x has dtype"):
+        Flow("normal", DiagonalScaling(2)).from_data("data", 0)
