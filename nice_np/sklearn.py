@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nice_np.bijectors import Bijector, PCAWhitening, Rescale, Standardize
 from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
-from nice_np.flows.builders import nice, real_nvp
+from nice_np.flows.builders import default_hidden, nice, real_nvp
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior, get_prior
 from nice_np.pixels.dequantize import NOISE_SEED
@@ -35,8 +35,8 @@ __all__ = ["NICEDensity"]
 ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice, "real_nvp": real_nvp}
 DTYPES = [np.float64, np.uint8]  # what X becomes: numbers, or pixels if it is them already
 FLOOR = 1e-3  # added to each principal variance of the standardised features
-FOLDS = 5  # of the cross-validation,
-SCORED = 1000  # of which only as many are used as hold this many samples
+FOLDS = 5  # of the cross-validation
+SCORED = 1000  # held-out samples that are enough: further folds are not trained
 PATIENCE = 200  # steps without a better score, after which a fold stops
 RandomState = int | np.random.Generator | np.random.RandomState | None
 
@@ -309,7 +309,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         flow = build(
             dim,
             couplings=self.couplings,
-            hidden=(min(max(dim, 64), 256),) * 2 if self.hidden is None else self.hidden,
+            hidden=default_hidden(dim) if self.hidden is None else self.hidden,
             prior=prior,
             partition=deepcopy(self.partition),
             preprocess=whitening(dim, prior, dtype) if self.preprocess is None else deepcopy(self.preprocess),

@@ -266,9 +266,7 @@ def as_choice(value: Any, choices: Any, owner: str, name: str) -> str:
 def as_dtype(value: Any, owner: str) -> np.dtype[Any]:
     """float32 or float64."""
     try:
-        if (
-            isinstance(value, (str, bytes)) and len(value) > 20
-        ):  # NumPy would make a field of each letter of "f4,f4,..."
+        if isinstance(value, (str, bytes)) and len(value) > 20:  # of "f4,f4,..." NumPy would make millions of fields
             raise TypeError
         dtype: np.dtype[Any] = np.dtype(value)
     except Exception:  # NumPy asks an object for its dtype, and a text may hold anything

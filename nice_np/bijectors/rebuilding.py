@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nice_np.bijectors import chain
 from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.chain import layers_of
 from nice_np.errors import DriftError
 from nice_np.validation import Array
 
@@ -43,7 +43,7 @@ class Rebuilding:
     """
 
     def __init__(self, bijector: Bijector, dim: int) -> None:
-        self.layers = list(layers_of(bijector))
+        self.layers = list(named_layers(bijector))
         # Random signs: errors do not cancel in practice.  Sizes differ in case only few features err.
         rng = np.random.default_rng(0)
         self.weights = rng.uniform(1, 2, dim) * rng.choice([-1, 1], dim)  # (D,)
@@ -71,12 +71,12 @@ class Rebuilding:
         return dz
 
 
-def layers_of(bijector: Bijector, path: str = "") -> Iterator[tuple[str, Bijector]]:
+def named_layers(bijector: Bijector, path: str = "") -> Iterator[tuple[str, Bijector]]:
     """The layers of chains within chains with their names, data side first: layer 0, layer 1.0, layer 1.1, layer 2."""
-    layers = chain.layers_of(bijector)
+    layers = layers_of(bijector)
     if layers != (bijector,):
         for i, layer in enumerate(layers):
-            yield from layers_of(layer, f"{path}.{i}" if path else f"{i}")
+            yield from named_layers(layer, f"{path}.{i}" if path else f"{i}")
     else:
         yield f"layer {path or 0} ({type(bijector).__name__})", bijector
 

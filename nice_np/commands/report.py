@@ -40,9 +40,9 @@ def run(arguments: Arguments) -> Result:
         reasons = "; ".join(left_out.values()) or "none of the runs is of images"
         raise NiceValueError(f"no picture of data and samples for {poster}: {reasons}; leave out --poster")
     with ExitStack() as stack:  # if one of the files cannot be written, neither is
-        for path, data in ((out, page.html.encode()), (poster, page.poster.png)):
-            if path is not None and data is not None:
-                stack.enter_context(replacing(path)).write(data)
+        for file, data in ((out, page.html.encode()), (poster, page.poster.png)):
+            if file is not None and data is not None:
+                stack.enter_context(replacing(file)).write(data)
     result = {
         "out": str(out),
         "poster": None if poster is None else str(poster),

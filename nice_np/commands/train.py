@@ -145,8 +145,9 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
                 **training,
             )
         except DivergenceError as error:
-            arguments.learning_rate = (arguments.learning_rate or preset.learning_rate) / 10
-            raise _best_kept(error, model, dataset, folder, origin, arguments) from None
+            slower = Arguments(**vars(arguments))
+            slower.learning_rate = (arguments.learning_rate or preset.learning_rate) / 10
+            raise _best_kept(error, model, dataset, folder, origin, f"{_command(slower)} --force") from None
         metrics = {
             "command": train_command(arguments),
             "configuration": {kind_of(model): repr(model).splitlines(), **settings, **length},
@@ -156,16 +157,15 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
 
 
 def _best_kept(
-    error: DivergenceError, model: Model, dataset: Dataset, folder: Path, origin: dict[str, Any], arguments: Arguments
+    error: DivergenceError, model: Model, dataset: Dataset, folder: Path, origin: dict[str, Any], again: str
 ) -> DivergenceError:
-    """The error of a training that diverged, with its best model saved and the command that starts again."""
+    """The error of a training that diverged, with its best model saved; `again` is the command that starts again."""
     saved = ""
     if error.history is not None and error.history.rows:
         about = {"bin_width": model.bin_width, "image_shape": dataset.image_shape, "epochs": len(error.history.rows)}
         model.save(folder / "model.npz", {**origin, **about})
         saved = f"; the best model so far, of epoch {error.history.best_epoch}, is {folder / 'model.npz'}"
-    again = train_command(arguments, "data_dir", "out", "tensorboard", "checkpoint_every")
-    return DivergenceError(f"{error}{saved}; start again with: {again} --force", error.history)
+    return DivergenceError(f"{error}{saved}; start again with: {again}", error.history)
 
 
 def _write_history(path: Path, model: Model, history: History) -> None:
@@ -229,7 +229,12 @@ def train_command(arguments: Arguments, *about_files: str) -> str:
 
 def resume_command(arguments: Arguments) -> str:
     """The command that continues a training that was stopped."""
-    return f"{train_command(arguments, 'data_dir', 'out', 'tensorboard', 'checkpoint_every')} --resume"
+    return f"{_command(arguments)} --resume"
+
+
+def _command(arguments: Arguments) -> str:
+    """`train_command` with all options about files."""
+    return train_command(arguments, "data_dir", "out", "tensorboard", "checkpoint_every")
 
 
 def _summary(result: dict[str, Any]) -> list[str]:

@@ -130,7 +130,7 @@ def _open_temporary(name: Path, mode: int) -> IO[bytes]:
     if os.path.isdir(OPEN_FILES):
         with suppress(AttributeError, OSError):  # not every system and file system can do this
             return os.fdopen(os.open(name.parent, os.O_TMPFILE | os.O_RDWR, mode), "wb")
-    return open(name, "xb", opener=lambda path, flags: os.open(path, flags, mode))
+    return _new_file(name, mode)
 
 
 def _give_name(file: IO[bytes], name: Path) -> None:
@@ -141,15 +141,15 @@ def _give_name(file: IO[bytes], name: Path) -> None:
     try:
         os.link(unnamed, name, src_dir_fd=file.fileno())  # any number: without one, Python would link the link itself
     except OSError:  # forbidden in some sandboxes and shared folders
-        with open(unnamed, "rb") as source, open(name, "xb", opener=_private) as copy:
+        with open(unnamed, "rb") as source, _new_file(name, 0o600) as copy:
             shutil.copyfileobj(source, copy)
             copy.flush()
             os.fsync(copy.fileno())
         shutil.copymode(unnamed, name)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _new_file(name: Path, mode: int) -> IO[bytes]:
+    return open(name, "xb", opener=lambda path, flags: os.open(path, flags, mode))
 
 
 def _make_alike(name: Path, old: os.stat_result) -> None:

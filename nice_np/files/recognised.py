@@ -19,7 +19,11 @@ def is_own(module: object) -> bool:
     cls = type(module)
     replaced = any(callable(getattr(cls, name, None)) and name != "config" for name in vars(module))  # layer.forward =
     helpers = (type(value) for value in vars(module).values() if not isinstance(value, Module))
-    return own_classes().get(cls.__name__) is cls and not replaced and not any(map(_is_derived, helpers))
+    return _is_ours(cls) and not replaced and not any(map(_is_derived, helpers))
+
+
+def _is_ours(cls: type) -> bool:
+    return own_classes().get(cls.__name__) is cls
 
 
 def _is_derived(cls: type) -> bool:
@@ -33,8 +37,8 @@ def refuse_foreign(model: Module, owner: str, what: str) -> None:
     for path, module in model.modules():
         if not is_own(module):
             cls = type(module)
-            known = own_classes().get(cls.__name__) is cls
-            found = "has a method or a partition that is not nice_np's" if known else f"is of class {cls.__name__}"
+            changed = "has a method or a partition that is not nice_np's"
+            found = changed if _is_ours(cls) else f"is of class {cls.__name__}"
             raise NiceTypeError(
                 f"{owner}: {path or 'the model'} {found}; only the library's own classes have {what}, and one derived "
                 "from them may compute something else"
@@ -55,7 +59,7 @@ def readable(model: Module) -> tuple[Any, Arrays]:
     if not theirs:
         return architecture, arrays
     for cls, path in theirs.items():
-        if own_classes().get(cls.__name__) is cls:
+        if _is_ours(cls):
             raise NiceTypeError(
                 f"save: {path} has a method or a partition that is not nice_np's, and no file would hold it; derive a "
                 f"class of your own from {cls.__name__} that has it"
@@ -66,14 +70,23 @@ def readable(model: Module) -> tuple[Any, Arrays]:
         twin = build(architecture, dict(arrays), [], by_name(theirs))
     except (ValueError, TypeError, KeyError) as error:
         raise NiceTypeError(f"save: load(path, classes=[{names}]) would fail: {error}; {cure}") from None
-    pairs = zip(model.modules(), twin.modules(), strict=False)
-    for (path, module), (_, again) in pairs:
-        for name in ("class", *signature(type(module)).parameters):
-            before, after = (type(m) if name == "class" else vars(m).get(name) for m in (module, again))
-            if _is_derived(type(before)):  # a partition of your own
-                before, after = type(before), type(after)
-            if isinstance(before, (type, str, int, float)) and before != after:
-                raise NiceTypeError(f"save: {path}.{name} is {before!r}, but would be loaded as {after!r}; {cure}")
+    for (path, module), (_, again) in zip(model.modules(), twin.modules(), strict=False):
+        after = _settings(again)
+        for name, before in _settings(module).items():
+            if isinstance(before, (type, str, int, float)) and before != after.get(name):
+                loaded = after.get(name)
+                raise NiceTypeError(f"save: {path}.{name} is {before!r}, but would be loaded as {loaded!r}; {cure}")
     if len(list(model.modules())) != len(list(twin.modules())):
         raise NiceTypeError(f"save: load(path, classes=[{names}]) would build other modules; {cure}")
     return architecture, arrays
+
+
+def _settings(module: Module) -> dict[str, Any]:
+    """A module's class, and its attributes that are named as arguments of the constructor.
+
+    A partition of your own is compared by its class.
+    """
+    named = {name: vars(module).get(name) for name in signature(type(module)).parameters}
+    return {"class": type(module)} | {
+        name: type(value) if _is_derived(type(value)) else value for name, value in named.items()
+    }

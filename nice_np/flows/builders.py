@@ -239,12 +239,17 @@ def original_nice(
     return Flow(prior, Chain([*layers, DiagonalScaling(dim, dtype=dtype)]))
 
 
+def default_hidden(dim: int) -> tuple[int, int]:
+    """The widths of a conditioner's two hidden layers for data of `dim` features."""
+    return (min(max(dim, 64), 256),) * 2
+
+
 def _network(
     owner: str, conditioner: str, dim: int, hidden: Any, image_shape: tuple[int, ...] | None, settings: dict[str, Any]
 ) -> Network:
     kind = as_choice(conditioner, CONDITIONERS, owner, "conditioner")
     if hidden is None:  # by the size of the data
-        hidden = (32, 32) if kind == "conv" else (min(max(dim, 64), 256),) * 2
+        hidden = (32, 32) if kind == "conv" else default_hidden(dim)
     hidden = as_widths(hidden, owner, "hidden")
 
     def mlp(part: Partition, thetas: int) -> Conditioner:

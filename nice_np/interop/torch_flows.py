@@ -45,6 +45,9 @@ Arrays = dict[str, Any]
 Linears = list[tuple[Array, Array]]  # W (n_in, n_out) and b (n_out,) of each linear layer
 Order = npt.NDArray[np.intp]
 
+COUPLINGS = (AdditiveCoupling, AffineCoupling)
+KNOWN = "networks can be read that are linear layers with one activation between them, and nflows' ResidualNet"
+
 
 class Library(NamedTuple):
     """How a library names its layers and orders its numbers."""
@@ -91,15 +94,12 @@ def read(state: Arrays, library: Library, prior: str | Prior, activation: str | 
             ) from None
         if group:
             raise _unknown(library, [f"{library.prefix}{i}.{name}" for name in group])
-    (context_dim, *others) = {c.partition.context_dim for c in layers if isinstance(c, _COUPLINGS)} or {0}
+    (context_dim, *others) = {c.partition.context_dim for c in layers if isinstance(c, COUPLINGS)} or {0}
     if others:
         raise NiceValueError("from_state_dict: the couplings have contexts of different sizes")
     if context_dim:
-        layers = [layer if isinstance(layer, _COUPLINGS) else WithContext(layer, context_dim) for layer in layers]
+        layers = [layer if isinstance(layer, COUPLINGS) else WithContext(layer, context_dim) for layer in layers]
     return Flow(prior, Chain(layers), context_dim)
-
-
-_COUPLINGS = (AdditiveCoupling, AffineCoupling)
 
 
 def _layers_of(left: Arrays, library: Library) -> list[Arrays]:
@@ -177,7 +177,7 @@ def _without_skips(linears: Linears) -> Linears:
 def _coupling(dim: int, kept: Order, linears: Linears, library: Library, activation: Activation) -> Bijector:
     """The coupling whose network has these layers; the law follows from the number of outputs."""
     if not linears:
-        raise NiceValueError(f"the network has no linear layers; {_KNOWN}")
+        raise NiceValueError(f"the network has no linear layers; {KNOWN}")
     n_in, n_out, n_b = len(linears[0][0]), len(linears[-1][1]), dim - len(kept)
     if n_in < len(kept) or n_out not in (n_b, 2 * n_b):
         raise NiceValueError(
@@ -211,7 +211,7 @@ def _linears(group: Arrays, names: list[str]) -> Linears:
 
 def _array(group: Arrays, name: str, ndim: int) -> Array:
     if name not in group:
-        raise NiceValueError(f"{name} is missing, found {', '.join(sorted(group)) or 'nothing'}; {_KNOWN}")
+        raise NiceValueError(f"{name} is missing, found {', '.join(sorted(group)) or 'nothing'}; {KNOWN}")
     return as_constants(group.pop(name), ndim, "from_state_dict", name).astype(np.float64)
 
 
@@ -219,11 +219,8 @@ def _whole(group: Arrays, name: str) -> Order:
     return np.array([as_int(i, "from_state_dict", name, 0) for i in np.atleast_1d(group.pop(name, []))], np.intp)
 
 
-_KNOWN = "networks can be read that are linear layers with one activation between them, and nflows' ResidualNet"
-
-
 def _unknown(library: Library, names: Sequence[str]) -> NiceValueError:
-    return NiceValueError(f"from_state_dict: unexpected {', '.join(names[:5])} in a flow of {library.name}; {_KNOWN}")
+    return NiceValueError(f"from_state_dict: unexpected {', '.join(names[:5])} in a flow of {library.name}; {KNOWN}")
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -252,7 +249,7 @@ def _arrays_of(layer: Bijector, library: Library) -> Iterator[tuple[str, Any]]:
     known = isinstance(layer, AdditiveCoupling) or (
         isinstance(layer, AffineCoupling) and repr(layer.scale) == repr(library.scale)
     )
-    if not isinstance(layer, _COUPLINGS) or not known or not isinstance(mlp, MLP) or len(mlp.layers) < 2:
+    if not isinstance(layer, COUPLINGS) or not known or not isinstance(mlp, MLP) or len(mlp.layers) < 2:
         also = "" if library is ZUKO else ", permutations, Standardize, DiagonalScaling"
         raise NiceValueError(
             f"to_state_dict: {library.name} has additive couplings and affine ones with scale={library.scale!r}, with "

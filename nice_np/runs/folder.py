@@ -93,17 +93,14 @@ def _check_files(folder: Path, resume: bool, force: bool) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether this is the settings.json of a run."""
     try:
-        saved = from_json(read_text(path).encode())
+        return MARK in _saved_settings(path)
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(saved, dict) and MARK in saved
 
 
 def _compare(path: Path, settings: dict[str, Any]) -> None:
     try:
-        saved = from_json(read_text(path).encode())
-        if not isinstance(saved, dict):
-            raise ValueError("expected a JSON object")
+        saved = _saved_settings(path)
     except FileNotFoundError:
         return  # `fit` also compares data, architecture and training settings, though without their names
     except (OSError, ValueError, RecursionError) as error:
@@ -111,6 +108,13 @@ def _compare(path: Path, settings: dict[str, Any]) -> None:
     for name, given in settings.items():
         if name in saved and saved[name] != given:
             raise NiceValueError(f"cannot resume {path.parent}: {name} is {given} now and was {saved[name]} then")
+
+
+def _saved_settings(path: Path) -> dict[str, Any]:
+    saved = from_json(read_text(path).encode())
+    if not isinstance(saved, dict):
+        raise ValueError("expected a JSON object")
+    return saved
 
 
 def load_run(path: Path) -> tuple[Model, dict[str, Any]]:

@@ -23,13 +23,13 @@ from nice_np.kernels import all_finite
 from nice_np.training.data import TrainingData
 from nice_np.training.history import score_columns
 from nice_np.training.optim import Optimizer
-from nice_np.training.state import COUNTED, LastGood, TrainingState
+from nice_np.training.state import REWOUND, LastGood, TrainingState
 from nice_np.validation import Array
 
 EXPLODED = 1e4  # nats per dimension above the first loss: no model recovers from there
 COLLAPSED = 6.0  # units of sqrt(D) nats
 RETRIES = 4  # each halves the learning rate
-FEW, FAR = 100, 1e6  # samples drawn in the end, and how many times as large as the data none of them should be
+FEW, FAR = 100, 1e6  # samples that are drawn in the end, and a multiple of the data that none of them should reach
 
 
 class Setback(Exception):
@@ -74,7 +74,7 @@ def remember(state: TrainingState, values: Array, optimizer: Optimizer) -> None:
     if state.average is not None:
         vectors["average"] = state.average
     state.last_good = LastGood(
-        {name: getattr(state, name) for name in COUNTED},
+        {name: getattr(state, name) for name in REWOUND},
         optimizer.steps,
         state.rng.bit_generator.state,
         {name: vector.copy() for name, vector in vectors.items()},

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Fitted
-from nice_np.bijectors.rebuilding import layers_of
+from nice_np.bijectors.rebuilding import named_layers
 from nice_np.bijectors.standardize import Standardize, never_changes
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.files.architecture import Arrays, describe
@@ -224,6 +224,7 @@ def fit(
         team.compare(lambda: _facts(model, plan, settings))
         if plan.resume:
             state = resumed(team, model, plan, len(data), settings)
+            settings |= plan.settings()  # those of a former version, if it began the run
         else:
             if rng is None:
                 log.info("rng is None: the seed comes from the operating system, so this run cannot be repeated")
@@ -247,7 +248,7 @@ def start_from_data(model: Model, x: npt.NDArray[Any], context: Array | None = N
         If a layer has constants to measure in a place that the data do not pass, such as inside an `Inverse`.
     """
     data = TrainingData(x, context)
-    layers = [part for layer in model.layers for _, part in layers_of(layer)]
+    layers = [part for layer in model.layers for _, part in named_layers(layer)]
     if isinstance(model, Flow):
         _warn_of_constants(data, layers)
     for number, layer in enumerate(layers):

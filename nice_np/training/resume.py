@@ -28,7 +28,7 @@ from nice_np.training.optim import Optimizer
 from nice_np.training.plan import Plan
 from nice_np.training.ranks import Team
 from nice_np.training.schedules import Constant
-from nice_np.training.state import ATTRIBUTES, COUNTED, COUNTERS, LastGood, TrainingState
+from nice_np.training.state import ATTRIBUTES, COUNTERS, REWOUND, LastGood, TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 def resumed(team: Team, model: Model, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
     """The state in the checkpoint, with weights and optimiser set to it; rank 0 reads the file for all ranks."""
     path = cast(Path, plan.checkpoint)
-    state = team.from_first(lambda: load_state(path, model, plan.optimizer, settings, n_samples))
-    if team.share(settings["learning_rate"]) == f"Constant(rate={getattr(plan.schedule, 'rate', None)!r})":
-        plan.schedule = Constant(plan.schedule.rate)  # type: ignore[attr-defined]
+    state, had_warmup = team.from_first(lambda: load_state(path, model, plan.optimizer, settings, n_samples))
+    if not had_warmup and isinstance(plan.schedule, Constant):
+        plan.schedule = Constant(plan.schedule.rate)
     model.params.values[:] = team.share(model.params.values)
     model.bin_width = team.share(model.bin_width)
     plan.optimizer.restore(*team.share((plan.optimizer.steps, plan.optimizer.state())))
@@ -82,8 +82,8 @@ def claimed(path: Path | None, resume: bool) -> Iterator[None]:
 
 def load_state(
     path: Path, model: Model, optimizer: Optimizer, settings: dict[str, Any], n_samples: int
-) -> TrainingState:
-    """Read a checkpoint into `model` and `optimizer`.
+) -> tuple[TrainingState, bool]:
+    """Read a checkpoint into `model` and `optimizer`; False if the run had no warm-up, as a number up to 0.1.0.
 
     Raises
     ------
@@ -100,9 +100,9 @@ def load_state(
     _compare(path, "architecture", describe(saved, then, []), describe(model, now, []))
     try:
         before = metadata["settings"]
-        if settings["learning_rate"] == f"{before['learning_rate'][:-1]}, warmup={optimizer.warmup})":
-            settings["learning_rate"] = before["learning_rate"]  # up to 0.1.0 a number had no warm-up
-        _compare(path, "settings", before, settings)
+        had_warmup = settings["learning_rate"] != f"{before['learning_rate'][:-1]}, warmup={optimizer.warmup})"
+        rate = settings["learning_rate"] if had_warmup else before["learning_rate"]
+        _compare(path, "settings", before, {**settings, "learning_rate": rate})
         _compare_arrays(path, then, now)
         state, moments = _parse(metadata, extra, model, optimizer, settings, n_samples)
         optimizer.restore(metadata["optimizer_steps"], moments)
@@ -112,7 +112,7 @@ def load_state(
         raise CheckpointError(f"{path}: the training state is damaged: {type(error).__name__}: {error}") from None
     model.params.values[:] = saved.params.values
     model.bin_width = model.bin_width or saved.bin_width
-    return state
+    return state, had_warmup
 
 
 def _parse(
@@ -175,7 +175,7 @@ def _last_good(metadata: dict[str, Any], extra: Arrays, model: Model, optimizer:
     if "last_good" not in metadata:
         return None
     counters, steps, rng = (metadata["last_good"][name] for name in ("counters", "optimizer_steps", "rng"))
-    _check_counters(counters | {"optimizer_steps": steps}, COUNTED | {"optimizer_steps": int})
+    _check_counters(counters | {"optimizer_steps": steps}, REWOUND | {"optimizer_steps": int})
     later = metadata["counters"]
     if counters["step"] > later["step"] or counters["position"] > later["position"]:
         raise ValueError(f"the last good state is at {counters}, which is after the saved one")

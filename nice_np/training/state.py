@@ -21,7 +21,7 @@ from nice_np.validation import Array
 class LastGood:
     """The state of a run at the start of its epoch, to which it goes back if the epoch goes wrong; see `divergence`."""
 
-    counters: dict[str, Any]  # those in COUNTED
+    counters: dict[str, Any]  # those in REWOUND
     optimizer_steps: int
     rng: Any  # state of the generator, as JSON
     vectors: dict[str, Array]  # (P,) each: "values", "average" if there is one, and those of the optimiser
@@ -60,7 +60,7 @@ COUNTERS: dict[str, Any] = {
     "validation_seed": int, "epoch": int, "step": int, "position": int, "stale": int,
     "seconds": float, "nats_sum": float, "first_nll": float | None, "best": float | None, "finished": str,
 }  # fmt: skip
-COUNTED: dict[str, Any] = {"step": int, "position": int, "nats_sum": float}  # those that go back
+REWOUND: dict[str, Any] = {"step": int, "position": int, "nats_sum": float}  # those that go back
 ATTRIBUTES = {name: name for name in COUNTERS} | {"stale": "epochs_since_best"}
 
 

@@ -397,6 +397,16 @@ def test_resuming_something_else_is_refused(change, says, points, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_run_without_warmup_is_resumed_by_its_rate(points, tmp_path):
+    """As up to 0.1.0, where a number had no warm-up."""
+    path, flow, expected = tmp_path / "c.npz", small(), small()
+    fit(expected, points, epochs=10, learning_rate=Constant(1e-3), **QUIET)
+    fit(flow, points, epochs=1, learning_rate=Constant(1e-3), checkpoint=path, **QUIET)
+    for epochs in (2, 10):
+        fit(flow, points, epochs=epochs, learning_rate=1e-3, checkpoint=path, resume=True, **QUIET)
+    np.testing.assert_array_equal(flow.params.values, expected.params.values)
+
+
 def test_checkpoints_are_not_overwritten_or_imagined(points, tmp_path):
     path = tmp_path / "c.npz"
     with pytest.raises(NiceFileError, match="does not exist"):
