@@ -1,4 +1,4 @@
-"""What was meant: another library's word, another spelling or a misspelt name, and an error that says so."""
+"""Which name was meant by another library's word, another spelling or a misspelling; errors that say so."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ METHODS = {
 
 
 def same(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that is `name` but for capitals, hyphens and underscores, or has it as a second name."""
+    """The one of `names` that is `name` up to capitals, spaces, hyphens and underscores, or has it as an alias."""
     spelt = {_plain(one): one for one in names} | {one: one for one in names}
     return next((spelt[one] for one in (name, _plain(name), VALUES.get(_plain(name))) if one in spelt), None)
 
@@ -91,7 +91,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def suggests(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, whose refusal of an argument that it does not have says which one was meant.
+    """`function`, with an error that says which argument was meant where it is given one that it does not have.
 
     Examples
     --------

@@ -72,7 +72,7 @@ class DiagonalScaling(Bijector):
 
     @staticmethod
     def _factors(log_factors: Array) -> Array:
-        """exp of them (D,).  One that underflows could not be undone, so it is made infinite: an error, not a zero."""
+        """exp(log_factors), (D,).  A factor that underflows has no inverse: infinity makes it an error, 0 would not."""
         factors: Array = np.exp(log_factors)
         smallest = np.finfo(factors.dtype).tiny
         if factors.min() < smallest:

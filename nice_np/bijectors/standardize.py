@@ -8,8 +8,8 @@ functions (it is one more diagonal scaling) nor the unit of the likelihood, only
 Why no sample may lie too far out.  A border pixel that is lit in a single digit of 50,000 is there 200 standard
 deviations from its mean.  A step of Adam changes a weight by about the learning rate, whatever the input, so after a
 step or two the hidden units of that digit are off by 200 times as much as those of any other; the gradient that follows
-changes the weights behind them for all digits.  So std is enlarged until no training sample is further than FARTHEST of
-it from the mean.  The trained scaling on top makes up for it.
+changes the weights behind them for all digits.  So std is enlarged until no training sample is more than FARTHEST
+of them away from the mean.  The trained scaling on top makes up for it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Standardize(Bijector):
     def fit(self, chunks: Chunks) -> None:
         """Set mean and std to those of the data; see `nice_np.bijectors.fitted`.
 
-        A std is enlarged where a sample would otherwise lie more than FARTHEST of it from the mean.
+        A std is enlarged where a sample would otherwise lie more than FARTHEST of them away from the mean.
         A feature that never changes has no scale: its likelihood would grow without bound.  It gets std 1 and a
         warning.
 

@@ -121,11 +121,7 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
     TrainingData.checked(model, seen.train, context, "x")
     with open_folder(folder, settings, resume=arguments.resume, force=arguments.force):
         if not arguments.quiet:
-            span = (
-                f"{arguments.time_limit:g} s (the learning rate follows the clock)"
-                if length["epochs"] is None
-                else f"{length['epochs']} epoch(s)"
-            )
+            span = _span(**length)
             say(f"training on {dataset.name} for {span}, run folder {folder} (Ctrl-C stops and keeps a checkpoint)")
         try:
             history = fit(
@@ -154,6 +150,10 @@ def _train(arguments: Arguments, folder: Path, dataset: Dataset) -> Result:
             "parameters": len(model.params),
         }
         return _finish(model, dataset, history, folder, origin, metrics)
+
+
+def _span(epochs: int | None, time_limit: float | None) -> str:
+    return f"{time_limit:g} s (the learning rate follows the clock)" if epochs is None else f"{epochs} epoch(s)"
 
 
 def _best_kept(

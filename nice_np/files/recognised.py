@@ -1,7 +1,7 @@
-"""What is nice_np's own, and what is yours: by the exact class, since a subclass may change every formula.
+"""Whether a module is nice_np's own: decided by its exact class, since a subclass may change every formula.
 
 A file names classes and their settings, and other programs know only nice_np's formulas.  What neither can express is
-refused when it is written, and never replaced by something near.
+refused when it is written, and never replaced by something similar.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def from_json(text: bytes) -> Any:
-    """What strict JSON in UTF-8 says, every number finite; ValueError or RecursionError for anything else."""
+    """The value of strict JSON in UTF-8, every number finite; ValueError or RecursionError for anything else."""
     parts, allowed = sum(text.count(mark) for mark in (b"[", b"{", b":")), max(MAX_PARTS, len(text) // PART)
     if parts > allowed:
         raise ValueError(f"{parts} lists, objects and keys, at most {allowed} are allowed")

@@ -28,7 +28,7 @@ def initial_weights(init: str, n_in: int, n_out: int, output_scale: float, rng: 
     n_in, n_out : int
         Numbers that enter one sum of the layer, and sums.
     output_scale : float
-        Factor under "spread" and "he": 1 but in the last layer.
+        Factor under "spread" and "he": 1 except in the last layer.
     rng : numpy.random.Generator
     """
     if init == "uniform":

@@ -52,7 +52,7 @@ def as_part(value: str | P, known: Mapping[str, type[P]], kind: type[P], name: s
 
 
 def name_of(part: P, known: Mapping[str, type[P]]) -> str | P:
-    """The name for which `as_part` would return this very formula, if there is one, else the part itself."""
+    """The name for which `as_part` would make the same part, or the part itself if there is none."""
     for name, cls in known.items():
         if type(part) is cls and part.config() == cls().config():  # not a subclass, which may change anything
             return name

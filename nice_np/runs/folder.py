@@ -32,8 +32,8 @@ def check_folder(folder: Path, *, resume: bool, force: bool) -> None:
     """Refuse an unsuitable folder before any work is done; creates nothing.
 
     NiceFileError if another process uses the folder; if there is nothing to resume; if the folder holds a run that is
-    neither resumed nor replaced, or somebody else's settings.json; and if something that is not a regular file has the
-    name of one that a run writes, also with `force`.
+    neither resumed nor replaced, or a settings.json of another program; and, also with `force`, if something that is
+    not a regular file has the name of one that a run writes.
     """
     with naming(f"cannot use {folder}"):
         if folder.exists() and not folder.is_dir():

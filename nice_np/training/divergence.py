@@ -36,6 +36,11 @@ class Setback(Exception):
     """A step or an epoch has gone wrong, for the reason that it gives."""
 
 
+def rate_factor(state: TrainingState) -> float:
+    """The factor on the learning rate: each setback halves it."""
+    return 0.5 ** len(state.history.setbacks)
+
+
 def check_step(loss: float, state: TrainingState, dim: int) -> None:
     """Raise Setback if the loss of a step, in nats, has exploded."""
     if state.first_nll is None:
@@ -100,12 +105,12 @@ def go_back(state: TrainingState, values: Array, optimizer: Optimizer, why: Setb
         optimizer.restore(good.optimizer_steps, vectors)
     if len(state.history.setbacks) == RETRIES:
         raise why
-    rate = 0.5 ** (len(state.history.setbacks) + 1)
+    rate = rate_factor(state) / 2
     state.history.setbacks.append(f"step {step + 1}: {why}; back to step {state.step}, learning rate x {rate:g}")
 
 
 def warn_of_the_end(model: Model, data: TrainingData, state: TrainingState) -> None:
-    """Warn if the weights are worse than those of the start, or samples are not what anyone would call samples."""
+    """Warn if the weights are worse than those of the start, or samples are absurdly large."""
     history = state.history
     train, held_out = score_columns(history.measure)
     scores = [score for score in history.column(held_out) if score is not None] or history.column(train)[-1:]

@@ -138,13 +138,12 @@ def fit(
     Returns
     -------
     History
-        Where an epoch went wrong and was begun again with half the learning rate, `History.setbacks` says so, and the
-        log.
+        `History.setbacks`, and the log, say where an epoch went wrong and was begun again with half the learning rate.
 
     Warns
     -----
     UserWarning
-        Of features that never change; of a training that ended far below its start; of samples beyond all reason.
+        For features that never change, for a training that ended far below its start, and for absurdly large samples.
 
     Raises
     ------
@@ -155,8 +154,8 @@ def fit(
         `checkpoint` cannot be written, or exists and `resume` is False; checked before the first step.  If a later
         save fails, the model has the weights that it would have after a `DivergenceError`.
     DivergenceError
-        The loss became NaN, infinite or absurd, or an epoch fell far below the best one, and began to again each time
-        that `fit` went back to the start of the epoch with half the learning rate; see `nice_np.training.divergence`.
+        The loss became NaN, infinite or absurd, or an epoch fell far below the best one, also when `fit` had gone back
+        to the start of the epoch four times, each time with half the learning rate; see `nice_np.training.divergence`.
         Names step, loss and learning rate.  Its attribute `history` has the epochs before.  The model has the weights
         of the best epoch so far; without validation those of the last good one, or their average.
     DriftError

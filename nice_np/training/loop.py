@@ -21,6 +21,7 @@ from nice_np.training.divergence import (
     check_finite,
     check_step,
     go_back,
+    rate_factor,
     remember,
     warn_of_the_end,
 )
@@ -114,7 +115,7 @@ class Training:
         rows = state.order[state.position : state.position + plan.batch_size]
         # A user's schedule may return any number; the history needs a plain float.
         rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
-        self.learning_rate = rate * 0.5 ** len(state.history.setbacks)
+        self.learning_rate = rate * rate_factor(state)
         x, extra = self.data.rows(rows).drawn(self.model, state.rng)  # (n, D), and a context or noise (n, C)
         try:
             loss, grads = gradient(x, extra)
