@@ -71,11 +71,11 @@ def readable(model: Module) -> tuple[Any, Arrays]:
     except (ValueError, TypeError, KeyError) as error:
         raise NiceTypeError(f"save: load(path, classes=[{names}]) would fail: {error}; {cure}") from None
     for (path, module), (_, again) in zip(model.modules(), twin.modules(), strict=False):
-        after = _settings(again)
+        loaded = _settings(again)
         for name, before in _settings(module).items():
-            if isinstance(before, (type, str, int, float)) and before != after.get(name):
-                loaded = after.get(name)
-                raise NiceTypeError(f"save: {path}.{name} is {before!r}, but would be loaded as {loaded!r}; {cure}")
+            after = loaded.get(name)
+            if isinstance(before, (type, str, int, float)) and before != after:
+                raise NiceTypeError(f"save: {path}.{name} is {before!r}, but would be loaded as {after!r}; {cure}")
     if len(list(model.modules())) != len(list(twin.modules())):
         raise NiceTypeError(f"save: load(path, classes=[{names}]) would build other modules; {cure}")
     return architecture, arrays

@@ -55,15 +55,16 @@ class Library(NamedTuple):
     name: str
     prefix: str  # of a layer, before its number
     scale: Scale
+    side_by_side: bool  # t and r of a feature are neighbours in theta; otherwise all t precede all r
 
     def order(self, n_b: int) -> Order:
         """The places of all r, then of all t, among the 2 B outputs of its network."""
         places = np.arange(2 * n_b)
-        return np.concatenate([places[1::2], places[::2]] if self.name == "zuko" else [places[n_b:], places[:n_b]])
+        return np.concatenate([places[1::2], places[::2]] if self.side_by_side else [places[n_b:], places[:n_b]])
 
 
-ZUKO = Library("zuko", "transform.transforms.", SoftclipScale())
-NFLOWS = Library("nflows", "_transform._transforms.", FlooredSigmoidScale())
+ZUKO = Library("zuko", "transform.transforms.", SoftclipScale(), side_by_side=True)
+NFLOWS = Library("nflows", "_transform._transforms.", FlooredSigmoidScale(), side_by_side=False)
 LIBRARIES = {library.name: library for library in (ZUKO, NFLOWS)}
 
 

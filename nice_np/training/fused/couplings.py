@@ -33,8 +33,6 @@ from nice_np.validation import Array, as_batch, check_shape
 SMALL = 4_000_000  # rows of a batch times parameters of a conditioner, up to which it pays
 FEWEST = 100  # rows in a block: with fewer, small products are no faster than large ones
 
-NO_SCALE = TanhScale()  # stands in the table of an additive coupling, which has no scale
-
 FusedCoupling = AdditiveCoupling | AffineCoupling
 FusedCache = list[
     tuple[slice, Array]
@@ -60,6 +58,13 @@ def mlp_of(coupling: FusedCoupling) -> MLP:
     return cast(MLP, coupling.conditioner)
 
 
+def _slope_and_bound(coupling: FusedCoupling) -> tuple[float, float]:
+    """The slope of the (leaky) ReLU below 0, and the bound B of log s, for which an additive coupling has no use."""
+    activation, scale = mlp_of(coupling).activation, getattr(coupling, "scale", None)
+    slope = activation.slope if isinstance(activation, LeakyReLU) else 0.0
+    return slope, scale.bound if isinstance(scale, TanhScale) else 1.0
+
+
 class FusedCouplings(Chain):
     """A `Chain` of additive and affine couplings with ReLU or leaky ReLU networks whose passes are one kernel each.
 
@@ -78,6 +83,7 @@ class FusedCouplings(Chain):
         self._params = params
         self._linears: list[Linear] = []
         rows: list[tuple[int, ...]] = []
+        settings: list[tuple[float, float]] = []
         indices: list[int] = []
         self._width = 0  # numbers kept for each sample
         for coupling in couplings:
@@ -86,10 +92,10 @@ class FusedCouplings(Chain):
             law = ADDITIVE if isinstance(coupling, AdditiveCoupling) else AFFINE
             first, count, n_b = len(self._linears), len(layers), len(part.idx_b)
             rows.append((law, first, count, len(idx_a), n_b, len(indices), self._width))
+            settings.append(_slope_and_bound(coupling))
             indices += [*idx_a, *part.idx_b.tolist()]
             self._linears += layers
             self._width += len(idx_a) + sum(layer.W.shape[1] for layer in layers)
-        settings = [(getattr(mlp_of(c).activation, "slope", 0), getattr(c, "scale", NO_SCALE).bound) for c in couplings]
         linears = [(starts[id(layer.W)], *layer.W.shape) for layer in self._linears]
         floats = np.array(settings, params.values.dtype)
         self._tables = np.array(rows), np.array(linears), floats, np.array(indices, np.uint64)
