@@ -103,14 +103,14 @@ def suggests(function: Callable[P, R]) -> Callable[P, R]:
     """
     owner = f"{function.__qualname__.removesuffix('.__init__')}()"
     kinds = {name: one.kind for name, one in signature(function).parameters.items()}
-    unnamed = [name for name, kind in kinds.items() if kind is Parameter.POSITIONAL_OR_KEYWORD]
+    positional = [name for name, kind in kinds.items() if kind is Parameter.POSITIONAL_OR_KEYWORD]
     names = [name for name in kinds if name != "self"]
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if len(args) > len(unnamed):
-            first = ", ".join(name for name in unnamed if name != "self")
-            others = ", ".join(f"{name}=" for name in names if name not in unnamed)
+        if len(args) > len(positional):
+            first = ", ".join(name for name in positional if name != "self")
+            others = ", ".join(f"{name}=" for name in names if name not in positional)
             raise NiceTypeError(f"{owner}: positional arguments are {first or 'not taken'}; give by name: {others}")
         for name in kwargs:
             if name not in kinds:

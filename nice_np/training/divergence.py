@@ -86,13 +86,10 @@ def remember(state: TrainingState, values: Array, optimizer: Optimizer) -> None:
     )
 
 
-def go_back(state: TrainingState, values: Array, optimizer: Optimizer, why: Setback) -> None:
+def go_back(state: TrainingState, values: Array, optimizer: Optimizer, why: Setback) -> bool:
     """Restore what `remember` kept, random numbers included: the end does not depend on when the trouble was seen.
 
-    Raises
-    ------
-    Setback
-        `why` itself, if all retries are used up; the weights are restored all the same.
+    False if all retries are used up; the weights are restored all the same.
     """
     step, good = state.step, state.last_good
     if good is not None:  # None before the first step
@@ -104,9 +101,10 @@ def go_back(state: TrainingState, values: Array, optimizer: Optimizer, why: Setb
             setattr(state, name, value)
         optimizer.restore(good.optimizer_steps, vectors)
     if len(state.history.setbacks) == RETRIES:
-        raise why
+        return False
     rate = rate_factor(state) / 2
     state.history.setbacks.append(f"step {step + 1}: {why}; back to step {state.step}, learning rate x {rate:g}")
+    return True
 
 
 def warn_of_the_end(model: Model, data: TrainingData, state: TrainingState) -> None:

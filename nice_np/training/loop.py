@@ -141,17 +141,16 @@ class Training:
     def _go_back(self, why: Setback) -> None:
         """Begin the epoch again with half the learning rate, or give up."""
         step, history = self.state.step + 1, self.state.history
-        try:
-            go_back(self.state, self.model.params.values, self.plan.optimizer, why)
-        except Setback:
-            self._keep_best()
-            history.stopped = "divergence"
-            raise DivergenceError(
-                f"training diverged at step {step}: {why}, learning rate = {self.learning_rate:.6g}, after "
-                f"{len(history.setbacks)} retries with half the rate each; try a smaller learning rate, or clip_norm",
-                history,
-            ) from None
-        log.warning("%s", history.setbacks[-1])
+        if go_back(self.state, self.model.params.values, self.plan.optimizer, why):
+            log.warning("%s", history.setbacks[-1])
+            return
+        self._keep_best()
+        history.stopped = "divergence"
+        raise DivergenceError(
+            f"training diverged at step {step}: {why}, learning rate = {self.learning_rate:.6g}, after "
+            f"{len(history.setbacks)} retries with half the rate each; try a smaller learning rate, or clip_norm",
+            history,
+        ) from None
 
     # -- one epoch ------------------------------------------------------------------------------------------------
 
