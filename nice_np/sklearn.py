@@ -33,7 +33,7 @@ except ImportError as error:
 
 __all__ = ["NICEDensity"]
 ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice, "real_nvp": real_nvp}
-DTYPES = [np.float64, np.uint8]  # what X becomes: numbers, or pixels if it is them already
+DTYPES = [np.float64, np.uint8]  # what X becomes: uint8, which means pixels, stays
 FLOOR = 1e-3  # added to each principal variance of the standardised features
 FOLDS = 5  # of the cross-validation
 SCORED = 1000  # held-out samples that are enough: further folds are not trained
@@ -216,12 +216,12 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         return self
 
     def _best_number_of_epochs(self, samples: Array, rng: np.random.Generator) -> int:
-        """The one after which held-out samples scored best, in a cross-validation; 0 if the untrained flow did."""
+        """The number after which held-out samples scored best in a cross-validation; 0 if the untrained flow did."""
         folds = np.array_split(rng.permutation(len(samples)), min(FOLDS, len(samples)))
         n_training = len(samples) - len(folds[0])
         patience = max(1, PATIENCE // self._steps_per_epoch(n_training))
         curves = []
-        with warnings.catch_warnings():  # the training on all samples says what matters to them
+        with warnings.catch_warnings():  # the training on all samples gives the warnings
             warnings.simplefilter("ignore", UserWarning)
             for fold in folds[: -(-SCORED // len(folds[0]))]:  # as many as hold SCORED samples
                 training, held_out = np.delete(samples, fold, axis=0), samples[fold]
@@ -349,7 +349,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
 
 def whitening(dim: int, prior: str | Prior, dtype: Any) -> list[Bijector]:
-    """Layers that give the samples the covariance of the prior, but for `FLOOR`; `fit` measures them."""
+    """Layers that give the samples the covariance of the prior, up to `FLOOR`; `fit` measures them."""
     std = as_float(getattr(get_prior(prior), "std", None), "NICEDensity", "prior.std", above=0)
     return [
         Standardize.unfitted(dim, dtype),

@@ -95,7 +95,7 @@ def is_pixels(x: npt.NDArray[Any]) -> bool:
 
 
 def refuse_pixels(x: npt.NDArray[Any], owner: str, name: str) -> None:
-    """NiceTypeError for pixels, where no noise is drawn to make numbers with a density of them."""
+    """NiceTypeError for pixels, where no noise is added that would give them a density."""
     if is_pixels(x):
         raise NiceTypeError(
             f"{owner}: {name} has dtype uint8, which means pixels, and they need noise first; use "

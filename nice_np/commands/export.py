@@ -1,4 +1,4 @@
-"""nice-np export: a trained model for other programs, as an ONNX graph or as weights for PyTorch's NICE."""
+"""nice-np export: a trained model for other programs, as an ONNX graph or as weights for PyTorch."""
 
 from __future__ import annotations
 

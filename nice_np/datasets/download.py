@@ -156,7 +156,7 @@ def _download(
         if transfer.is_alive():
             raise _Failure(f"out of time after {transfer.received} of {remote.size} bytes")
         if transfer.errors:
-            raise transfer.errors.pop()  # kept by nobody but its handler, so that its sockets are closed at once
+            raise transfer.errors.pop()  # no reference is left behind, so its sockets are closed at once
         if transfer.digest.hexdigest() != remote.sha256:
             raise _Failure(f"the SHA-256 of the content is not {remote.sha256}")
 

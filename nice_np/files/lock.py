@@ -24,7 +24,7 @@ BEYOND = 2**30  # a position in the lock file after its text: on Windows nobody 
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path` during the block; the system releases it, too, if the process is killed.
+    """Hold the lock file `path` during the block; if the process is killed, the system releases it.
 
     The file is removed at the end.  One that a killed process has left is taken over.
 
@@ -33,7 +33,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
     NiceFileError
         If another process, or another thread, holds it; the message says that `what` is in use, by whom and since when.
     OSError
-        If there can be no lock file there, or if the file there is somebody else's.
+        If no lock file can be made there, or the file there is not one of nice_np's.
     """
     descriptor = _open_locked(path, what)
     try:

@@ -1,4 +1,4 @@
-"""The couplings of zuko and nflows, PyTorch's libraries of flows: their ``state_dict`` as a flow, and a flow as theirs.
+"""Couplings of zuko and nflows, two PyTorch libraries of flows: their ``state_dict`` as a flow, and a flow as theirs.
 
     "zuko"     transform.transforms.0.mask, transform.transforms.0.hyper.0.weight, ...
                theta of a feature: shift and scale side by side.  log s = `SoftclipScale`
@@ -77,7 +77,7 @@ def library_of(state: Arrays) -> Library | None:
 
 
 def read(state: Arrays, library: Library, prior: str | Prior, activation: str | Activation) -> Flow:
-    """The flow of a state in float64; NiceValueError where it has layers that nice_np has not."""
+    """The flow of a state in float64; NiceValueError where it has layers that nice_np does not have."""
     left = dict(state)
     groups = _layers_of(left, library)
     if library is ZUKO:

@@ -47,7 +47,7 @@ class Panel(Axes):
     """Axes whose figure a notebook shows where they are the last line of a cell."""
 
     def _repr_png_(self) -> bytes:
-        return png(self.figure.figure)
+        return png(self)
 
 
 class Panels(tuple[Axes, ...]):
@@ -56,13 +56,13 @@ class Panels(tuple[Axes, ...]):
     __slots__ = ()
 
     def _repr_png_(self) -> bytes:
-        return png(self[0].figure.figure)
+        return png(self[0])
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as it is written to a file."""
+def png(drawing: Axes | Figure) -> bytes:
+    """What `save` writes to a .png file."""
     written = BytesIO()
-    save(figure, written)
+    save(drawing, written)
     return written.getvalue()
 
 

@@ -55,7 +55,7 @@ class TrainingData:
         return self.seen_by(model, rng), model.draw_extra(self.context, len(self), rng)
 
     def constant_features(self) -> npt.NDArray[np.intp]:
-        """The features that never change but by rounding; there are none in pixels, whose noise changes them."""
+        """The features that never change except by rounding; there are none in pixels, whose noise changes them."""
         if is_pixels(self.x):
             return np.empty(0, np.intp)
         low, high = (edge(self.x, axis=0).astype(np.float64) / 2 for edge in (np.min, np.max))  # (D,); no overflow

@@ -74,7 +74,7 @@ def check_finite(values: Array, optimizer: Optimizer) -> None:
 
 
 def remember(state: TrainingState, values: Array, optimizer: Optimizer) -> None:
-    """Keep the state of a run that is well."""
+    """Keep the state of a run while all is well."""
     vectors = {"values": values, **optimizer.state()}
     if state.average is not None:
         vectors["average"] = state.average

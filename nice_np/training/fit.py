@@ -223,7 +223,7 @@ def fit(
         team.compare(lambda: _facts(model, plan, settings))
         if plan.resume:
             state = resumed(team, model, plan, len(data), settings)
-            settings |= plan.settings()  # those of a former version, if it began the run
+            settings |= plan.settings()  # without a warm-up where the run had none
         else:
             if rng is None:
                 log.info("rng is None: the seed comes from the operating system, so this run cannot be repeated")

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 def resumed(team: Team, model: Model, plan: Plan, n_samples: int, settings: dict[str, Any]) -> TrainingState:
     """The state in the checkpoint, with weights and optimiser set to it; rank 0 reads the file for all ranks."""
     path = cast(Path, plan.checkpoint)
-    state, had_warmup = team.from_first(lambda: load_state(path, model, plan.optimizer, settings, n_samples))
-    if not had_warmup and isinstance(plan.schedule, Constant):
+    state, no_warmup = team.from_first(lambda: load_state(path, model, plan.optimizer, settings, n_samples))
+    if no_warmup and isinstance(plan.schedule, Constant):
         plan.schedule = Constant(plan.schedule.rate)
     model.params.values[:] = team.share(model.params.values)
     model.bin_width = team.share(model.bin_width)
@@ -83,7 +83,9 @@ def claimed(path: Path | None, resume: bool) -> Iterator[None]:
 def load_state(
     path: Path, model: Model, optimizer: Optimizer, settings: dict[str, Any], n_samples: int
 ) -> tuple[TrainingState, bool]:
-    """Read a checkpoint into `model` and `optimizer`; False if the run had no warm-up, as a number up to 0.1.0.
+    """Read a checkpoint into `model` and `optimizer`; return the state, and whether the run lacks today's warm-up.
+
+    Up to 0.1.0 a learning rate that was given as a number had none.
 
     Raises
     ------
@@ -100,8 +102,8 @@ def load_state(
     _compare(path, "architecture", describe(saved, then, []), describe(model, now, []))
     try:
         before = metadata["settings"]
-        had_warmup = settings["learning_rate"] != f"{before['learning_rate'][:-1]}, warmup={optimizer.warmup})"
-        rate = settings["learning_rate"] if had_warmup else before["learning_rate"]
+        no_warmup = settings["learning_rate"] == f"{before['learning_rate'][:-1]}, warmup={optimizer.warmup})"
+        rate = before["learning_rate"] if no_warmup else settings["learning_rate"]
         _compare(path, "settings", before, {**settings, "learning_rate": rate})
         _compare_arrays(path, then, now)
         state, moments = _parse(metadata, extra, model, optimizer, settings, n_samples)
@@ -112,7 +114,7 @@ def load_state(
         raise CheckpointError(f"{path}: the training state is damaged: {type(error).__name__}: {error}") from None
     model.params.values[:] = saved.params.values
     model.bin_width = model.bin_width or saved.bin_width
-    return state, had_warmup
+    return state, no_warmup
 
 
 def _parse(

@@ -121,7 +121,7 @@ class Cosine(Schedule):
 
 
 def _rise(step: int, warmup: int) -> float:
-    """The factor of a linear rise: 1/warmup in the first step, 1 from step `warmup` on."""
+    """The factor of a linear rise: 1/warmup in the first step, 1 from the `warmup`-th step on."""
     return min(1.0, (step + 1) / warmup) if warmup else 1.0
 
 

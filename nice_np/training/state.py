@@ -60,7 +60,7 @@ COUNTERS: dict[str, Any] = {
     "validation_seed": int, "epoch": int, "step": int, "position": int, "stale": int,
     "seconds": float, "nats_sum": float, "first_nll": float | None, "best": float | None, "finished": str,
 }  # fmt: skip
-REWOUND: dict[str, Any] = {"step": int, "position": int, "nats_sum": float}  # those that go back
+REWOUND: dict[str, Any] = {"step": int, "position": int, "nats_sum": float}  # those that go back with the weights
 ATTRIBUTES = {name: name for name in COUNTERS} | {"stale": "epochs_since_best"}
 
 

@@ -51,7 +51,7 @@ def _couple(
                 for n in range(N):
                     for j in range(n_out):
                         shifted = a[n, j] + b[j]
-                        a[n, j] = shifted if shifted > 0 else slope * shifted  # relu(h W + b)
+                        a[n, j] = shifted if shifted > 0 else slope * shifted  # f(h W + b)
             else:
                 for n in range(N):
                     for j in range(n_out):
