@@ -250,11 +250,15 @@ def as_float(
     return number
 
 
-def as_choice(value: Any, choices: Any, owner: str, name: str) -> str:
-    """The one of the strings in `choices` that is meant; capitals, hyphens and underscores do not matter."""
+def as_choice(value: Any, choices: Any, owner: str, name: str, kind: type | None = None) -> str:
+    """The one of the strings in `choices` that is meant; capitals, hyphens and underscores do not matter.
+
+    The error names `kind` if instances of it would be accepted as well.
+    """
     if not isinstance(value, str):
         got = f"the class {value.__name__}; write {value.__name__}()" if isinstance(value, type) else repr(value)
-        raise NiceTypeError(f"{owner}: {name} must be a string, one of {', '.join(choices)}; got {got}")
+        other = "" if kind is None else f", or an instance of {kind.__module__}.{kind.__name__}"
+        raise NiceTypeError(f"{owner}: {name} must be a string, one of {', '.join(choices)}{other}; got {got}")
     found = same(value, choices)
     if found is None:
         near = nearest(value, choices)

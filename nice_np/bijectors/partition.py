@@ -153,7 +153,7 @@ def get_partition(partition: str | Partition, dim: int, image_shape: tuple[int, 
         if partition.dim != dim:
             raise NiceValueError(f"partition: has {partition.dim} features, expected {dim}")
         return partition
-    kind = as_choice(partition, ("odd-even", "halves", "checkerboard"), "partition", "partition")
+    kind = as_choice(partition, ("odd-even", "halves", "checkerboard"), "partition", "partition", Partition)
     if kind == "odd-even":
         return Partition.odd_even(dim)
     if kind == "halves":

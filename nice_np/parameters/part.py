@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping
 from typing import TypeVar
 
-from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.errors import NiceValueError
 from nice_np.parameters.module import Module
 from nice_np.validation import as_choice
 
@@ -35,20 +35,13 @@ def as_part(value: str | P, known: Mapping[str, type[P]], kind: type[P], name: s
     Raises
     ------
     NiceValueError, NiceTypeError
-        If it is neither a name in `known` nor an object of class `kind`, or has parameters.
+        If it is neither a name in `known` nor an instance of `kind`, or has parameters.
     """
-    if isinstance(value, str):
-        return known[as_choice(value, known, name, name)]()
-    given: object = value  # at run time it may be anything
-    if not isinstance(given, kind):
-        cure = f"; write {given.__name__}()" if isinstance(given, type) and issubclass(given, kind) else ""
-        raise NiceTypeError(
-            f"{name}: {name} must be a string, one of {', '.join(known)}, or an object of a class derived from "
-            f"{kind.__module__}.{kind.__name__}; got {given!r}{cure}"
-        )
-    if given.n_parameters:
-        raise NiceValueError(f"{name}: {given!r} has parameters, which only layers and conditioners may have")
-    return copy.deepcopy(given)
+    if not isinstance(value, kind):
+        return known[as_choice(value, known, name, name, kind)]()
+    if value.n_parameters:
+        raise NiceValueError(f"{name}: {value!r} has parameters, which only layers and conditioners may have")
+    return copy.deepcopy(value)
 
 
 def name_of(part: P, known: Mapping[str, type[P]]) -> str | P:

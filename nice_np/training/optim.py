@@ -288,7 +288,7 @@ def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """The given optimiser, or a new "adam", "rmsprop-momentum" or "sgd" with default settings."""
     if isinstance(optimizer, Optimizer):
         return optimizer
-    return OPTIMIZERS[as_choice(optimizer, OPTIMIZERS, "optimizer", "optimizer")]()
+    return OPTIMIZERS[as_choice(optimizer, OPTIMIZERS, "optimizer", "optimizer", Optimizer)]()
 
 
 def clip_by_norm(grads: Array, max_norm: float) -> float:

@@ -362,7 +362,7 @@ class Trained(TanhScale):
         (lambda: real_nvp(2, scale=TanhScale), NiceTypeError, r"one of exp, .*; write TanhScale\(\)"),
         (lambda: real_nvp(2, scale=np.tanh), NiceTypeError, r"nice_np\.bijectors\.scales\.Scale; got <ufunc"),
         (lambda: real_nvp(2, scale=ReLU()), NiceTypeError, r"scale: .* got ReLU\(\)"),
-        (lambda: nice(2, activation=np.tanh), NiceTypeError, r"from nice_np\.networks\.activations\.Activation"),
+        (lambda: nice(2, activation=np.tanh), NiceTypeError, r"instance of nice_np\.networks\.activations\.Activation"),
         (lambda: nice(2, activation=Tanh), NiceTypeError, r"write Tanh\(\)"),
         (lambda: real_nvp(2, scale=Trained()), NiceValueError, "has parameters, which only layers and conditioners"),
         (lambda: TanhScale(0), NiceValueError, "TanhScale: bound must be finite, > 0 and < 30"),
