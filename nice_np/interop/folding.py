@@ -86,9 +86,13 @@ def partitions_and_networks(couplings: Sequence[Bijector], owner: str) -> list[t
     """Those of each additive coupling; NiceValueError for another layer or network, or with a context."""
     parts = []
     for layer in couplings:
-        mlp = layer.conditioner if isinstance(layer, AdditiveCoupling) and not layer.partition.context_dim else None
-        own = isinstance(mlp, MLP) and all(map(is_own, (layer, mlp, *mlp.layers)))
-        if not isinstance(layer, AdditiveCoupling) or not isinstance(mlp, MLP) or not own:
+        mlp = getattr(layer, "conditioner", None)
+        if not (
+            isinstance(layer, AdditiveCoupling)
+            and isinstance(mlp, MLP)
+            and not layer.partition.context_dim
+            and all(map(is_own, (layer, mlp, *mlp.layers)))
+        ):
             raise NiceValueError(f"{owner}: expected additive couplings with MLPs and no context, got {layer!r}")
         parts.append((layer.partition, mlp))
     return parts

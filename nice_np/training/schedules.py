@@ -36,7 +36,8 @@ class Constant(Schedule):
         self.warmup = as_int(warmup, "Constant", "warmup", 0)
 
     def __call__(self, step: int, progress: float) -> float:
-        return _rise(step, self.warmup) * self.rate
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return rise * self.rate
 
     def __repr__(self) -> str:
         return super().__repr__() if self.warmup else f"Constant(rate={self.rate!r})"
@@ -117,12 +118,8 @@ class Cosine(Schedule):
         self.warmup = as_int(warmup, "Cosine", "warmup", 0)
 
     def __call__(self, step: int, progress: float) -> float:
-        return _rise(step, self.warmup) * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
-
-
-def _rise(step: int, warmup: int) -> float:
-    """The factor of a linear rise: 1/warmup in the first step, 1 from the `warmup`-th step on."""
-    return min(1.0, (step + 1) / warmup) if warmup else 1.0
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return rise * self.rate * 0.5 * (1 + cos(pi * min(progress, 1.0)))
 
 
 SCHEDULES: tuple[type[Schedule], ...] = (Constant, ExponentialDecay, InverseTime, Cosine)
