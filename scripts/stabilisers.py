@@ -63,10 +63,11 @@ def row(
     **settings: Any,
 ) -> None:
     """Train once and print one line."""
-    flow = real_nvp(784, couplings=6, hidden=(200, 200), scale=scale, preprocess=("logit", "standardize"), rng=0)
+    preprocess = ("logit", "standardize")
+    flow = real_nvp(784, couplings=6, hidden=(200, 200), scale=scale, preprocess=preprocess, init="he", rng=0)
     start, outcome = time.perf_counter(), ""
     try:
-        fit(
+        history = fit(
             flow,
             digits.train,
             validation=digits.validation,
@@ -78,6 +79,8 @@ def row(
             rng=0,
             **settings,
         )
+        if history.setbacks:  # it would go on at half the rate
+            outcome = f"diverged at {history.setbacks[0].split(':')[0]}"
     except DivergenceError as error:
         outcome = str(error).split(":")[0].removeprefix("training ")
     seconds = time.perf_counter() - start
