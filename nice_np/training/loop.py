@@ -77,14 +77,7 @@ class Training:
             with StopSignals() as signals, shards as source:
                 gradient = self.team.gradient(source, self.model.params.grads)
                 while not state.finished:
-                    try:
-                        self._step(gradient)
-                        self._show(bar)
-                        done = self._done()
-                        if state.position == len(self.data) or done >= 1:
-                            self._end_epoch(done)
-                    except Setback as why:
-                        self._go_back(why)
+                    self._advance(gradient, bar)
                     if signum := self.team.largest(signals.received):
                         self._interrupt(signum)
                     if state.seconds - self.saved_at > plan.checkpoint_every:
@@ -101,6 +94,17 @@ class Training:
             warn_of_the_end(self.model, self.data, state)
         log.info("training is over (%s): %r", state.finished, state.history)
         return state.history
+
+    def _advance(self, gradient: Gradient, bar: Progress) -> None:
+        """One step, and the end of the epoch after its last one; or back to the start of the epoch."""
+        try:
+            self._step(gradient)
+            self._show(bar)
+            done = self._done()
+            if self.state.position == len(self.data) or done >= 1:
+                self._end_epoch(done)
+        except Setback as why:
+            self._go_back(why)
 
     # -- one step -------------------------------------------------------------------------------------------------
 
