@@ -27,7 +27,7 @@ from nice_np import (
 )
 from nice_np.training.fit import start_from_data
 from nice_np.training.fused.couplings import Fused, fused
-from nice_np.training.parallel import in_threads, shards
+from nice_np.training.parallel import cut, in_threads, shards
 
 QUIET = {"batch_size": 25, "progress": False, "rng": 7}
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}
@@ -352,3 +352,12 @@ def test_drift_ends_training_with_the_best_weights(threads, rng):
     with pytest.raises(DriftError, match="the input of layer 0"):
         fit(flow, x, threads=threads, recompute=True, callbacks=[remember], **settings)
     np.testing.assert_array_equal(flow.params.values, best[-1])
+
+
+def test_a_shard_has_the_context_of_its_rows(rng):
+    # With the whole context a shard would fail, and the batch be computed once more, by one thread.
+    x, context = rng.normal(size=(8, 2)), rng.normal(size=(8, 3))
+    part, given, share = cut(slice(2, 6), x, context)
+    assert share == 0.5
+    np.testing.assert_array_equal(part, x[2:6])
+    np.testing.assert_array_equal(given, context[2:6])
