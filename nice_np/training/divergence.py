@@ -19,7 +19,6 @@ import numpy as np
 from nice_np.errors import NiceOverflowError
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
-from nice_np.kernels import all_finite
 from nice_np.training.data import TrainingData
 from nice_np.training.history import score_columns
 from nice_np.training.optim import Optimizer
@@ -66,9 +65,9 @@ def check_epoch(state: TrainingState, n_samples: int, dim: int) -> None:
 
 def check_finite(values: Array, optimizer: Optimizer) -> None:
     """Raise Setback if a weight, or a number in the optimiser's state, is not finite."""
-    if not all_finite(values):
+    if not np.isfinite(values).all():
         raise Setback("the weights are not finite")
-    if not all(all_finite(vector) for vector in optimizer.state().values()):
+    if not all(np.isfinite(vector).all() for vector in optimizer.state().values()):
         # In float32 the square of a gradient of 1e20 overflows, and Adam never moves that parameter again.
         raise Setback("the optimiser's state is not finite")
 

@@ -380,6 +380,8 @@ def settings_json(folder: Path) -> Target:
     settings = {"dataset": "rings", "seed": 3, "batch_size": 100, "average": None}
     path = folder / "settings.json"
     content = json.dumps(settings, indent=2).encode()
+    folder.mkdir(exist_ok=True)
+    (folder / "checkpoint.npz").touch()  # `open_folder` asks whether it is there; `fit` reads it
 
     def load() -> bytes:
         with open_folder(folder, settings, resume=True):
