@@ -28,6 +28,7 @@ from nice_np.validation import Array
 EXPLODED = 1e4  # nats per dimension above the first loss: no model recovers from there
 COLLAPSED = 6.0  # units of sqrt(D) nats
 RETRIES = 4  # each halves the learning rate
+SHORT = 100  # steps: a large network often gets worse before it gets better
 FEW, FAR = 100, 1e6  # samples that are drawn in the end, and a multiple of the data that none of them should reach
 
 
@@ -111,10 +112,11 @@ def warn_of_the_end(model: Model, data: TrainingData, state: TrainingState) -> N
     history = state.history
     train, held_out = score_columns(history.measure)
     scores = [score for score in history.column(held_out) if score is not None] or history.column(train)[-1:]
-    if scores and state.first_nll is not None and -state.first_nll - max(scores) > COLLAPSED * np.sqrt(model.dim):
+    first = -np.inf if state.first_nll is None or state.step < SHORT else -state.first_nll
+    if scores and first - max(scores) > COLLAPSED * np.sqrt(model.dim):
         warnings.warn(
-            f"fit: training ended at {max(scores):.6g} nats, far below the {-state.first_nll:.6g} nats of its first "
-            "step; the learning rate is too high, or the training was too short",
+            f"fit: training ended at {max(scores):.6g} nats, far below the {first:.6g} nats of its first step; "
+            "the learning rate is too high, or the training was too short",
             stacklevel=5,
         )
     if isinstance(model, Flow):
