@@ -584,7 +584,7 @@ def test_data_whose_standard_deviation_overflows():
 def test_weights_that_overflow_at_the_last_step_are_a_divergence(points, tmp_path):
     path = tmp_path / "c.npz"
     with pytest.raises(DivergenceError, match="weights are not finite"):
-        fit(small(), points, epochs=1, learning_rate=Constant(1e39), checkpoint=path, **{**QUIET, "batch_size": 100})
+        fit(small(), points, epochs=1, learning_rate=Constant(1e42), checkpoint=path, **{**QUIET, "batch_size": 100})
     assert not path.exists()
 
 
