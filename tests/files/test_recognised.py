@@ -35,7 +35,10 @@ from nice_np.interop import fold_standardize, to_onnx, to_state_dict
 from nice_np.networks.activations import Activation, LeakyReLU, ReLU, Tanh
 from nice_np.networks.mlp import Linear
 from nice_np.training.fused.couplings import fused
+from nice_np.training.fused.loops import couple
 from nice_np.vae import Bernoulli, Gaussian, GaussianPosterior
+
+needs_numba = pytest.mark.skipif(not couple.is_compiled, reason="Numba is missing or off: nothing is fused")
 
 
 class Inherited(TanhScale):
@@ -250,6 +253,7 @@ def test_what_load_could_not_build_is_not_saved(rng, tmp_path):
     assert Flow.load(path, classes=[Stretch]).layers[0].k == 2.0
 
 
+@needs_numba
 def test_a_method_replaced_on_an_object_is_seen(rng, tmp_path):
     flow = real_nvp(2, 3, (4,), dtype="float64", rng=rng)
     couple = flow.layers[1]._couple
@@ -285,6 +289,7 @@ def test_a_partition_of_yours_is_seen(tmp_path):
         flow.save(tmp_path / "flow.npz")
 
 
+@needs_numba
 def test_a_scale_or_activation_can_be_exchanged_in_a_flow_and_is_noticed(rng, tmp_path):
     flow = shaken(real_nvp(2, 3, (4,), dtype="float64", rng=rng), rng)
     x, before = rng.normal(size=(5, 2)), None
