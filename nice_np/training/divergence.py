@@ -12,6 +12,7 @@ start of each epoch, and begins the epoch again from there with half the rate.
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 import numpy as np
@@ -24,6 +25,8 @@ from nice_np.training.history import score_columns
 from nice_np.training.optim import Optimizer
 from nice_np.training.state import REWOUND, LastGood, TrainingState
 from nice_np.validation import Array
+
+log = logging.getLogger(__name__)
 
 EXPLODED = 1e4  # nats per dimension above the first loss: no model recovers from there
 COLLAPSED = 6.0  # units of sqrt(D) nats
@@ -131,7 +134,8 @@ def _warn_of_samples(flow: Flow, data: TrainingData) -> None:
         problem = f"reach {drawn:.3g}" if drawn > largest else ""
     except NiceOverflowError as error:
         problem = f"overflow ({error})"
-    except Exception:  # a layer of the user's own without an inverse: training does not need one
+    except Exception as error:  # a layer of the user's own without an inverse: training does not need one
+        log.info("no samples to look at, the inverse fails: %r", error)
         return
     if problem:
         warnings.warn(

@@ -13,6 +13,7 @@ from nice_np import (
     Adam,
     CheckpointError,
     Constant,
+    DiagonalScaling,
     DivergenceError,
     TrainingInterrupted,
     fit,
@@ -225,6 +226,16 @@ def test_weights_below_those_of_the_start_are_reported(points):
 
 def test_a_training_of_a_few_steps_may_end_below_its_start(points):
     fit(small(), points, epochs=1, optimizer=Fragile(at=1, ruin=3.0), **QUIET)
+
+
+def test_a_flow_that_cannot_be_inverted_is_trained_and_the_log_says_so(points, caplog, monkeypatch):
+    def inverse(self, z):
+        raise NotImplementedError("no inverse")
+
+    monkeypatch.setattr(DiagonalScaling, "inverse", inverse)
+    with caplog.at_level("INFO", logger="nice_np"):
+        fit(small(), points, epochs=1, **QUIET)
+    assert "no samples to look at, the inverse fails: NotImplementedError('no inverse')" in caplog.text
 
 
 @pytest.mark.parametrize(("ruin", "says"), [(-25.0, r"reach \d\.\d+e\+\d+"), (-100.0, "overflow")])
