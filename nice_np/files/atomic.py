@@ -41,8 +41,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         only regular files are replaced, see `replaceable`.
     """
     with naming(f"cannot write {path}"):
-        old = replaceable(path)
-        folder = Path(os.path.realpath(path.parent))
+        # Strict: for the system nothing is at "missing/../name", and without it the folder would be a different one.
+        folder = Path(os.path.realpath(path.parent, strict=True))
+        target = folder / path.name
+        old = replaceable(target)
         temporary = folder / f"{TEMPORARY}{secrets.token_hex(8)}"
         remove_abandoned(folder)
         file = _open_temporary(temporary, 0o666 if old is None else 0o600)
@@ -52,10 +54,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())  # the bytes must reach the disk before the new name does
             _give_name(file, temporary)
             file.close()  # before the renaming, for Windows
-            old = replaceable(path)  # the block may have taken hours
+            old = replaceable(target)  # the block may have taken hours
             if old is not None:
                 _make_alike(temporary, old)
-            os.replace(temporary, folder / path.name)
+            os.replace(temporary, target)
             _flush_folder(folder)
         finally:
             with suppress(OSError):  # a disk that is full is reported once

@@ -245,3 +245,15 @@ def test_an_absurdly_long_text_is_not_read(tmp_path):
         file.truncate(2**24 + 1)
     with pytest.raises(ValueError, match="more than 16777216 bytes"):
         read_text(path)
+
+
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "text"])
+def test_a_path_through_a_missing_folder_reaches_no_other_file(kind, tmp_path):
+    path = tmp_path / "own"
+    os.mkfifo(path) if kind == "pipe" else path.write_text("mine")
+    before = os.lstat(path)
+    with pytest.raises(NiceFileError, match="No such file or directory"):
+        write_text(tmp_path / "missing" / ".." / "own", "new")
+    assert os.lstat(path)[:3] == before[:3]  # kind, inode, device
+    assert [file.name for file in tmp_path.iterdir()] == ["own"]
