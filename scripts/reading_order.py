@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "find_your_way.md"
 CORE = (
     "*.py",
-    *(f"{room}/**/*.py" for room in ("parameters", "bijectors", "checks", "flows", "networks", "pixels", "training")),
+    *(
+        f"{room}/**/*.py"
+        for room in ("parameters", "bijectors", "checks", "families", "flows", "networks", "pixels", "training")
+    ),
 )
 NOT_READ = {"__main__", "_blas", "_moved", "_version", "cli", "sklearn"}  # on top, and not part of the core
 LINES, WORDS = 25, 250  # read in a minute

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nice_np.bijectors.coupling import Conditioner, Coupling
+from nice_np.bijectors.law import Law
 from nice_np.bijectors.partition import Partition
 from nice_np.bijectors.scales import SCALES, Scale, get_scale
 from nice_np.parameters.part import name_of
@@ -22,25 +23,11 @@ class AffineCache(NamedTuple):
     scaled: Array
 
 
-class AffineCoupling(Coupling):
-    """y_b = x_b * exp(log_s) + t,  (r, t) = conditioner(x_a);  log|det J| = sum_j log_s_j
-
-    (Dinh et al. 2016, section 3.2)
-
-    Parameters
-    ----------
-    partition : Partition
-    conditioner : Module
-        m: (N, A) -> (N, 2B), first r, then the shifts t.
-    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
-        How log_s follows from r, see `nice_np.bijectors.scales`.
-    """
+class AffineLaw(Law):
+    """y_b = x_b * exp(log_s) + t,  log_s = scale(r),  theta = [r | t];  log|det| = sum_j log_s_j"""
 
     thetas_per_feature = 2
-
-    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str | Scale = "tanh") -> None:
-        super().__init__(partition, conditioner)
-        self.scale = get_scale(scale)
+    scale: Scale
 
     def _couple(self, x_b: Array, theta: Array) -> tuple[Array, Array, AffineCache]:
         r, t = np.split(theta, 2, axis=1)  # (N, 2B) -> (N, B), (N, B)
@@ -67,6 +54,25 @@ class AffineCoupling(Coupling):
         dlog_s = -dx_b * cache.scaled - dlog_det[:, None]  # dx_b/dlog_s = -x_b;  dlog_det/dlog_s_j = -1
         dr = self.scale.backward(dlog_s, cache.r, cache.log_s)
         return dy_b, np.concatenate([dr, -dy_b], axis=1)  # (N, B), (N, 2B);  dx_b/dt = -1/s
+
+
+class AffineCoupling(AffineLaw, Coupling):
+    """y_b = x_b * exp(log_s) + t,  (r, t) = conditioner(x_a);  log|det J| = sum_j log_s_j
+
+    (Dinh et al. 2016, section 3.2)
+
+    Parameters
+    ----------
+    partition : Partition
+    conditioner : Module
+        m: (N, A) -> (N, 2B), first r, then the shifts t.
+    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
+        How log_s follows from r, see `nice_np.bijectors.scales`.
+    """
+
+    def __init__(self, partition: Partition, conditioner: Conditioner, scale: str | Scale = "tanh") -> None:
+        super().__init__(partition, conditioner)
+        self.scale = get_scale(scale)
 
     def config(self) -> dict[str, Any]:
         return {**super().config(), "scale": name_of(self.scale, SCALES)}

@@ -9,12 +9,12 @@ y_a = x_a, the inverse evaluates m at the same point: x_b = h^-1(y_b; m(y_a)).  
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.law import Law
 from nice_np.bijectors.partition import Partition
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.parameters import Module, run_backward
@@ -38,8 +38,8 @@ class CouplingCache(NamedTuple):
     law: Any
 
 
-class Coupling(Bijector):
-    """A coupling layer; the law h is the subclass's.
+class Coupling(Law, Bijector):
+    """A coupling layer; the law h is the subclass's, see `Law`.
 
     Parameters
     ----------
@@ -49,8 +49,6 @@ class Coupling(Bijector):
         m: (N, A) -> theta (N, ``thetas_per_feature`` * B); with a context of C features behind the others it sees
         those as well: (N, A + C) -> theta.
     """
-
-    thetas_per_feature: ClassVar[int] = 1
 
     def __init__(self, partition: Partition, conditioner: Conditioner) -> None:
         if not isinstance(partition, Partition):
@@ -80,24 +78,6 @@ class Coupling(Bijector):
                 f"{who}: the conditioner must map {expected[0]} to {expected[1]} features, "
                 f"{self.conditioner!r} maps {sizes[0]} to {sizes[-1]}"
             )
-
-    # The law h(. ; theta) and its gradients, in the subclasses; x_b and y_b are (N, B), theta is (N, T).
-
-    @abstractmethod
-    def _couple(self, x_b: Array, theta: Array) -> tuple[Array, Array, Any]:
-        """y_b = h(x_b; theta), log|det dh/dx_b| (N,), cache."""
-
-    @abstractmethod
-    def _couple_backward(self, dy_b: Array, dlog_det: Array, cache: Any) -> tuple[Array, Array]:
-        """dL/dx_b, dL/dtheta."""
-
-    @abstractmethod
-    def _uncouple(self, y_b: Array, theta: Array) -> tuple[Array, Array, Any]:
-        """x_b = h^-1(y_b; theta), log|det dh^-1/dy_b| (N,), cache."""
-
-    @abstractmethod
-    def _uncouple_backward(self, dx_b: Array, dlog_det: Array, cache: Any) -> tuple[Array, Array]:
-        """dL/dy_b, dL/dtheta."""
 
     def forward(self, x: Array) -> tuple[Array, Array, CouplingCache]:
         x_a, x_b = self.partition.split(as_batch(x, self.dim, self))  # (N, A), (N, B)

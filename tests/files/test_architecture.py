@@ -15,7 +15,7 @@ LAYERS = [
     ["validation"],
     ["kernels", "parameters", "pixels"],
     ["files", "bijectors", "networks"],
-    ["datasets"],
+    ["datasets", "families"],
     ["flows"],
     ["training", "vae"],
     ["checks", "restoration", "sklearn"],
