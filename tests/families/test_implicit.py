@@ -5,8 +5,8 @@ import pytest
 
 from nice_np import MLP, Partition, check_gradients, check_inverse, check_log_det
 from nice_np.bijectors import Bijector, Coupling
-from nice_np.families.implicit import ImplicitInverse, ImplicitLaw, root_of_increasing
 from nice_np.errors import NiceOverflowError
+from nice_np.families.implicit import ImplicitInverse, ImplicitLaw, root_of_increasing
 
 
 class CubicCoupling(ImplicitLaw, Coupling):
