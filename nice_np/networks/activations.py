@@ -42,6 +42,14 @@ class Activation(Part):
         """da = dh * f'(a + b); may overwrite `dh`."""
 
 
+class Smooth(Activation):
+    """An activation with a second derivative: what the gradient of a network's Jacobian needs."""
+
+    @abstractmethod
+    def second(self, h: Array) -> Array:
+        """f''(a + b)."""
+
+
 def _bias_relu_twin(a: Array, b: Array) -> None:
     a += b
     np.maximum(a, 0, out=a)
@@ -97,7 +105,7 @@ class LeakyReLU(Activation):
         return {"slope": self.slope}
 
 
-class Tanh(Activation):
+class Tanh(Smooth):
     """f(a) = tanh(a)."""
 
     name = "tanh"
@@ -109,8 +117,11 @@ class Tanh(Activation):
     def backward(self, dh: Array, h: Array) -> Array:
         return dh * (1 - h * h)  # tanh' = 1 - tanh^2
 
+    def second(self, h: Array) -> Array:
+        return -2 * h * (1 - h * h)  # d(1 - h^2)/da = -2 h h'
 
-class Softplus(Activation):
+
+class Softplus(Smooth):
     """f(a) = log(1 + e^a)."""
 
     name = "softplus"
@@ -121,6 +132,9 @@ class Softplus(Activation):
 
     def backward(self, dh: Array, h: Array) -> Array:
         return dh * -np.expm1(-h)  # f' = sigmoid(a) = 1 - 1/(1 + e^a) = 1 - e^-h
+
+    def second(self, h: Array) -> Array:
+        return np.exp(-h) * -np.expm1(-h)  # d(1 - e^-h)/da = e^-h h'
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {kind.name: kind for kind in (ReLU, LeakyReLU, Tanh, Softplus)}
