@@ -46,12 +46,15 @@ from nice_np.errors import (
     NiceValueError,
     TrainingInterrupted,
 )
+from nice_np.families import AdditiveAutoregressive, AffineAutoregressive, Autoregressive
+from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, sample_by_label
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.model import Model, load, load_model, save_model
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.networks.convnet import ConvNet
+from nice_np.networks.masked import MaskedMLP
 from nice_np.networks.mlp import MLP
 from nice_np.parameters import FlatParameters, Module
 from nice_np.pixels.binarize import binarize
@@ -97,14 +100,17 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until a 
 __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "__version__",
     # flows
-    "Flow", "nice", "real_nvp", "classify", "log_prob_by_label", "one_hot", "sample_by_label", "to_bits_per_dim",
+    "Flow", "nice", "real_nvp", "maf", "iaf",
+    "classify", "log_prob_by_label", "one_hot", "sample_by_label", "to_bits_per_dim",
     # bijectors
     "Bijector", "Chain", "Inverse", "Coupling", "Partition",
     "AdditiveCoupling", "MultiplicativeCoupling", "AffineCoupling",
     "DiagonalScaling", "Permutation", "WithContext",
     "Standardize", "Whitening", "PCAWhitening", "ZCAWhitening", "Logit", "Rescale",
+    # families
+    "Autoregressive", "AdditiveAutoregressive", "AffineAutoregressive",
     # conditioners and priors
-    "MLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
+    "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
     # pixels
     "dequantize", "binarize",
     # training

@@ -31,6 +31,7 @@ ARGUMENTS = {
     "callbacks": "callback on_epoch_end",
     "dim": "n_features features num_features input_dim in_features input_size d data_dim",
     "couplings": "n_layers num_layers n_couplings num_couplings n_flows num_flows n_blocks transforms layers",
+    "layers": "n_layers num_layers n_flows num_flows n_blocks transforms couplings",
     "hidden": "hidden_layer_sizes hidden_units n_hidden num_hidden units width widths hidden_layers",
     "prior": "base base_dist base_distribution latent_distribution",
     "activation": "nonlinearity act",

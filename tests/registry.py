@@ -4,13 +4,16 @@ import numpy as np
 
 from nice_np import (
     MLP,
+    AdditiveAutoregressive,
     AdditiveCoupling,
+    AffineAutoregressive,
     AffineCoupling,
     Chain,
     ConvNet,
     DiagonalScaling,
     Inverse,
     Logit,
+    MaskedMLP,
     MultiplicativeCoupling,
     Partition,
     PCAWhitening,
@@ -58,6 +61,11 @@ def coupling(law, partition, rng, hidden=(6,), activation="relu", **settings):
     n_out = law.thetas_per_feature * len(partition.idx_b)
     n_in = len(partition.idx_a) + partition.context_dim
     return law(partition, mlp((n_in, *hidden, n_out), rng, activation), **settings)
+
+
+def autoregressive(law, rng, dim=4, hidden=(7, 6), activation="relu", order="random", context_dim=0, **settings):
+    sizes = (dim + context_dim, *hidden, law.thetas_per_feature * dim)
+    return law(shaken(MaskedMLP(sizes, order, context_dim, activation, rng=rng), rng), **settings)
 
 
 def whitening(kind, rng):
@@ -123,20 +131,29 @@ BIJECTORS = {
     "Permutation-reversal": lambda rng: Permutation.reversal(5),
     "Permutation-halves": lambda rng: Permutation.halves(5),
     "Permutation-random": lambda rng: Permutation.random(5, rng),
+    "AffineAutoregressive": lambda rng: autoregressive(AffineAutoregressive, rng),
+    "AffineAutoregressive-context": lambda rng: autoregressive(AffineAutoregressive, rng, context_dim=2, scale="exp"),
+    "AdditiveAutoregressive": lambda rng: autoregressive(AdditiveAutoregressive, rng, order="natural", hidden=(6,)),
     "Inverse": lambda rng: Inverse(coupling(AffineCoupling, Partition.odd_even(5), rng)),
     "Chain": chain,
 }
 
-CONDITIONERS = {
-    f"MLP-{activation}-{len(hidden)}": lambda rng, a=activation, h=hidden: mlp((3, *h, 4), rng, a)
-    for activation in ("relu", "leaky_relu", "tanh", "softplus")
-    for hidden in ((), (5,), (5, 4), (5, 4, 6))
-} | {
-    f"ConvNet-{activation}-{len(channels)}": lambda rng, a=activation, c=channels: convnet(
-        (4, 6), Partition.odd_even(24), rng, c, thetas_per_feature=2, context_dim=2, activation=a
-    )
-    for activation in ("relu", "leaky_relu", "tanh", "softplus")
-    for channels in ((), (3,), (3, 2))
-}
+CONDITIONERS = (
+    {
+        f"MLP-{activation}-{len(hidden)}": lambda rng, a=activation, h=hidden: mlp((3, *h, 4), rng, a)
+        for activation in ("relu", "leaky_relu", "tanh", "softplus")
+        for hidden in ((), (5,), (5, 4), (5, 4, 6))
+    }
+    | {
+        "MaskedMLP": lambda rng: shaken(MaskedMLP((5, 6, 7, 6), (1, 2, 0), 2, "tanh", rng=rng), rng),
+    }
+    | {
+        f"ConvNet-{activation}-{len(channels)}": lambda rng, a=activation, c=channels: convnet(
+            (4, 6), Partition.odd_even(24), rng, c, thetas_per_feature=2, context_dim=2, activation=a
+        )
+        for activation in ("relu", "leaky_relu", "tanh", "softplus")
+        for channels in ((), (3,), (3, 2))
+    }
+)
 
 PRIORS = {"StandardNormal": lambda rng: StandardNormal(), "StandardLogistic": lambda rng: StandardLogistic()}

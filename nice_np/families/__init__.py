@@ -1,4 +1,8 @@
 """The relatives of NICE: one file a family, each a bijector on the contract of `nice_np.bijectors`.
 
-Read `implicit` first: inverses that no formula gives.
+Read `autoregressive` first, the other wiring of a law; then `implicit`: inverses that no formula gives.
 """
+
+from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutoregressive, Autoregressive
+
+__all__ = ["AdditiveAutoregressive", "AffineAutoregressive", "Autoregressive"]

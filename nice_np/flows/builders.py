@@ -132,7 +132,7 @@ def nice(
         *_alternating("nice", AdditiveCoupling, part, couplings, network),
         DiagonalScaling(dim, log(width), dtype),
     ]
-    return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
+    return Flow(prior, Chain(with_context(layers, context_dim)), context_dim)
 
 
 @suggests
@@ -181,7 +181,7 @@ def real_nvp(
         *preprocessing(preprocess, dim, dtype),
         *_alternating("real_nvp", AffineCoupling, part, couplings, network, scale=scale),
     ]
-    return Flow(prior, Chain(_with_context(layers, context_dim)), context_dim)
+    return Flow(prior, Chain(with_context(layers, context_dim)), context_dim)
 
 
 @suggests
@@ -297,11 +297,12 @@ def _alternating(
     return [law(parts[k % 2], network(parts[k % 2], law.thetas_per_feature), **settings) for k in range(couplings)]
 
 
-def _with_context(layers: list[Bijector], context_dim: int) -> list[Bijector]:
-    """A coupling has the context in its partition; it passes around all other layers."""
+def with_context(layers: list[Bijector], context_dim: int) -> list[Bijector]:
+    """The layers of the largest dim take the context themselves; it passes around the others."""
     if context_dim == 0:
         return layers
-    return [layer if isinstance(layer, Coupling) else WithContext(layer, context_dim) for layer in layers]
+    dim = max(layer.dim for layer in layers)
+    return [layer if layer.dim == dim else WithContext(layer, context_dim) for layer in layers]
 
 
 def _at_least_two(dim: int, owner: str) -> int:
