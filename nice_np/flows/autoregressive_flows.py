@@ -61,9 +61,9 @@ def maf(
     --------
     >>> maf(2, layers=2, hidden=64, rng=0)
     Flow(dim=2, prior=StandardNormal, float32, 904 parameters)
-      Standardize(dim=2)                                                                       0
-      AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu))                       452
-      AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu))                       452
+      Standardize(dim=2)                                                           0
+      AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu))           452
+      AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu))           452
     """
     stack = _layers("maf", dim, layers, hidden, scale, activation, ordering, init, context_dim, dtype, rng)
     return _flow(prior, preprocess, stack, context_dim, dtype)
@@ -104,6 +104,9 @@ def iaf(
     Examples
     --------
     >>> iaf(2, layers=1, hidden=64, rng=0)
+    Flow(dim=2, prior=StandardNormal, float32, 452 parameters)
+      Standardize(dim=2)                                                                    0
+      Inverse(AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu)))           452
     """
     stack = _layers("iaf", dim, layers, hidden, scale, activation, ordering, init, context_dim, dtype, rng)
     return _flow(prior, preprocess, [Inverse(layer) for layer in stack], context_dim, dtype)

@@ -11,7 +11,7 @@ from nice_np import (
     check_gradients,
     fit,
     iaf,
-    load_model,
+    load,
     maf,
     one_hot,
 )
@@ -54,7 +54,7 @@ def test_gradients_round_trip_and_files(build, context_dim, rng, tmp_path):
     check_gradients(flow, x, **({"context": c} if context_dim else {})).raise_if_failed()
     np.testing.assert_allclose(flow.decode(flow.encode(x, c), c), x, atol=1e-12)
     flow.save(tmp_path / "flow.npz")
-    np.testing.assert_array_equal(load_model(tmp_path / "flow.npz").log_prob(x, c), flow.log_prob(x, c))
+    np.testing.assert_array_equal(load(tmp_path / "flow.npz").log_prob(x, c), flow.log_prob(x, c))
 
 
 @pytest.mark.parametrize("build", [maf, iaf])

@@ -44,13 +44,13 @@ def test_one_feature_is_a_constant_or_a_function_of_the_context(rng):
 def test_masked_weights_have_no_gradient_and_no_effect_after_a_step(rng):
     net = MaskedMLP((3, 8, 6), output_scale=1.0, rng=rng)
     params = FlatParameters(net)
-    x, optimizer = rng.normal(size=(10, 3)), Adam(0.1)
+    x, optimizer = rng.normal(size=(10, 3)), Adam()
     for _ in range(3):
         y, cache = net.forward(x)
         net.backward(y, cache)
         for layer in net.layers:
             assert (layer.dW[layer.M == 0] == 0).all()
-        optimizer.step(params.values, params.grads)
+        optimizer.step(params.values, params.grads, 0.1)
         assert not np.array_equal(net.forward(x)[0], y), "the weights of before the step"
     expected = net.forward(x)[0]
     for layer in net.layers:
