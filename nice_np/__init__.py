@@ -46,7 +46,14 @@ from nice_np.errors import (
     NiceValueError,
     TrainingInterrupted,
 )
-from nice_np.families import AdditiveAutoregressive, AffineAutoregressive, Autoregressive
+from nice_np.families import (
+    ActNorm,
+    AdditiveAutoregressive,
+    AffineAutoregressive,
+    Autoregressive,
+    Householder,
+    LULinear,
+)
 from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, sample_by_label
@@ -109,6 +116,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Standardize", "Whitening", "PCAWhitening", "ZCAWhitening", "Logit", "Rescale",
     # families
     "Autoregressive", "AdditiveAutoregressive", "AffineAutoregressive",
+    "ActNorm", "LULinear", "Householder",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
     # pixels

@@ -4,6 +4,7 @@ import numpy as np
 
 from nice_np import (
     MLP,
+    ActNorm,
     AdditiveAutoregressive,
     AdditiveCoupling,
     AffineAutoregressive,
@@ -11,8 +12,10 @@ from nice_np import (
     Chain,
     ConvNet,
     DiagonalScaling,
+    Householder,
     Inverse,
     Logit,
+    LULinear,
     MaskedMLP,
     MultiplicativeCoupling,
     Partition,
@@ -134,6 +137,13 @@ BIJECTORS = {
     "AffineAutoregressive": lambda rng: autoregressive(AffineAutoregressive, rng),
     "AffineAutoregressive-context": lambda rng: autoregressive(AffineAutoregressive, rng, context_dim=2, scale="exp"),
     "AdditiveAutoregressive": lambda rng: autoregressive(AdditiveAutoregressive, rng, order="natural", hidden=(6,)),
+    "Permutation-squeeze": lambda rng: Permutation.squeeze((2, 2, 4)),
+    "ActNorm": lambda rng: shaken(ActNorm(5), rng),
+    "ActNorm-image": lambda rng: shaken(ActNorm(8, (2, 2, 2)), rng),
+    "LULinear": lambda rng: shaken(LULinear(5, rng=rng), rng),
+    "LULinear-image": lambda rng: shaken(LULinear(12, (3, 2, 2), rng=rng), rng),
+    "Householder": lambda rng: Householder(5, 3, rng=rng),
+    "Householder-image": lambda rng: Householder(12, None, (3, 2, 2), rng=rng),
     "Inverse": lambda rng: Inverse(coupling(AffineCoupling, Partition.odd_even(5), rng)),
     "Chain": chain,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.validation import Array, Rng, as_batch, as_int, as_real_array, as_rng
+from nice_np.validation import Array, Rng, as_batch, as_int, as_real_array, as_rng, as_sizes
 
 
 class Permutation(Bijector):
@@ -58,6 +59,29 @@ class Permutation(Bijector):
     def random(cls, dim: int, rng: Rng = None) -> Permutation:
         """A random order, fixed from then on (and saved with the model)."""
         return cls(as_rng(rng, "Permutation").permutation(as_int(dim, "Permutation", "dim", 1)))
+
+    @classmethod
+    def squeeze(cls, image_shape: Sequence[int]) -> Permutation:
+        """An image (C, H, W) as one of shape (4 C, H/2, W/2): each 2x2 block becomes one pixel with 4 C channels.
+
+        Both are stored plane after plane.  The channels 4 c to 4 c + 3 are the upper left, upper right, lower left and
+        lower right pixels of channel c (Dinh et al. 2016, section 3.6); with them as neighbours in one pixel, a map of
+        the channels such as `LULinear` reaches what lies beside a pixel.
+
+        Parameters
+        ----------
+        image_shape : (channels, height, width) or (height, width)
+            Height and width even.
+        """
+        shape = as_sizes(image_shape, "Permutation.squeeze", "image_shape")
+        if len(shape) not in (2, 3) or any(side % 2 for side in shape[-2:]):
+            raise NiceValueError(
+                "Permutation.squeeze: image_shape must be (height, width) or (channels, height, width) with even "
+                f"height and width, got {shape}"
+            )
+        channels, height, width = (1, *shape)[-3:]
+        blocks = np.arange(channels * height * width).reshape(channels, height // 2, 2, width // 2, 2)
+        return cls(blocks.transpose(0, 2, 4, 1, 3).ravel())
 
     def forward(self, x: Array) -> tuple[Array, Array, None]:
         x = as_batch(x, self.dim, self)

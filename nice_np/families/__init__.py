@@ -3,6 +3,9 @@
 Read `autoregressive` first, the other wiring of a law; then `implicit`: inverses that no formula gives.
 """
 
+from nice_np.families.actnorm import ActNorm
 from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutoregressive, Autoregressive
+from nice_np.families.householder import Householder
+from nice_np.families.linear import LULinear
 
-__all__ = ["AdditiveAutoregressive", "AffineAutoregressive", "Autoregressive"]
+__all__ = ["ActNorm", "AdditiveAutoregressive", "AffineAutoregressive", "Autoregressive", "Householder", "LULinear"]

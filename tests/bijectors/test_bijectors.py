@@ -313,6 +313,19 @@ def test_permutations_move_what_they_say():
     np.testing.assert_array_equal(Permutation.random(9, 0).order, Permutation.random(9, 0).order)
 
 
+def test_squeeze_makes_channels_of_2x2_blocks(rng):
+    x = rng.normal(size=(3, 2, 4, 6))
+    z = Permutation.squeeze((2, 4, 6)).forward(x.reshape(3, -1))[0].reshape(3, 8, 2, 3)
+    for channel in range(2):
+        for field, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+            np.testing.assert_array_equal(z[:, 4 * channel + field], x[:, channel, row::2, column::2])
+    grey = Permutation.squeeze((4, 6)).forward(x[:, 0].reshape(3, -1))[0]
+    np.testing.assert_array_equal(grey, z[:, :4].reshape(3, -1))
+    for shape in ((3, 4), (4, 4, 4, 4), (8,)):
+        with pytest.raises(NiceValueError, match="even height and width"):
+            Permutation.squeeze(shape)
+
+
 def test_bad_settings_of_standardize():
     layer = Standardize.unfitted(2)
     with pytest.raises(NiceTypeError):

@@ -1,0 +1,99 @@
+"""Householder reflections: an orthogonal matrix that stays orthogonal while it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nice_np.families.channels import ChannelMap, outer, times
+from nice_np.suggestions import suggests
+from nice_np.validation import Array, Rng, as_dtype, as_int, as_rng
+
+
+class Householder(ChannelMap):
+    """W = H_K ... H_1,  H_k = I - 2 v_k v_k^T / |v_k|^2,  log|det W| = 0      (Tomczak & Welling 2016)
+
+    Each H_k reflects at the plane perpendicular to v_k and is its own inverse, so W^-1 = W^T = H_1 ... H_K.  Any
+    orthogonal C x C matrix is a product of at most C reflections; det W = (-1)^K.
+
+    Parameters
+    ----------
+    dim : int
+        D.
+    reflections : int, optional
+        K; by default C.
+    image_shape : (height, width) or (channels, height, width), optional
+        A 1x1 convolution: W is C x C and all P pixels share it.  Otherwise it is D x D.
+    dtype : {float64, float32}
+    rng : seed or numpy.random.Generator
+        The v_k start as normal random numbers.
+
+    Notes
+    -----
+    One reflection, z = x - 2 v (v.x) / |v|^2, with M = sum dL/dz x^T over rows and pixels:
+
+        dL/dv = -2 (M + M^T) v / |v|^2 + 4 v (v^T M v) / |v|^4
+
+    Its input is x = H z, so M = S H with S = sum dL/dz z^T, and H v = -v turns this into
+
+        dL/dv = 2 (S - S^T) v / |v|^2
+
+    In front of H both x = H z and dL/dx = H dL/dz, so S becomes H S H there, and the next reflection can use it: after
+    one product over rows and pixels, all else is C x C.
+    """
+
+    param_names = ("v",)
+
+    @suggests
+    def __init__(
+        self,
+        dim: int,
+        reflections: int | None = None,
+        image_shape: Sequence[int] | None = None,
+        dtype: Any = np.float64,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(dim, image_shape)
+        k = self.channels if reflections is None else as_int(reflections, "Householder", "reflections", 1)
+        v = as_rng(rng, "Householder").standard_normal((k, self.channels))
+        self.v: Array = v.astype(as_dtype(dtype, "Householder"))  # (K, C)
+        self.dv = np.zeros_like(self.v)
+
+    def matrix(self) -> Array:
+        W = np.eye(self.channels, dtype=self.v.dtype)
+        for v in self.v:
+            W = reflect(W, v)
+        return W
+
+    def _log_det(self) -> Any:
+        return 0.0
+
+    def _solve(self, z: Array, transposed: bool) -> Array:
+        W = self.matrix()
+        return times(W if transposed else W.T, z)  # W^-1 = W^T
+
+    def _write(self, dz: Array, dlog_det: Any, x: Array, z: Array) -> None:
+        S = outer(dz, z, self.channels)  # (C, C), behind the last reflection
+        for k in reversed(range(len(self.v))):
+            v = self.v[k]
+            self.dv[k] = 2 * (S - S.T) @ v / (v @ v)
+            S = reflect(reflect(S, v).T, v).T  # H S H
+
+    def config(self) -> dict[str, Any]:
+        shape = None if self.image_shape is None else list(self.image_shape)
+        return {"dim": self.dim, "reflections": len(self.v), "image_shape": shape, "dtype": self.v.dtype.name}
+
+    @classmethod
+    def count_parameters(cls, config: dict[str, Any]) -> int:
+        """How many numbers ``Householder(**config)`` would hold, without making it."""
+        shape = config.get("image_shape")
+        channels = config["dim"] if shape is None else (1, *shape)[-3:][0]
+        return int(config["reflections"] * channels)
+
+
+def reflect(A: Array, v: Array) -> Array:
+    """H A for H = I - 2 v v^T / |v|^2: (C, M), (C,) -> (C, M)."""
+    reflected: Array = A - np.outer(v * (2 / (v @ v)), v @ A)
+    return reflected

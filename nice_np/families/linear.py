@@ -1,0 +1,119 @@
+"""The 1x1 convolution W = P L U: a permutation of the channels that is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nice_np.bijectors.permutation import Permutation
+from nice_np.errors import NiceValueError
+from nice_np.families.channels import ChannelMap, columns, outer, rows
+from nice_np.suggestions import suggests
+from nice_np.validation import Array, Rng, as_dtype, as_rng
+
+
+class LULinear(ChannelMap):
+    """W = P L U,  log|det W| = sum_c log|U_cc|      (Kingma & Dhariwal 2018, equations 10 and 11)
+
+    P is a fixed permutation, L has ones on its diagonal, U_cc = sign_c exp(log_diagonal_c) with a fixed sign: W stays
+    invertible whatever the parameters are.  It starts as a random rotation.
+
+    Parameters
+    ----------
+    dim : int
+        D.
+    image_shape : (height, width) or (channels, height, width), optional
+        A 1x1 convolution: W is C x C and all P pixels share it.  Otherwise it is D x D.
+    dtype : {float64, float32}
+    rng : seed or numpy.random.Generator
+
+    Notes
+    -----
+    With G = dL/dW:  dL/dL = P^T G U^T below the diagonal,  dL/dU = (P L)^T G above it and on it, and
+    dL/dlog_diagonal_c = dL/dU_cc U_cc + dL/dlog|det W|.
+    """
+
+    param_names = ("lower", "upper", "log_diagonal")
+
+    @suggests
+    def __init__(
+        self, dim: int, image_shape: Sequence[int] | None = None, dtype: Any = np.float64, rng: Rng = None
+    ) -> None:
+        from scipy.linalg import lu
+
+        super().__init__(dim, image_shape)
+        dtype = as_dtype(dtype, "LULinear")
+        rotation = np.linalg.qr(as_rng(rng, "LULinear").standard_normal((self.channels, self.channels)))[0]
+        P, L, U = lu(rotation)
+        self._set(P.argmax(axis=1), np.sign(np.diag(U)))
+        self.lower, self.upper = L[self._below].astype(dtype), U[self._above].astype(dtype)  # (C (C - 1) / 2,) each
+        self.log_diagonal = np.log(np.abs(np.diag(U))).astype(dtype)  # (C,)
+        self.dlower, self.dupper = np.zeros_like(self.lower), np.zeros_like(self.upper)
+        self.dlog_diagonal = np.zeros_like(self.log_diagonal)
+
+    def _set(self, order: npt.NDArray[Any], signs: npt.NDArray[Any]) -> None:
+        self.order: npt.NDArray[np.intp] = Permutation(order).order  # (C,): (P y)_c = y_order[c]
+        self.signs = signs.astype(np.int8)  # (C,)
+        if not self.order.shape == self.signs.shape == (self.channels,) or not (np.abs(self.signs) == 1).all():
+            raise NiceValueError(f"LULinear: expected an order and signs, 1 or -1, of {self.channels} channels")
+        self._below, self._above = np.tril_indices(self.channels, -1), np.triu_indices(self.channels, 1)
+
+    def factors(self) -> tuple[Array, Array]:
+        """L and U, (C, C) each."""
+        L = np.eye(self.channels, dtype=self.lower.dtype)
+        U = np.diag(self.signs * np.exp(self.log_diagonal))
+        L[self._below], U[self._above] = self.lower, self.upper
+        return L, U
+
+    def matrix(self) -> Array:
+        L, U = self.factors()
+        W: Array = L[self.order] @ U
+        return W
+
+    def _log_det(self) -> Any:
+        return self.log_diagonal.sum()
+
+    def _solve(self, z: Array, transposed: bool) -> Array:
+        from scipy.linalg import solve_triangular
+
+        L, U = self.factors()
+        if len(z) == 0:
+            return np.zeros_like(z)
+        y = columns(z, self.channels)  # (C, N P)
+        lower = {"lower": True, "unit_diagonal": True, "check_finite": False}
+        if transposed:  # W^-T = P L^-T U^-T
+            v = solve_triangular(L, solve_triangular(U, y, trans=1, check_finite=False), trans=1, **lower)[self.order]
+        else:  # W^-1 = U^-1 L^-1 P^T
+            v = solve_triangular(U, solve_triangular(L, y[np.argsort(self.order)], **lower), check_finite=False)
+        return rows(v, len(z))
+
+    def _write(self, dz: Array, dlog_det: Any, x: Array, z: Array) -> None:
+        L, U = self.factors()
+        dLU = outer(dz, x, self.channels)[np.argsort(self.order)]  # P^T G, the gradient of L U
+        dL, dU = dLU @ U.T, L.T @ dLU
+        self.dlower[...], self.dupper[...] = dL[self._below], dU[self._above]
+        self.dlog_diagonal[...] = np.diag(dU) * np.diag(U) + dlog_det  # dU_cc/dlog_diagonal_c = U_cc
+
+    def config(self) -> dict[str, Any]:
+        shape = None if self.image_shape is None else list(self.image_shape)
+        return {
+            "dim": self.dim, "image_shape": shape, "order": self.order, "signs": self.signs,
+            "dtype": self.lower.dtype.name,
+        }  # fmt: skip
+
+    @classmethod
+    def from_config(cls, order: Any, signs: Any, **settings: Any) -> LULinear:
+        """Rebuild a layer from what `config` returned; its parameters are those of another start."""
+        layer = cls(rng=0, **settings)
+        layer._set(order, signs)
+        return layer
+
+    @classmethod
+    def count_parameters(cls, config: dict[str, Any]) -> int:
+        """How many numbers ``LULinear(**config)`` would hold, without making it."""
+        shape = config.get("image_shape")
+        channels = config["dim"] if shape is None else (1, *shape)[-3:][0]
+        return int(channels) ** 2
