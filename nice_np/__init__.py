@@ -53,12 +53,16 @@ from nice_np.families import (
     Autoregressive,
     Householder,
     LULinear,
+    Planar,
+    Radial,
+    Sylvester,
 )
 from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, sample_by_label
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.model import Model, load, load_model, save_model
+from nice_np.flows.planar import planar_flow
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.masked import MaskedMLP
@@ -117,6 +121,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     # families
     "Autoregressive", "AdditiveAutoregressive", "AffineAutoregressive",
     "ActNorm", "LULinear", "Householder",
+    "Planar", "Radial", "Sylvester", "planar_flow",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
     # pixels

@@ -29,6 +29,7 @@ from nice_np import (
     ZCAWhitening,
 )
 from nice_np.bijectors import FlooredSigmoidScale, SoftclipScale, TanhScale
+from nice_np.families import Planar, Radial, Sylvester
 from nice_np.networks.activations import LeakyReLU
 
 
@@ -146,6 +147,10 @@ BIJECTORS = {
     "Householder-image": lambda rng: Householder(12, None, (3, 2, 2), rng=rng),
     "Inverse": lambda rng: Inverse(coupling(AffineCoupling, Partition.odd_even(5), rng)),
     "Chain": chain,
+    "Planar": lambda rng: shaken(Planar(3), rng, 1.0),
+    "Radial": lambda rng: shaken(Radial(3), rng, 1.0),
+    "Sylvester": lambda rng: shaken(Sylvester(3), rng, 1.0),
+    "Sylvester-rank": lambda rng: shaken(Sylvester(4, rank=2), rng, 1.0),
 }
 
 CONDITIONERS = (

@@ -7,5 +7,18 @@ from nice_np.families.actnorm import ActNorm
 from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutoregressive, Autoregressive
 from nice_np.families.householder import Householder
 from nice_np.families.linear import LULinear
+from nice_np.families.planar import Planar
+from nice_np.families.radial import Radial
+from nice_np.families.sylvester import Sylvester
 
-__all__ = ["ActNorm", "AdditiveAutoregressive", "AffineAutoregressive", "Autoregressive", "Householder", "LULinear"]
+__all__ = [
+    "ActNorm",
+    "AdditiveAutoregressive",
+    "AffineAutoregressive",
+    "Autoregressive",
+    "Householder",
+    "LULinear",
+    "Planar",
+    "Radial",
+    "Sylvester",
+]
