@@ -89,7 +89,7 @@ def partitions_and_networks(couplings: Sequence[Bijector], owner: str) -> list[t
         mlp = getattr(layer, "conditioner", None)
         if not (
             isinstance(layer, AdditiveCoupling)
-            and isinstance(mlp, MLP)
+            and type(mlp) is MLP
             and not layer.partition.context_dim
             and all(map(is_own, (layer, mlp, *mlp.layers)))
         ):

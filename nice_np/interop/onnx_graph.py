@@ -23,6 +23,7 @@ class Graph:
         self.dtype = dtype
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._names: dict[tuple[Any, ...], str] = {}  # of the constants, by what they hold
 
     def add(self, operator: str, *inputs: str | float | npt.NDArray[Any], **attributes: Any) -> str:
         """Append an operator and return the name of its output; inputs that are not names become constants."""
@@ -39,9 +40,11 @@ class Graph:
 
         array = np.asarray(value)
         array = array.astype(np.int64 if array.dtype.kind in "iu" else self.dtype)
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+        known = (array.dtype, array.shape, array.tobytes())  # an inverse that asks a network D times has it once
+        if known not in self._names:
+            self._names[known] = f"constant_{len(self.constants)}"
+            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), self._names[known]))
+        return self._names[known]
 
     def columns(self, x: str, indices: npt.NDArray[Any]) -> str:
         """x[:, indices]: (N, D) -> (N, len(indices))."""

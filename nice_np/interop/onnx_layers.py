@@ -7,15 +7,13 @@ and float64.
 
 from __future__ import annotations
 
-from functools import reduce, singledispatch
+from functools import partial, reduce, singledispatch
 from math import log, pi
 from typing import Any
 
 import numpy as np
 
 from nice_np.bijectors import (
-    AdditiveCoupling,
-    AffineCoupling,
     Bijector,
     Chain,
     Coupling,
@@ -24,7 +22,6 @@ from nice_np.bijectors import (
     FlooredSigmoidScale,
     Inverse,
     Logit,
-    MultiplicativeCoupling,
     Permutation,
     Rescale,
     Scale,
@@ -36,7 +33,12 @@ from nice_np.bijectors import (
     Whitening,
     WithContext,
 )
+from nice_np.bijectors.additive import AdditiveLaw
+from nice_np.bijectors.affine import AffineLaw
+from nice_np.bijectors.law import Law
+from nice_np.bijectors.multiplicative import MultiplicativeLaw
 from nice_np.errors import NiceTypeError
+from nice_np.families.autoregressive import Autoregressive
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_networks import network
@@ -120,63 +122,92 @@ def _change_b(law: Any, layer: Coupling, graph: Graph, x: str) -> Named:
     part = layer.partition
     kept = np.concatenate([part.idx_a, np.arange(part.dim, layer.dim)])  # the context is kept too
     x_a, x_b = graph.columns(x, kept), graph.columns(x, part.idx_b)
-    y_b, log_det = law(layer, graph, x_b, network(layer.conditioner, graph, x_a))
+    theta = _blocks(layer, graph, network(layer.conditioner, graph, x_a), len(part.idx_b))
+    y_b, log_det = law(layer, graph, x_b, theta)
     order = np.argsort(np.concatenate([kept, part.idx_b]))
     return graph.columns(graph.add("Concat", x_a, y_b, axis=1), order), log_det
 
 
+def _blocks(layer: Law, graph: Graph, theta: str, width: int) -> list[str]:
+    """The T parameters of the law, (N, width) each, of theta (N, T * width)."""
+    return [graph.columns(theta, np.arange(k * width, (k + 1) * width)) for k in range(layer.thetas_per_feature)]
+
+
+# -- autoregressive layers --------------------------------------------------------------------------------------------
+
+
+@forward.register
+def _(layer: Autoregressive, graph: Graph, x: str) -> Named:
+    dim = len(layer.conditioner.order)
+    features, context = (graph.columns(x, indices) for indices in (np.arange(dim), np.arange(dim, layer.dim)))
+    theta = _blocks(layer, graph, network(layer.conditioner, graph, x), dim)
+    z, log_det = couple(layer, graph, features, theta)
+    return graph.add("Concat", z, context, axis=1), log_det
+
+
+@inverse.register
+def _(layer: Autoregressive, graph: Graph, z: str) -> Named:
+    latents = [graph.columns(z, np.array([i])) for i in range(layer.dim)]  # D + C columns, the context is the last C
+    columns, log_dets = latents.copy(), []
+    for i in layer.conditioner.order:  # one copy of the network for each feature
+        x = graph.add("Concat", *columns, axis=1)
+        theta = _blocks(layer, graph, network(layer.conditioner, graph, x), len(layer.conditioner.order))
+        theta_i = [graph.columns(block, np.array([i])) for block in theta]
+        columns[i], log_det = uncouple(layer, graph, latents[i], theta_i)
+        log_dets.append(log_det)
+    return graph.add("Concat", *columns, axis=1), reduce(partial(graph.add, "Add"), log_dets)
+
+
+# -- laws -------------------------------------------------------------------------------------------------------------
+
+
 @singledispatch
-def couple(layer: Coupling, graph: Graph, x_b: str, theta: str) -> Named:
-    """The law: y_b = h(x_b; theta) and log|det dh/dx_b|."""
+def couple(layer: Law, graph: Graph, x_b: str, theta: list[str]) -> Named:
+    """The law: y_b = h(x_b; theta) and log|det dh/dx_b|; theta are its T parameters, (N, B) each."""
     raise _unknown(layer)
 
 
 @singledispatch
-def uncouple(layer: Coupling, graph: Graph, y_b: str, theta: str) -> Named:
+def uncouple(layer: Law, graph: Graph, y_b: str, theta: list[str]) -> Named:
     """The law's inverse: x_b = h^-1(y_b; theta) and its log|det|."""
     raise _unknown(layer)
 
 
 @couple.register
-def _(layer: AdditiveCoupling, graph: Graph, x_b: str, theta: str) -> Named:
-    return graph.add("Add", x_b, theta), graph.constant(0.0)
+def _(layer: AdditiveLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
+    return graph.add("Add", x_b, *theta), graph.constant(0.0)
 
 
 @uncouple.register
-def _(layer: AdditiveCoupling, graph: Graph, y_b: str, theta: str) -> Named:
-    return graph.add("Sub", y_b, theta), graph.constant(0.0)
+def _(layer: AdditiveLaw, graph: Graph, y_b: str, theta: list[str]) -> Named:
+    return graph.add("Sub", y_b, *theta), graph.constant(0.0)
 
 
 @couple.register
-def _(layer: MultiplicativeCoupling, graph: Graph, x_b: str, theta: str) -> Named:
-    log_s = log_scale(layer.scale, graph, theta)
+def _(layer: MultiplicativeLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
+    log_s = log_scale(layer.scale, graph, *theta)
     return graph.add("Mul", x_b, graph.add("Exp", log_s)), graph.sum_of_rows(log_s)
 
 
 @uncouple.register
-def _(layer: MultiplicativeCoupling, graph: Graph, y_b: str, theta: str) -> Named:
-    minus_log_s = graph.add("Neg", log_scale(layer.scale, graph, theta))
+def _(layer: MultiplicativeLaw, graph: Graph, y_b: str, theta: list[str]) -> Named:
+    minus_log_s = graph.add("Neg", log_scale(layer.scale, graph, *theta))
     return graph.add("Mul", y_b, graph.add("Exp", minus_log_s)), graph.sum_of_rows(minus_log_s)
 
 
 @couple.register
-def _(layer: AffineCoupling, graph: Graph, x_b: str, theta: str) -> Named:
-    log_s, t = _log_s_and_t(layer, graph, theta)
+def _(layer: AffineLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
+    r, t = theta
+    log_s = log_scale(layer.scale, graph, r)
     return graph.add("Add", graph.add("Mul", x_b, graph.add("Exp", log_s)), t), graph.sum_of_rows(log_s)
 
 
 @uncouple.register
-def _(layer: AffineCoupling, graph: Graph, y_b: str, theta: str) -> Named:
-    log_s, t = _log_s_and_t(layer, graph, theta)
-    minus_log_s = graph.add("Neg", log_s)
+def _(layer: AffineLaw, graph: Graph, y_b: str, theta: list[str]) -> Named:
+    r, t = theta
+    minus_log_s = graph.add("Neg", log_scale(layer.scale, graph, r))
     x_b = graph.add("Mul", graph.add("Sub", y_b, t), graph.add("Exp", minus_log_s))
     return x_b, graph.sum_of_rows(minus_log_s)
-
-
-def _log_s_and_t(layer: AffineCoupling, graph: Graph, theta: str) -> tuple[str, str]:
-    width = len(layer.partition.idx_b)
-    raw, t = graph.columns(theta, np.arange(width)), graph.columns(theta, np.arange(width, 2 * width))
-    return log_scale(layer.scale, graph, raw), t
 
 
 def log_scale(scale: Scale, graph: Graph, r: str) -> str:

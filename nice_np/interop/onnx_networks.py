@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -11,7 +12,9 @@ from nice_np.errors import NiceTypeError
 from nice_np.interop.onnx_graph import Graph
 from nice_np.networks.activations import Activation, LeakyReLU, ReLU, Softplus, Tanh
 from nice_np.networks.convnet import ConvNet
+from nice_np.networks.masked import MaskedMLP
 from nice_np.networks.mlp import MLP
+from nice_np.validation import Array
 
 
 @singledispatch
@@ -48,10 +51,20 @@ def network(conditioner: Any, graph: Graph, x: str) -> str:
 
 @network.register
 def _(conditioner: MLP, graph: Graph, x: str) -> str:
-    *hidden, last = conditioner.layers
-    for linear in hidden:
-        x = activated(conditioner.activation, graph, graph.add("Add", graph.add("MatMul", x, linear.W), linear.b))
-    return graph.add("Add", graph.add("MatMul", x, last.W), last.b)
+    return _layers(conditioner.activation, [(linear.W, linear.b) for linear in conditioner.layers], graph, x)
+
+
+@network.register
+def _(conditioner: MaskedMLP, graph: Graph, x: str) -> str:
+    masked = [(linear.W * linear.M, linear.b) for linear in conditioner.layers]
+    return _layers(conditioner.activation, masked, graph, x)
+
+
+def _layers(activation: Activation, weights: Sequence[tuple[Array, Array]], graph: Graph, x: str) -> str:
+    *hidden, (last_W, last_b) = weights
+    for W, b in hidden:
+        x = activated(activation, graph, graph.add("Add", graph.add("MatMul", x, W), b))
+    return graph.add("Add", graph.add("MatMul", x, last_W), last_b)
 
 
 @network.register

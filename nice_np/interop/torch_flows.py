@@ -250,7 +250,7 @@ def _arrays_of(layer: Bijector, library: Library) -> Iterator[tuple[str, Any]]:
     known = isinstance(layer, AdditiveCoupling) or (
         isinstance(layer, AffineCoupling) and repr(layer.scale) == repr(library.scale)
     )
-    if not isinstance(layer, COUPLINGS) or not known or not isinstance(mlp, MLP) or len(mlp.layers) < 2:
+    if not isinstance(layer, COUPLINGS) or not known or type(mlp) is not MLP or len(mlp.layers) < 2:
         also = "" if library is ZUKO else ", permutations, Standardize, DiagonalScaling"
         raise NiceValueError(
             f"to_state_dict: {library.name} has additive couplings and affine ones with scale={library.scale!r}, with "

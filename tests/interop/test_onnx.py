@@ -11,6 +11,7 @@ from nice_np import (
     MLP,
     VAE,
     AdditiveCoupling,
+    AffineAutoregressive,
     AffineCoupling,
     Chain,
     DiagonalScaling,
@@ -66,7 +67,9 @@ def test_every_bijector(name, dtype, run, rng):
 @pytest.mark.parametrize("name", registry.CONDITIONERS)
 def test_every_conditioner(name, run, rng):
     conditioner = registry.CONDITIONERS[name](rng)
-    if name.startswith("MLP"):
+    if name.startswith("MaskedMLP"):
+        layer = AffineAutoregressive(conditioner)
+    elif name.startswith("MLP"):
         layer = AdditiveCoupling(Partition(7, [0, 1, 2]), conditioner)
     else:
         layer = AffineCoupling(Partition.odd_even(24).with_context(2), conditioner)
