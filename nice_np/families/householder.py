@@ -62,10 +62,7 @@ class Householder(ChannelMap):
         self.dv = np.zeros_like(self.v)
 
     def matrix(self) -> Array:
-        W = np.eye(self.channels, dtype=self.v.dtype)
-        for v in self.v:
-            W = reflect(W, v)
-        return W
+        return reflections(self.v, self.channels)
 
     def _log_det(self) -> Any:
         return 0.0
@@ -75,11 +72,7 @@ class Householder(ChannelMap):
         return times(W if transposed else W.T, z)  # W^-1 = W^T
 
     def _write(self, dz: Array, dlog_det: Any, x: Array, z: Array) -> None:
-        S = outer(dz, z, self.channels)  # (C, C), behind the last reflection
-        for k in reversed(range(len(self.v))):
-            v = self.v[k]
-            self.dv[k] = 2 * (S - S.T) @ v / (v @ v)
-            S = reflect(reflect(S, v).T, v).T  # H S H
+        self.dv[...] = reflections_backward(outer(dz, z, self.channels), self.v)
 
     def config(self) -> dict[str, Any]:
         shape = None if self.image_shape is None else list(self.image_shape)
@@ -91,6 +84,23 @@ class Householder(ChannelMap):
         shape = config.get("image_shape")
         channels = config["dim"] if shape is None else (1, *shape)[-3:][0]
         return int(config["reflections"] * channels)
+
+
+def reflections(V: Array, n: int) -> Array:
+    """The first n columns of H_K ... H_1, one reflection for each row of V: (K, C) -> (C, n)."""
+    Q = np.eye(V.shape[1], n, dtype=V.dtype)
+    for v in V:
+        Q = reflect(Q, v)
+    return Q
+
+
+def reflections_backward(S: Array, V: Array) -> Array:
+    """dL/dV (K, C) from S (C, C) behind the last reflection: S = sum dL/dz z^T, or S = dL/dQ Q^T for the columns Q."""
+    dV = np.zeros_like(V)
+    for k in reversed(range(len(V))):
+        dV[k] = 2 * (S - S.T) @ V[k] / (V[k] @ V[k])
+        S = reflect(reflect(S, V[k]).T, V[k]).T  # H S H
+    return dV
 
 
 def reflect(A: Array, v: Array) -> Array:

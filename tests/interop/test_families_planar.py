@@ -38,7 +38,7 @@ def _sylvester(layer):
     def forward(x):
         Q = torch.eye(layer.dim, dtype=torch.float64)
         for y in Y:
-            Q = Q @ (torch.eye(layer.dim, dtype=torch.float64) - 2 * torch.outer(y, y) / (y @ y))
+            Q = (torch.eye(layer.dim, dtype=torch.float64) - 2 * torch.outer(y, y) / (y @ y)) @ Q
         Q, R, R_tilde = Q[:, : layer.rank], triangle(r), triangle(r_tilde)
 
         def f(x):
