@@ -64,6 +64,7 @@ from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.model import Model, load, load_model, save_model
 from nice_np.flows.planar import planar_flow
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
+from nice_np.inference import WeightedSample, fit_to_density, importance_sample
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.masked import MaskedMLP
 from nice_np.networks.mlp import MLP
@@ -138,6 +139,8 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Operator", "Identity", "Mask", "named_mask", "Blur", "Downsample", "GreyOut", "RandomProjection", "Separable",
     "Composition", "GaussianImages",
     "Objective", "ImageObjective", "LatentObjective", "ProxyObjective", "HiddenPixels", "LatentPosterior",
+    # inference
+    "fit_to_density", "importance_sample", "WeightedSample",
     # autoencoders
     "VAE", "variational_autoencoder",
     # errors

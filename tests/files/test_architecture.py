@@ -18,7 +18,7 @@ LAYERS = [
     ["datasets", "families"],
     ["flows"],
     ["training", "vae"],
-    ["checks", "restoration", "sklearn"],
+    ["checks", "inference", "restoration", "sklearn"],
     ["plotting"],
     ["runs", "playground"],
     ["interop"],

@@ -18,7 +18,7 @@ from nice_np import datasets, errors
 X = np.random.default_rng(0).random((6, 4))
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 4), dtype=np.uint8)
 BINARY = (X > 0.5).astype(float)
-USERS_OWN = {"function", "callbacks"}  # code of the user's: what it raises is its own
+USERS_OWN = {"function", "callbacks", "log_density_and_grad"}  # code of the user's: what it raises is its own
 STRANGE = [
     None, True, -1, 0, 1.5, np.nan, np.inf, 1j, "x", b"x", "", [], [1], [[1, 2], [3]], {}, {"a": 1}, object(), int,
     np.array([np.nan]), np.zeros((2, 2, 2)), np.zeros((0, 4)), np.full((6, 4), np.nan), np.full((6, 4), "a"),
@@ -112,6 +112,12 @@ CALLS = {
         "optimizer": "adam", "clip_norm": 1.0, "average": 2, "patience": 2, "callbacks": (), "checkpoint_every": 1.0,
         "rng": 0, "threads": 1, "progress": False,
     },
+    "fit_to_density": {
+        "flow": flow(), "log_density_and_grad": flow().log_prob_and_grad, "steps": 1, "batch_size": 3,
+        "path_gradient": True, "learning_rate": 1e-3, "optimizer": "adam", "clip_norm": 1.0, "average": 2,
+        "callbacks": (), "checkpoint_every": 1.0, "rng": 0, "threads": 1, "progress": False,
+    },
+    "importance_sample": {"flow": flow(), "log_density_and_grad": flow().log_prob_and_grad, "n": 4, "rng": 0},
     "inpaint": {
         "flow": flow(), "x": X, "mask": mask(), "space": "latent", "optimizer": "adam", "steps": 2, "start": None,
         "sigma": 0.1, "learning_rate": 0.1, "clip": (0, 1), "rng": 0, "progress": False, "context": None, "drift": None,
@@ -149,6 +155,7 @@ CALLS = {
 OTHERS = {
     "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior", "Schedule", "Whitening",
     "StandardNormal", "StandardLogistic", "FlatParameters", "VAE", "History", "Posterior", "Restoration",
+    "WeightedSample",
     "StopTraining", "TrainingInterrupted", "load", "load_model", "save_model", "TensorBoard",
 }  # fmt: skip
 
