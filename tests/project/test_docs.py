@@ -128,3 +128,9 @@ def test_the_blocks_of_the_document_on_other_tools_run(tmp_path, monkeypatch, ca
     assert "nicedensity__architecture" in capsys.readouterr().out
     assert variables["x"].shape == (10, 784)
     assert (variables["same"].params.values == variables["flow"].params.values).all()
+
+
+def test_the_example_of_the_document_on_inference(capsys):
+    (code,) = blocks("docs/inference.md")
+    exec(compile(code, "docs/inference.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == ["True", "mu 4 +- 3", "log evidence -31.3 nats"]

@@ -14,7 +14,8 @@ from browser import needs_chromium, opened, served
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SUBPACKAGES = (
-    "bijectors", "datasets", "inference", "interop", "networks", "operators", "plotting", "restoration", "sklearn", "vae",
+    "bijectors", "datasets", "inference", "interop", "networks", "operators", "plotting", "restoration", "sklearn",
+    "vae",
 )  # fmt: skip
 PACKAGES = ("nice_np", *(f"nice_np.{name}" for name in SUBPACKAGES))
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="docs/ is in the checkout: run python -m pytest there")
