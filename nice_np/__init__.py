@@ -55,6 +55,8 @@ from nice_np.families import (
     LULinear,
     Planar,
     Radial,
+    SplineAutoregressive,
+    SplineCoupling,
     Sylvester,
 )
 from nice_np.flows.autoregressive_flows import iaf, maf
@@ -123,6 +125,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Autoregressive", "AdditiveAutoregressive", "AffineAutoregressive",
     "ActNorm", "LULinear", "Householder",
     "Planar", "Radial", "Sylvester", "planar_flow",
+    "SplineCoupling", "SplineAutoregressive",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
     # pixels

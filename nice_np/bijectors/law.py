@@ -8,7 +8,7 @@ it, in four short methods.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from nice_np.validation import Array
 
@@ -22,7 +22,7 @@ class Law(ABC):
         T.  theta holds T blocks of B columns: the first parameter of every feature, then the second of every feature.
     """
 
-    thetas_per_feature: ClassVar[int] = 1
+    thetas_per_feature: int = 1
 
     @abstractmethod
     def _couple(self, x_b: Array, theta: Array) -> tuple[Array, Array, Any]:

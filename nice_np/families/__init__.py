@@ -9,6 +9,7 @@ from nice_np.families.householder import Householder
 from nice_np.families.linear import LULinear
 from nice_np.families.planar import Planar
 from nice_np.families.radial import Radial
+from nice_np.families.spline_law import SplineAutoregressive, SplineCoupling
 from nice_np.families.sylvester import Sylvester
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "LULinear",
     "Planar",
     "Radial",
+    "SplineAutoregressive",
+    "SplineCoupling",
     "Sylvester",
 ]
