@@ -31,7 +31,7 @@ from nice_np import (
     ZCAWhitening,
 )
 from nice_np.bijectors import FlooredSigmoidScale, SoftclipScale, TanhScale
-from nice_np.families import Planar, Radial, Sylvester
+from nice_np.families import NeuralODE, Planar, Radial, Sylvester
 from nice_np.networks.activations import LeakyReLU
 
 
@@ -155,6 +155,7 @@ BIJECTORS = {
     "Radial": lambda rng: shaken(Radial(3), rng, 1.0),
     "Sylvester": lambda rng: shaken(Sylvester(3), rng, 1.0),
     "Sylvester-rank": lambda rng: shaken(Sylvester(4, rank=2), rng, 1.0),
+    "NeuralODE": lambda rng: NeuralODE(mlp((4, 3, 2), rng, "tanh"), steps=8),
 }
 
 CONDITIONERS = (

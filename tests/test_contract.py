@@ -47,11 +47,12 @@ def test_round_trip_both_ways(make, rng):
     z, log_det, _ = layer.forward(x)
     back, inverse_log_det, _ = layer.inverse(z)
     assert np.abs(z - x).max() > 0.1, "the map is the identity: the test would prove nothing"
-    tolerance = 100 * np.finfo(float).eps * max(np.abs(x).max(), np.abs(z).max())
+    rtol, atol = (100 * np.finfo(float).eps, 1e-12) if layer.exact else (1e-7, 1e-7)  # of a numerical solution
+    tolerance = rtol * max(np.abs(x).max(), np.abs(z).max())
     assert np.abs(back - x).max() <= tolerance
-    np.testing.assert_allclose(inverse_log_det, -log_det, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(inverse_log_det, -log_det, rtol=0, atol=atol)
     again, _, _ = layer.forward(layer.inverse(x)[0])
-    tolerance = 100 * np.finfo(float).eps * max(np.abs(x).max(), np.abs(layer.inverse(x)[0]).max())
+    tolerance = rtol * max(np.abs(x).max(), np.abs(layer.inverse(x)[0]).max())
     assert np.abs(again - x).max() <= tolerance
 
 

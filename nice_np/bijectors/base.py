@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from nice_np.errors import NiceTypeError
 from nice_np.parameters import Module, run_backward
@@ -25,10 +25,14 @@ class Bijector(Module):
         D, the number of features.
     interval : (float, float)
         Every feature of x must lie strictly between these two numbers; by default anywhere.
+    exact : bool
+        Whether inverse and log_det are right to rounding.  False for a numerical solution, which has an error of its
+        own: the checks do not hold it against the gradients, and take tolerances for the rest.
     """
 
     dim: int
     interval: tuple[float, float] = (-inf, inf)
+    exact: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, x: Array) -> tuple[Array, Array, Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nice_np.checks.diagnosis import compare_arrays, with_hint
 from nice_np.checks.jacobian import one_sided
-from nice_np.checks.objects import as_points, explain_edge, float64_copy, has_methods
+from nice_np.checks.objects import as_points, explain_edge, float64_copy, has_methods, is_exact
 from nice_np.checks.report import MapReport, MapRow
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.validation import Array, as_float, as_real_array
@@ -92,7 +92,7 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
         first = replace(first, status="undecided", hint=hint)
     second = _round_trip("forward(inverse(z))", between, there, again, allowed_again)
     volume = _opposite(log_det, back_log_det, atol + 10 * allowed)  # the inverse takes its own at the x that came back
-    return MapReport(f"Inverse of {type(obj).__name__}", (first, second, volume))
+    return MapReport(f"Inverse of {type(obj).__name__}", (first, second, volume), _notes(layer))
 
 
 def check_log_det(obj: Any, x: npt.ArrayLike, *, atol: float = 1e-7) -> MapReport:
@@ -139,7 +139,14 @@ def check_log_det(obj: Any, x: npt.ArrayLike, *, atol: float = 1e-7) -> MapRepor
         _, back_log_det = _run(layer, "inverse", z, owner)
         forward = _measured("forward: log_det", layer.forward, x, log_det, atol)
         inverse = _measured("inverse: log_det", layer.inverse, z, back_log_det, atol)
-    return MapReport(f"Log-determinants of {type(obj).__name__} against numerical Jacobians", (forward, inverse))
+    return MapReport(
+        f"Log-determinants of {type(obj).__name__} against numerical Jacobians", (forward, inverse), _notes(layer)
+    )
+
+
+def _notes(layer: Any) -> tuple[str, ...]:
+    steps = "the solution is numerical, with an error of its own (exact = False): take more steps, or rtol= and atol="
+    return () if is_exact(layer) else (steps,)
 
 
 def _prepare(obj: Any, x: npt.ArrayLike, owner: str) -> tuple[Any, Array]:

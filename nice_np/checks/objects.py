@@ -42,6 +42,12 @@ def explain_edge(x: str, step: float, owner: str) -> Iterator[None]:
         ) from error
 
 
+def is_exact(obj: Any) -> bool:
+    """Whether the inverse of every layer in it is right to rounding, see `nice_np.Bijector`."""
+    inner = (module for _, module in obj.modules()) if has_methods(obj, "modules") else (obj,)
+    return all(getattr(layer, "exact", True) for layer in inner)
+
+
 def find_numbers(obj: Any) -> Numbers:
     """Each number and array in the object, with a copy of what is stored as its gradient now: ``dW`` for ``W``."""
     found: Numbers = {}

@@ -215,7 +215,7 @@ class Flow(Model):
         recompute = as_flag(recompute, "Flow.nll_and_grad", "recompute")
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
-        return self.unchecked_loss_and_grad(x, context, recompute)
+        return Flow.unchecked_loss_and_grad(self, x, context, recompute)  # whatever a subclass trains instead
 
     def loss_and_grad(self, x: npt.ArrayLike, extra: Any = None) -> tuple[float, Array]:
         return self.nll_and_grad(x, extra)
@@ -324,8 +324,8 @@ class Flow(Model):
         rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in self.layers]
         width = max(len(text) for text, _ in rows) + 2
         context = f", context_dim={self.context_dim}" if self.context_dim else ""
-        prior = type(self.prior).__name__
-        head = f"Flow(dim={self.dim}{context}, prior={prior}, {self.dtype}, {len(self.params):,} parameters)"
+        kind, prior = type(self).__name__, type(self.prior).__name__
+        head = f"{kind}(dim={self.dim}{context}, prior={prior}, {self.dtype}, {len(self.params):,} parameters)"
         return "\n".join([head, *(f"  {text:<{width}}{count:>12}" for text, count in rows)])
 
     # -- arguments ------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class Model(Packed):
     params : FlatParameters
         ``params.values`` and ``params.grads``, both (P,).
     measure : str
-        What `objective` is: "log_likelihood" or "elbo".
+        What `objective` is: "log_likelihood", "elbo" or "flow_matching".
     """
 
     dim: int

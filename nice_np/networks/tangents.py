@@ -25,7 +25,7 @@ import numpy as np
 from nice_np.errors import NiceTypeError
 from nice_np.networks.activations import Smooth
 from nice_np.networks.mlp import MLP, Linear
-from nice_np.validation import Array
+from nice_np.validation import Array, Rng, as_int, as_rng
 
 
 class TangentCache(NamedTuple):
@@ -44,6 +44,16 @@ def smooth_activation(mlp: MLP, owner: str) -> Smooth:
             f"{mlp.activation!r} is 0 or unknown; take activation='tanh' or 'softplus'"
         )
     return mlp.activation
+
+
+def random_directions(k: int, dim: int, rng: Rng = None) -> Array:
+    """Signs / sqrt(k), (k, dim): E[sum_k v_k v_k^T] = I, so the mean of sum_k v_k . J v_k is tr J.
+
+    Of all v with independent entries, signs have the smallest variance: the diagonal of J adds none.
+    """
+    k, dim = as_int(k, "random_directions", "k", 1), as_int(dim, "random_directions", "dim", 1)
+    directions: Array = as_rng(rng, "random_directions").choice([-1.0, 1.0], (k, dim)) / np.sqrt(k)
+    return directions
 
 
 def forward_with_tangents(mlp: MLP, x: Array, V: Array) -> tuple[Array, Array, TangentCache]:

@@ -13,9 +13,9 @@ from nice_np.bijectors.with_context import without_context
 from nice_np.errors import NiceValueError
 from nice_np.flows.flow import Flow
 from nice_np.plotting import style
-from nice_np.training.history import History, score_columns
+from nice_np.training.history import MEASURES, History, score_columns
 
-YLABELS = {"log_likelihood": "log-likelihood (nats)", "elbo": "ELBO (nats)"}
+YLABELS = {"log_likelihood": "log-likelihood (nats)", "elbo": "ELBO (nats)", "flow_matching": "minus squared error"}
 
 
 def training_curve(history: History, ax: Axes | None = None) -> Axes:
@@ -40,7 +40,7 @@ def training_curve(history: History, ax: Axes | None = None) -> Axes:
             style.draw_line(ax, *np.array(points, dtype=np.float64).T, color=colour, label=name)
     if validation:
         epoch, best = max(validation, key=lambda point: point[1])
-        label = f"best: {best:.2f} nats, epoch {epoch}"
+        label = f"best: {MEASURES[history.measure].format(best)}, epoch {epoch}"
         ax.plot(epoch, best, color=style.GREEN, marker="*", markersize=13, linestyle="", label=label)
     _finish(ax, "Training", YLABELS[history.measure])
     return ax

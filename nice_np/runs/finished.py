@@ -51,7 +51,7 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
 def _read_run(folder: Path, name: str) -> FinishedRun:
     metrics = _read(finished(folder, "metrics.json"), _as_metrics)
     history = _read(folder / "history.csv", History.from_csv)
-    if history.measure not in metrics:
+    if (history.measure == "elbo") != ("elbo" in metrics):
         raise NiceFileError(f"{folder / 'history.csv'} is damaged: it is of another model; train the run again")
     paths = {kind: folder / "figures" / f"{kind}.png" for kind in FIGURES}
     return FinishedRun(name, folder, metrics, history, {kind: path for kind, path in paths.items() if path.exists()})

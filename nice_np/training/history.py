@@ -12,7 +12,12 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.notebook import picture, table
 from nice_np.validation import as_choice
 
-MEASURES = ("log_likelihood", "elbo")  # what a model's score is
+# What a model's score is, and how to write it: nats, or a number without a unit.
+MEASURES = {
+    "log_likelihood": "{:.2f} nats",
+    "elbo": "ELBO {:.2f} nats",
+    "flow_matching": "{:.4f}, minus the squared error",
+}
 
 
 def score_columns(measure: str) -> tuple[str, str]:
@@ -21,7 +26,7 @@ def score_columns(measure: str) -> tuple[str, str]:
 
 
 def columns(measure: str) -> tuple[str, ...]:
-    """All columns of a history, for either measure."""
+    """All columns of a history, for any measure."""
     return ("epoch", "step", "learning_rate", *score_columns(measure), "validation_bits_per_dim", "seconds")
 
 
@@ -39,13 +44,14 @@ class History:
         scored with the weights of its own step; validation_log_likelihood is that of the weights that would be kept,
         on fixed noise; both in nats.  None without validation.  validation_bits_per_dim is that score in the unit of
         the model's `bin_width`.  For a VAE the scores are lower bounds, train_elbo and validation_elbo, and bits/dim
-        are an upper bound.
+        are an upper bound.  For flow matching they are minus the squared error, train_flow_matching and
+        validation_flow_matching, and bits/dim are None.
     best_epoch : int or None
         Epoch with the highest validation score, whose weights the model has in the end.
     stopped : str
         Why training ended: "epochs", "time limit", "patience" or "callback"; "divergence" in the history of a
         `DivergenceError`.
-    measure : {"log_likelihood", "elbo"}
+    measure : {"log_likelihood", "elbo", "flow_matching"}
         What the scores are.
     setbacks : list of str
         Where the training went wrong and began an epoch again with half the learning rate, and why.
@@ -54,7 +60,7 @@ class History:
     rows: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
     stopped: str = ""
-    measure: str = MEASURES[0]
+    measure: str = "log_likelihood"
     setbacks: list[str] = field(default_factory=list)
 
     def column(self, name: str) -> list[Any]:
@@ -124,13 +130,13 @@ class History:
     def __repr__(self) -> str:
         if not self.rows:
             return "History(no epochs)"
-        last, before = self.rows[-1], "ELBO " if self.measure == "elbo" else ""
+        last = self.rows[-1]
+        train = MEASURES[self.measure].format(last[score_columns(self.measure)[0]])
         stopped = f", stopped by {self.stopped}" if self.stopped else ""  # not while the training goes on
         setbacks = f", {len(self.setbacks)} setback(s)" if self.setbacks else ""
         return (
             f"History({last['epoch']} epochs, {last['step']} steps, {last['seconds']:.1f} s, "
-            f"train {before}{last[score_columns(self.measure)[0]]:.2f} nats, "
-            f"best epoch {self.best_epoch}{setbacks}{stopped})"
+            f"train {train}, best epoch {self.best_epoch}{setbacks}{stopped})"
         )
 
 

@@ -25,7 +25,7 @@ from nice_np.training.divergence import (
     remember,
     warn_of_the_end,
 )
-from nice_np.training.history import History, score_columns
+from nice_np.training.history import MEASURES, History, score_columns
 from nice_np.training.optim import clip_by_norm
 from nice_np.training.parallel import Gradient, in_threads
 from nice_np.training.plan import Plan
@@ -67,7 +67,7 @@ class Training:
     def run(self, progress: bool) -> History:
         """Train until the plan, patience or a callback says stop; the model is left with the weights to keep."""
         plan, state = self.plan, self.state
-        bar = Progress(progress and self.team.first, self._done(), "ELBO " if self.model.measure == "elbo" else "")
+        bar = Progress(progress and self.team.first, self._done(), MEASURES[self.model.measure])
         if not average_kernel.is_compiled:
             log.info("loops run in NumPy: Numba is not installed, or switched off")
         if state.position > 0:  # resumed in the middle of an epoch
@@ -199,7 +199,7 @@ class Training:
         return False
 
     def _validate(self) -> tuple[float | None, float | None]:
-        """The mean validation objective in nats, and in bits per dimension; None without validation data."""
+        """The mean validation objective, and in bits per dimension; None without validation data."""
         validation = self.validation
         if validation is None:
             return None, None
@@ -207,7 +207,7 @@ class Training:
             score = self.team.from_first(lambda: self._score(*validation))
         except NiceOverflowError as error:
             raise Setback(f"the validation loss is not finite ({error})") from None
-        return score, to_bits_per_dim(score, self.model.dim, self.bin_width)
+        return score, self._bits(score)
 
     def _score(self, x: Array, extra: Array | None) -> float:
         """The mean objective of the weights that would be kept now."""
@@ -227,6 +227,12 @@ class Training:
         best = self._weights() if self.state.best_values is None else self.state.best_values
         self.model.params.values[:] = best
 
+    def _bits(self, score: float) -> float | None:
+        """A likelihood, or a bound on it, in bits per dimension."""
+        if "nats" not in MEASURES[self.model.measure]:
+            return None
+        return to_bits_per_dim(score, self.model.dim, self.bin_width)
+
     # -- around it ------------------------------------------------------------------------------------------------
 
     def _done(self) -> float:
@@ -244,8 +250,7 @@ class Training:
         nats = state.nats_sum / state.position
         samples = (state.epoch - 1) * len(self.data) + state.position
         speed = samples / max(state.seconds, 1e-9)
-        bits = to_bits_per_dim(nats, self.model.dim, self.bin_width)
-        bar.update(self._done(), state.epoch, nats, bits, speed, bits_unit(self.bin_width))
+        bar.update(self._done(), state.epoch, nats, self._bits(nats), speed, bits_unit(self.bin_width))
 
     def _save(self) -> None:
         try:

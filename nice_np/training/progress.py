@@ -19,22 +19,22 @@ class Progress:
     show : bool
     done : float
         The share already done, when a run is resumed.
-    before : str
-        Put before the nats if they are not a log-likelihood: "ELBO ".
+    words : str
+        How to write the score, see `nice_np.training.history.MEASURES`.
     """
 
-    def __init__(self, show: bool, done: float = 0.0, before: str = "") -> None:
-        self.before = before
+    def __init__(self, show: bool, done: float = 0.0, words: str = "{:.2f} nats") -> None:
+        self.words = words
         self.show: Any = None
         if show and sys.stderr is not None:  # None: it was closed before Python started
             self.show = _Bar(done) if _is_terminal() or _is_notebook() else _Lines()
 
     def update(
-        self, done: float, epoch: int, nats: float, bits: float, samples_per_second: float, unit: str = "bits/dim"
+        self, done: float, epoch: int, score: float, bits: float | None, speed: float, unit: str = "bits/dim"
     ) -> None:
-        """Show the state after a step: share done, epoch, running mean of the score in nats and in `unit`, speed."""
-        score = f"{self.before}{nats:.2f} nats, {bits:.3f} {unit}"
-        self.show_state(done, f"epoch {epoch}", f"{score}, {samples_per_second:.0f} samples/s")
+        """Show the state after a step: share done, epoch, running mean of the score, also in `unit`, samples/s."""
+        parts = [self.words.format(score), *([] if bits is None else [f"{bits:.3f} {unit}"]), f"{speed:.0f} samples/s"]
+        self.show_state(done, f"epoch {epoch}", ", ".join(parts))
 
     def show_state(self, done: float, where: str, state: str) -> None:
         """Show the share done, the place, such as "step 3", and anything else worth knowing."""
