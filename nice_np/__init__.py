@@ -53,6 +53,7 @@ from nice_np.families import (
     Autoregressive,
     Householder,
     LULinear,
+    NeuralODE,
     Planar,
     Radial,
     SplineAutoregressive,
@@ -62,7 +63,9 @@ from nice_np.families import (
 from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, sample_by_label
+from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow, to_bits_per_dim
+from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.model import Model, load, load_model, save_model
 from nice_np.flows.planar import planar_flow
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
@@ -126,6 +129,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "ActNorm", "LULinear", "Householder",
     "Planar", "Radial", "Sylvester", "planar_flow",
     "SplineCoupling", "SplineAutoregressive",
+    "NeuralODE", "continuous_flow", "FlowMatching", "flow_matching",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
     # pixels

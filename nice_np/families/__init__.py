@@ -4,7 +4,9 @@ Read `autoregressive` first, the other wiring of a law; then `implicit`: inverse
 """
 
 from nice_np.families.actnorm import ActNorm
+from nice_np.families.adjoint import continuous_adjoint
 from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutoregressive, Autoregressive
+from nice_np.families.continuous import NeuralODE
 from nice_np.families.householder import Householder
 from nice_np.families.linear import LULinear
 from nice_np.families.planar import Planar
@@ -19,9 +21,11 @@ __all__ = [
     "Autoregressive",
     "Householder",
     "LULinear",
+    "NeuralODE",
     "Planar",
     "Radial",
     "SplineAutoregressive",
     "SplineCoupling",
     "Sylvester",
+    "continuous_adjoint",
 ]
