@@ -59,6 +59,8 @@ from nice_np.families import (
     SplineAutoregressive,
     SplineCoupling,
     Sylvester,
+    UMNNAutoregressive,
+    UMNNCoupling,
 )
 from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, real_nvp
@@ -130,6 +132,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Planar", "Radial", "Sylvester", "planar_flow",
     "SplineCoupling", "SplineAutoregressive",
     "NeuralODE", "continuous_flow", "FlowMatching", "flow_matching",
+    "UMNNCoupling", "UMNNAutoregressive",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
     # pixels

@@ -27,6 +27,8 @@ from nice_np import (
     Standardize,
     StandardLogistic,
     StandardNormal,
+    UMNNAutoregressive,
+    UMNNCoupling,
     WithContext,
     ZCAWhitening,
 )
@@ -149,6 +151,8 @@ BIJECTORS = {
     "Householder-image": lambda rng: Householder(12, None, (3, 2, 2), rng=rng),
     "SplineCoupling": lambda rng: coupling(SplineCoupling, Partition.odd_even(5), rng, bound=1.5),
     "SplineAutoregressive": lambda rng: autoregressive(SplineAutoregressive, rng, 3, (6,), context_dim=1),
+    "UMNNCoupling": lambda rng: coupling(UMNNCoupling, Partition.odd_even(3), rng),
+    "UMNNAutoregressive": lambda rng: autoregressive(UMNNAutoregressive, rng, 2, (4,), context_dim=1),
     "Inverse": lambda rng: Inverse(coupling(AffineCoupling, Partition.odd_even(5), rng)),
     "Chain": chain,
     "Planar": lambda rng: shaken(Planar(3), rng, 1.0),

@@ -13,6 +13,7 @@ from nice_np.families.planar import Planar
 from nice_np.families.radial import Radial
 from nice_np.families.spline_law import SplineAutoregressive, SplineCoupling
 from nice_np.families.sylvester import Sylvester
+from nice_np.families.umnn import UMNNAutoregressive, UMNNCoupling
 
 __all__ = [
     "ActNorm",
@@ -28,4 +29,6 @@ __all__ = [
     "SplineCoupling",
     "Sylvester",
     "continuous_adjoint",
+    "UMNNAutoregressive",
+    "UMNNCoupling",
 ]
