@@ -2,37 +2,29 @@
 
     z_i = h(x_i; theta_i),  theta = m(x, c),  where theta_i depends on x_<i and c alone      (MAF, Papamakarios 2017)
 
-"Before" is the order of the masked network m, see `MaskedMLP`.  dz_i/dx_j = 0 for every later j: the Jacobian is
-triangular in that order, and log|det| = sum_i log|dh/dx_i|.
-
+"Before" is the order of the network m, see `MaskedMLP`.  dz_i/dx_j = 0 for every later j: in that order the Jacobian
+is triangular, and log|det| = sum_i log|dh/dx_i|.
 Forward has all of x and needs one pass of m.  The inverse has no x to ask m about: x_1 = h^-1(z_1; theta_1(c)) gives
 theta_2, that gives x_2, and so on, D passes.  `Inverse` of such a layer is IAF (Kingma et al. 2016), the other way
-round: samples in one pass, the density of given data in D.  So MAF is for densities, IAF for samples whose density is
-asked for at once.
+round: samples, with their density, in one pass, the density of given data in D.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nice_np.bijectors.additive import AdditiveLaw
 from nice_np.bijectors.affine import AffineLaw
 from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.coupling import CouplingCache
 from nice_np.bijectors.law import Law
 from nice_np.bijectors.scales import SCALES, Scale, get_scale
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.networks.masked import MaskedMLP
 from nice_np.parameters.part import name_of
 from nice_np.validation import Array, as_batch
-
-
-class AutoregressiveCache(NamedTuple):
-    """The cache of m at x, and that of the law; of the inverse the law's cache of every feature."""
-
-    conditioner: Any
-    law: Any
 
 
 class Autoregressive(Law, Bijector):
@@ -49,19 +41,17 @@ class Autoregressive(Law, Bijector):
         who = type(self).__name__
         if not isinstance(conditioner, MaskedMLP):
             raise NiceTypeError(f"{who}: conditioner must be a MaskedMLP, got {conditioner!r}")
-        self.conditioner = conditioner
-        self.dim = conditioner.sizes[0]
-        expected = self.thetas_per_feature * len(conditioner.order)
-        if conditioner.sizes[-1] != expected:
+        if conditioner.sizes[-1] != (expected := self.thetas_per_feature * len(conditioner.order)):
             raise NiceValueError(f"{who}: the conditioner must have {expected} outputs, got {conditioner!r}")
+        self.conditioner, self.dim = conditioner, conditioner.sizes[0]
 
-    def forward(self, x: Array) -> tuple[Array, Array, AutoregressiveCache]:
+    def forward(self, x: Array) -> tuple[Array, Array, CouplingCache]:
         D, x = len(self.conditioner.order), as_batch(x, self.dim, self).copy()  # (N, D + C), kept in the caches
         theta, m_cache = self.conditioner.forward(x)  # (N, T * D)
         z, log_det, law_cache = self._couple(x[:, :D], theta)
-        return np.concatenate([z, x[:, D:]], axis=1), log_det, AutoregressiveCache(m_cache, law_cache)
+        return np.concatenate([z, x[:, D:]], axis=1), log_det, CouplingCache(m_cache, law_cache)
 
-    def backward(self, dz: Array, dlog_det: Array, cache: AutoregressiveCache, parameters: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: CouplingCache, parameters: bool = True) -> Array:
         D = len(self.conditioner.order)
         dx_direct, dtheta = self._couple_backward(dz[:, :D], dlog_det, cache.law)
         # x_i acts twice: through h(x_i; theta_i), and through the theta of later features.
@@ -69,7 +59,7 @@ class Autoregressive(Law, Bijector):
         dx: Array = through_theta + np.concatenate([dx_direct, dz[:, D:]], axis=1)
         return dx
 
-    def inverse(self, z: Array) -> tuple[Array, Array, AutoregressiveCache]:
+    def inverse(self, z: Array) -> tuple[Array, Array, CouplingCache]:
         z, order = as_batch(z, self.dim, self, "z"), self.conditioner.order
         x, log_det = z.copy(), np.zeros(len(z), z.dtype)  # (N, D + C), of which the context is right, (N,)
         m_cache, laws = None, {}
@@ -77,24 +67,20 @@ class Autoregressive(Law, Bijector):
             theta, m_cache = self.conditioner.forward(x)  # right up to theta_i, which sees only what is solved
             x[:, [i]], log_det_i, laws[i] = self._uncouple(z[:, [i]], theta[:, i :: len(order)])  # (N, 1), (N, T)
             log_det += log_det_i
-        # No unit sees the last feature, so the last pass of m is the pass at x.
-        return x.copy(), log_det, AutoregressiveCache(m_cache, laws)
+        # theta depends on all features but the last, so the last pass of m is the pass at x.
+        return x.copy(), log_det, CouplingCache(m_cache, laws)
 
-    def inverse_backward(
-        self, dx: Array, dlog_det: Array, cache: AutoregressiveCache, parameters: bool = True
-    ) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: CouplingCache, parameters: bool = True) -> Array:
         # Backwards through the loop.  x_i acts directly and through the theta of the later features k, which are done:
         #     dL/dx_i = dx_i + sum_k dL/dtheta_k dtheta_k/dx_i,  and x_i = h^-1(z_i; theta_i) gives dL/dz_i, dL/dtheta_i
         # The sum is m's gradient at x for the dL/dtheta known so far: D passes, and the last one gives dL/dW as well.
         order = self.conditioner.order
-        dz: Array = dx.copy()  # (N, D + C)
-        through_theta = np.zeros_like(dx)  # (N, D + C), the sum
+        dz, through_theta = np.array(dx), np.zeros_like(dx)  # (N, D + C)
         dtheta = np.zeros((len(dx), self.conditioner.sizes[-1]), dx.dtype)  # (N, T * D)
         for i in order[::-1]:
             dx_i = dx[:, [i]] + through_theta[:, [i]]
             dz[:, [i]], dtheta[:, i :: len(order)] = self._uncouple_backward(dx_i, dlog_det, cache.law[i])
-            last = parameters and i == order[0]
-            through_theta = self.conditioner.backward(dtheta, cache.conditioner, last)
+            through_theta = self.conditioner.backward(dtheta, cache.conditioner, parameters and i == order[0])
         dz[:, len(order) :] += through_theta[:, len(order) :]
         return dz
 
@@ -106,13 +92,13 @@ class Autoregressive(Law, Bijector):
 
 
 class AdditiveAutoregressive(AdditiveLaw, Autoregressive):
-    """z_i = x_i + t_i(x_<i, c);  log|det J| = 0"""
+    """z_i = x_i + t_i,  t = m(x, c);  log|det J| = 0"""
 
 
 class AffineAutoregressive(AffineLaw, Autoregressive):
-    """z_i = x_i exp(log_s_i) + t_i,  (r_i, t_i) = m_i(x_<i, c);  log|det J| = sum_i log_s_i
+    """z_i = x_i exp(log_s_i) + t_i,  log_s_i = scale(r_i),  (r, t) = m(x, c);  log|det J| = sum_i log_s_i
 
-    (Papamakarios et al. 2017, equations 3 and 4, where x is the output and log_s has the other sign)
+    (Papamakarios et al. 2017, equations 3 to 5, where -alpha_i is log_s_i and -mu_i exp(-alpha_i) is t_i)
 
     Parameters
     ----------
@@ -123,8 +109,6 @@ class AffineAutoregressive(AffineLaw, Autoregressive):
 
     Examples
     --------
-    A layer of MAF; ``Inverse(layer)`` is one of IAF:
-
     >>> AffineAutoregressive(MaskedMLP((3, 16, 6), order="reversed", rng=0))
     AffineAutoregressive(dim=3, conditioner=MaskedMLP(3-16-6, relu))
     """
