@@ -28,7 +28,7 @@ __all__ = [
     "SplineAutoregressive",
     "SplineCoupling",
     "Sylvester",
-    "continuous_adjoint",
     "UMNNAutoregressive",
     "UMNNCoupling",
+    "continuous_adjoint",
 ]
