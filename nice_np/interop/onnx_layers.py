@@ -38,7 +38,10 @@ from nice_np.bijectors.affine import AffineLaw
 from nice_np.bijectors.law import Law
 from nice_np.bijectors.multiplicative import MultiplicativeLaw
 from nice_np.errors import NiceTypeError
+from nice_np.families import umnn
 from nice_np.families.autoregressive import Autoregressive
+from nice_np.families.implicit import ImplicitInverse, ImplicitLaw
+from nice_np.families.umnn import UMNNLaw
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_networks import network
@@ -210,6 +213,32 @@ def _(layer: AffineLaw, graph: Graph, y_b: str, theta: list[str]) -> Named:
     return x_b, graph.sum_of_rows(minus_log_s)
 
 
+@couple.register
+def _(layer: UMNNLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
+    add, mul = partial(graph.add, "Add"), partial(graph.add, "Mul")
+    beta, c, *weights = theta
+    c, *weights = (graph.add("Unsqueeze", each, np.array([2])) for each in (c, *weights))  # (N, B, 1)
+    t = mul(graph.add("Unsqueeze", x_b, np.array([2])), umnn.NODES)  # (N, B, Q + 1)
+    a = add(c, umnn.SHIFT)
+    for k, bend in enumerate(umnn.BENDS[:, 0]):
+        w, b, v = weights[k :: umnn.UNITS]
+        a = add(a, mul(v, graph.add("Tanh", add(mul(add(w, 1.0), t), add(b, bend)))))
+    g = add(graph.softplus(a), umnn.FLOOR)
+    integral = mul(x_b, graph.add("ReduceSum", mul(g, umnn.WEIGHTS), np.array([2]), keepdims=0))
+    slope = graph.add("Gather", g, np.array(-1), axis=2)  # (N, B)
+    return add(beta, integral), graph.sum_of_rows(graph.add("Log", slope))
+
+
+@uncouple.register
+def _(layer: ImplicitLaw, graph: Graph, y_b: str, theta: list[str]) -> Named:
+    raise _a_search(layer)
+
+
+@inverse.register
+def _(layer: ImplicitInverse, graph: Graph, z: str) -> Named:
+    raise _a_search(layer)
+
+
 def log_scale(scale: Scale, graph: Graph, r: str) -> str:
     """log s of the raw output r; see `nice_np.bijectors.scales`."""
     if not isinstance(scale, Scale):
@@ -365,3 +394,9 @@ def _(prior: StandardLogistic, graph: Graph, z: str, dim: int) -> str:
 
 def _unknown(part: Any) -> NiceTypeError:
     return NiceTypeError(f"to_onnx: no graph is known for {part!r}")
+
+
+def _a_search(part: Any) -> NiceTypeError:
+    return NiceTypeError(
+        f"to_onnx: the inverse of {part!r} is a search, which no graph holds; export encode or log_prob"
+    )
