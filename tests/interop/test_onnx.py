@@ -116,7 +116,8 @@ def test_at_the_size_of_mnist(run, rng):
     ("decoder", "preprocess"),
     [("bernoulli", ()), *((law, fixed) for law in ("gaussian", "fixed") for fixed in ((), ("logit", "standardize")))],
 )
-@pytest.mark.parametrize("kind", ["plain", "nice-posterior", "nice-posterior with context", "nice-prior"])
+@pytest.mark.parametrize("kind", ["plain", "nice-posterior", "nice-posterior with context", "nice-prior",
+                                  "iaf-posterior with context", "maf-prior"])  # fmt: skip
 def test_vaes(kind, decoder, preprocess, dtype, run, rng):
     model = variational_autoencoder(
         6, 3, (7, 5), kind.split()[0], "gaussian" if decoder == "fixed" else decoder, preprocess=preprocess,
