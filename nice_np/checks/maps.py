@@ -107,9 +107,8 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
             hint += "; give the parameters random values first"
         first = replace(first, status="undecided", hint=hint)
     second = _round_trip("forward(inverse(z))", between, there, again, allowed_again)
-    volume = _opposite(
-        layer, x, log_det, back_log_det, atol + 10 * allowed
-    )  # the inverse takes its own at the x that came back
+    allowed_volume = atol + 10 * allowed  # the inverse takes its own log_det at the x that came back
+    volume = _opposite(layer, x, log_det, back_log_det, allowed_volume)
     return MapReport(title, (first, second, volume), _notes(layer))
 
 
