@@ -155,8 +155,6 @@ BIJECTORS = {
     "LULinear-image": lambda rng: shaken(LULinear(12, (3, 2, 2), rng=rng), rng),
     "Householder": lambda rng: Householder(5, 3, rng=rng),
     "Householder-image": lambda rng: Householder(12, None, (3, 2, 2), rng=rng),
-    "SplineCoupling": lambda rng: coupling(SplineCoupling, Partition.odd_even(5), rng, bound=1.5),
-    "SplineAutoregressive": lambda rng: autoregressive(SplineAutoregressive, rng, 3, (6,), context_dim=1),
     "UMNNCoupling": lambda rng: coupling(UMNNCoupling, Partition.odd_even(3), rng),
     "UMNNAutoregressive": lambda rng: autoregressive(UMNNAutoregressive, rng, 2, (4,), context_dim=1),
     "SplineCoupling": lambda rng: SplineCoupling(Partition(3, [1]), mlp((1, 4, 16), rng), bins=3, bound=1.5),
