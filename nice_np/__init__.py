@@ -53,11 +53,10 @@ from nice_np.families import (
     Autoregressive,
     Householder,
     LULinear,
-    MixtureAutoregressive,
-    MixtureCoupling,
     NeuralODE,
     Planar,
     Radial,
+    Residual,
     SplineAutoregressive,
     SplineCoupling,
     Sylvester,
@@ -73,6 +72,7 @@ from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.model import Model, load, load_model, save_model
 from nice_np.flows.planar import planar_flow
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
+from nice_np.flows.residual import residual_flow
 from nice_np.inference import WeightedSample, fit_to_density, importance_sample
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.masked import MaskedMLP
@@ -135,7 +135,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "SplineCoupling", "SplineAutoregressive",
     "NeuralODE", "continuous_flow", "FlowMatching", "flow_matching",
     "UMNNCoupling", "UMNNAutoregressive",
-    "MixtureCoupling", "MixtureAutoregressive",
+    "Residual", "residual_flow",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
     # pixels

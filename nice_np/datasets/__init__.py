@@ -35,7 +35,6 @@ from nice_np.datasets.toy import (
     two_moons,
     two_spirals,
 )
-from nice_np.datasets.toy_density import toy_log_prob
 from nice_np.suggestions import suggests
 from nice_np.validation import as_choice, as_int
 
@@ -58,7 +57,6 @@ __all__ = [
     "read_idx",
     "rings",
     "swiss_roll",
-    "toy_log_prob",
     "two_circles",
     "two_moons",
     "two_spirals",

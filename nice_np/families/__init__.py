@@ -9,9 +9,9 @@ from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutore
 from nice_np.families.continuous import NeuralODE
 from nice_np.families.householder import Householder
 from nice_np.families.linear import LULinear
-from nice_np.families.mixture_law import MixtureAutoregressive, MixtureCoupling
 from nice_np.families.planar import Planar
 from nice_np.families.radial import Radial
+from nice_np.families.residual import Residual
 from nice_np.families.spline_law import SplineAutoregressive, SplineCoupling
 from nice_np.families.sylvester import Sylvester
 from nice_np.families.umnn import UMNNAutoregressive, UMNNCoupling
@@ -23,11 +23,10 @@ __all__ = [
     "Autoregressive",
     "Householder",
     "LULinear",
-    "MixtureAutoregressive",
-    "MixtureCoupling",
     "NeuralODE",
     "Planar",
     "Radial",
+    "Residual",
     "SplineAutoregressive",
     "SplineCoupling",
     "Sylvester",
