@@ -53,6 +53,8 @@ from nice_np.families import (
     Autoregressive,
     Householder,
     LULinear,
+    MixtureAutoregressive,
+    MixtureCoupling,
     NeuralODE,
     Planar,
     Radial,
@@ -135,6 +137,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "SplineCoupling", "SplineAutoregressive",
     "NeuralODE", "continuous_flow", "FlowMatching", "flow_matching",
     "UMNNCoupling", "UMNNAutoregressive",
+    "MixtureCoupling", "MixtureAutoregressive",
     "Residual", "residual_flow",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",

@@ -64,7 +64,7 @@ def as_samples(
     Returns
     -------
     ndarray, shape (N, D)
-        `x` itself if nothing had to be converted; callers must not write to it.
+        Where nothing had to be converted a read-only view of `x`, so that no layer can change the caller's data.
 
     Raises
     ------
@@ -86,6 +86,9 @@ def as_samples(
         if np.isfinite(value):
             raise NiceOverflowError(f"{owner}: {name}[{row}, {column}] = {value} does not fit into {dtype}")
         raise NiceValueError(f"{owner}: {name} contains NaN or inf, first in row {row}, column {column}: {value}")
+    if samples is raw:
+        samples = samples.view()
+        samples.flags.writeable = False
     return samples
 
 

@@ -77,8 +77,8 @@ def effective_sample_sizes(arguments: argparse.Namespace) -> dict[str, WeightedS
     say(
         f"{arguments.steps} steps of 200 latents, Adam, a rate that falls from 3e-3 to 0 along a cosine, seed "
         f"{arguments.seed}. ESS: of {DRAWS:,} draws from q, as a share of them. KL = log Z - ELBO, with the exact "
-        "log Z = 0 of the first three targets, else the estimated one. CPU seconds of training. The path gradient of an "
-        "IAF needs the density of given points, D passes, so it is left out for D > 10."
+        "log Z = 0 of the first three targets, else the estimated one. CPU seconds of training. The path gradient of "
+        "an IAF needs the density of given points, D passes, so it is left out for D > 10."
     )
     print("| target | D | flow | parameters | gradient | ESS | log evidence | KL(q, p) | seconds |")
     print("|---|---|---|---|---|---|---|---|---|")

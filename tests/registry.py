@@ -17,6 +17,8 @@ from nice_np import (
     Logit,
     LULinear,
     MaskedMLP,
+    MixtureAutoregressive,
+    MixtureCoupling,
     MultiplicativeCoupling,
     Partition,
     PCAWhitening,
@@ -74,6 +76,10 @@ def coupling(law, partition, rng, hidden=(6,), activation="relu", **settings):
 def autoregressive(law, rng, dim=4, hidden=(7, 6), activation="relu", order="random", context_dim=0, **settings):
     sizes = (dim + context_dim, *hidden, law.thetas_per_feature * dim)
     return law(shaken(MaskedMLP(sizes, order, context_dim, activation, rng=rng), rng), **settings)
+
+
+def masked(sizes, rng, context_dim=1):
+    return shaken(MaskedMLP(sizes, "random", context_dim, rng=rng), rng)
 
 
 def whitening(kind, rng):
@@ -149,10 +155,12 @@ BIJECTORS = {
     "LULinear-image": lambda rng: shaken(LULinear(12, (3, 2, 2), rng=rng), rng),
     "Householder": lambda rng: Householder(5, 3, rng=rng),
     "Householder-image": lambda rng: Householder(12, None, (3, 2, 2), rng=rng),
-    "SplineCoupling": lambda rng: coupling(SplineCoupling, Partition.odd_even(5), rng, bound=1.5),
-    "SplineAutoregressive": lambda rng: autoregressive(SplineAutoregressive, rng, 3, (6,), context_dim=1),
     "UMNNCoupling": lambda rng: coupling(UMNNCoupling, Partition.odd_even(3), rng),
     "UMNNAutoregressive": lambda rng: autoregressive(UMNNAutoregressive, rng, 2, (4,), context_dim=1),
+    "SplineCoupling": lambda rng: SplineCoupling(Partition(3, [1]), mlp((1, 4, 16), rng), bins=3, bound=1.5),
+    "SplineAutoregressive": lambda rng: SplineAutoregressive(masked((3, 4, 16), rng), bins=3),
+    "MixtureCoupling": lambda rng: MixtureCoupling(Partition(3, [1]), mlp((1, 3, 16), rng), components=2),
+    "MixtureAutoregressive": lambda rng: MixtureAutoregressive(masked((3, 4, 10), rng), components=1),
     "Inverse": lambda rng: Inverse(coupling(AffineCoupling, Partition.odd_even(5), rng)),
     "Chain": chain,
     "Planar": lambda rng: shaken(Planar(3), rng, 1.0),

@@ -37,6 +37,8 @@ class Chain(Bijector):
         for layer in layers:
             if not isinstance(layer, Bijector):
                 raise NiceTypeError(f"Chain: expected bijectors, got {layer!r}; derive your own from nice_np.Bijector")
+            if not hasattr(layer, "dim"):
+                raise NiceTypeError(f"Chain: {type(layer).__name__} has no dim; write self.dim = ... in its __init__")
         dims = [layer.dim for layer in layers]
         if len(set(dims)) > 1:
             raise NiceValueError(f"Chain: all layers must have the same dim, got {dims}")

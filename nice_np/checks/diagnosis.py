@@ -22,11 +22,13 @@ def compare_gradients(
     n: int,
     places: Sequence[Place] = (),
     set_aside: int = 0,
+    passed_on: Array | None = None,
 ) -> Row:
     """The row of one array, for a batch of `n` samples.
 
     `compared` are the numerical gradient, the analytical one and how much they may differ: three arrays of the given
-    shape, or of shape (K,) for derivatives at K `places`.
+    shape, or of shape (K,) for derivatives at K `places`.  `passed_on` is the gradient that came in, of the given
+    shape: an input that is also an output, such as x_a, takes it over.
     """
     numeric, analytic, allowed = compared
     on_kinks = (
@@ -37,9 +39,19 @@ def compare_gradients(
         return Row(name, shape, set_aside=set_aside, status="undecided", hint=on_kinks)
     errors = np.abs(numeric - analytic)
     worst = worst_place(errors, allowed)
-    status, hint = "passed", ""
-    if not (errors <= allowed).all():  # also where something is NaN
-        status, hint = "failed", diagnose(numeric.ravel(), analytic.ravel(), shape, n)
+    status, hint, columns = "passed", "", ()
+    wrong = ~(errors <= allowed)  # also where something is NaN
+    if wrong.any():
+        status = "failed"
+        column = _columns(shape, places)  # of each derivative
+        columns = tuple(np.unique(column[wrong.ravel()]).tolist())
+        among = np.isin(column, columns)
+        if columns == tuple(range(shape[-1] if shape else 0)) or -1 in columns:
+            columns = ()
+        right, claimed = numeric.ravel()[among], analytic.ravel()[among]
+        if passed_on is not None and among.size == passed_on.size:
+            hint = _explain_passed_on(right, claimed, passed_on.ravel()[among])
+        hint = hint or diagnose(right, claimed, shape if among.all() else (), n)
     elif set_aside > MOST_SET_ASIDE * (set_aside + numeric.size):
         status, hint = "undecided", on_kinks
     return Row(
@@ -55,7 +67,15 @@ def compare_gradients(
         tolerance=float(allowed[worst]),
         status=status,
         hint=hint,
+        columns=columns,
     )
+
+
+def _columns(shape: tuple[int, ...], places: Sequence[Place]) -> Array:
+    """The last index of each derivative, (K,); -1 for a random direction, or where there is none."""
+    if not places:
+        places = list(np.ndindex(shape))
+    return np.array([place[-1] if place else -1 for place in places])
 
 
 def compare_arrays(name: str, expected: Array, got: Array, allowed: Array | float) -> MapRow:
@@ -92,21 +112,37 @@ def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n: int) ->
         return "the function is not finite here (NaN or inf), so it has no derivative"
     if not np.isfinite(analytic).all():
         return "the gradient contains NaN or inf"
-    if not analytic.any():
+    if np.abs(analytic).max() <= 1e-12 * np.abs(numeric).max():
         return "the gradient is zero: a term is missing, or backward does not store it"
     if np.abs(numeric).max() < 1e-6 * np.abs(analytic).max():
         return "the function does not depend on this array, so its gradient should be zero"
     large = np.abs(numeric) > 1e-3 * np.abs(numeric).max()  # (K,)
     ratios = analytic[large] / numeric[large]
     factor = float(np.median(ratios))
-    if np.abs(ratios - factor).max() <= min(1e-3 * abs(factor), 0.1 * abs(factor - 1)):
+    if factor and np.abs(ratios - factor).max() <= min(1e-3 * abs(factor), 0.1 * abs(factor - 1)):
         return _explain_factor(factor, n)
     square = len(shape) == 2 and shape[0] == shape[1] and numeric.size == math.prod(shape)
     if square and np.allclose(numeric.reshape(shape).T, analytic.reshape(shape), rtol=1e-4, atol=1e-7):
         return "the gradient is right but transposed"
+    if numeric.size == math.prod(shape) and shape and shape[-1] % 2 == 0:
+        halves = np.roll(numeric.reshape(shape), shape[-1] // 2, axis=-1)
+        if np.allclose(halves, analytic.reshape(shape), rtol=1e-4, atol=1e-7):
+            return "the two halves of the columns are exchanged: [dr, dt], in the order of [r, t]"
     if large.size > 2 and np.mean(np.abs(ratios - 1) < 1e-5) > 0.5:
         return "most elements are right: what is special about this one?"
     return "no simple factor: a term is missing or wrong, derive this gradient again"
+
+
+def _explain_passed_on(numeric: Array, analytic: Array, passed_on: Array) -> str:
+    """Whether a right gradient lacks, or has too much of, the gradient that came in."""
+    for times, what in (
+        (1, "the incoming gradient itself is missing: an input that is also an output passes it on, dx = dz + ..."),
+        (-1, "the incoming gradient is added once too often"),
+        (2, "the incoming gradient has the wrong sign"),
+    ):
+        if np.allclose(analytic + times * passed_on, numeric, rtol=1e-4, atol=1e-7):
+            return what
+    return ""
 
 
 def _explain_factor(factor: float, n: int) -> str:

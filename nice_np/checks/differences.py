@@ -147,10 +147,17 @@ def choose_lines(values: Array, settings: Settings) -> list[Line]:
     return lines + [Line(values, ..., d / np.linalg.norm(d), 1.0) for d in directions]
 
 
-def compare(name: str, terms: Callable[[], Array], values: Array, gradient: Any, settings: Settings) -> Row:
+def compare(
+    name: str,
+    terms: Callable[[], Array],
+    values: Array,
+    gradient: Any,
+    settings: Settings,
+    passed_on: Array | None = None,
+) -> Row:
     """Check the claimed `gradient` of ``L = terms().sum()`` with respect to `values`, which `terms` depends on.
 
-    `values` is changed in place while measuring, and put back.
+    `values` is changed in place while measuring, and put back; for `passed_on` see `compare_gradients`.
     """
     problem = _problem(terms, values, gradient)
     if problem:
@@ -170,7 +177,8 @@ def compare(name: str, terms: Callable[[], Array], values: Array, gradient: Any,
             places.append(None if line.where is ... else line.where)
             compared.append((found[0], claimed, found[1]))
     columns = np.reshape(compared, (-1, 3)).T  # (3, K)
-    return compare_gradients(name, values.shape, columns, settings.n_samples, places, len(lines) - len(places))
+    aside = len(lines) - len(places)
+    return compare_gradients(name, values.shape, columns, settings.n_samples, places, aside, passed_on)
 
 
 def compare_exactly(name: str, expected: Array, got: Any, settings: Settings) -> Row:

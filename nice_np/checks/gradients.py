@@ -19,11 +19,15 @@ from nice_np.checks.objects import (
     as_points,
     find_numbers,
     find_parameters,
+    find_unannounced,
     find_unchecked,
     float64_copy,
     has_methods,
     is_exact,
+    refuse_wrong_dim,
+    run_pass,
 )
+from nice_np.checks.purity import find_changes
 from nice_np.checks.report import GradientError, GradientReport, Row
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.suggestions import suggests
@@ -32,6 +36,7 @@ from nice_np.validation import Array, Rng, as_float, as_int, as_real_array, as_r
 __all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
 
 OWNER = "check_gradients"
+UNANNOUNCED = "it is not in param_names, so no optimiser would train it"
 Found = tuple[list[Row], tuple[str, ...]]  # the rows, and notes for the reader
 PROTOCOLS = """\
   a bijector:  forward(x) -> (z, log_det, cache), backward(dz, dlog_det, cache) -> dx; perhaps also inverse(z) and
@@ -218,15 +223,25 @@ def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
     """A bijector's two passes, or a layer's one."""
     before = find_numbers(obj)
     parameters = partial(find_parameters, obj, before)
+    refuse_wrong_dim(obj, x, OWNER)
+    if has_methods(obj, "inverse"):  # a bijector
+        z, _, _ = run_pass(obj, "forward", x, OWNER)
+        if has_methods(obj, "inverse_backward"):
+            run_pass(obj, "inverse", z, OWNER)
     *outputs, cache = obj.forward(x.copy())
     if len(outputs) not in (1, 2):
         raise NiceTypeError(f"{OWNER}: forward returned {len(outputs) + 1} values; allowed are\n{PROTOCOLS}")
-    for log_det in outputs[1:]:
-        _vector(log_det, x)
+    changes = find_changes(float64_copy(obj, OWNER), x, gradients=True)
+    if changes:
+        return [Row(change.name, change.before.shape, hint=change.hint) for change in changes], ()
     obj.backward(*[np.ones_like(output) for output in outputs], cache)  # some layers create their dW only here
     rows = [
         Row(f"forward: {path}", np.shape(value), hint=reason)
         for path, value, reason in find_unchecked(before, find_numbers(obj))
+    ]
+    rows += [
+        Row(f"forward: {path}", np.shape(parameters()[path][0]), hint=UNANNOUNCED)
+        for path in find_unannounced(obj, parameters())
     ]
     there = Pass("forward", obj.forward, obj.backward, parameters)
     rows += _check_pass(there, x, settings)
@@ -255,7 +270,7 @@ def _check_pass(passing: Pass, x: Array, settings: Settings) -> list[Row]:
 def _blame_log_det(row: Row, alone: Row) -> Row:
     """Point a failed row at the log-det term if that alone is as far off."""
     if not (row.passed or alone.passed) and math.isclose(row.max_error, alone.max_error, rel_tol=0.01):
-        return replace(row, hint="all of the error is in the log-det term, see the row for log_det")
+        return replace(row, hint="all of the error is in the log-det term", volume_alone=True)
     return row
 
 
@@ -279,7 +294,8 @@ def _check_functional(passing: Pass, x: Array, weights: list[Array], settings: S
         for path, (array, gradient) in parameters.items()
         if array.size
     ]
-    return [*rows, compare(f"{passing.name}: input", terms, x, dx, settings)]
+    passed_on = weights[0] if weights[0].shape == x.shape and weights[0].any() else None
+    return [*rows, compare(f"{passing.name}: input", terms, x, dx, settings, passed_on)]
 
 
 def _check_cancellation(there: Pass, back: Pass, x: Array, settings: Settings) -> list[Row]:

@@ -16,10 +16,21 @@ import numpy.typing as npt
 
 from nice_np.checks.diagnosis import compare_arrays, with_hint
 from nice_np.checks.jacobian import one_sided
-from nice_np.checks.objects import as_points, explain_edge, float64_copy, has_methods, is_exact
+from nice_np.checks.objects import (
+    as_points,
+    explain_edge,
+    find_numbers,
+    find_parameters,
+    float64_copy,
+    has_methods,
+    is_exact,
+    refuse_wrong_dim,
+    run_pass,
+)
+from nice_np.checks.purity import find_changes
 from nice_np.checks.report import MapReport, MapRow
-from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.validation import Array, as_float, as_real_array
+from nice_np.errors import NiceTypeError
+from nice_np.validation import Array, as_float
 
 __all__ = ["MapReport", "MapRow", "check_inverse", "check_log_det"]
 
@@ -27,6 +38,7 @@ PROTOCOL = "forward(x) -> (z, log_det, cache) and inverse(z) -> (x, log_det, cac
 EPS = float(np.finfo(np.float64).eps)
 STEPS = (1e-5, 1e-6, 1e-7)  # of the differences: a ReLU's kink within one step lies outside a smaller one
 MOST_DRIFT = 1e-6  # of the largest number: a round trip that is off by more proves nothing
+LARGEST_JACOBIAN = 64  # features up to which check_inverse itself asks which of two log-determinants is right
 NUDGE = 1e-7  # how far the latents are moved to see how much the inverse amplifies errors
 
 
@@ -61,7 +73,7 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
     Notes
     -----
     The second round trip starts between the latents of `x`, and so tests other points.  The row "log_det" compares the
-    two log-determinants; `check_log_det` tells which is right.  A map that returns x itself proves nothing: the
+    two log-determinants; `check_log_det` checks each.  A map that returns x itself proves nothing: the
     verdict is "undecided".  The check works on a deep copy in float64.
 
     Examples
@@ -75,24 +87,29 @@ def check_inverse(obj: Any, x: npt.ArrayLike, *, rtol: float = 100 * EPS, atol: 
     >>> report.passed, report.failures[0].name
     (False, 'inverse(forward(x))')
     """
-    owner = "check_inverse"
+    owner, title = "check_inverse", f"Inverse of {type(obj).__name__}"
     layer, x = _prepare(obj, x, owner)
     rtol, atol = as_float(rtol, owner, "rtol", minimum=0.0), as_float(atol, owner, "atol", minimum=0.0)
     with np.errstate(all="ignore"):  # what is not finite is reported
-        z, log_det = _run(layer, "forward", x, owner)
-        back, back_log_det = _run(layer, "inverse", z, owner)
+        z, log_det, _ = run_pass(layer, "forward", x, owner)
+        back, back_log_det, _ = run_pass(layer, "inverse", z, owner)
+        if changes := _changes(layer, x):
+            return MapReport(title, changes)
         between = (z + np.roll(z, 1, axis=0)) / 2  # (N, D)
-        there, _ = _run(layer, "inverse", between, owner)
-        again, _ = _run(layer, "forward", there, owner)
+        there, _, _ = run_pass(layer, "inverse", between, owner)
+        again, _, _ = run_pass(layer, "forward", there, owner)
         allowed = _rounding(layer.inverse, x, z, back, rtol)  # (N,)
         allowed_again = _rounding(layer.forward, between, there, again, rtol)  # (N,)
     first = _round_trip("inverse(forward(x))", x, z, back, allowed)
     if np.array_equal(z, x) and first.passed:
-        hint = "forward returned x itself, which proves nothing; give the parameters random values first"
+        hint = "forward returned x itself, which proves nothing"
+        if find_parameters(layer, find_numbers(layer)):
+            hint += "; give the parameters random values first"
         first = replace(first, status="undecided", hint=hint)
     second = _round_trip("forward(inverse(z))", between, there, again, allowed_again)
-    volume = _opposite(log_det, back_log_det, atol + 10 * allowed)  # the inverse takes its own at the x that came back
-    return MapReport(f"Inverse of {type(obj).__name__}", (first, second, volume), _notes(layer))
+    allowed_volume = atol + 10 * allowed  # the inverse takes its own log_det at the x that came back
+    volume = _opposite(layer, x, log_det, back_log_det, allowed_volume)
+    return MapReport(title, (first, second, volume), _notes(layer))
 
 
 def check_log_det(obj: Any, x: npt.ArrayLike, *, atol: float = 1e-7) -> MapReport:
@@ -129,19 +146,19 @@ def check_log_det(obj: Any, x: npt.ArrayLike, *, atol: float = 1e-7) -> MapRepor
     ...     def inverse(self, z):
     ...         return z / 2, np.full(len(z), -np.log(2)), None
     >>> print(check_log_det(Double(), [[0.5, -1.0, 1.0]]).failures[0].hint)
-    every log_det is 0.333333 of what it should be: 1/D; sum over the features, do not take their mean
+    every log_det is 0.333333 of what it should be: 1/3; sum over the features, do not take their mean
     """
-    owner = "check_log_det"
+    owner, title = "check_log_det", f"Log-determinants of {type(obj).__name__} against numerical Jacobians"
     layer, x = _prepare(obj, x, owner)
     atol = as_float(atol, owner, "atol", minimum=0.0)
     with np.errstate(all="ignore"):
-        z, log_det = _run(layer, "forward", x, owner)
-        _, back_log_det = _run(layer, "inverse", z, owner)
+        z, log_det, _ = run_pass(layer, "forward", x, owner)
+        _, back_log_det, _ = run_pass(layer, "inverse", z, owner)
+        if changes := _changes(layer, x):
+            return MapReport(title, changes)
         forward = _measured("forward: log_det", layer.forward, x, log_det, atol)
         inverse = _measured("inverse: log_det", layer.inverse, z, back_log_det, atol)
-    return MapReport(
-        f"Log-determinants of {type(obj).__name__} against numerical Jacobians", (forward, inverse), _notes(layer)
-    )
+    return MapReport(title, (forward, inverse), _notes(layer))
 
 
 def _notes(layer: Any) -> tuple[str, ...]:
@@ -159,22 +176,15 @@ def _prepare(obj: Any, x: npt.ArrayLike, owner: str) -> tuple[Any, Array]:
     if inner is not obj and getattr(obj, "context_dim", None):
         raise NiceTypeError(f"{owner}: this flow has a context; check flow.bijector, with the context appended to x")
     copied = float64_copy(obj, owner)
-    return copied if inner is obj else copied.bijector, points
+    layer = copied if inner is obj else copied.bijector
+    refuse_wrong_dim(layer, points, owner)
+    return layer, points
 
 
-def _run(layer: Any, name: str, x: Array, owner: str) -> tuple[Array, Array]:
-    """The two checked outputs of a pass, if they have the right shapes."""
-    result = getattr(layer, name)(x.copy())
-    if not isinstance(result, tuple) or len(result) < 2:
-        raise NiceTypeError(f"{owner}: {name} returned {type(result).__name__}; expected {PROTOCOL}")
-    value = as_real_array(result[0], owner, f"{name}'s result").astype(np.float64)
-    log_det = as_real_array(result[1], owner, f"{name}'s log_det").astype(np.float64)
-    if value.shape != x.shape or log_det.shape != (len(x),):
-        raise NiceValueError(
-            f"{owner}: {name} returned shapes {value.shape} and {log_det.shape}, expected (N, D) = {x.shape} and, for "
-            f"log_det, (N,) = ({len(x)},): one number per sample, the sum over its features"
-        )
-    return value, log_det
+def _changes(layer: Any, x: Array) -> tuple[MapRow, ...]:
+    """What the passes write into, a row each; nothing else can be told before that is mended."""
+    changes = find_changes(float64_copy(layer, "find_changes"), x, gradients=False)
+    return tuple(replace(compare_arrays(c.name, c.before, c.after, 0.0), hint=c.hint) for c in changes)
 
 
 def _rounding(last: Callable[[Array], Any], start: Array, middle: Array, end: Array, rtol: float) -> Array:
@@ -213,15 +223,21 @@ def _round_trip(name: str, start: Array, middle: Array, end: Array, allowed: Arr
     )
 
 
-def _opposite(log_det: Array, back: Array, allowed: Array) -> MapRow:
-    return with_hint(
-        compare_arrays("log_det of inverse", -log_det, back, allowed),
-        (
-            bool((np.abs(back - log_det) <= allowed).all()),
-            "the sign: inverse returns the log-det of its own map, -log_det",
-        ),
-        (True, "at forward(x) it must be minus that of forward at x; check_log_det says which of the two is wrong"),
-    )
+def _opposite(layer: Any, x: Array, log_det: Array, back: Array, allowed: Array) -> MapRow:
+    row = compare_arrays("log_det of inverse", -log_det, back, allowed)
+    if row.passed:
+        return row
+    if (np.abs(back - log_det) <= allowed).all():
+        return replace(row, hint="the sign: inverse returns the log-det of its own map, -log_det")
+    if x.shape[1] > LARGEST_JACOBIAN:
+        return replace(row, hint="it must be minus that of forward; check_log_det says which of the two is wrong")
+    with np.errstate(all="ignore"):
+        right, left = one_sided(layer.forward, x, STEPS[0])  # (N, D, D) each
+        measured = np.linalg.slogdet((right + left) / 2)[1]  # (N,)
+    of_inverse = np.allclose(log_det, measured, rtol=1e-5, atol=1e-6)
+    claimed, measured = (back, -measured) if of_inverse else (log_det, measured)
+    hint = next(hint for holds, hint in _log_det_hints(claimed, measured, x.shape[1], 1e-6) if holds)
+    return replace(row, hint=f"that of {'inverse' if of_inverse else 'forward'} is wrong: {hint}")
 
 
 def _measured(name: str, function: Callable[[Array], Any], x: Array, claimed: Array, atol: float) -> MapRow:
@@ -272,7 +288,8 @@ def _log_det_hints(claimed: Array, nearest: Array, dim: int, atol: float) -> lis
 
     finite = np.isfinite(nearest).all()
     ratio = float(claimed @ nearest / (nearest @ nearest)) if finite and nearest.any() else 0.0
-    share = ": 1/D; sum over the features, do not take their mean" if np.isclose(ratio * dim, 1, rtol=1e-4) else ""
+    parts = round(1 / ratio) if 0 < ratio < 0.75 else 0  # the number of features of which it may be the mean
+    share = f": 1/{parts}; sum over the features, do not take their mean" if np.isclose(ratio * parts, 1, 1e-4) else ""
     return [
         (not np.isfinite(claimed).all(), "log_det is NaN or inf: the logarithm of zero or of a negative number?"),
         (not finite, "the Jacobian is singular: two inputs give the same output, the map has no inverse here"),

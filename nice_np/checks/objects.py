@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nice_np.bijectors.base import Bijector
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.parameters.module import join
+from nice_np.parameters.module import Module, join
 from nice_np.parameters.search import containers, is_float_array, pairs
-from nice_np.validation import Array, as_samples
+from nice_np.validation import Array, as_real_array, as_samples
 
 Parameters = dict[str, tuple[Array, Any]]  # by path: an array and its gradient
 Numbers = dict[str, tuple[Any, Any]]  # by path: a number or array, and a copy of its gradient or None
@@ -29,6 +30,43 @@ def as_points(x: Any, owner: str) -> Array:
     if not points.size:
         raise NiceValueError(f"{owner}: x has shape {points.shape}; at least 1 sample with 1 feature is needed")
     return points
+
+
+def refuse_wrong_dim(obj: Any, x: Array, owner: str) -> None:
+    """A Bijector must say how many features it takes: a Chain asks for it."""
+    if isinstance(obj, Bijector) and getattr(obj, "dim", None) != x.shape[1]:
+        dim = f"dim = {obj.dim}" if hasattr(obj, "dim") else "no dim"
+        raise NiceValueError(
+            f"{owner}: x has {x.shape[1]} features, {type(obj).__name__} has {dim}; write self.dim = {x.shape[1]} in "
+            "its __init__"
+        )
+
+
+def run_pass(obj: Any, name: str, x: Array, owner: str) -> tuple[Array, Array, Any]:
+    """Value (N, D), log_det (N,) and cache of a bijector's pass, or an error that says what came instead."""
+    result = getattr(obj, name)(x.copy())
+    if not isinstance(result, tuple) or len(result) != 3:
+        came = f"{len(result)} values" if isinstance(result, tuple) else f"one {type(result).__name__}"
+        raise NiceTypeError(
+            f"{owner}: {name} returned {came}, expected three: the result (N, D), log_det (N,), and a cache, "
+            "None if nothing is needed"
+        )
+    value = as_real_array(result[0], owner, f"{name}'s result").astype(np.float64)
+    log_det = as_real_array(result[1], owner, f"{name}'s log_det").astype(np.float64)
+    if value.shape != x.shape or log_det.shape != (len(x),):
+        raise NiceValueError(
+            f"{owner}: {name} returned shapes {value.shape} and {log_det.shape}, expected (N, D) = {x.shape} and, for "
+            f"log_det, (N,) = ({len(x)},): one number per sample, the sum over its features"
+        )
+    return value, log_det, result[2]
+
+
+def find_unannounced(obj: Any, parameters: Parameters) -> list[str]:
+    """The parameters of a Module, seen by their gradients, that no optimiser would find."""
+    if not isinstance(obj, Module):
+        return []
+    announced = {path for path, _, _ in obj.named_parameters()}
+    return [path for path in parameters if path not in announced]
 
 
 @contextmanager

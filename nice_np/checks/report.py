@@ -7,8 +7,11 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from nice_np.checks.cause import nearest_to_the_mistake
 from nice_np.errors import NiceError
 from nice_np.notebook import table
+
+MENTIONED = 3  # of the rows that are wrong together with the one to look at
 
 
 class CheckError(NiceError, AssertionError):
@@ -23,7 +26,10 @@ class GradientError(CheckError):
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Rows and a verdict: true when everything is right, and printed as a table."""
+    """Rows and a verdict: true when everything is right, and printed as a table.
+
+    Otherwise it begins with the likely mistake, and shows the one row that is nearest to it.
+    """
 
     title: str
     rows: tuple[Any, ...]
@@ -59,7 +65,9 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The report as strings, numbers, lists and None, for JSON; NaN and inf become strings."""
         rows = [{key: _json_value(value) for key, value in asdict(row).items()} for row in self.rows]
-        return {"title": self.title, "verdict": self.verdict, "rows": rows, "notes": list(self.notes)}
+        return {
+            "title": self.title, "verdict": self.verdict, "cause": self.cause, "rows": rows, "notes": list(self.notes)
+        }  # fmt: skip
 
     def heading(self) -> str:
         return self.title
@@ -67,13 +75,26 @@ class Report:
     def summary(self) -> str:
         return f"{len(self.rows) - len(self.failures)} of {len(self.rows)} arrays right"
 
+    @property
+    def cause(self) -> str:
+        """The likely mistake in one line; empty if all is right."""
+        return self._nearest()[1] if self.failures else ""
+
+    def _nearest(self) -> tuple[Any, str]:
+        """Of the rows that did not pass: the one to look at, and the mistake in one line."""
+        row = self.failures[0]
+        return row, f"{row.name}: {row.hint}"
+
     def __str__(self) -> str:
+        end = [*self._remarks(), f"{self.verdict.upper()}: {self.summary()}"]
+        if self.failures:
+            return "\n".join([f"most likely: {self.cause}", self.heading(), *end])
         width = max(len(name) for name in ["array", *(row.name for row in self.rows)])
         lines = [self.heading()]
         for name, *cells, verdict in [("array", *self.columns, "verdict"), *map(_line, self.rows)]:
             columns = (f"{cell:>{room}}" for cell, room in zip(cells, self.columns.values(), strict=True))
             lines.append("  ".join([f"{name:<{width}}", *columns, verdict]))
-        return "\n".join([*lines, *self._remarks(), f"{self.verdict.upper()}: {self.summary()}"])
+        return "\n".join([*lines, *end])
 
     __repr__ = __str__
 
@@ -81,10 +102,20 @@ class Report:
         """The report as a table, rows that did not pass first, which a notebook shows."""
         rows = map(_line, sorted(self.rows, key=lambda row: bool(row.passed)))
         foot = "\n".join([f"{self.verdict.upper()}: {self.summary()}", *self._remarks()])
-        return table(self.heading(), ["array", *self.columns, "verdict"], rows, foot)
+        head = f"most likely: {self.cause}\n{self.heading()}" if self.failures else self.heading()
+        return table(head, ["array", *self.columns, "verdict"], rows, foot)
 
     def _remarks(self) -> list[str]:
-        return [*(row.explain() for row in self.failures), *(f"note: {note}" for note in self.notes)]
+        remarks = [f"note: {note}" for note in self.notes]
+        if self.failures:
+            nearest = self._nearest()[0]
+            others = [row.name for row in self.failures if row is not nearest]
+            more = f" and {len(others) - MENTIONED} more, see .failures" if len(others) > MENTIONED else ""
+            if others:
+                remarks.insert(0, f"not right either: {'; '.join(others[:MENTIONED])}{more}")
+            if nearest.numbers():
+                remarks.insert(0, nearest.numbers())
+        return remarks
 
 
 def _line(row: Any) -> tuple[str, ...]:
@@ -121,6 +152,8 @@ class Row(_Status):
     tolerance: float = math.nan  # ... and how much they may differ
     status: str = "failed"
     hint: str = ""  # the likely mistake; empty for a row that passed
+    columns: tuple[int, ...] = ()  # the columns (elements of a vector) with an error; empty if all have, or unknown
+    volume_alone: bool = False  # whether the log-det term explains all of the error
 
     @property
     def place(self) -> str:
@@ -131,15 +164,15 @@ class Row(_Status):
         counts = str(self.checked), str(self.set_aside)
         return str(self.shape), *counts, f"{self.max_error:.1e}", f"{self.max_relative:.1e}"
 
-    def explain(self) -> str:
-        """One line on a row that did not pass: the likely mistake, then the numbers."""
-        if self.status == "undecided" or not self.checked:
-            return f"{self.status.upper()} {self.name}: {self.hint}"
+    def numbers(self) -> str:
+        """The two derivatives at the worst place; empty if none could be compared."""
+        if not self.checked:
+            return ""
         ratio = self.analytic / self.numeric if self.numeric else math.nan
         return (
-            f"FAILED {self.name} at {self.place}: {self.hint} "
-            f"(off by {abs(self.numeric - self.analytic):.3g}, allowed {self.tolerance:.2g}: "
-            f"numerical {self.numeric:.8g}, analytical {self.analytic:.8g}, ratio {ratio:.6g})"
+            f"{self.name} at {self.place}: numerical {self.numeric:.8g}, analytical {self.analytic:.8g}"
+            f"{f', ratio {ratio:.6g}' if ratio and math.isfinite(ratio) else ''} "
+            f"(off by {abs(self.numeric - self.analytic):.3g}, allowed {self.tolerance:.2g})"
         )
 
 
@@ -149,10 +182,15 @@ class GradientReport(Report):
     columns: ClassVar = {"shape": 12, "checked": 7, "kinks": 5, "max error": 9, "relative": 8}
     error = GradientError
 
+    def _nearest(self) -> tuple[Row, str]:
+        return nearest_to_the_mistake(self.rows)
+
     def heading(self) -> str:
         return f"Gradients of {self.title} against central differences"
 
     def summary(self) -> str:
+        if not any(row.checked for row in self.rows):
+            return "nothing else was checked"
         checked, aside = sum(row.checked for row in self.rows), sum(row.set_aside for row in self.rows)
         return f"{super().summary()}, {checked} derivatives checked, {aside} set aside at kinks"
 
@@ -174,12 +212,11 @@ class MapRow(_Status):
     def cells(self) -> tuple[str, ...]:
         return str(self.shape), f"{self.max_error:.1e}", f"{self.allowed:.1e}"
 
-    def explain(self) -> str:
-        """As `Row.explain`."""
+    def numbers(self) -> str:
+        """The two numbers at the worst place."""
         return (
-            f"{self.status.upper()} {self.name} at {list(self.worst_index)}: {self.hint} "
-            f"(off by {abs(self.got - self.expected):.3g}, allowed {self.allowed:.1g}: "
-            f"expected {self.expected:.8g}, got {self.got:.8g})"
+            f"{self.name} at {list(self.worst_index)}: expected {self.expected:.8g}, got {self.got:.8g} "
+            f"(off by {abs(self.got - self.expected):.3g}, allowed {self.allowed:.1g})"
         )
 
 

@@ -37,7 +37,7 @@ def small_models(seed: int) -> Iterator[tuple[str, Model]]:
     for kind, decoder in product(KINDS, DECODERS):
         vae = variational_autoencoder(
             5, 3, (6,), kind, decoder,
-            couplings=3, flow_hidden=(4,), context_dim=2 if kind == "nice-posterior" else 0,
+            couplings=3, flow_hidden=(4,), context_dim=2 if kind.endswith("-posterior") else 0,
             dtype=np.float64, rng=rng,
         )  # fmt: skip
         vae.params.values[:] = rng.normal(0, 0.3, len(vae.params))

@@ -35,6 +35,7 @@ from nice_np.datasets.toy import (
     two_moons,
     two_spirals,
 )
+from nice_np.datasets.toy_density import toy_log_prob
 from nice_np.suggestions import suggests
 from nice_np.validation import as_choice, as_int
 
@@ -57,6 +58,7 @@ __all__ = [
     "read_idx",
     "rings",
     "swiss_roll",
+    "toy_log_prob",
     "two_circles",
     "two_moons",
     "two_spirals",

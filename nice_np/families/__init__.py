@@ -9,6 +9,7 @@ from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutore
 from nice_np.families.continuous import NeuralODE
 from nice_np.families.householder import Householder
 from nice_np.families.linear import LULinear
+from nice_np.families.mixture_law import MixtureAutoregressive, MixtureCoupling
 from nice_np.families.planar import Planar
 from nice_np.families.radial import Radial
 from nice_np.families.residual import Residual
@@ -23,6 +24,8 @@ __all__ = [
     "Autoregressive",
     "Householder",
     "LULinear",
+    "MixtureAutoregressive",
+    "MixtureCoupling",
     "NeuralODE",
     "Planar",
     "Radial",

@@ -38,7 +38,11 @@ from nice_np.bijectors.affine import AffineLaw
 from nice_np.bijectors.law import Law
 from nice_np.bijectors.multiplicative import MultiplicativeLaw
 from nice_np.errors import NiceTypeError
+from nice_np.families import mixture_law, umnn
 from nice_np.families.autoregressive import Autoregressive
+from nice_np.families.implicit import ImplicitInverse, ImplicitLaw
+from nice_np.families.mixture_law import MixtureLaw
+from nice_np.families.umnn import UMNNLaw
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_networks import network
@@ -210,6 +214,52 @@ def _(layer: AffineLaw, graph: Graph, y_b: str, theta: list[str]) -> Named:
     return x_b, graph.sum_of_rows(minus_log_s)
 
 
+@couple.register
+def _(layer: UMNNLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
+    add, mul = partial(graph.add, "Add"), partial(graph.add, "Mul")
+    beta, c, *weights = theta
+    c, *weights = (graph.add("Unsqueeze", each, np.array([2])) for each in (c, *weights))  # (N, B, 1)
+    t = mul(graph.add("Unsqueeze", x_b, np.array([2])), umnn.NODES)  # (N, B, Q + 1)
+    a = add(c, umnn.SHIFT)
+    for k, bend in enumerate(umnn.BENDS[:, 0]):
+        w, b, v = weights[k :: umnn.UNITS]
+        a = add(a, mul(v, graph.add("Tanh", add(mul(add(w, 1.0), t), add(b, bend)))))
+    g = add(graph.softplus(a), umnn.FLOOR)
+    integral = mul(x_b, graph.add("ReduceSum", mul(g, umnn.WEIGHTS), np.array([2]), keepdims=0))
+    slope = graph.add("Gather", g, np.array(-1), axis=2)  # (N, B)
+    return add(beta, integral), graph.sum_of_rows(graph.add("Log", slope))
+
+
+@couple.register
+def _(layer: MixtureLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
+    add, sub, K = partial(graph.add, "Add"), partial(graph.add, "Sub"), layer.components
+    a, b = log_of(mixture_law.A, graph, theta[-2]), theta[-1]
+    totals: list[list[str]] = [[], [], [], []]  # the terms of the four log-sum-exps
+    for logit, mu, raw_s in zip(theta[:K], theta[K : 2 * K], theta[2 * K : 3 * K], strict=True):
+        s = log_of(mixture_law.S, graph, raw_s)
+        u = graph.add("Mul", sub(x_b, mu), graph.add("Exp", graph.add("Neg", s)))
+        log_sigmoid, log_rest = (graph.add("Neg", graph.softplus(v)) for v in (graph.add("Neg", u), u))
+        both = sub(add(log_sigmoid, log_rest), s)
+        for terms, term in zip(totals, ("", log_sigmoid, log_rest, both), strict=True):
+            terms.append(graph.add("Unsqueeze", add(logit, term) if term else logit, np.array([2])))  # (N, B, 1)
+    total, log_F, log_G, log_f = (
+        graph.add("ReduceLogSumExp", graph.add("Concat", *terms, axis=2), axes=[2], keepdims=0) for terms in totals
+    )
+    log_slope = add(sub(add(log_f, total), add(log_F, log_G)), a)  # log pi_k = logit_k - total
+    y_b = add(graph.add("Mul", sub(log_F, log_G), graph.add("Exp", a)), b)
+    return y_b, graph.sum_of_rows(log_slope)
+
+
+@uncouple.register
+def _(layer: ImplicitLaw, graph: Graph, y_b: str, theta: list[str]) -> Named:
+    raise _a_search(layer)
+
+
+@inverse.register
+def _(layer: ImplicitInverse, graph: Graph, z: str) -> Named:
+    raise _a_search(layer)
+
+
 def log_scale(scale: Scale, graph: Graph, r: str) -> str:
     """log s of the raw output r; see `nice_np.bijectors.scales`."""
     if not isinstance(scale, Scale):
@@ -365,3 +415,9 @@ def _(prior: StandardLogistic, graph: Graph, z: str, dim: int) -> str:
 
 def _unknown(part: Any) -> NiceTypeError:
     return NiceTypeError(f"to_onnx: no graph is known for {part!r}")
+
+
+def _a_search(part: Any) -> NiceTypeError:
+    return NiceTypeError(
+        f"to_onnx: the inverse of {part!r} is a search, which no graph holds; export encode or log_prob"
+    )

@@ -25,6 +25,7 @@ from nice_np import (
     real_nvp,
     variational_autoencoder,
 )
+from nice_np.families.implicit import ImplicitInverse, ImplicitLaw
 from nice_np.interop import onnx_models, save_onnx, to_onnx
 from nice_np.training.fit import start_from_data
 from nice_np.vae import Bernoulli, Decoder, FixedGaussian
@@ -45,10 +46,13 @@ def run():
     return run
 
 
-def assert_same(flow, run, x, **context):
+NO_GRAPH = ("ActNorm", "Householder", "LULinear", "NeuralODE", "Planar", "Radial", "Sylvester")
+
+
+def assert_same(flow, run, x, methods=("encode", "log_prob", "decode"), **context):
     tolerance = 1e-5 if flow.dtype == np.float32 else 1e-11
-    z = flow.encode(x, **context)
-    for method, given in (("encode", {"x": x}), ("log_prob", {"x": x}), ("decode", {"z": z})):
+    for method in methods:
+        given = {"z": flow.encode(x, **context)} if method == "decode" else {"x": x}
         here, there = getattr(flow, method)(*given.values(), **context), run(flow, method, **given, **context)
         assert there.shape == here.shape
         assert there.dtype == flow.dtype
@@ -61,7 +65,16 @@ def test_every_bijector(name, dtype, run, rng):
     layer = registry.BIJECTORS[name](rng)
     # With a scaling, so that the flow has parameters and a dtype.
     flow = Flow("logistic", Chain([layer, registry.shaken(DiagonalScaling(layer.dim), rng)])).astype(dtype)
-    assert_same(flow, run, registry.draw(layer, rng, (5, flow.dim)).astype(dtype))
+    x = registry.draw(layer, rng, (5, flow.dim)).astype(dtype)
+    if name.startswith(NO_GRAPH):
+        with pytest.raises(NiceTypeError, match="no graph is known for"):
+            to_onnx(flow, "encode")
+    elif isinstance(layer, (ImplicitLaw, ImplicitInverse)):
+        assert_same(flow, run, x, ("encode", "log_prob"))
+        with pytest.raises(NiceTypeError, match="is a search"):
+            to_onnx(flow, "decode")
+    else:
+        assert_same(flow, run, x)
 
 
 @pytest.mark.parametrize("name", registry.CONDITIONERS)
@@ -103,7 +116,8 @@ def test_at_the_size_of_mnist(run, rng):
     ("decoder", "preprocess"),
     [("bernoulli", ()), *((law, fixed) for law in ("gaussian", "fixed") for fixed in ((), ("logit", "standardize")))],
 )
-@pytest.mark.parametrize("kind", ["plain", "nice-posterior", "nice-posterior with context", "nice-prior"])
+@pytest.mark.parametrize("kind", ["plain", "nice-posterior", "nice-posterior with context", "nice-prior",
+                                  "iaf-posterior with context", "maf-prior"])  # fmt: skip
 def test_vaes(kind, decoder, preprocess, dtype, run, rng):
     model = variational_autoencoder(
         6, 3, (7, 5), kind.split()[0], "gaussian" if decoder == "fixed" else decoder, preprocess=preprocess,
