@@ -11,17 +11,17 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.families.implicit import ImplicitInverse
 from nice_np.families.log_determinants import LOG_DETERMINANTS, LogDeterminant
 from nice_np.networks.mlp import MLP
-from nice_np.networks.spectral import Contraction, contraction, contraction_backward
+from nice_np.networks.spectral import Normalised, contraction, contraction_backward, normalised
 from nice_np.networks.tangents import smooth_activation
 from nice_np.parameters.part import as_part, name_of
 from nice_np.validation import Array, as_batch, as_float
 
 
 class ResidualCache(NamedTuple):
-    """x (N, D), the normalised network, and the cache of the log-determinant."""
+    """x (N, D), the normalised weights, and the cache of the log-determinant."""
 
     x: Array
-    contraction: Contraction
+    weights: list[Normalised]
     log_det: Any
 
 
@@ -67,16 +67,19 @@ class Residual(ImplicitInverse):
 
     def forward(self, x: Array) -> tuple[Array, Array, ResidualCache]:
         x = as_batch(x, self.dim, self)
-        g = contraction(self.network, self.c)
-        moved, log_det, cache = self.log_det.forward(g.network, x)
-        return self._plus(x, moved), log_det, ResidualCache(x, g, cache)
+        weights = self._normalised()
+        moved, log_det, cache = self.log_det.forward(contraction(self.network, weights), x)
+        return self._plus(x, moved), log_det, ResidualCache(x, weights, cache)
 
     def backward(self, dz: Array, dlog_det: Array, cache: ResidualCache, parameters: bool = True) -> Array:
-        g = cache.contraction
-        dx: Array = self.log_det.backward(g.network, dz[:, : self.width], dlog_det, cache.log_det, parameters)
+        g = contraction(self.network, cache.weights)
+        dx: Array = self.log_det.backward(g, dz[:, : self.width], dlog_det, cache.log_det, parameters)
         if parameters:
-            contraction_backward(self.network, g)
+            contraction_backward(self.network, g, cache.weights)
         return dz + dx
+
+    def _normalised(self) -> list[Normalised]:
+        return [normalised(layer.W, self.c) for layer in self.network.layers]
 
     def _plus(self, x: Array, moved: Array) -> Array:
         """The features changed by `moved` (N, D), the context as it is."""
@@ -85,12 +88,12 @@ class Residual(ImplicitInverse):
         return z
 
     def _search(self, z: Array) -> Array:
-        g = contraction(self.network, self.c).network
+        g = contraction(self.network, self._normalised())
         return fixed_point(lambda x: self._plus(z, -g.forward(x)[0]), z)
 
     def _solve_transposed(self, r: Array, cache: ResidualCache) -> Array:
         # J^T v = v + (dg/dx)^T v = r, so v = r - (dg/dx)^T v: a contraction again, with the transposed matrix
-        g = cache.contraction.network
+        g = contraction(self.network, cache.weights)
         _, at_x = g.forward(cache.x)
         return fixed_point(lambda v: r - g.backward(v[:, : self.width], at_x, parameters=False), r)
 

@@ -23,35 +23,44 @@ from nice_np.validation import Array
 SQUARINGS = 30  # 2^30 steps of power iteration
 
 
-class Contraction(NamedTuple):
-    """The network with its W_c, and of every W the factor c / sigma (1 where sigma <= c), sigma, u and v."""
+class Normalised(NamedTuple):
+    """W_c (n, m), the factor min(1, c / sigma), and sigma, u (n,), v (m,) of W."""
 
-    network: MLP
-    norms: list[tuple[float, Any, Array, Array]]
-
-
-def contraction(network: MLP, c: float) -> Contraction:
-    """The network with every W normalised; biases are shared, and gradients have arrays of their own."""
-    norms, layers = [], []
-    for layer in network.layers:
-        sigma, u, v = largest_singular(layer.W)
-        factor = c / sigma if sigma > c else 1.0
-        norms.append((factor, sigma, u, v))
-        layers.append(Linear(layer.W * layer.W.dtype.type(factor), layer.b))
-    normalised = copy.copy(network)
-    normalised.layers = tuple(layers)
-    return Contraction(normalised, norms)
+    W_c: Array
+    factor: float
+    sigma: Any
+    u: Array
+    v: Array
 
 
-def contraction_backward(network: MLP, contracted: Contraction) -> None:
+def normalised(W: Array, c: float) -> Normalised:
+    """W min(1, c / sigma(W))."""
+    sigma, u, v = largest_singular(W)
+    factor = c / sigma if sigma > c else 1.0
+    return Normalised(W * W.dtype.type(factor), factor, sigma, u, v)
+
+
+def normalised_backward(dW_c: Array, W: Array, of: Normalised) -> Array:
+    """dL/dW from dL/dW_c."""
+    if of.factor == 1:
+        return dW_c
+    along = (dW_c * W).sum() / of.sigma * np.outer(of.u, of.v)  # (n, m)
+    dW: Array = (of.factor * (dW_c - along)).astype(W.dtype)
+    return dW
+
+
+def contraction(network: MLP, weights: list[Normalised]) -> MLP:
+    """The network with its W_c, one for each W: with its biases, but with gradients of its own."""
+    made = copy.copy(network)
+    made.layers = tuple(Linear(one.W_c, layer.b) for one, layer in zip(weights, network.layers, strict=True))
+    return made
+
+
+def contraction_backward(network: MLP, made: MLP, weights: list[Normalised]) -> None:
     """Write dL/dW and dL/db of the network from those of its contraction."""
-    for layer, normalised, (factor, sigma, u, v) in zip(
-        network.layers, contracted.network.layers, contracted.norms, strict=True
-    ):
-        layer.db[...] = normalised.db
-        layer.dW[...] = normalised.dW * layer.dW.dtype.type(factor)
-        if factor < 1:
-            layer.dW -= (factor * (normalised.dW * layer.W).sum() / sigma * np.outer(u, v)).astype(layer.dW.dtype)
+    for layer, normal, one in zip(network.layers, made.layers, weights, strict=True):
+        layer.db[...] = normal.db
+        layer.dW[...] = normalised_backward(normal.dW, layer.W, one)
 
 
 def largest_singular(W: Array) -> tuple[Any, Array, Array]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nice_np import MLP
-from nice_np.networks.spectral import contraction, contraction_backward, largest_singular
+from nice_np.networks.spectral import contraction, contraction_backward, largest_singular, normalised
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (4, 4), (3, 7), (7, 3), (40, 30)], ids=str)
@@ -26,7 +26,7 @@ def test_values_that_are_close_or_equal():
 def test_nothing_is_stretched_by_zeros():
     assert largest_singular(np.zeros((3, 2)))[0] == 0
     network = MLP((2, 4, 2), "tanh", output_scale=0, rng=0)
-    assert not contraction(network, 0.9).network.layers[-1].W.any()
+    assert not normalised(network.layers[-1].W, 0.9).W_c.any()
 
 
 def test_the_gradient_of_the_largest_singular_value(rng):
@@ -42,7 +42,7 @@ def test_the_gradient_of_the_largest_singular_value(rng):
 @pytest.mark.parametrize("activation", ["tanh", "softplus", "relu", "leaky_relu"])
 def test_points_come_closer(activation, rng):
     network = MLP((3, 20, 10, 3), activation, output_scale=1.0, rng=rng)
-    g = contraction(network, 0.9).network
+    g = contraction(network, [normalised(layer.W, 0.9) for layer in network.layers])
     for layer in g.layers:
         assert np.linalg.norm(layer.W, 2) <= 0.9 * (1 + 1e-12)
     x, y = rng.normal(size=(2, 500, 3))
@@ -53,10 +53,11 @@ def test_points_come_closer(activation, rng):
 def test_small_weights_stay_and_their_gradient_passes(rng):
     network = MLP((2, 3, 2), "tanh", rng=rng)
     network.layers[0].W *= 0.1
-    contracted = contraction(network, 0.9)
-    np.testing.assert_array_equal(contracted.network.layers[0].W, network.layers[0].W)
-    for layer in contracted.network.layers:
+    weights = [normalised(layer.W, 0.9) for layer in network.layers]
+    g = contraction(network, weights)
+    np.testing.assert_array_equal(g.layers[0].W, network.layers[0].W)
+    for layer in g.layers:
         layer.dW[...], layer.db[...] = 2.0, 3.0
-    contraction_backward(network, contracted)
+    contraction_backward(network, g, weights)
     assert (network.layers[0].dW == 2).all()
     assert (network.layers[0].db == 3).all()
