@@ -226,7 +226,7 @@ def _(layer: UMNNLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
         a = add(a, mul(v, graph.add("Tanh", add(mul(add(w, 1.0), t), add(b, bend)))))
     g = add(graph.softplus(a), umnn.FLOOR)
     integral = mul(x_b, graph.add("ReduceSum", mul(g, umnn.WEIGHTS), np.array([2]), keepdims=0))
-    slope = graph.add("Gather", g, np.array(-1), axis=2)  # (N, B)
+    slope = graph.add("Squeeze", graph.add("Gather", g, np.array([-1]), axis=2), np.array([2]))  # (N, B)
     return add(beta, integral), graph.sum_of_rows(graph.add("Log", slope))
 
 
@@ -418,6 +418,4 @@ def _unknown(part: Any) -> NiceTypeError:
 
 
 def _a_search(part: Any) -> NiceTypeError:
-    return NiceTypeError(
-        f"to_onnx: the inverse of {part!r} is a search, which no graph holds; export encode or log_prob"
-    )
+    return NiceTypeError(f"to_onnx: the inverse of {part!r} is a search; only encode and log_prob can be exported")
