@@ -1,7 +1,7 @@
 """The true densities of the toys, by integration: what no model can beat on average.
 
-A toy with normal noise around a curve c(t), or around points, is a mixture: p(x) = mean of N(x; c(t), noise^2 I) over t.
-An even grid of t that is finer than the noise turns the integral into a sum without visible error.
+A toy with normal noise around a curve c(t), or around points, is a mixture: p(x) is the mean of N(x; c(t), noise^2 I)
+over t. An even grid of t that is finer than the noise turns the integral into a sum without visible error.
 """
 
 from __future__ import annotations
