@@ -146,7 +146,7 @@ def importance_sample(flow: Flow, log_density_and_grad: Density, n: int, rng: Rn
     if not isinstance(flow, Flow):
         raise NiceTypeError(f"{owner}: expected a Flow, got {flow!r}")
     if flow.context_dim:
-        raise NiceValueError(f"{owner}: a flow with a context has one density for each context; expected one without")
+        raise NiceValueError(f"{owner}: the flow has one density for each context; leave out context_dim")
 
     def draw(z: Array) -> Array:
         """x and log r side by side, (n, D + 1): by one inverse pass, with log q = log p_Z(z) - log|det dg/dz|."""

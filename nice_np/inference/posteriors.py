@@ -43,28 +43,27 @@ class EightSchools(Target):
         self.centred = as_flag(centred, "EightSchools", "centred")
 
     def _log_prob_and_grad(self, x: Array) -> tuple[Array, Array]:
-        mu, log_tau, last = x[:, 0], x[:, 1], x[:, 2:]  # (N,), (N,), (N, 8)
-        tau = np.exp(log_tau)
-        eta = (last - mu[:, None]) / tau[:, None] if self.centred else last
-        theta = last if self.centred else mu[:, None] + tau[:, None] * last
+        mu, u, last = x[:, :1], x[:, 1:2], x[:, 2:]  # (N, 1), (N, 1), (N, 8); u = log tau
+        tau = np.exp(u)
+        eta = (last - mu) / tau if self.centred else last
+        theta = last if self.centred else mu + tau * last
         residual = (self.y - theta) / self.sigma  # (N, 8)
         log_likelihood = -0.5 * (residual**2).sum(axis=1) - np.log(self.sigma).sum() - 4 * log(2 * pi)
-        log_mu = -(mu**2) / 50 - log(5) - 0.5 * log(2 * pi)
-        # tau = e^u has the density p(tau) tau in u = log tau; p(tau) = 2 / (5 pi (1 + (tau/5)^2))
-        log_u = log(2 / (5 * pi)) - np.log1p((tau / 5) ** 2) + log_tau
-        log_eta = -0.5 * (eta**2).sum(axis=1) - 4 * log(2 * pi)
-        dtheta = residual / self.sigma  # (N, 8): of the likelihood
-        dmu = -mu / 25
-        du = 1 - 2 * tau**2 / (25 + tau**2)
+        log_theta = -0.5 * (eta**2).sum(axis=1) - 8 * u[:, 0] - 4 * log(2 * pi)
+        log_mu = -0.5 * (mu[:, 0] / 5) ** 2 - log(5) - 0.5 * log(2 * pi)
+        # tau = e^u has the density p(tau) tau in u; p(tau) = 2 / (5 pi (1 + (tau/5)^2))
+        log_u = log(2 / (5 * pi)) - np.log1p((tau[:, 0] / 5) ** 2) + u[:, 0]
+        log_p = log_likelihood + log_theta + log_mu + log_u
+        # eta = (theta - mu) / tau:  deta/dtheta = 1/tau,  deta/dmu = -1/tau,  deta/du = -eta
+        dtheta = residual / self.sigma - eta / tau
+        dmu = -mu / 25 + (eta / tau).sum(axis=1, keepdims=True)
+        du = 1 - 2 * tau**2 / (25 + tau**2) + (eta**2).sum(axis=1, keepdims=True) - 8
         if self.centred:
-            # log N(theta; mu, tau^2) = log N(eta; 0, 1) - log tau, with deta/dmu = -1/tau and deta/du = -eta
-            dmu, du = dmu + (eta / tau[:, None]).sum(axis=1), du + (eta**2).sum(axis=1) - 8
-            return log_likelihood + log_mu + log_u + log_eta - 8 * log_tau, np.column_stack(
-                [dmu, du, dtheta - eta / tau[:, None]]
-            )
-        # dtheta/dmu = 1, dtheta/du = tau eta, dtheta/deta = tau
-        dmu, du = dmu + dtheta.sum(axis=1), du + (dtheta * tau[:, None] * eta).sum(axis=1)
-        return log_likelihood + log_mu + log_u + log_eta, np.column_stack([dmu, du, dtheta * tau[:, None] - eta])
+            return log_p, np.concatenate([dmu, du, dtheta], axis=1)
+        # A change of variables, theta = mu + tau eta: |det| = tau^8, and theta follows mu, u and eta.
+        dmu = dmu + dtheta.sum(axis=1, keepdims=True)
+        du = du + (dtheta * tau * eta).sum(axis=1, keepdims=True) + 8
+        return log_p + 8 * u[:, 0], np.concatenate([dmu, du, dtheta * tau], axis=1)
 
     def parameters(self, x: npt.ArrayLike) -> Array:
         """mu, tau and theta_1 .. theta_8 of each row, named in `names`: (N, 10) -> (N, 10)."""

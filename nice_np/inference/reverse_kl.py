@@ -73,7 +73,7 @@ class ReverseKL(Model):
         if not isinstance(flow, Flow):
             raise NiceTypeError(f"fit_to_density: expected a Flow, got {flow!r}")
         if flow.context_dim:
-            raise NiceValueError("fit_to_density: a flow with a context has one density for each context; expected one")
+            raise NiceValueError("fit_to_density: the flow has one density for each context; leave out context_dim")
         if flow.n_parameters != flow.bijector.n_parameters:
             raise NiceValueError("fit_to_density: the prior has parameters, so z would depend on them; put a layer "
                                  "such as DiagonalScaling next to it instead")  # fmt: skip

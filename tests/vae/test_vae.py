@@ -29,6 +29,7 @@ from nice_np import (
     StandardNormal,
     check_gradients,
     fit,
+    iaf,
     variational_autoencoder,
 )
 from nice_np.networks.masked import MaskedLinear
@@ -97,6 +98,14 @@ def connected(model):
         if isinstance(module, MaskedLinear) and slot.path.endswith("W"):
             found[slot.start : slot.stop] = module.M.ravel() > 0
     return found
+
+
+def test_a_posterior_of_inverse_layers(rng):
+    """IAF the other way round: one pass for the density of given z, L passes for a draw."""
+    flow = iaf(L, layers=2, hidden=(6,), preprocess=(), context_dim=2, activation="tanh", dtype="float64", rng=0)
+    encoder, decoder = MLP((D, 2 * L + 2), rng=rng), MLP((L, 4, D), "tanh", rng=rng)
+    posterior = FlowPosterior(encoder, copy.deepcopy(flow.bijector), 2)
+    check_every_gradient(shaken(VAE(posterior, PlainPrior(), Decoder(decoder, Bernoulli())), rng), *draw(rng))
 
 
 def draw(rng, n=4):
