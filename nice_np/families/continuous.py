@@ -91,8 +91,10 @@ class NeuralODE(Bijector):
         """dx/dt (N, D + C), 0 for the context, tr(dv/dx) (N,), and a cache."""
         V = np.zeros((len(x), len(self.directions), self.dim + 1), x.dtype)  # (N, K, D + C + 1)
         V[:, :, : self.features] = self.directions
-        v, JV, cache = forward_with_tangents(self.network, np.pad(x, ((0, 0), (0, 1)), constant_values=t), V)
-        return self._pad(v), (JV * self.directions).sum(axis=(1, 2)), cache  # sum_k v_k . J v_k
+        inputs = np.concatenate([x, np.full((len(x), 1), t, x.dtype)], axis=1)  # (N, D + C + 1)
+        v, JV, cache = forward_with_tangents(self.network, inputs, V)
+        still = np.zeros_like(x[:, self.features :])  # (N, C)
+        return np.concatenate([v, still], axis=1), (JV * self.directions).sum(axis=(1, 2)), cache  # sum v_k . J v_k
 
     def velocity_backward(self, dv: Array, dtrace: Array, cache: TangentCache, parameters: bool = True) -> Array:
         """dL/dx (N, D + C); writes the gradients of the network."""
@@ -137,9 +139,6 @@ class NeuralODE(Bijector):
 
     def inverse_backward(self, dx: Array, dlog_det: Array, cache: list[Step], parameters: bool = True) -> Array:
         return self.backward(dx, dlog_det, cache, parameters)  # the same steps with the other sign of h
-
-    def _pad(self, v: Array) -> Array:
-        return np.pad(v, ((0, 0), (0, self.dim - self.features)))
 
     def config(self) -> dict[str, Any]:
         settings = {"steps": self.steps, "method": self.method, "directions": self.directions}

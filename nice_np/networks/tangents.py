@@ -29,11 +29,12 @@ from nice_np.validation import Array, Rng, as_int, as_rng
 
 
 class TangentCache(NamedTuple):
-    """What the gradient needs: what enters each linear layer, and its U, the last one's left out."""
+    """What the gradient needs: what enters each linear layer, and behind all but the last one U and f'(a)."""
 
     values: list[Array]  # h (N, n_k)
     tangents: list[Array]  # T (N, K, n_k)
     products: list[Array]  # U (N, K, n_{k+1})
+    slopes: list[Array]  # f'(a) (N, n_{k+1})
 
 
 def smooth_activation(mlp: MLP, owner: str) -> Smooth:
@@ -76,12 +77,13 @@ def forward_with_tangents(mlp: MLP, x: Array, V: Array) -> tuple[Array, Array, T
     """
     f = smooth_activation(mlp, "forward_with_tangents")
     h, T = x, V
-    cache = TangentCache([h], [T], [])
+    cache = TangentCache([h], [T], [], [])
     for layer in mlp.layers[:-1]:
         U = _times(T, layer.W)  # (N, K, width)
         h = f.forward(layer.product(h), layer.b)  # (N, width)
-        T = _slope(f, h)[:, None] * U
-        for kept, array in zip(cache, (h, T, U), strict=True):
+        slope = f.backward(np.ones_like(h), h)  # f'(a), from h = f(a)
+        T = slope[:, None] * U
+        for kept, array in zip(cache, (h, T, U, slope), strict=True):
             kept.append(array)
     return mlp.layers[-1].forward(h), _times(T, mlp.layers[-1].W), cache
 
@@ -109,9 +111,9 @@ def backward_with_tangents(
     f = smooth_activation(mlp, "backward_with_tangents")
     dh, dT = _linear_backward(mlp.layers[-1], dy, dJV, cache.values[-1], cache.tangents[-1], parameters)
     for k in range(len(mlp.layers) - 2, -1, -1):
-        h, U = cache.values[k + 1], cache.products[k]
-        dU = _slope(f, h)[:, None] * dT  # T = f'(a) U
-        da = f.backward(dh, h) + f.second(h) * (U * dT).sum(axis=1)  # h = f(a), and T = f'(a) U once more
+        h, U, slope = cache.values[k + 1], cache.products[k], cache.slopes[k]
+        dU = slope[:, None] * dT  # T = f'(a) U
+        da = slope * dh + f.second(h) * (U * dT).sum(axis=1)  # h = f(a), and T = f'(a) U once more
         dh, dT = _linear_backward(mlp.layers[k], da, dU, cache.values[k], cache.tangents[k], parameters)
     return dh, dT
 
@@ -130,8 +132,3 @@ def _times(T: Array, W: Array) -> Array:
     N, K, n = T.shape
     product: Array = np.dot(T.reshape(N * K, n), W)  # (N K, width)
     return product.reshape(N, K, W.shape[1])
-
-
-def _slope(f: Smooth, h: Array) -> Array:
-    """f'(a), from h = f(a)."""
-    return f.backward(np.ones_like(h), h)
