@@ -46,8 +46,10 @@ def continuous_flow(
     ----------
     dim : int
         D, at least 1.
-    hidden, prior, preprocess, init, context_dim, dtype, rng
-        As for `nice`; there is one network, v(x, context, t).
+    hidden : int or sequence of int, optional
+        Of the one network, v(x, context, t); by default three layers of the width that `nice` takes.
+    prior, preprocess, init, context_dim, dtype, rng
+        As for `nice`.
     steps, method
         Of the solver, see `NeuralODE`.
     probes : int, optional
@@ -62,9 +64,9 @@ def continuous_flow(
     Examples
     --------
     >>> continuous_flow(2, rng=0)
-    Flow(dim=2, prior=StandardNormal, float32, 4,546 parameters)
-      Standardize(dim=2)                                                        0
-      NeuralODE(dim=2, rk4, steps=10, network=MLP(3-64-64-2, tanh))         4,546
+    Flow(dim=2, prior=StandardNormal, float32, 8,706 parameters)
+      Standardize(dim=2)                                                           0
+      NeuralODE(dim=2, rk4, steps=10, network=MLP(3-64-64-64-2, tanh))         8,706
     """
     settings = {"activation": activation, "init": init, "dtype": as_dtype(dtype, "continuous_flow"), "rng": rng}
     ode = {"steps": steps, "method": method}
@@ -132,7 +134,7 @@ def _chain(
     """The fixed layers, and the equation on top."""
     dim, context_dim = as_int(dim, owner, "dim", 1), as_int(context_dim, owner, "context_dim", 0)
     settings["rng"] = rng = as_rng(settings["rng"], owner)
-    hidden = default_hidden(dim) if hidden is None else as_widths(hidden, owner, "hidden")
+    hidden = default_hidden(dim)[:1] * 3 if hidden is None else as_widths(hidden, owner, "hidden")
     network = MLP((dim + context_dim + 1, *hidden, dim), **settings)
     # The time, or the only 1 of a label, would be lost among many features: it starts with the weight of all of them.
     network.layers[0].W[dim:] *= sqrt(dim)
