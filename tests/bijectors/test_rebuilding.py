@@ -52,10 +52,11 @@ def test_rebuild_gives_the_input_and_the_cache_of_forward(make, rng):
     x = draw(layer, rng, (6, layer.dim))
     z, _, cache = layer.forward(x)
     rebuilt, rebuilt_cache = layer.rebuild(z)
-    np.testing.assert_allclose(rebuilt, x, rtol=1e-10, atol=1e-12)
+    rtol, atol = (1e-10, 1e-12) if layer.exact else (1e-7, 1e-7)  # of a numerical solution
+    np.testing.assert_allclose(rebuilt, x, rtol=rtol, atol=atol)
     dz, dlog_det = rng.normal(size=x.shape), rng.normal(size=6)
     expected = layer.backward(dz, dlog_det, cache)
-    np.testing.assert_allclose(layer.backward(dz, dlog_det, rebuilt_cache), expected, rtol=1e-9)
+    np.testing.assert_allclose(layer.backward(dz, dlog_det, rebuilt_cache), expected, rtol=max(rtol, 1e-9))
 
 
 @trained_layers
