@@ -169,7 +169,7 @@ BIJECTORS = {
     "Residual-context": lambda rng: Residual(mlp((4, 8, 3), rng, "softplus"), c=0.7),
     "Sylvester": lambda rng: shaken(Sylvester(3), rng, 1.0),
     "Sylvester-rank": lambda rng: shaken(Sylvester(4, rank=2), rng, 1.0),
-    "NeuralODE": lambda rng: NeuralODE(mlp((4, 3, 2), rng, "tanh"), steps=8),
+    "NeuralODE": lambda rng: NeuralODE(shaken(MLP((4, 3, 2), "tanh", rng=rng), rng, 0.25), steps=8),
 }
 
 CONDITIONERS = (
