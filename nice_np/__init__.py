@@ -51,6 +51,7 @@ from nice_np.families import (
     AdditiveAutoregressive,
     AffineAutoregressive,
     Autoregressive,
+    BatchNorm,
     Householder,
     LULinear,
     MixtureAutoregressive,
@@ -71,10 +72,13 @@ from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, samp
 from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.flow_matching import FlowMatching
+from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.model import Model, load, load_model, save_model
+from nice_np.flows.other_priors import DiagonalGaussian, Uniform
 from nice_np.flows.planar import planar_flow
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.flows.residual import residual_flow
+from nice_np.flows.student_t import LearnedStudentT, StudentT
 from nice_np.inference import WeightedSample, fit_to_density, importance_sample
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.masked import MaskedMLP
@@ -132,7 +136,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Standardize", "Whitening", "PCAWhitening", "ZCAWhitening", "Logit", "Rescale",
     # families
     "Autoregressive", "AdditiveAutoregressive", "AffineAutoregressive",
-    "ActNorm", "LULinear", "Householder",
+    "ActNorm", "BatchNorm", "LULinear", "Householder",
     "Planar", "Radial", "Sylvester", "planar_flow",
     "SplineCoupling", "SplineAutoregressive",
     "NeuralODE", "continuous_flow", "FlowMatching", "flow_matching",
@@ -141,6 +145,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Residual", "residual_flow",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
+    "DiagonalGaussian", "GaussianMixture", "LogisticMixture", "StudentT", "LearnedStudentT", "Uniform",
     # pixels
     "dequantize", "binarize",
     # training

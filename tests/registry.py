@@ -9,11 +9,16 @@ from nice_np import (
     AdditiveCoupling,
     AffineAutoregressive,
     AffineCoupling,
+    BatchNorm,
     Chain,
     ConvNet,
+    DiagonalGaussian,
     DiagonalScaling,
+    GaussianMixture,
     Householder,
     Inverse,
+    LearnedStudentT,
+    LogisticMixture,
     Logit,
     LULinear,
     MaskedMLP,
@@ -29,8 +34,10 @@ from nice_np import (
     Standardize,
     StandardLogistic,
     StandardNormal,
+    StudentT,
     UMNNAutoregressive,
     UMNNCoupling,
+    Uniform,
     WithContext,
     ZCAWhitening,
 )
@@ -151,6 +158,7 @@ BIJECTORS = {
     "Permutation-squeeze": lambda rng: Permutation.squeeze((2, 2, 4)),
     "ActNorm": lambda rng: shaken(ActNorm(5), rng),
     "ActNorm-image": lambda rng: shaken(ActNorm(8, (2, 2, 2)), rng),
+    "BatchNorm": lambda rng: BatchNorm(rng.normal(size=5), np.exp(rng.normal(size=5))),
     "LULinear": lambda rng: shaken(LULinear(5, rng=rng), rng),
     "LULinear-image": lambda rng: shaken(LULinear(12, (3, 2, 2), rng=rng), rng),
     "Householder": lambda rng: Householder(5, 3, rng=rng),
@@ -190,4 +198,13 @@ CONDITIONERS = (
     }
 )
 
-PRIORS = {"StandardNormal": lambda rng: StandardNormal(), "StandardLogistic": lambda rng: StandardLogistic()}
+PRIORS = {
+    "StandardNormal": lambda rng: StandardNormal(),
+    "StandardLogistic": lambda rng: StandardLogistic(),
+    "Uniform": lambda rng: Uniform(-50.0, 50.0),
+    "StudentT": lambda rng: StudentT(4.0),
+    "LearnedStudentT": lambda rng: LearnedStudentT(3, 6.0),
+    "DiagonalGaussian": lambda rng: shaken(DiagonalGaussian(3), rng),
+    "GaussianMixture": lambda rng: shaken(GaussianMixture(3, 4), rng),
+    "LogisticMixture": lambda rng: shaken(LogisticMixture(3, 4), rng),
+}

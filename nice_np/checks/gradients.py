@@ -42,7 +42,7 @@ PROTOCOLS = """\
   a bijector:  forward(x) -> (z, log_det, cache), backward(dz, dlog_det, cache) -> dx; perhaps also inverse(z) and
                inverse_backward(dx, dlog_det, cache) -> dz
   a layer:     forward(x) -> (y, cache), backward(dy, cache) -> dx
-  a prior:     log_prob(z) -> (N,), grad_log_prob(z) -> (N, D)
+  a prior:     log_prob(z) -> (N,), grad_log_prob(z) -> (N, D); with parameters backward(dlog_p, z) -> dz, too
   a flow:      nll_and_grad(x) -> (nll, gradient (P,)), log_prob(x), grad_log_prob(x), params.values, params.slots
   a VAE:       draw_noise(n, rng) -> eps, elbo(x, eps) -> (N,), loss_and_grad(x, eps) -> (loss, gradient (P,)),
                params.values, params.slots"""
@@ -160,7 +160,12 @@ def _choose_check(obj: Any) -> Callable[[Any, Array, Settings], Found]:
 
 
 def _check_prior(prior: Any, z: Array, settings: Settings) -> Found:
-    return [_check_density("log_prob: z", prior, z, settings)], ()
+    rows = [_check_density("log_prob: z", prior, z, settings)]
+    parameters = partial(find_parameters, prior, find_numbers(prior))
+    if has_methods(prior, "backward") and parameters():
+        passing = Pass("log_prob", lambda z: (_vector(prior.log_prob(z), z), z), prior.backward, parameters)
+        rows += _check_functional(passing, z, [_random_weights(z[:, 0], settings.rng)], settings)
+    return rows, ()
 
 
 def _check_flow(flow: Any, x: Array, settings: Settings, **given: Array) -> Found:

@@ -6,6 +6,7 @@ Read `autoregressive` first, the other wiring of a law; then `implicit`: inverse
 from nice_np.families.actnorm import ActNorm
 from nice_np.families.adjoint import continuous_adjoint
 from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutoregressive, Autoregressive
+from nice_np.families.batch_norm import BatchNorm
 from nice_np.families.continuous import NeuralODE
 from nice_np.families.householder import Householder
 from nice_np.families.linear import LULinear
@@ -22,6 +23,7 @@ __all__ = [
     "AdditiveAutoregressive",
     "AffineAutoregressive",
     "Autoregressive",
+    "BatchNorm",
     "Householder",
     "LULinear",
     "MixtureAutoregressive",

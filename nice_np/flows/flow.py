@@ -19,7 +19,16 @@ from nice_np.bijectors.rebuilding import Rebuilding
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flows.model import CHUNK, Model, in_chunks, mean_of_finite
 from nice_np.flows.overflow import CURE, Passes, explain_overflow
-from nice_np.flows.priors import Prior, checked_gradient, checked_sample, get_prior
+from nice_np.flows.priors import (
+    Prior,
+    cast_like,
+    check_dim,
+    checked_backward,
+    checked_gradient,
+    checked_sample,
+    get_prior,
+    learned,
+)
 from nice_np.kernels import all_finite
 from nice_np.parameters import Module, run_backward
 from nice_np.pixels.dequantize import BIN_WIDTH, NOISE_SEED
@@ -45,6 +54,7 @@ class Flow(Model):
     Parameters
     ----------
     prior : {"logistic", "normal"} or Prior
+        One with parameters, such as `GaussianMixture`, is trained with the bijector, and gets its dtype.
     bijector : Bijector
         The map from data to latents.  Its parameters move into the flow's flat vector; a bijector belongs to one flow.
     context_dim : int
@@ -82,6 +92,8 @@ class Flow(Model):
         self.prior = get_prior(prior)
         self.bijector = bijector
         self.dim = bijector.dim - self.context_dim
+        check_dim(self.prior, self.dim, "Flow")
+        cast_like(self.prior, bijector)
         self._pack()
 
     # -- data to latents and back ---------------------------------------------------------------------------------
@@ -231,11 +243,11 @@ class Flow(Model):
             log_prob = self._log_density(x, z, log_det)  # (N,)
             if not np.isfinite(log_prob).all():
                 explain_overflow(x, self._passes("forward"), log_prob, self.prior, self.dim)
-            # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dz = -(1/N) grad log p_Z(z),  dL/dlog_det_n = -1/N
-            weight = z.dtype.type(-1 / len(x))
-            dz = self._pad(weight * checked_gradient(self.prior, z[:, : self.dim]))
+            # L = -(1/N) sum_n [log p_Z(z_n) + log_det_n]:  dL/dlog p_Z(z_n) = dL/dlog_det_n = -1/N
+            weights = np.full(len(x), z.dtype.type(-1 / len(x)))
             with self.params.backward_pass():
-                bijector.backward(dz, np.full(len(x), weight), cache)
+                dz = checked_backward(self.prior, weights, z[:, : self.dim])
+                bijector.backward(self._pad(dz), weights, cache)
         if not all_finite(self.params.grads):
             raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; {CURE}")
         return -mean_of_finite(log_prob), self.params.grads
@@ -321,7 +333,7 @@ class Flow(Model):
         return {"prior": self.prior, "bijector": self.bijector, **context}
 
     def __repr__(self) -> str:
-        rows = [(repr(layer), f"{layer.n_parameters:,}") for layer in self.layers]
+        rows = [(repr(part), f"{part.n_parameters:,}") for part in self._parts()]
         width = max(len(text) for text, _ in rows) + 2
         context = f", context_dim={self.context_dim}" if self.context_dim else ""
         kind, prior = type(self).__name__, type(self.prior).__name__
@@ -363,7 +375,7 @@ class Flow(Model):
         return layers_of(self.bijector)
 
     def _parts(self) -> Iterable[Module]:
-        return self.layers
+        return (*self.layers, self.prior) if learned(self.prior) else self.layers
 
     def _passes(self, direction: str) -> Passes:
         """The layers' forward passes, data side first, or their inverse passes, the other way round."""

@@ -1,6 +1,7 @@
 """The prior p(z) = prod_d p_d(z_d): standard Gaussian or standard logistic, with gradient and sampling.
 
-Write your own by subclassing Prior: a log-density, its gradient, a sampler and its standard deviation.
+Write your own by subclassing Prior: a log-density, its gradient, a sampler and its standard deviation.  A prior may
+have parameters, which are trained with the layers' own: `other_priors` and `mixtures` have some.
 """
 
 from __future__ import annotations
@@ -10,21 +11,25 @@ from math import log, pi, sqrt
 
 import numpy as np
 
-from nice_np.errors import NiceTypeError
+from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.parameters import Module
 from nice_np.validation import Array, Rng, as_batch, as_choice, as_int, as_rng, check_shape
 
 
 class Prior(Module):
-    """A factorised density on R^D, the same in every coordinate.
+    """A density on R^D, the same in every coordinate unless it has a `dim`.
 
     Attributes
     ----------
     std : float
-        Standard deviation of one coordinate.  A flow of standardised data starts by scaling them to this width.
+        Standard deviation of one coordinate, or a mean over them.  A flow of standardised data starts by scaling them
+        to this width.
+    dim : int or None
+        D, where the coordinates have parameters of their own; None where any number of them will do.
     """
 
     std: float
+    dim: int | None = None
 
     @abstractmethod
     def log_prob(self, z: Array) -> Array:
@@ -33,6 +38,13 @@ class Prior(Module):
     @abstractmethod
     def grad_log_prob(self, z: Array) -> Array:
         """d log p(z) / dz: (N, D) -> (N, D)."""
+
+    def backward(self, dlog_p: Array, z: Array) -> Array:
+        """The gradient through `log_prob`: dL/dlog_p (N,) in, dL/dz (N, D) out.
+
+        A prior with parameters overrides it, and writes their gradients as a layer does.
+        """
+        return dlog_p[:, None] * checked_gradient(self, z)
 
     @abstractmethod
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
@@ -114,6 +126,16 @@ def checked_gradient(prior: Prior, z: Array) -> Array:
     return gradient
 
 
+def checked_backward(prior: Prior, dlog_p: Array, z: Array) -> Array:
+    """dL/dz from dL/dlog_p: (N,) -> (N, D); a prior with parameters writes their gradients."""
+    back = getattr(prior, "backward", None)
+    if back is None:  # an object of your own needs only what `get_prior` asks for
+        return Prior.backward(prior, dlog_p, z)
+    dz: Array = back(dlog_p, z)
+    check_shape(dz, z.shape, f"{type(prior).__name__}.backward", "an answer")
+    return dz
+
+
 def checked_sample(prior: Prior, n: int, dim: int, rng: Rng) -> Array:
     """`n` draws: (n, dim); NiceValueError if the prior, perhaps your own, returns another shape."""
     z = prior.sample(n, dim, rng)
@@ -131,3 +153,21 @@ def get_prior(prior: str | Prior) -> Prior:
     if missing:
         raise NiceTypeError(f"prior: expected {' or '.join(PRIORS)} or a Prior; {prior!r} lacks {', '.join(missing)}")
     return prior
+
+
+def learned(prior: Prior) -> bool:
+    """Whether the prior has parameters."""
+    return isinstance(prior, Module) and prior.n_parameters > 0
+
+
+def check_dim(prior: Prior, dim: int, owner: str) -> None:
+    """NiceValueError for a prior of another number of features."""
+    if getattr(prior, "dim", None) not in (None, dim):
+        raise NiceValueError(f"{owner}: {prior!r} is a prior of {prior.dim} features, expected {dim}")
+
+
+def cast_like(prior: Prior, bijector: Module) -> None:
+    """Give a learned prior the dtype of the layers below it, which a builder may have made in float32."""
+    dtypes = [array.dtype for _, module in bijector.modules() for _, array in module.own_floats()]
+    if learned(prior) and dtypes and not prior.is_bound:
+        prior.cast(dtypes[0])

@@ -1,4 +1,4 @@
-"""The ONNX operators of each layer and prior: forward or inverse, and the log-determinant.
+"""The ONNX operators of each layer: forward or inverse, and the log-determinant; `onnx_priors` has the priors.
 
 ``forward(layer, graph, x)`` and ``inverse(layer, graph, z)`` return the names of the output (N, D) and of log|det|,
 (N,) or a single number.  The formulas are those of the layers' own modules, in operators that exist in both float32
@@ -8,7 +8,7 @@ and float64.
 from __future__ import annotations
 
 from functools import partial, reduce, singledispatch
-from math import log, pi
+from math import log
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,12 @@ from nice_np.bijectors.law import Law
 from nice_np.bijectors.multiplicative import MultiplicativeLaw
 from nice_np.errors import NiceTypeError
 from nice_np.families import mixture_law, umnn
+from nice_np.families.actnorm import ActNorm
 from nice_np.families.autoregressive import Autoregressive
+from nice_np.families.channels import ChannelMap
 from nice_np.families.implicit import ImplicitInverse, ImplicitLaw
 from nice_np.families.mixture_law import MixtureLaw
 from nice_np.families.umnn import UMNNLaw
-from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.interop.onnx_graph import Graph
 from nice_np.interop.onnx_networks import network
 
@@ -53,13 +54,13 @@ Named = tuple[str, str]  # of the output and of log|det|
 @singledispatch
 def forward(layer: Bijector, graph: Graph, x: str) -> Named:
     """The names of z = f(x) and log|det df/dx|."""
-    raise _unknown(layer)
+    raise unknown(layer)
 
 
 @singledispatch
 def inverse(layer: Bijector, graph: Graph, z: str) -> Named:
     """The names of x = f^-1(z) and log|det df^-1/dz|."""
-    raise _unknown(layer)
+    raise unknown(layer)
 
 
 # -- composite layers -------------------------------------------------------------------------------------------------
@@ -168,13 +169,13 @@ def _(layer: Autoregressive, graph: Graph, z: str) -> Named:
 @singledispatch
 def couple(layer: Law, graph: Graph, x_b: str, theta: list[str]) -> Named:
     """The law: y_b = h(x_b; theta) and log|det dh/dx_b|; theta are its T parameters, (N, B) each."""
-    raise _unknown(layer)
+    raise unknown(layer)
 
 
 @singledispatch
 def uncouple(layer: Law, graph: Graph, y_b: str, theta: list[str]) -> Named:
     """The law's inverse: x_b = h^-1(y_b; theta) and its log|det|."""
-    raise _unknown(layer)
+    raise unknown(layer)
 
 
 @couple.register
@@ -263,7 +264,7 @@ def _(layer: ImplicitInverse, graph: Graph, z: str) -> Named:
 def log_scale(scale: Scale, graph: Graph, r: str) -> str:
     """log s of the raw output r; see `nice_np.bijectors.scales`."""
     if not isinstance(scale, Scale):
-        raise _unknown(scale)
+        raise unknown(scale)
     if scale.low > -np.inf:
         r = graph.add("Max", r, scale.low)
     if scale.high < np.inf:
@@ -274,7 +275,7 @@ def log_scale(scale: Scale, graph: Graph, r: str) -> str:
 @singledispatch
 def log_of(scale: Scale, graph: Graph, r: str) -> str:
     """log s of r within [low, high]."""
-    raise _unknown(scale)
+    raise unknown(scale)
 
 
 @log_of.register
@@ -328,6 +329,36 @@ def _(layer: DiagonalScaling, graph: Graph, x: str) -> Named:
 @inverse.register
 def _(layer: DiagonalScaling, graph: Graph, z: str) -> Named:
     return graph.add("Mul", z, np.exp(-layer.log_scale)), graph.constant(-layer.log_scale.sum())
+
+
+@forward.register
+def _(layer: ActNorm, graph: Graph, x: str) -> Named:
+    scale, shift = (np.repeat(v, layer.pixels) for v in (np.exp(layer.log_s), np.exp(layer.log_s) * layer.b))
+    return _stretch(graph, x, scale, shift, layer.pixels * layer.log_s.sum())
+
+
+@inverse.register
+def _(layer: ActNorm, graph: Graph, z: str) -> Named:
+    scale, b = (np.repeat(v, layer.pixels) for v in (np.exp(-layer.log_s), layer.b))
+    return _stretch(graph, z, scale, -b, -layer.pixels * layer.log_s.sum())
+
+
+@forward.register
+def _(layer: ChannelMap, graph: Graph, x: str) -> Named:
+    W = layer.matrix()
+    return _times(layer, W, graph, x), graph.constant(layer.pixels * np.linalg.slogdet(W)[1])
+
+
+@inverse.register
+def _(layer: ChannelMap, graph: Graph, z: str) -> Named:
+    W = layer.matrix()
+    return _times(layer, np.linalg.inv(W), graph, z), graph.constant(-layer.pixels * np.linalg.slogdet(W)[1])
+
+
+def _times(layer: ChannelMap, W: Any, graph: Graph, x: str) -> str:
+    """W x_p at every pixel p; in a shape 0 stands for N."""
+    images = graph.add("Reshape", x, np.array([0, layer.channels, layer.pixels]))
+    return graph.add("Reshape", graph.add("MatMul", W, images), np.array([0, layer.dim]))
 
 
 @forward.register
@@ -391,29 +422,7 @@ def _(layer: Logit, graph: Graph, z: str) -> Named:
     return x, graph.sum_of_rows(graph.add("Add", graph.add("Sub", log(layer.width), size), twice))
 
 
-# -- priors -----------------------------------------------------------------------------------------------------------
-
-
-@singledispatch
-def log_prior(prior: Prior, graph: Graph, z: str, dim: int) -> str:
-    """The name of log p(z), (N,), for latents with `dim` features."""
-    raise _unknown(prior)
-
-
-@log_prior.register
-def _(prior: StandardNormal, graph: Graph, z: str, dim: int) -> str:
-    squares = graph.sum_of_rows(graph.add("Mul", z, z))
-    return graph.add("Sub", graph.add("Mul", squares, -0.5), 0.5 * log(2 * pi) * dim)
-
-
-@log_prior.register
-def _(prior: StandardLogistic, graph: Graph, z: str, dim: int) -> str:
-    size = graph.add("Abs", z)
-    twice = graph.add("Mul", graph.log_one_plus_exp_minus(size), 2.0)
-    return graph.add("Neg", graph.sum_of_rows(graph.add("Add", size, twice)))
-
-
-def _unknown(part: Any) -> NiceTypeError:
+def unknown(part: Any) -> NiceTypeError:
     return NiceTypeError(f"to_onnx: no graph is known for {part!r}")
 
 

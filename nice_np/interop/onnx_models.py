@@ -19,7 +19,8 @@ from nice_np.files.recognised import refuse_foreign
 from nice_np.flows.flow import Flow
 from nice_np.interop import onnx_splines, onnx_vae  # noqa: F401 (it adds the splines to onnx_layers)
 from nice_np.interop.onnx_graph import Graph, Outputs
-from nice_np.interop.onnx_layers import forward, inverse, log_prior
+from nice_np.interop.onnx_layers import forward, inverse
+from nice_np.interop.onnx_priors import log_prior
 from nice_np.vae import VAE
 from nice_np.validation import as_choice, as_path
 

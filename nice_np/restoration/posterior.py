@@ -180,8 +180,9 @@ def _one_per_chain(start: npt.ArrayLike, n: int, chains: int) -> Array:
 
 
 def information_in(prior: Prior, rng: np.random.Generator) -> float:
-    """E[(dlog p_Z/dz)^2] of one latent: 1 for a Gaussian prior, 1/3 for a logistic one."""
-    dlog_p = prior.grad_log_prob(prior.sample(PRIOR_DRAWS, 1, rng))
+    """E[(dlog p_Z/dz)^2] of one latent: 1 for a Gaussian prior, 1/3 for a logistic one; a mean over several."""
+    dim = getattr(prior, "dim", None) or 1
+    dlog_p = prior.grad_log_prob(prior.sample(-(-PRIOR_DRAWS // dim), dim, rng))
     return float((dlog_p**2).mean())
 
 

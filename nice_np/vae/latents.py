@@ -20,7 +20,7 @@ import numpy as np
 from nice_np.bijectors import Bijector
 from nice_np.bijectors.chain import layers_of
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.flows.priors import Prior, StandardNormal, checked_gradient, checked_sample, get_prior
+from nice_np.flows.priors import Prior, StandardNormal, checked_backward, checked_sample, get_prior
 from nice_np.networks.mlp import MLP
 from nice_np.parameters import Module
 from nice_np.vae.likelihoods import LOG_SIGMA, LogSigma
@@ -174,7 +174,7 @@ class PlainPrior(Module):
 
     def backward(self, dlog_p: Array, cache: Any) -> Array:
         """dL/dz (N, L) from dL/dlog p (N,); writes the parameter gradients."""
-        return dlog_p[:, None] * checked_gradient(self.prior, cache)
+        return checked_backward(self.prior, dlog_p, cache)
 
     def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:
         """`n` samples, (n, L)."""
@@ -208,7 +208,7 @@ class FlowPrior(PlainPrior):
 
     def backward(self, dlog_p: Array, cache: Any) -> Array:
         u, bijector_cache = cache
-        du = dlog_p[:, None] * checked_gradient(self.prior, u)
+        du = checked_backward(self.prior, dlog_p, u)
         return self.bijector.backward(du, dlog_p, bijector_cache)  # dlog p/dlog_det = 1
 
     def sample(self, n: int, latent: int, rng: np.random.Generator) -> Array:

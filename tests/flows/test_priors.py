@@ -12,7 +12,7 @@ from nice_np.bijectors import DiagonalScaling
 from nice_np.flows.priors import get_prior
 
 REFERENCE = {"StandardNormal": stats.norm, "StandardLogistic": stats.logistic}
-priors = pytest.mark.parametrize("name", PRIORS)
+priors = pytest.mark.parametrize("name", REFERENCE)
 
 
 @priors

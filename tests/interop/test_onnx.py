@@ -99,6 +99,13 @@ def test_flows(build, prior, run, rng):
     assert run(flow, "decode", z=x[:0]).shape == (0, 6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", registry.PRIORS)
+def test_every_prior(name, dtype, run, rng):
+    flow = Flow(registry.PRIORS[name](rng), registry.shaken(DiagonalScaling(3), rng)).astype(dtype)
+    assert_same(flow, run, rng.normal(size=(7, 3)).astype(dtype))
+
+
 def test_a_flow_with_a_context(run, rng):
     flow = registry.shaken(real_nvp(6, hidden=(8,), context_dim=3, rng=rng), rng)
     x, context = rng.normal(size=(7, 6)).astype(np.float32), np.eye(3, dtype=np.float32)[rng.integers(3, size=7)]
