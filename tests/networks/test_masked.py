@@ -5,6 +5,7 @@ import pytest
 from registry import shaken
 
 from nice_np import Adam, FlatParameters, MaskedMLP, NiceTypeError, NiceValueError
+from nice_np.files.architecture import build, check_size, own_classes
 from nice_np.networks.masked import feature_order
 
 
@@ -102,3 +103,12 @@ def test_the_settings_give_the_same_masks(rng):
     for a, b in zip(again.layers, net.layers, strict=True):
         np.testing.assert_array_equal(a.M, b.M)
     assert MaskedMLP.count_parameters(net.config()) == net.n_parameters
+
+
+def test_hostile_settings_in_a_file_are_refused_before_anything_is_made():
+    huge = {"class": "MaskedMLP", "sizes": [2, 10**6, 10**6, 4], "order": "natural"}
+    with pytest.raises(NiceValueError, match="far more than the file holds"):
+        check_size(huge, own_classes(), limit=10**6)
+    for order in ([0, 0], [0, 7], list(range(1000)), [0.5, 1], None):
+        with pytest.raises(ValueError, match="cannot build MaskedMLP"):
+            build({"class": "MaskedMLP", "sizes": [2, 3, 4], "order": order}, {}, [], own_classes())
