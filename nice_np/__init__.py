@@ -73,6 +73,7 @@ from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
+from nice_np.flows.law_flows import mixture_flow, spline_flow
 from nice_np.flows.model import Model, load, load_model, save_model
 from nice_np.flows.other_priors import DiagonalGaussian, Uniform
 from nice_np.flows.planar import planar_flow
@@ -127,7 +128,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until a 
 __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "__version__",
     # flows
-    "Flow", "nice", "real_nvp", "maf", "iaf",
+    "Flow", "nice", "real_nvp", "maf", "iaf", "spline_flow", "mixture_flow",
     "classify", "log_prob_by_label", "one_hot", "sample_by_label", "to_bits_per_dim",
     # bijectors
     "Bijector", "Chain", "Inverse", "Coupling", "Partition",

@@ -19,7 +19,7 @@ from nice_np.families.spline_knots import LEAST, Knots, Place, knots_of, place_o
 from nice_np.networks.masked import MaskedMLP
 from nice_np.validation import Array, as_float, as_int
 
-BINS, BOUND = 8, 5.0
+BINS, BOUND = 8, 4.0
 
 
 class SplineLawCache(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,9 @@ def maf(
       AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu))           452
       AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu))           452
     """
-    stack = _layers("maf", dim, layers, hidden, scale, activation, ordering, init, context_dim, dtype, rng)
-    return _flow(prior, preprocess, stack, context_dim, dtype)
+    network = {"ordering": ordering, "activation": activation, "init": init, "context_dim": context_dim, "dtype": dtype}
+    stack = _affine("maf", scale, dim, layers, hidden, **network, rng=rng)
+    return flow_of(prior, preprocess, stack, context_dim, dtype)
 
 
 @suggests
@@ -108,42 +109,52 @@ def iaf(
       Standardize(dim=2)                                                                    0
       Inverse(AffineAutoregressive(dim=2, conditioner=MaskedMLP(2-64-4, relu)))           452
     """
-    stack = _layers("iaf", dim, layers, hidden, scale, activation, ordering, init, context_dim, dtype, rng)
-    return _flow(prior, preprocess, [Inverse(layer) for layer in stack], context_dim, dtype)
+    network = {"ordering": ordering, "activation": activation, "init": init, "context_dim": context_dim, "dtype": dtype}
+    stack = _affine("iaf", scale, dim, layers, hidden, **network, rng=rng)
+    return flow_of(prior, preprocess, [Inverse(layer) for layer in stack], context_dim, dtype)
 
 
-def _layers(
+def _affine(
+    owner: str, scale: str | Scale | None, dim: int, layers: int, hidden: Any, **network: Any
+) -> list[Bijector]:
+    if scale is None:
+        scale = TanhScale(min(2.0, 16 / as_int(layers, owner, "layers", 1)))
+    return autoregressive(owner, AffineAutoregressive, 2, dim, layers, hidden, **network, scale=scale)
+
+
+def autoregressive(
     owner: str,
+    law: Callable[..., Bijector],
+    thetas: int,
     dim: int,
     layers: int,
     hidden: int | Sequence[int] | None,
-    scale: str | Scale | None,
-    activation: str | Activation,
+    *,
     ordering: str,
+    activation: str | Activation,
     init: str,
     context_dim: int,
     dtype: Any,
     rng: Rng,
+    **settings: Any,
 ) -> list[Bijector]:
-    """The autoregressive layers, data side first."""
+    """The autoregressive layers, data side first; the law has `thetas` numbers per feature."""
     dim, layers = as_int(dim, owner, "dim", 1), as_int(layers, owner, "layers", 1)
     context_dim = as_int(context_dim, owner, "context_dim", 0)
     widths = as_widths(default_hidden(dim) if hidden is None else hidden, owner, "hidden")
     kind, rng = as_choice(ordering, ORDERS, owner, "ordering"), as_rng(rng, owner)
-    scale = TanhScale(min(2.0, 16 / layers)) if scale is None else scale
     stack: list[Bijector] = []
     for k in range(layers):
         order = feature_order("natural" if kind == "reversed" and k % 2 == 0 else kind, dim, rng)
-        network = MaskedMLP(
-            (dim + context_dim, *widths, 2 * dim), order.tolist(), context_dim, activation, init, dtype=dtype, rng=rng
-        )
+        sizes = (dim + context_dim, *widths, thetas * dim)
+        network = MaskedMLP(sizes, order.tolist(), context_dim, activation, init, dtype=dtype, rng=rng)
         # A one-hot label has one number that is not 0: it starts with the weight of all features that a unit sees.
         first = network.layers[0]
         first.W[dim:] *= np.sqrt(np.maximum(first.M[:dim].sum(axis=0), 1))
-        stack.append(AffineAutoregressive(network, scale))
+        stack.append(law(network, **settings))
     return stack
 
 
-def _flow(prior: Any, preprocess: Any, stack: list[Bijector], context_dim: int, dtype: Any) -> Flow:
+def flow_of(prior: Any, preprocess: Any, stack: list[Bijector], context_dim: int, dtype: Any) -> Flow:
     fixed = preprocessing(preprocess, stack[0].dim - context_dim, dtype)
     return Flow(prior, Chain(with_context([*fixed, *stack], context_dim)), context_dim)

@@ -121,15 +121,15 @@ def nice(
       DiagonalScaling(dim=784)                                                                  784
     """
     prior, dtype = get_prior(prior), as_dtype(dtype, "nice")
-    part = get_partition(partition, _at_least_two(dim, "nice"), image_shape).with_context(context_dim)
+    part = get_partition(partition, at_least_two(dim, "nice"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "nice")}
-    network = _network("nice", conditioner, dim, hidden, image_shape, settings)
+    network = network_of("nice", conditioner, dim, hidden, image_shape, settings)
     fixed = preprocessing(preprocess, dim, dtype)
     unit_variance = len(fixed) > 0 and isinstance(fixed[-1], UNIT_VARIANCE)
     width = as_float(getattr(prior, "std", None), "nice", "prior.std", above=0) if unit_variance else 1.0
     layers = [
         *fixed,
-        *_alternating("nice", AdditiveCoupling, part, couplings, network),
+        *alternating("nice", AdditiveCoupling, 1, part, couplings, network),
         DiagonalScaling(dim, log(width), dtype),
     ]
     return Flow(prior, Chain(with_context(layers, context_dim)), context_dim)
@@ -172,14 +172,14 @@ def real_nvp(
     Flow
     """
     prior, dtype = get_prior(prior), as_dtype(dtype, "real_nvp")
-    part = get_partition(partition, _at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)
+    part = get_partition(partition, at_least_two(dim, "real_nvp"), image_shape).with_context(context_dim)
     settings = {"activation": activation, "init": init, "dtype": dtype, "rng": as_rng(rng, "real_nvp")}
     if scale is None:
         scale = TanhScale(min(2.0, 16 / as_int(couplings, "real_nvp", "couplings", 1)))
-    network = _network("real_nvp", conditioner, dim, hidden, image_shape, settings)
+    network = network_of("real_nvp", conditioner, dim, hidden, image_shape, settings)
     layers = [
         *preprocessing(preprocess, dim, dtype),
-        *_alternating("real_nvp", AffineCoupling, part, couplings, network, scale=scale),
+        *alternating("real_nvp", AffineCoupling, 2, part, couplings, network, scale=scale),
     ]
     return Flow(prior, Chain(with_context(layers, context_dim)), context_dim)
 
@@ -229,7 +229,7 @@ def original_nice(
       Permutation(dim=8)                                                          0
       DiagonalScaling(dim=8)                                                      8
     """
-    part = Partition.halves(_at_least_two(dim, "original_nice"))
+    part = Partition.halves(at_least_two(dim, "original_nice"))
     dtype, rng = as_dtype(dtype, "original_nice"), as_rng(rng, "original_nice")
     layers: list[Bijector] = [Permutation.tile(dim)] if as_flag(tile, "original_nice", "tile") else []
     for depth in as_sizes(depths, "original_nice", "depths"):
@@ -244,7 +244,7 @@ def default_hidden(dim: int) -> tuple[int, int]:
     return (min(max(dim, 64), 256),) * 2
 
 
-def _network(
+def network_of(
     owner: str, conditioner: str, dim: int, hidden: Any, image_shape: tuple[int, ...] | None, settings: dict[str, Any]
 ) -> Network:
     kind = as_choice(conditioner, CONDITIONERS, owner, "conditioner")
@@ -284,17 +284,25 @@ def preprocessing(names: str | Bijector | Sequence[str | Bijector], dim: int, dt
     return fixed
 
 
-def _alternating(
-    owner: str, law: type[Coupling], first: Partition, couplings: int, network: Network, **settings: Any
+def alternating(
+    owner: str,
+    law: type[Coupling],
+    thetas: int,
+    first: Partition,
+    couplings: int,
+    network: Network,
+    stacklevel: int = 4,
+    **settings: Any,
 ) -> list[Bijector]:
+    """Couplings with alternating roles; the law has `thetas` numbers per feature."""
     if as_int(couplings, owner, "couplings", 1) < 3:
         warnings.warn(
             f"with {couplings} coupling layer(s) some outputs cannot depend on some inputs: "
             "three are needed for every dimension to affect every other (Dinh et al. 2014)",
-            stacklevel=4,  # the line that calls the builder
+            stacklevel=stacklevel,  # the line that calls the builder
         )
     parts = [first, first.swapped()]  # the transformed features are kept next
-    return [law(parts[k % 2], network(parts[k % 2], law.thetas_per_feature), **settings) for k in range(couplings)]
+    return [law(parts[k % 2], network(parts[k % 2], thetas), **settings) for k in range(couplings)]
 
 
 def with_context(layers: list[Bijector], context_dim: int) -> list[Bijector]:
@@ -305,5 +313,5 @@ def with_context(layers: list[Bijector], context_dim: int) -> list[Bijector]:
     return [layer if layer.dim == dim else WithContext(layer, context_dim) for layer in layers]
 
 
-def _at_least_two(dim: int, owner: str) -> int:
+def at_least_two(dim: int, owner: str) -> int:
     return as_int(dim, owner, "dim (a coupling layer needs at least 2 features)", 2)
