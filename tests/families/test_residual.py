@@ -43,6 +43,16 @@ def test_the_series_is_right_on_average(sizes, rng):
     assert np.abs(estimates.mean() - exact.mean()) < 0.01
 
 
+def test_the_cut_of_the_series_is_right_on_average(rng):
+    """With J = 0.7 I every v^T J^k v is 3 * 0.7^k: the only noise is where the sum is cut, row by row."""
+    net = MLP((3, 3), "tanh")
+    net.layers[0].W[...] = 0.7 * np.eye(3)
+    estimates = Residual(net, 0.9, PowerSeries(terms=1, keep=0.7)).forward(rng.normal(size=(20_000, 3)))[1]
+    error = estimates.mean() - 3 * np.log(1.7)
+    assert abs(error) < 4 * estimates.std() / np.sqrt(20_000)
+    assert estimates.std() < 1
+
+
 def test_one_feature_and_many_terms_leave_no_noise(rng):
     """v^2 = 1 for a single feature: tr J^k = v J^k v."""
     net, x = network((1, 6, 1), rng), rng.normal(size=(20, 1))
