@@ -60,14 +60,14 @@ class Planar(ImplicitInverse):
 
     def forward(self, x: Array) -> tuple[Array, Array, PlanarCache]:
         x = as_batch(x, self.dim, self)
-        u_hat, m = self._invertible()
+        u_hat, m = self.invertible()
         h = np.tanh(x @ self.w + self.b)  # (N,)
         stretch = 1 + (1 - h * h) * m  # (N,)
         return x + np.outer(h, u_hat), np.log(stretch), PlanarCache(x, h, stretch)
 
     def backward(self, dz: Array, dlog_det: Array, cache: PlanarCache, parameters: bool = True) -> Array:
         x, h, stretch = cache
-        u_hat, m = self._invertible()
+        u_hat, m = self.invertible()
         # z = x + u^ h and stretch = 1 + (1 - h^2) m:  dz/dh = u^,  dstretch/dh = -2 h m
         dstretch = dlog_det / stretch  # (N,)
         dh = dz @ u_hat - 2 * h * m * dstretch  # (N,)
@@ -77,7 +77,7 @@ class Planar(ImplicitInverse):
             self._backward_to_w_and_u(x.T @ da, dz.T @ h, ((1 - h * h) * dstretch).sum())
         return dz + np.outer(da, self.w)
 
-    def _invertible(self) -> tuple[Array, Any]:
+    def invertible(self) -> tuple[Array, Any]:
         """u^ (D,) and m = w.u^, a number > -1."""
         s = self.w @ self.u
         m = np.logaddexp(0, s) - 1
@@ -94,13 +94,13 @@ class Planar(ImplicitInverse):
         self.dw[...] = dw + c * du_hat + ds * self.u + 2 * dn * self.w
 
     def _search(self, z: Array) -> Array:
-        u_hat, m = self._invertible()
+        u_hat, m = self.invertible()
         a = root_of_increasing(lambda a: (a + m * np.tanh(a), 1 + m * (1 - np.tanh(a) ** 2)), z @ self.w + self.b)
         return z - np.outer(np.tanh(a), u_hat)
 
     def _solve_transposed(self, r: Array, cache: PlanarCache) -> Array:
         # J^T = I + h' w u^T, so J^-T r = r - h' w (u^.r) / (1 + h' w.u^)      (Sherman & Morrison)
-        u_hat, _ = self._invertible()
+        u_hat, _ = self.invertible()
         return r - np.outer((1 - cache.h**2) * (r @ u_hat) / cache.stretch, self.w)
 
     def config(self) -> dict[str, Any]:

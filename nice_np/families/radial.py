@@ -57,7 +57,7 @@ class Radial(ImplicitInverse):
 
     def forward(self, x: Array) -> tuple[Array, Array, RadialCache]:
         x = as_batch(x, self.dim, self)
-        alpha, beta = self._positive()
+        alpha, beta = self.positive()
         y = x - self.c
         r = np.sqrt((y * y).sum(axis=1, keepdims=True))  # (N, 1)
         q, p = 1 + beta / (alpha + r), 1 + alpha * beta / (alpha + r) ** 2
@@ -66,7 +66,7 @@ class Radial(ImplicitInverse):
 
     def backward(self, dz: Array, dlog_det: Array, cache: RadialCache, parameters: bool = True) -> Array:
         y, r, q, p = cache
-        alpha, beta = self._positive()
+        alpha, beta = self.positive()
         s = alpha + r  # (N, 1)
         # z = c + q y and log_det = (D - 1) log q + log p
         dq = (dz * y).sum(axis=1, keepdims=True) + dlog_det[:, None] * (self.dim - 1) / q
@@ -82,13 +82,13 @@ class Radial(ImplicitInverse):
             self.dc[...] = (dz - dx).sum(axis=0)  # z = c + q y, and y = x - c
         return dx
 
-    def _positive(self) -> tuple[Array, Array]:
+    def positive(self) -> tuple[Array, Array]:
         """alpha > 0 and beta > -alpha."""
         alpha: Array = np.exp(self.a)
         return alpha, np.logaddexp(0, self.b) - alpha
 
     def _search(self, z: Array) -> Array:
-        alpha, beta = self._positive()
+        alpha, beta = self.positive()
         y = z - self.c
         rho = np.sqrt((y * y).sum(axis=1, keepdims=True))  # (N, 1)
         half = 0.5 * (alpha + beta - rho)

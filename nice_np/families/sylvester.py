@@ -65,7 +65,7 @@ class Sylvester(ImplicitInverse):
 
     def forward(self, x: Array) -> tuple[Array, Array, SylvesterCache]:
         x = as_batch(x, self.dim, self)
-        Q, R, R_tilde = self._matrices()
+        Q, R, R_tilde = self.matrices()
         v = x @ Q  # (N, D) @ (D, M) -> (N, M)
         h = np.tanh(v @ R_tilde.T + self.b)
         stretch = 1 + (1 - h * h) * np.diag(R) * np.diag(R_tilde)  # (N, M)
@@ -89,12 +89,12 @@ class Sylvester(ImplicitInverse):
         dx: Array = dz + dv @ Q.T
         return dx
 
-    def _matrices(self) -> tuple[Array, Array, Array]:
+    def matrices(self) -> tuple[Array, Array, Array]:
         """Q (D, M), R and R~ (M, M)."""
         return reflections(self.Y, self.rank), _upper(self.r, self.rank), _upper(self.r_tilde, self.rank)
 
     def _search(self, z: Array) -> Array:
-        Q, R, R_tilde = self._matrices()
+        Q, R, R_tilde = self.matrices()
         target = z @ Q  # v + R h: (N, M)
         v, h = np.zeros_like(target), np.zeros_like(target)
         for m in reversed(range(self.rank)):  # the later columns of v and h are known, the others still 0

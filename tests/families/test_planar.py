@@ -33,7 +33,7 @@ def test_the_bound_on_u_is_needed():
     x = np.linspace(-3, 3, 601)[:, None]
     assert (np.diff((x + layer.u * np.tanh(x))[:, 0]) < 0).any()
     assert (np.diff(layer.forward(x)[0][:, 0]) > 0).all()
-    assert layer.w @ layer._invertible()[0] == pytest.approx(np.log1p(np.exp(-5)) - 1)
+    assert layer.w @ layer.invertible()[0] == pytest.approx(np.log1p(np.exp(-5)) - 1)
 
 
 def test_a_planar_layer_moves_points_along_one_direction(rng):
