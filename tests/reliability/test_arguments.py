@@ -69,6 +69,10 @@ CALLS = {
     "AdditiveCoupling": {"partition": part(), "conditioner": network()},
     "AffineCoupling": {"partition": part(), "conditioner": network(2), "scale": "tanh"},
     "MultiplicativeCoupling": {"partition": part(), "conditioner": network(), "scale": "exp"},
+    "SplineCoupling": {"partition": part(), "conditioner": network(5), "bins": 2, "bound": 3.0},
+    "SplineAutoregressive": {"conditioner": nice_np.MaskedMLP((4, 5, 20), rng=0), "bins": 2, "bound": 3.0},
+    "MixtureCoupling": {"partition": part(), "conditioner": network(5), "components": 1},
+    "MixtureAutoregressive": {"conditioner": nice_np.MaskedMLP((4, 5, 20), rng=0), "components": 1},
     "Blur": {"image_shape": (2, 2), "sigma": 0.5},
     "Chain": {"layers": [nice_np.DiagonalScaling(4)]},
     "Composition": {"after": nice_np.Identity(4), "first": nice_np.Identity(4)},
@@ -147,6 +151,14 @@ CALLS = {
     "real_nvp": {
         "dim": 4, "couplings": 3, "hidden": (5,), "prior": "normal", "scale": "tanh", "activation": "relu",
         "conditioner": "mlp", "partition": "odd-even", "preprocess": (), "init": "he", "dtype": "float32", "rng": 0,
+    },
+    "spline_flow": {
+        "dim": 4, "layers": 3, "hidden": (5,), "prior": "normal", "wiring": "coupling", "bins": 2, "bound": 3.0,
+        "activation": "relu", "preprocess": (), "init": "he", "context_dim": 0, "dtype": "float32", "rng": 0,
+    },
+    "mixture_flow": {
+        "dim": 4, "layers": 1, "hidden": (5,), "prior": "normal", "wiring": "autoregressive", "components": 1,
+        "activation": "relu", "preprocess": (), "init": "he", "context_dim": 0, "dtype": "float32", "rng": 0,
     },
     "variational_autoencoder": {
         "dim": 4, "latent": 2, "hidden": (5,), "kind": "plain", "decoder": "bernoulli", "couplings": 2,
