@@ -1,5 +1,6 @@
 """Runs nice-np for the tests, in this process or in a child, and reads what it printed."""
 
+import dataclasses
 import io
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nice_np import cli
+from nice_np.datasets import load
 
 QUICK = ["--epochs", "1", "--batch-size", "5000", "--quiet"]
 ROOT = Path(cli.__file__).parents[1]  # children find the package also from another folder
@@ -24,6 +26,13 @@ from nice_np.commands import train
 train.draw = lambda *arguments: []
 sys.exit(cli.main())
 """
+
+
+def fewer(name, **settings):
+    """In place of `load` in the command train: a tenth of the training data, so that an epoch is short."""
+    data = load(name, **settings)
+    few = {field: getattr(data, field) for field in ("train", "train_labels", "validation", "validation_labels")}
+    return dataclasses.replace(data, **{field: array[: len(array) // 10] for field, array in few.items()})
 
 
 def run(*words):

@@ -129,8 +129,9 @@ def labelled(tmp_path_factory):
     small = dataclasses.replace(preset, model=functools.partial(preset.model, couplings=4, hidden=(50,)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
+        patch.setattr("nice_np.commands.train.load", command_line.fewer)
         patch.setitem(PRESETS, "mnist-labels", small)
-        words = ("train", "mnist-small", "--preset", "mnist-labels", "--epochs", "2", "--quiet", "--out", folder)
+        words = ("train", "mnist-small", "--preset", "mnist-labels", "--epochs", "3", "--quiet", "--out", folder)
         answer = command_line.succeed(*words)
     with unchanged(folder):
         yield folder, answer

@@ -25,11 +25,12 @@ def test_it_saves_a_picture_and_says_where_the_sliders_are(tmp_path):
     assert run(*words, "--force")[0] == 0
 
 
-def test_a_seed_starts_at_random_and_repeats(tmp_path):
-    def positions(seed, name):
-        return json.loads(run("play", "--seed", seed, "--save", tmp_path / name, "--json")[1])["positions"]
+def test_a_seed_starts_at_random_and_repeats(tmp_path, monkeypatch):
+    def positions(seed, *words):
+        return json.loads(run("play", "--seed", seed, "--json", *words)[1])["positions"]
 
-    assert positions(1, "a.svg") == positions(1, "b.svg") != positions(2, "c.svg")
+    monkeypatch.setattr(figure, "show", lambda ground, rng: ground)
+    assert positions(1) == positions(1, "--save", tmp_path / "a.svg") != positions(2)
 
 
 def test_the_random_button_continues_the_seeds_generator(monkeypatch):

@@ -107,7 +107,7 @@ def test_divergence_is_one_line(here, monkeypatch):
     assert "training diverged at step 3" in fail("train", "rings", *QUICK, code=1)
 
 
-def test_a_training_that_diverges_keeps_its_best_model_and_says_how_to_go_on(here, monkeypatch):
+def test_a_training_that_diverges_keeps_its_best_model_and_says_how_to_go_on(here, monkeypatch, no_figures):
     class Rising(Schedule):
         def __call__(self, step, progress):
             return 1e-3 if step < 30 else 1e6

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from command_line import as_json, fail, image_size, succeed
+from command_line import as_json, fail, fewer, image_size, succeed
 
 from nice_np import VAE, binarize, load_model
 from nice_np.datasets import load
@@ -88,8 +88,13 @@ def test_info_and_gradcheck_know_a_vae(autoencoder):
     assert "all gradients agree" in succeed("gradcheck", folder)
 
 
-def test_a_gaussian_decoder_sees_dequantised_pixels(tmp_path, monkeypatch):
-    monkeypatch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
+@pytest.fixture
+def short(monkeypatch, no_figures):
+    """Trainings without figures on a tenth of the data."""
+    monkeypatch.setattr("nice_np.commands.train.load", fewer)
+
+
+def test_a_gaussian_decoder_sees_dequantised_pixels(tmp_path, short):
     succeed("train", "mnist-small", "--preset", "vae-gaussian", *QUICK, "--out", tmp_path / "run")
     result = as_json(succeed("evaluate", tmp_path / "run", "--k", "2", "--json"))
     assert result["bits_per_dim"] == pytest.approx(8 - result["elbo"] / (784 * np.log(2)))
@@ -97,8 +102,7 @@ def test_a_gaussian_decoder_sees_dequantised_pixels(tmp_path, monkeypatch):
     assert VAE.load(tmp_path / "run" / "model.npz").layers[1].fitted
 
 
-def test_a_run_is_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
+def test_a_run_is_resumed(tmp_path, short):
     words = ("train", "mnist-small", "--model", "vae", "--batch-size", "2000", "--quiet")
     succeed(*words, "--epochs", "1", "--out", tmp_path / "run")
     succeed(*words, "--epochs", "2", "--out", tmp_path / "run", "--resume")

@@ -262,16 +262,16 @@ def test_absurd_sizes_are_refused_before_anything_is_allocated(tmp_path, name, s
 
 
 def test_bombs_are_not_inflated(monkeypatch, tmp_path, files):
-    monkeypatch.setattr(cifar10, "MAX_ARCHIVE", 20_000_000)
+    monkeypatch.setattr(cifar10, "MAX_ARCHIVE", 4_000_000)
     tar = tar_of(files)
     for content in (
-        member("bomb", bytes(30_000_000)) + tar,  # before the files
-        tar + bytes(30_000_000),  # after the end of the archive
-        member("empty") * 50_000,  # nothing but headers
+        member("bomb", bytes(5_000_000)) + tar,  # before the files
+        tar + bytes(5_000_000),  # after the end of the archive
+        member("empty") * 10_000,  # nothing but headers
     ):
         write_archive(tmp_path, content)
         with memory_below(2_000_000):
-            rejected(tmp_path, "expected an archive of at most 20000000 bytes")
+            rejected(tmp_path, "expected an archive of at most 4000000 bytes")
 
 
 # --- files that are not as expected -----------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ def test_embedded_digits_are_the_originals():
 
 
 @needs_mnist
+@pytest.mark.slow
 def test_script_makes_the_embedded_digits(tmp_path):
     import subprocess
     import sys

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from registry import PRIORS
-from scipy import integrate, stats
+from scipy import stats
 
 from nice_np import Flow, NiceTypeError, NiceValueError, StandardLogistic, StandardNormal
 from nice_np.bijectors import DiagonalScaling
@@ -98,8 +98,9 @@ def test_how_many_draws_of_how_many_features(name):
 @pytest.mark.parametrize("prior", ["normal", "logistic"])
 def test_the_density_of_a_scaled_prior_integrates_to_one(prior):
     flow = Flow(prior, DiagonalScaling(2, log_scale=0.3))
-    total, _ = integrate.dblquad(lambda y, x: np.exp(flow.log_prob([[x, y]])[0]), -30, 30, -30, 30, epsabs=1e-6)
-    assert abs(total - 1) < 1e-5
+    side, step = np.linspace(-30, 30, 301, retstep=True)
+    points = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    assert abs(np.exp(flow.log_prob(points)).sum() * step**2 - 1) < 1e-8
 
 
 @priors

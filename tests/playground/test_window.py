@@ -203,8 +203,8 @@ def test_a_trained_flow_between_identity_and_itself(rng):
 
 def test_nothing_overlaps(affine):
     """Titles, labels and numbers of all Axes do not overlap."""
-    for k, slider in enumerate(affine.sliders.values()):  # handles at either end
-        slider.set_val(slider.valmax if k % 2 else slider.valmin)
+    ends = {name: (slider.valmin, slider.valmax)[k % 2] for k, (name, slider) in enumerate(affine.sliders.items())}
+    affine.set_all(lambda: [affine.ground.turn(name, end) for name, end in ends.items()])
     affine.figure.canvas.draw()
     renderer = affine.figure.canvas.get_renderer()
     texts = [ax.title for ax in affine.figure.axes if ax.title.get_text()]

@@ -89,6 +89,7 @@ def run(folder, *words):
     return lines
 
 
+@pytest.mark.slow
 def test_two_moons(tmp_path):
     *epochs, held_out, _ = run(tmp_path)
     assert len(epochs) == 40

@@ -202,7 +202,7 @@ import sys
 import matplotlib
 before = dict(matplotlib.rcParams)
 from nice_np import nice, plotting
-plotting.save(plotting.density(nice(2, hidden=(4,), rng=0)), sys.argv[1])
+plotting.save(plotting.density(nice(2, hidden=(4,), rng=0), resolution=20), sys.argv[1])
 assert dict(matplotlib.rcParams) == before
 """
 

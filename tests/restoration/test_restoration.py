@@ -206,8 +206,12 @@ def moments(flow):
     return mean, G.T @ G
 
 
-@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("space", KINDS)
+@pytest.mark.parametrize(
+    ("optimizer", "operator"),
+    [*(("lbfgs", name) for name in OPERATORS), ("adam", "identity"), ("adam", "composition")],
+    indirect=["operator"],
+)
 def test_the_map_of_a_gaussian_is_its_conditional_mean(space, optimizer, operator, rng):
     flow = linear_flow(rng)
     _, y, _ = problem(flow, operator, rng)
@@ -341,6 +345,7 @@ def test_images_do_not_depend_on_each_other(space, optimizer, flow, rng):
 
 
 @pytest.mark.parametrize("space", KINDS)
+@pytest.mark.parametrize("operator", ["composition"], indirect=True)
 def test_the_history_goes_down_to_the_objective(space, flow, operator, rng):
     _, y, context = problem(flow, operator, rng)
     found = restore(flow, y, operator, SIGMA, space=space, context=context, steps=40)
