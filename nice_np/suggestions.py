@@ -86,7 +86,7 @@ def same(name: str, names: Iterable[str]) -> str | None:
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` that is most like `name`; None if nothing is close."""
-    spelt = {_plain(one): one for one in names}
+    spelt = {other: one for other, one in VALUES.items() if one in names} | {_plain(one): one for one in names}
     near = difflib.get_close_matches(_plain(name[:100]), spelt, n=1)  # a name from a file may be very long
     return spelt[near[0]] if near else None
 

@@ -7,7 +7,6 @@ to do.  `owner` is the class or function that checks, `name` the argument.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -222,12 +221,20 @@ def as_flag(value: Any, owner: str, name: str) -> bool:
     raise NiceTypeError(f"{owner}: {name} must be True or False, got {value!r}")
 
 
+def as_tuple(values: Any, expected: str) -> tuple[Any, ...]:
+    """The entries of a sequence, which a text is not; the error says what was `expected`."""
+    try:
+        if isinstance(values, (str, bytes)):
+            raise TypeError
+        return tuple(values)
+    except (TypeError, NotImplementedError):  # the second from a memoryview with two axes
+        raise NiceTypeError(f"{expected}, got {values!r}") from None
+
+
 def as_sizes(values: Any, owner: str, name: str) -> tuple[int, ...]:
     """A sequence of whole numbers >= 1."""
-    is_scalar = isinstance(values, (str, bytes)) or (isinstance(values, np.ndarray) and values.ndim == 0)
-    if is_scalar or not isinstance(values, Iterable):
-        raise NiceTypeError(f"{owner}: {name} must be a sequence of whole numbers such as (500, 500), got {values!r}")
-    return tuple(as_int(value, owner, f"every entry of {name}", 1) for value in values)
+    expected = f"{owner}: {name} must be a sequence of whole numbers such as (500, 500)"
+    return tuple(as_int(value, owner, f"every entry of {name}", 1) for value in as_tuple(values, expected))
 
 
 def as_widths(values: Any, owner: str, name: str) -> tuple[int, ...]:

@@ -137,6 +137,8 @@ def test_an_exact_name_comes_first_and_second_names_only_where_ours_is_allowed()
 def test_the_nearest_name():
     assert nearest("logistc", ["normal", "logistic"]) == "logistic"
     assert nearest("q", ["normal", "logistic"]) is None
+    assert nearest("gausian", ["normal", "logistic"]) == "normal"  # by its second name
+    assert nearest("gausian", ["bernoulli", "gaussian"]) == "gaussian"
 
 
 def test_builders_take_names_in_any_spelling_and_one_width():

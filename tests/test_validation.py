@@ -3,8 +3,22 @@
 import numpy as np
 import pytest
 
-from nice_np import Adam, DiagonalScaling, Flow, NiceTypeError, NiceValueError, datasets, fit, named_mask, nice
-from nice_np.datasets import two_moons
+from nice_np import (
+    Adam,
+    Chain,
+    DiagonalScaling,
+    Flow,
+    NiceError,
+    NiceTypeError,
+    NiceValueError,
+    datasets,
+    fit,
+    named_mask,
+    nice,
+    plotting,
+)
+from nice_np.datasets import rings, two_moons
+from nice_np.files.architecture import by_name
 from nice_np.flows.builders import original_nice
 from nice_np.validation import as_choice, as_flag, as_widths
 
@@ -49,6 +63,24 @@ def test_a_class_in_place_of_an_object_says_so():
 def test_a_data_set_in_place_of_its_samples_says_so():
     with pytest.raises(NiceTypeError, match=r"fit: x has dtype object, expected real numbers; write x.train$"):
         fit(Flow("normal", DiagonalScaling(2)), datasets.load("rings"), epochs=1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda wrong: nice(2, hidden=wrong),
+        lambda wrong: nice(2, hidden=(3,), preprocess=wrong),
+        Chain,
+        lambda wrong: rings(3, radii=wrong),
+        by_name,
+        lambda wrong: fit(nice(2, hidden=(3,)), [[0.0, 0.0]], epochs=1, callbacks=wrong),
+        plotting.density_evolution,
+    ],
+)
+@pytest.mark.parametrize("wrong", [3.5, "12", memoryview(np.ones((3, 2))), np.array(3)])
+def test_what_is_no_sequence_is_refused_as_such(call, wrong):
+    with pytest.raises(NiceError, match=r"sequence|list of|callables|unknown name"):
+        call(wrong)
 
 
 def test_a_number_is_one_width():

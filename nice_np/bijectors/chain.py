@@ -10,7 +10,7 @@ from nice_np.bijectors.permutation import Permutation
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.notebook import parts_table
 from nice_np.parameters import run_backward
-from nice_np.validation import Array
+from nice_np.validation import Array, as_tuple
 
 
 class Chain(Bijector):
@@ -28,10 +28,7 @@ class Chain(Bijector):
     """
 
     def __init__(self, layers: Sequence[Bijector]) -> None:
-        try:
-            layers = tuple(layers)
-        except TypeError:
-            raise NiceTypeError(f"Chain: expected a sequence of bijectors, got {layers!r}") from None
+        layers = as_tuple(layers, "Chain: expected a sequence of bijectors")
         if not layers:
             raise NiceValueError("Chain: expected at least one bijector, got none")
         for layer in layers:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
+from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.suggestions import suggests
-from nice_np.validation import Rng, as_float, as_int, as_rng
+from nice_np.validation import Rng, as_float, as_int, as_rng, as_tuple
 
 Points = npt.NDArray[np.float64]  # (n, 2)
 
@@ -98,10 +98,7 @@ def rings(
     ndarray of float64, shape (n, 2)
     """
     n, rng = _begin("rings", n, rng, noise=noise)
-    try:
-        given = tuple(radii)
-    except TypeError:
-        raise NiceTypeError(f"rings: radii must be a sequence of numbers, got {radii!r}") from None
+    given = as_tuple(radii, "rings: radii must be a sequence of numbers")
     radius = np.array([as_float(r, "rings", "radii", minimum=0) for r in given])
     if len(radius) == 0:
         raise NiceValueError("rings: radii is empty, expected at least one radius")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.parameters import Module
+from nice_np.validation import as_tuple
 
 MAX_DEPTH = 50  # modules inside modules
 MAX_MODULES = 10_000  # each takes some 50 microseconds and 3 kB: ten thousand load in half a second
@@ -152,10 +153,8 @@ def _is_whole_list(value: Any) -> bool:
 
 def by_name(classes: Iterable[type[Module]]) -> dict[str, type[Module]]:
     """nice_np's classes and the given ones by name; a given class cannot replace ours."""
-    try:
-        known: tuple[Any, ...] = tuple(classes)
-    except TypeError:
-        known = (None,)
+    expected = "load: classes must be a list of Module subclasses, classes=[MyLayer, ...]"
+    known = as_tuple(classes, expected)
     if not all(isinstance(cls, type) and issubclass(cls, Module) for cls in known):
-        raise NiceTypeError("load: classes must be a list of Module subclasses, classes=[MyLayer, ...]")
+        raise NiceTypeError(f"{expected}, got {classes!r}")
     return {**{cls.__name__: cls for cls in known}, **own_classes()}

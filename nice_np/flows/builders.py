@@ -30,14 +30,25 @@ from nice_np.bijectors import (
 from nice_np.bijectors.coupling import Conditioner
 from nice_np.bijectors.scales import Scale, TanhScale
 from nice_np.bijectors.whitening import Whitening
-from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.errors import NiceValueError
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior, get_prior
 from nice_np.networks.activations import Activation
 from nice_np.networks.convnet import ConvNet
 from nice_np.networks.mlp import MLP
 from nice_np.suggestions import suggests
-from nice_np.validation import Rng, as_choice, as_dtype, as_flag, as_float, as_int, as_rng, as_sizes, as_widths
+from nice_np.validation import (
+    Rng,
+    as_choice,
+    as_dtype,
+    as_flag,
+    as_float,
+    as_int,
+    as_rng,
+    as_sizes,
+    as_tuple,
+    as_widths,
+)
 
 Network = Callable[[Partition, int], Conditioner]  # (partition, thetas per feature) -> a new conditioner
 CONDITIONERS = ("mlp", "conv")
@@ -272,12 +283,10 @@ def preprocessing(names: str | Bijector | Sequence[str | Bijector], dim: int, dt
     """The fixed layers next to the data, by name or as copies of those given, in one dtype; see `nice`."""
     if isinstance(names, (str, Bijector)):
         names = (names,)
-    if not isinstance(names, Sequence):
-        raise NiceTypeError(f"preprocess must be a sequence of names or bijectors, such as ('logit',); got {names!r}")
     fixed = [
         copy.deepcopy(name) if isinstance(name, Bijector)
         else PREPROCESSING[as_choice(name, PREPROCESSING, "preprocess", "name")](dim, dtype)
-        for name in names
+        for name in as_tuple(names, "preprocess must be a sequence of names or bijectors, such as ('logit',)")
     ]  # fmt: skip
     for layer in fixed:
         layer.cast(dtype)

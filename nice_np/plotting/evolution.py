@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -18,8 +18,8 @@ from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.flows.flow import Flow
 from nice_np.notebook import picture
 from nice_np.plotting.plane import as_extent, density_on_grid, draw_density
-from nice_np.plotting.style import DPI, annotate, refuse_other
-from nice_np.validation import as_float, as_int, as_samples
+from nice_np.plotting.style import DPI, annotate
+from nice_np.validation import as_float, as_int, as_samples, as_tuple
 
 LONGEST = 655.0  # seconds: a GIF counts hundredths, up to 65535
 LEVELS = 12  # steps of colour: areas of one colour keep a GIF small
@@ -57,8 +57,7 @@ def density_evolution(
         `gif` makes a small file of it; its own methods ``save`` and ``to_jshtml`` work too.
     """
     owner = "density_evolution"
-    refuse_other(flows, Iterable, owner, "flows")
-    flows = list(flows)
+    flows = as_tuple(flows, f"{owner}: expected a sequence of flows")
     if not flows:
         raise NiceValueError(f"{owner}: expected at least one flow")
     names = [f"{k} of {len(flows)}" for k in range(1, len(flows) + 1)] if titles is None else list(titles)

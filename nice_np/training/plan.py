@@ -12,7 +12,7 @@ from nice_np.training.history import History
 from nice_np.training.optim import OPTIMIZERS, Optimizer
 from nice_np.training.schedules import SCHEDULES, Schedule
 from nice_np.training.state import TrainingState
-from nice_np.validation import as_flag, as_float, as_int
+from nice_np.validation import as_flag, as_float, as_int, as_tuple
 
 Callback = Callable[[Any, History], None]  # the model comes first
 
@@ -61,10 +61,7 @@ class Plan:
         for name in ("resume", "recompute", "compiled"):
             setattr(self, name, as_flag(getattr(self, name), "fit", name))
         given: Any = self.callbacks
-        try:
-            self.callbacks = list(given)
-        except TypeError:  # a single one
-            self.callbacks = [given]
+        self.callbacks = [given] if callable(given) else list(as_tuple(given, "fit: callbacks must be callables"))
         for callback in self.callbacks:
             if not callable(callback):
                 raise NiceTypeError(f"fit: callbacks must be callables, got {callback!r}")
