@@ -32,7 +32,8 @@ KINDS = {
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Give a binary file to write, which replaces `path` when the block ends without an error.
 
-    The new file has the mode of the old one and, as far as the system allows it, the same owner.
+    The new file has the mode of the old one and, as far as the system allows it, the same owner.  Of two processes that
+    write one path, the last to end wins; neither's file is mixed with the other's.
 
     Raises
     ------

@@ -36,6 +36,8 @@ def check_folder(folder: Path, *, resume: bool, force: bool) -> None:
     not a regular file has the name of one that a run writes.
     """
     with naming(f"cannot use {folder}"):
+        if upwards := [path for path in (folder, *folder.parents) if path.name == ".."]:
+            upwards[0].stat()  # of missing/../run, mkdir would make both folders
         if folder.exists() and not folder.is_dir():
             raise NiceFileError(f"{folder} is not a folder; choose another one with --out DIR")
         if os.path.lexists(folder / LOCK):

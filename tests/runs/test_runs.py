@@ -41,6 +41,17 @@ def test_a_new_folder_is_made_with_its_parents(tmp_path):
         assert json.loads((folder / "settings.json").read_text())["seed"] == 7
 
 
+@pytest.mark.parametrize("words", ["missing/../p", "missing/..", "missing/../sub/p"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_path_through_a_missing_folder_makes_no_folder(words, force, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "settings.json").write_text("mine")
+    with pytest.raises(NiceFileError, match=r"missing/\.\.\S*: No such file"):
+        check_folder(tmp_path / words, resume=False, force=force)
+    check_folder(tmp_path / "p" / ".." / "new", resume=False, force=False)
+    assert contents(tmp_path) == ["p", "p/settings.json"]
+
+
 @pytest.mark.parametrize("name", ["model.npz", "checkpoint.npz", "metrics.json", "history.csv", "figures/density.png"])
 def test_a_run_is_not_overwritten_without_force(name, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -125,6 +125,13 @@ def test_history_reports_the_epochs_mean(points):
     assert row["validation_bits_per_dim"] == pytest.approx(-before / 3 / np.log(2), abs=1e-4)
 
 
+@pytest.mark.parametrize("batch_size", [25, 30, 99, 100, 200])
+def test_a_short_last_batch_counts_by_its_samples(batch_size, points):
+    flow = small(dtype=np.float64)
+    history = fit(flow, points, epochs=1, learning_rate=1e-15, **{**QUIET, "batch_size": batch_size})
+    assert history["train_log_likelihood"] == [pytest.approx(flow.log_prob(points).mean(), rel=1e-9)]
+
+
 def test_schedule_and_optimizer_see_steps_progress_and_epochs(points):
     calls = []
 

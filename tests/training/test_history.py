@@ -1,9 +1,12 @@
 """A history as a table: its epochs, its columns, its curve.  Reading and writing CSV is in test_fit."""
 
+import copy
+
 import numpy as np
 import pytest
 
 from nice_np import History, NiceValueError, fit, nice, plotting
+from nice_np.training.history import COLUMNS
 
 
 @pytest.fixture
@@ -25,6 +28,15 @@ def test_a_name_gives_a_column_and_a_place_a_row(history):
 def test_an_unknown_column_lists_all(history):
     with pytest.raises(NiceValueError, match="unknown column 'loss'; choose one of epoch, step, learning_rate, train_"):
         history["loss"]
+
+
+@pytest.mark.parametrize("column", [name for name in COLUMNS if name != "seconds"])
+def test_equal_histories_differ_in_the_seconds_alone(column, history):
+    other = copy.deepcopy(history)
+    other.rows[1]["seconds"], other.stopped = -1.0, "time_limit"
+    assert other == history
+    other.rows[1][column] = 12345
+    assert other != history
 
 
 def test_plot_is_the_training_curve(history):
