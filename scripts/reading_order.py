@@ -113,8 +113,9 @@ def with_minutes(text: str) -> str:
         if line.startswith("## "):
             total = 0
         elif k in files_of:
-            total += minutes(files_of[k])
-            lines[k] = "|".join([*line.split("|")[:-2], f" {minutes(files_of[k])} ", ""])
+            measured = minutes(files_of[k])
+            total += measured
+            lines[k] = "|".join([*line.split("|")[:-2], f" {measured} ", ""])
         elif line.startswith("| **together**"):
             lines[k] = "|".join([*line.split("|")[:-2], f" **{total}** ", ""])
     return "\n".join([*lines, ""])

@@ -1,6 +1,7 @@
 """The package as a whole: who may import whom, what is public, what is forbidden."""
 
 import ast
+import functools
 import inspect
 from pathlib import Path
 
@@ -29,9 +30,9 @@ MODES = [first + rest for first in "wxa" for rest in ("", "b", "+", "b+", "t")] 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
+@functools.cache
 def sources():
-    for path in sorted(ROOT.rglob("*.py")):
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(ROOT.rglob("*.py"))]
 
 
 def module_of(name):

@@ -202,8 +202,11 @@ import sys
 import matplotlib
 before = dict(matplotlib.rcParams)
 from nice_np import nice, plotting
-plotting.save(plotting.density(nice(2, hidden=(4,), rng=0), resolution=20), sys.argv[1])
+flow = nice(2, hidden=(4,), rng=0)
+plotting.save(plotting.density(flow, resolution=20), sys.argv[1])
+plotting.bent_grid(flow), plotting.spectrum(flow), plotting.image_grid([[0.5] * 4] * 4)
 assert dict(matplotlib.rcParams) == before
+assert "matplotlib.pyplot" not in sys.modules, "it would choose a display"
 """
 
 

@@ -8,22 +8,31 @@ import pytest
 from nice_np import CheckpointError, fit, nice
 from nice_np.files.npz import write_npz
 
+X = np.random.default_rng(20141030).normal(size=(30, 3))
+SETTINGS = {"batch_size": 10, "progress": False, "average": 5, "validation": X}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Of a run of two epochs; not to be changed."""
+    path = tmp_path_factory.mktemp("run") / "c.npz"
+    fit(nice(3, hidden=(4,), rng=0), X, epochs=2, rng=0, checkpoint=path, **SETTINGS)
+    return path
+
 
 @pytest.fixture
-def saved(rng, tmp_path):
+def saved(checkpoint, tmp_path):
     """A function that resumes a run from an altered copy of its checkpoint."""
-    x, path = rng.normal(size=(30, 3)), tmp_path / "c.npz"
-    settings = {"batch_size": 10, "progress": False, "average": 5, "checkpoint": path}
-    fit(nice(3, hidden=(4,), rng=0), x, validation=x, epochs=2, rng=0, **settings)
+    path = tmp_path / "c.npz"
 
     def resume(alter):
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(checkpoint, allow_pickle=False) as file:
             arrays = dict(file)
         header = json.loads(arrays["header"].tobytes())
         alter(header["metadata"], arrays)
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         write_npz(path, arrays)
-        return fit(nice(3, hidden=(4,), rng=0), x, validation=x, epochs=3, resume=True, **settings)
+        return fit(nice(3, hidden=(4,), rng=0), X, epochs=3, resume=True, checkpoint=path, **SETTINGS)
 
     return resume
 
