@@ -321,7 +321,7 @@ def plane():
         (lambda: plotting.bent_grid("x"), "bent_grid: flow must be a Flow"),
         (lambda: plotting.spectrum("x"), "spectrum: flow must be a Flow"),
         (lambda: plotting.interpolation("x", np.zeros((2, 4))), "interpolation: flow must be a Flow"),
-        (lambda: plotting.density_evolution(plane()), "density_evolution: flows must be an Iterable, got Flow"),
+        (lambda: plotting.density_evolution(plane()), "density_evolution: expected a sequence of flows, got Flow"),
         (lambda: plotting.density_evolution(["x"]), "density_evolution: flow must be a Flow"),
         (lambda: plotting.gradient_check("x"), "gradient_check: report must be a GradientReport"),
         (lambda: plotting.training_curves([1]), "training_curves: histories must be a Mapping"),
