@@ -114,8 +114,10 @@ class MaskedMLP(MLP):
         inputs = np.zeros(self.sizes[0], np.intp)
         inputs[self.order] = np.arange(1, dim + 1)
         low = 0 if self.context_dim else 1  # without a context, a unit of degree 0 would see nothing
-        n = max(dim - low, 1)  # hidden degrees are low .. dim - 1, as many units of each, or every so many of them
-        hidden = [low - 1 - np.arange(1, width + 1) * -n // width for width in self.sizes[1:-1]]
+        n = max(dim - low, 1)
+        # Hidden units share the degrees low .. dim - 1 evenly; the highest is always there, so no feature is lost.
+        shares = [np.arange(1, width + 1) * n / width for width in self.sizes[1:-1]]  # 0 < share <= n
+        hidden = [low - 1 + np.ceil(share).astype(np.intp) for share in shares]
         return [inputs, *hidden, np.tile(inputs[:dim] - 1, self.sizes[-1] // dim)]
 
     def _masked(self, layer: Linear, M: npt.NDArray[np.bool_]) -> MaskedLinear:
