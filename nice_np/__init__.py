@@ -72,8 +72,8 @@ from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, samp
 from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.flow_matching import FlowMatching
-from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.law_flows import mixture_flow, spline_flow
+from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.model import Model, load, load_model, save_model
 from nice_np.flows.other_priors import DiagonalGaussian, Uniform
 from nice_np.flows.planar import planar_flow
