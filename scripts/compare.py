@@ -1,0 +1,243 @@
+"""All families on all toys: held-out nats beside the truth, parameters and seconds, as a table and a poster.
+
+python scripts/compare.py                               everything, in at most half an hour on two cores
+python scripts/compare.py --families maf nsf --toys rings grid
+python scripts/compare.py --libraries                   zuko's flows of like size as well, in the same run
+python scripts/compare.py --keep runs/compare           each result in a file; those that are there are not run again
+
+Every flow sees the same batches: UPDATES updates of 256 points, drawn anew from 25,600, Adam with a rate that falls
+along a cosine.  Flows whose updates cost more (a network evaluated many times) have fewer.  Seconds are CPU seconds of
+training with one thread of BLAS; two flows are trained at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+import nice_np as nn
+from nice_np.bijectors import Chain, Coupling, Partition, Standardize
+from nice_np.datasets import TOYS, toy_log_prob
+from nice_np.families import Autoregressive
+
+UPDATES, BATCH, N, RATE = 4000, 256, 25_600, 2e-3
+SIDE, WIDTH = 100, 4.5  # of a panel of the poster: points, and half of the plane shown
+HIDDEN = (64, 64)
+
+
+class Family(NamedTuple):
+    """A flow of the plane, and how many updates it is given."""
+
+    make: Callable[[np.random.Generator], Any]
+    updates: int = UPDATES
+
+
+class Result(NamedTuple):
+    family: str
+    toy: str
+    nats: float  # mean log-likelihood of 10,000 held-out points
+    parameters: int
+    seconds: float
+    density: np.ndarray  # (SIDE, SIDE), on the poster's grid
+
+
+def couplings(law: type[Coupling], n: int, rng: np.random.Generator, **settings: Any) -> nn.Flow:
+    """n couplings that transform one feature each, in turn."""
+    layers = []
+    for k in range(n):
+        thetas = law.thetas_per_feature if not settings else _thetas(law, settings)
+        network = nn.MLP((1, *HIDDEN, thetas), dtype=np.float32, rng=rng)
+        layers.append(law(Partition(2, [k % 2]), network, **settings))
+    return nn.Flow("normal", Chain([Standardize.unfitted(2, np.float32), *layers]))
+
+
+def autoregressive(law: type[Autoregressive], n: int, rng: np.random.Generator, **settings: Any) -> nn.Flow:
+    """n autoregressive layers, every second one in the reversed order."""
+    layers = []
+    for k in range(n):
+        thetas = law.thetas_per_feature if not settings else _thetas(law, settings)
+        order = ("natural", "reversed")[k % 2]
+        layers.append(law(nn.MaskedMLP((2, *HIDDEN, 2 * thetas), order, dtype=np.float32, rng=rng), **settings))
+    return nn.Flow("normal", Chain([Standardize.unfitted(2, np.float32), *layers]))
+
+
+def _thetas(law: Any, settings: dict[str, Any]) -> int:
+    return 3 * settings["bins"] - 1 if "bins" in settings else int(law.thetas_per_feature)
+
+
+FAMILIES: dict[str, Family] = {
+    "NICE, additive": Family(lambda rng: nn.nice(2, 8, HIDDEN, rng=rng)),
+    "RealNVP, affine": Family(lambda rng: nn.real_nvp(2, 8, HIDDEN, rng=rng)),
+    "planar": Family(lambda rng: nn.planar_flow(2, 32, rng=rng)),
+    "MAF": Family(lambda rng: nn.maf(2, 8, HIDDEN, rng=rng)),
+    "IAF": Family(lambda rng: nn.iaf(2, 8, HIDDEN, rng=rng), UPDATES // 2),
+    "spline couplings": Family(lambda rng: couplings(nn.SplineCoupling, 6, rng)),
+    "spline autoregressive": Family(lambda rng: autoregressive(nn.SplineAutoregressive, 4, rng)),
+    "mixture couplings": Family(lambda rng: couplings(nn.MixtureCoupling, 6, rng)),
+    "UMNN autoregressive": Family(lambda rng: autoregressive(nn.UMNNAutoregressive, 3, rng), UPDATES // 2),
+    "residual": Family(lambda rng: nn.residual_flow(2, rng=rng), UPDATES // 4),
+    "continuous": Family(lambda rng: nn.continuous_flow(2, (64, 64, 64), rng=rng), UPDATES // 8),
+    "flow matching": Family(lambda rng: nn.flow_matching(2, (128, 128, 128), rng=rng), 3 * UPDATES),
+}
+
+
+def run(family: str, toy: str, seed: int, scale: float) -> Result:
+    """Train one flow on one toy and score it."""
+    with threadpool_limits(1):
+        make, updates = FAMILIES[family]
+        rng = np.random.default_rng(seed)
+        flow = make(rng)
+        epochs = max(1, round(scale * updates * BATCH / N))
+        started = time.process_time()
+        settings = {"batch_size": BATCH, "learning_rate": nn.Cosine(RATE, warmup=100)}
+        nn.fit(flow, TOYS[toy](N, 100 + seed), epochs=epochs, progress=False, rng=seed, **settings)
+        seconds = time.process_time() - started
+        held_out = TOYS[toy](10_000, 999)
+        return Result(family, toy, _mean(flow, held_out), flow.n_parameters, seconds, _picture(flow.log_prob))
+
+
+def run_zuko(kind: str, toy: str, seed: int, scale: float) -> Result:
+    """The same batches and rates in PyTorch."""
+    import torch
+    import zuko
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    flow = {
+        "zuko NICE": lambda: zuko.flows.NICE(2, transforms=8, hidden_features=HIDDEN),
+        "zuko MAF": lambda: zuko.flows.MAF(2, transforms=8, hidden_features=HIDDEN),
+        "zuko NSF": lambda: zuko.flows.NSF(2, transforms=4, hidden_features=HIDDEN),
+    }[kind]()
+    rng = np.random.default_rng(seed)
+    x = TOYS[toy](N, 100 + seed)
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    standard = torch.tensor((x - mean) / std, dtype=torch.float32)
+    steps = round(scale * UPDATES)
+    adam = torch.optim.Adam(flow.parameters(), lr=RATE)
+    rates = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    started = time.process_time()
+    for _ in range(steps):
+        loss = -flow().log_prob(standard[rng.integers(N, size=BATCH)]).mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        rates.step()
+    seconds = time.process_time() - started
+
+    def log_prob(points: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            z = torch.tensor((points - mean) / std, dtype=torch.float32)
+            return flow().log_prob(z).numpy().astype(float) - np.log(std).sum()
+
+    count = sum(p.numel() for p in flow.parameters())
+    return Result(kind, toy, float(log_prob(TOYS[toy](10_000, 999)).mean()), count, seconds, _picture(log_prob))
+
+
+LIBRARIES = ("zuko NICE", "zuko MAF", "zuko NSF")
+
+
+def _mean(flow: Any, x: np.ndarray) -> float:
+    return float(np.mean(flow.log_prob(x)))
+
+
+def _picture(log_prob: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    side = np.linspace(-WIDTH, WIDTH, SIDE)
+    points = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    return np.exp(np.asarray(log_prob(points), dtype=float)).reshape(SIDE, SIDE)
+
+
+def kept(folder: Path | None, family: str, toy: str, seed: int, scale: float) -> Result:
+    """The result in the folder, or a new one, which is kept there."""
+    path = None if folder is None else folder / f"{family} {toy} {seed} {scale:g}.npz"
+    if path is None or not path.exists():
+        result = (run_zuko if family in LIBRARIES else run)(family, toy, seed, scale)
+        if path is None:
+            return result
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **result._asdict())
+    with np.load(path) as file:
+        return Result(*(file[name] if name == "density" else file[name].item() for name in Result._fields))
+
+
+def table(results: dict[tuple[str, str], Result], families: Sequence[str], toys: Sequence[str]) -> str:
+    """Markdown: one row a family, one column a toy, the truth on top."""
+    lines = [f"| nats | {' | '.join(toys)} | parameters | seconds a toy |", "|---" * (len(toys) + 3) + "|"]
+    truth = [f"{toy_log_prob(toy, TOYS[toy](10_000, 999)).mean():.3f}" for toy in toys]
+    lines.append(f"| the true density | {' | '.join(truth)} | | |")
+    for family in families:
+        row = [results[family, toy] for toy in toys]
+        nats = " | ".join(f"{result.nats:.3f}" for result in row)
+        lines.append(f"| {family} | {nats} | {row[0].parameters:,} | {np.mean([r.seconds for r in row]):.0f} |")
+    return "\n".join(lines)
+
+
+def poster(results: dict[tuple[str, str], Result], families: Sequence[str], toys: Sequence[str], path: Path) -> None:
+    """One row a family, one column a toy: the densities, the true ones on top."""
+    rows = ["the true density", *families]
+    size = 1.15
+    figure, axes = plt.subplots(
+        len(rows),
+        len(toys),
+        figsize=(size * len(toys) + 1.2, size * len(rows) + 0.3),
+        squeeze=False,
+        layout="constrained",
+    )
+    for i, family in enumerate(rows):
+        for j, toy in enumerate(toys):
+            true = _picture(partial(toy_log_prob, toy))
+            density = true if i == 0 else results[family, toy].density
+            ax = axes[i, j]
+            ax.imshow(np.minimum(density / true.max(), 1) ** 0.5, origin="lower", cmap="magma", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            if i == 0:
+                ax.set_title(toy, fontsize=8)
+            if j == 0:
+                ax.set_ylabel(
+                    family.replace(", ", "\n").replace(" ", "\n", 1), fontsize=8, rotation=0, ha="right", va="center"
+                )
+            if i > 0:
+                ax.set_xlabel(f"{results[family, toy].nats:.2f}", fontsize=7, labelpad=1)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), metavar="FAMILY")
+    parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
+    parser.add_argument("--libraries", action="store_true", help="zuko's flows as well (needs torch and zuko)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2, help="flows trained at a time")
+    parser.add_argument("--scale", type=float, default=1.0, help="this share of the updates, for a quick look")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="results that are there are not run again")
+    parser.add_argument("--poster", type=Path, metavar="PNG", help="the densities as one picture")
+    options = parser.parse_args()
+    families = [*options.families, *(LIBRARIES if options.libraries else ())]
+    results: dict[tuple[str, str], Result] = {}
+    started = time.perf_counter()
+    with ProcessPoolExecutor(options.workers) as pool:
+        waiting = [
+            pool.submit(kept, options.keep, family, toy, options.seed, options.scale)
+            for family in families
+            for toy in options.toys
+        ]
+        for done in tqdm(as_completed(waiting), total=len(waiting), unit="flow"):
+            result = done.result()
+            results[result.family, result.toy] = result
+    print(table(results, families, options.toys))
+    print(f"\n{(time.perf_counter() - started) / 60:.1f} minutes with {options.workers} flows at a time")
+    if options.poster:
+        poster(results, families, options.toys, options.poster)
+
+
+if __name__ == "__main__":
+    main()
