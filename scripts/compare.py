@@ -26,9 +26,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import nice_np as nn
-from nice_np.bijectors import Chain, Coupling, Partition, Standardize
 from nice_np.datasets import TOYS, toy_log_prob
-from nice_np.families import Autoregressive
 
 UPDATES, BATCH, N, RATE = 4000, 256, 25_600, 2e-3
 SIDE, WIDTH = 100, 4.5  # of a panel of the poster: points, and half of the plane shown
@@ -51,28 +49,13 @@ class Result(NamedTuple):
     density: np.ndarray  # (SIDE, SIDE), on the poster's grid
 
 
-def couplings(law: type[Coupling], n: int, rng: np.random.Generator, **settings: Any) -> nn.Flow:
-    """n couplings that transform one feature each, in turn."""
+def monotone_networks(rng: np.random.Generator) -> nn.Flow:
+    """Three autoregressive layers of UMNN, every second one in the reversed order."""
     layers = []
-    for k in range(n):
-        thetas = law.thetas_per_feature if not settings else _thetas(law, settings)
-        network = nn.MLP((1, *HIDDEN, thetas), dtype=np.float32, rng=rng)
-        layers.append(law(Partition(2, [k % 2]), network, **settings))
-    return nn.Flow("normal", Chain([Standardize.unfitted(2, np.float32), *layers]))
-
-
-def autoregressive(law: type[Autoregressive], n: int, rng: np.random.Generator, **settings: Any) -> nn.Flow:
-    """n autoregressive layers, every second one in the reversed order."""
-    layers = []
-    for k in range(n):
-        thetas = law.thetas_per_feature if not settings else _thetas(law, settings)
-        order = ("natural", "reversed")[k % 2]
-        layers.append(law(nn.MaskedMLP((2, *HIDDEN, 2 * thetas), order, dtype=np.float32, rng=rng), **settings))
-    return nn.Flow("normal", Chain([Standardize.unfitted(2, np.float32), *layers]))
-
-
-def _thetas(law: Any, settings: dict[str, Any]) -> int:
-    return 3 * settings["bins"] - 1 if "bins" in settings else int(law.thetas_per_feature)
+    for order in ("natural", "reversed", "natural"):
+        thetas = 2 * nn.UMNNAutoregressive.thetas_per_feature
+        layers.append(nn.UMNNAutoregressive(nn.MaskedMLP((2, *HIDDEN, thetas), order, dtype=np.float32, rng=rng)))
+    return nn.Flow("normal", nn.Chain([nn.Standardize.unfitted(2, np.float32), *layers]))
 
 
 FAMILIES: dict[str, Family] = {
@@ -81,10 +64,10 @@ FAMILIES: dict[str, Family] = {
     "planar": Family(lambda rng: nn.planar_flow(2, 32, rng=rng)),
     "MAF": Family(lambda rng: nn.maf(2, 8, HIDDEN, rng=rng)),
     "IAF": Family(lambda rng: nn.iaf(2, 8, HIDDEN, rng=rng), UPDATES // 2),
-    "spline couplings": Family(lambda rng: couplings(nn.SplineCoupling, 6, rng)),
-    "spline autoregressive": Family(lambda rng: autoregressive(nn.SplineAutoregressive, 4, rng)),
-    "mixture couplings": Family(lambda rng: couplings(nn.MixtureCoupling, 6, rng)),
-    "UMNN autoregressive": Family(lambda rng: autoregressive(nn.UMNNAutoregressive, 3, rng), UPDATES // 2),
+    "spline couplings": Family(lambda rng: nn.spline_flow(2, 6, HIDDEN, wiring="coupling", rng=rng)),
+    "spline autoregressive": Family(lambda rng: nn.spline_flow(2, 5, HIDDEN, rng=rng)),
+    "mixture couplings": Family(lambda rng: nn.mixture_flow(2, 6, HIDDEN, wiring="coupling", rng=rng)),
+    "UMNN autoregressive": Family(monotone_networks, UPDATES // 2),
     "residual": Family(lambda rng: nn.residual_flow(2, rng=rng), UPDATES // 4),
     "continuous": Family(lambda rng: nn.continuous_flow(2, (64, 64, 64), rng=rng), UPDATES // 8),
     "flow matching": Family(lambda rng: nn.flow_matching(2, (128, 128, 128), rng=rng), 3 * UPDATES),

@@ -17,9 +17,14 @@ from nice_np.bijectors import PCAWhitening, ZCAWhitening
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.shifted import with_shifts
 from nice_np.errors import NiceValueError
+from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, original_nice, real_nvp
+from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow
+from nice_np.flows.law_flows import mixture_flow, spline_flow
 from nice_np.flows.model import Model
+from nice_np.flows.planar import planar_flow
+from nice_np.flows.residual import residual_flow
 from nice_np.training.optim import Adam, Optimizer, RMSPropMomentum
 from nice_np.training.schedules import Constant, Cosine, ExponentialDecay, Schedule
 from nice_np.vae import VAE, variational_autoencoder
@@ -88,6 +93,11 @@ def _nice(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow
 
 def _real_nvp(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
     return real_nvp(dataset.dim, image_shape=dataset.image_shape, context_dim=context_dim, rng=rng, **settings)
+
+
+def _family(make: Callable[..., Flow], **settings: Any) -> Callable[[Dataset, int, Rng], Flow]:
+    """A builder that asks for the number of features alone."""
+    return lambda dataset, context_dim, rng: make(dataset.dim, rng=rng, **settings)
 
 
 def _original(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
@@ -233,6 +243,18 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
     "toy-affine": _toy(
         "RealNVP, 8 x (2 x 64), Gaussian prior", POINTS, 35_344,
         partial(_real_nvp, couplings=8, hidden=(64, 64))),
+    "maf": _toy("MAF, 8 x (2 x 64)", POINTS, 36_896, _family(maf, layers=8, hidden=(64, 64))),
+    "iaf": _toy("IAF, 8 x (2 x 64)", POINTS, 36_896, _family(iaf, layers=8, hidden=(64, 64))),
+    "spline": _toy("spline couplings, 6 x (2 x 64)", POINTS, 34_698, _family(
+        spline_flow, layers=6, hidden=(64, 64), wiring="coupling")),
+    "mixture": _toy("logistic-mixture couplings, 6 x (2 x 64)", POINTS, 35_868, _family(
+        mixture_flow, layers=6, hidden=(64, 64), wiring="coupling")),
+    "planar": _toy("32 planar layers", POINTS, 160, _family(planar_flow, layers=32)),
+    "residual": _toy("16 residual layers", POINTS, 2_656, _family(residual_flow), epochs=10),
+    "continuous": _toy("continuous flow, 3 x 64, 10 steps of RK4", POINTS, 8_706, _family(
+        continuous_flow, hidden=(64, 64, 64)), epochs=10),
+    "flow-matching": _toy("continuous flow, 3 x 128, by flow matching", POINTS, 33_794, _family(
+        flow_matching, hidden=(128, 128, 128)), epochs=300),
 }
 # fmt: on
 DEFAULTS = {  # the preset for each data set of images
