@@ -44,7 +44,7 @@ class FlowMatching(Flow):
     Parameters
     ----------
     prior, bijector, context_dim
-        As for `Flow`.  The layers in front of the `NeuralODE` must have no parameters.
+        As for `Flow`.  The prior and the layers in front of the `NeuralODE` must have no parameters.
     sigma : float
         In [0, 1): the standard deviation of the blur of x at t = 0, in units of z.
 
@@ -66,8 +66,8 @@ class FlowMatching(Flow):
         self.sigma = as_float(sigma, "FlowMatching", "sigma", minimum=0, below=1)
         if not isinstance(self.layers[-1], NeuralODE) or self.ode.n_parameters != self.n_parameters:
             raise NiceTypeError(
-                "FlowMatching: expected a NeuralODE, or a Chain with one at the end and no parameters in front of it, "
-                f"got {bijector!r}"
+                "FlowMatching: expected a NeuralODE, or a Chain with one at the end, and no other parameters, neither in "
+                f"front of it nor in the prior; got {prior!r} and {bijector!r}"
             )
 
     @property

@@ -7,6 +7,7 @@ from registry import shaken
 from nice_np import (
     MLP,
     Chain,
+    DiagonalGaussian,
     DiagonalScaling,
     NiceTypeError,
     NiceValueError,
@@ -147,8 +148,10 @@ def test_what_it_refuses(rng):
     network = MLP((3, 4, 2), "tanh", rng=rng)
     with pytest.raises(NiceTypeError, match="a NeuralODE, or a Chain"):
         FlowMatching("normal", Standardize(np.zeros(2), np.ones(2)))
-    with pytest.raises(NiceTypeError, match="no parameters in front"):
+    with pytest.raises(NiceTypeError, match="no other parameters"):
         FlowMatching("normal", Chain([DiagonalScaling(2), NeuralODE(network)]))
+    with pytest.raises(NiceTypeError, match="nor in the prior"):
+        FlowMatching(DiagonalGaussian(2), NeuralODE(MLP((3, 4, 2), "tanh", rng=rng)))
     flow, x = model(rng), rng.normal(size=(4, 2))
     with pytest.raises(NiceTypeError, match="extra"):
         flow.objective(x)

@@ -25,7 +25,7 @@ from nice_np import (
     real_nvp,
     variational_autoencoder,
 )
-from nice_np.families import Radial
+from nice_np.families import NeuralODE, Radial
 from nice_np.families.implicit import ImplicitInverse, ImplicitLaw
 from nice_np.interop import onnx_models, save_onnx, to_onnx
 from nice_np.training.fit import start_from_data
@@ -47,7 +47,7 @@ def run():
     return run
 
 
-NO_GRAPH = ("NeuralODE", "Residual")
+NO_GRAPH = ("Residual",)
 
 
 def assert_same(flow, run, x, methods=("encode", "log_prob", "decode"), **context):
@@ -76,6 +76,19 @@ def test_every_bijector(name, dtype, run, rng):
             to_onnx(flow, "decode")
     else:
         assert_same(flow, run, x)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softplus"])
+@pytest.mark.parametrize("method", ["euler", "rk4"])
+@pytest.mark.parametrize("hidden", [(), (4, 5)], ids=["linear", "deep"])
+def test_continuous_flows(activation, method, hidden, run, rng):
+    network = registry.mlp((3, *hidden, 2), rng, activation)
+    flow = Flow("normal", NeuralODE(network, steps=2, method=method))
+    x = rng.normal(size=(5, 2))
+    assert_same(flow, run, x)
+    flow.bijector.probes = 1
+    with pytest.raises(NiceTypeError, match="set probes = None"):
+        to_onnx(flow, "encode")
 
 
 @pytest.mark.parametrize("name", registry.CONDITIONERS)
