@@ -11,7 +11,7 @@ import pytest
 
 from nice_np import Bijector, Chain, Flow, Logit
 from nice_np.checks.diagnosis import compare_gradients
-from nice_np.checks.differences import Slopes, is_kink
+from nice_np.checks.differences import Slopes, Tolerance, is_kink
 from nice_np.checks.gradients import GradientError, GradientReport, check_gradients
 from nice_np.checks.objects import find_numbers, find_parameters, float64_copy
 from nice_np.errors import NiceError, NiceTypeError, NiceValueError
@@ -569,6 +569,20 @@ def test_is_kink_tells_a_jump_from_curvature():
     assert not is_kink(smooth, 1e-5)
     assert not is_kink(beyond, 1e-5)
     assert not is_kink(kink[:1], 1e-5)
+
+
+@pytest.mark.parametrize(("largest", "floor"), [(1e-9, 1e-10), (1e-2, 1e-9), (1.0, 1e-7), (1e5, 1e-7)])
+def test_the_absolute_tolerance_shrinks_with_the_largest_derivative(largest, floor):
+    tolerance = Tolerance(rtol=1e-5, atol=1e-7, largest=largest, size=1.0)
+    assert tolerance.at(Slopes(0.0, 0.0, 0.0)) == pytest.approx(floor)
+    assert tolerance.at(Slopes(3.0, 0.0, 0.0)) == pytest.approx(floor + 3e-5)
+
+
+def test_a_step_resolves_one_ten_thousandth_of_the_steeper_side():
+    tolerance = Tolerance(rtol=1e-5, atol=1e-7, largest=1.0, size=1.0)
+    assert tolerance.resolves(Slopes(0.5, 1.0, 0.9e-4), claimed=0.0)  # slopes 0 and 1 on the two sides
+    assert not tolerance.resolves(Slopes(0.5, 1.0, 1.1e-4), claimed=0.0)
+    assert tolerance.resolves(Slopes(0.0, 0.0, 0.9e-4), claimed=-1.0)
 
 
 # -- sizes --------------------------------------------------------------------------------------------------------
