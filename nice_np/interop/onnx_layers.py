@@ -236,9 +236,10 @@ def _(layer: MixtureLaw, graph: Graph, x_b: str, theta: list[str]) -> Named:
     add, sub, K = partial(graph.add, "Add"), partial(graph.add, "Sub"), layer.components
     a, b = log_of(mixture_law.A, graph, theta[-2]), theta[-1]
     totals: list[list[str]] = [[], [], [], []]  # the terms of the four log-sum-exps
-    for logit, mu, raw_s in zip(theta[:K], theta[K : 2 * K], theta[2 * K : 3 * K], strict=True):
+    centres = mixture_law.centres(K)
+    for logit, mu, raw_s, centre in zip(theta[:K], theta[K : 2 * K], theta[2 * K : 3 * K], centres, strict=True):
         s = log_of(mixture_law.S, graph, raw_s)
-        u = graph.add("Mul", sub(x_b, mu), graph.add("Exp", graph.add("Neg", s)))
+        u = graph.add("Mul", sub(x_b, add(mu, centre)), graph.add("Exp", graph.add("Neg", s)))
         log_sigmoid, log_rest = (graph.add("Neg", graph.softplus(v)) for v in (graph.add("Neg", u), u))
         both = sub(add(log_sigmoid, log_rest), s)
         for terms, term in zip(totals, ("", log_sigmoid, log_rest, both), strict=True):

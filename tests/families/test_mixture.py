@@ -18,12 +18,20 @@ def theta_of(rng, n, features=1, components=4, size=1.5, dtype=np.float64):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_theta_zero_is_the_identity_far_into_both_tails(dtype):
+def test_with_one_component_theta_zero_is_the_identity_far_into_both_tails(dtype):
     x = np.array([[-1e6, -1e3, -30, -1, 0, 1, 30, 1e3, 1e6]], dtype)
-    y, log_det, _ = OnlyTheLaw()._couple(x, np.zeros((1, 14 * 9), dtype))
+    y, log_det, _ = OnlyTheLaw(1)._couple(x, np.zeros((1, 5 * 9), dtype))
     np.testing.assert_allclose(y, x, rtol=20 * np.finfo(dtype).eps, atol=20 * np.finfo(dtype).eps)
     assert np.abs(log_det) <= 10 * np.finfo(dtype).eps * np.abs(x).sum()
     assert y.dtype == log_det.dtype == dtype
+
+
+@pytest.mark.parametrize("components", [2, 8, 30])
+def test_with_theta_zero_components_differ_and_the_slope_is_near_one(components):
+    law, x = OnlyTheLaw(components), np.linspace(-30, 30, 301)[:, None]
+    _, log_det, cache = law._couple(x, np.zeros((301, law.thetas_per_feature)))
+    assert -0.4 < log_det.min() < log_det.max() < 1e-9
+    assert (np.diff(cache.mixture.u[:, 0, 0]) < -1e-3).all()
 
 
 def test_the_formula_where_it_can_be_computed_directly(rng):
