@@ -66,8 +66,8 @@ class FlowMatching(Flow):
         self.sigma = as_float(sigma, "FlowMatching", "sigma", minimum=0, below=1)
         if not isinstance(self.layers[-1], NeuralODE) or self.ode.n_parameters != self.n_parameters:
             raise NiceTypeError(
-                "FlowMatching: expected a NeuralODE, or a Chain with one at the end, and no other parameters, neither in "
-                f"front of it nor in the prior; got {prior!r} and {bijector!r}"
+                "FlowMatching: expected a NeuralODE, or a Chain with one at the end, and no other parameters, neither "
+                f"in front of it nor in the prior; got {prior!r} and {bijector!r}"
             )
 
     @property
