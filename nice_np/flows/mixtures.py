@@ -14,17 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nice_np.families.mixture import log_sum_exp
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal, check_dim
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_batch, as_dtype, as_int, as_rng
-
-
-def log_sum_exp(a: Array, axis: int) -> tuple[Array, Array]:
-    """log sum_k e^a_k, whose axis stays with length 1, and the softmax e^a_k / sum_j e^a_j; nothing overflows."""
-    largest = a.max(axis=axis, keepdims=True)
-    e = np.exp(a - largest)
-    total = e.sum(axis=axis, keepdims=True)
-    return largest + np.log(total), e / total
 
 
 class Mixture(Prior):
@@ -59,7 +52,7 @@ class Mixture(Prior):
 
     @abstractmethod
     def _densities(self, u: Array) -> tuple[Array, Array]:
-        """log p_k (N, K, 1) or (N, K, D), and the slope dlog p_k/du (N, K, D), from u (N, K, D)."""
+        """log p_k (K, N, 1) or (K, N, D), and the slope dlog p_k/du (K, N, D), from u (K, N, D)."""
 
     @abstractmethod
     def _standard(self, n: int, rng: np.random.Generator) -> Array:
@@ -68,46 +61,47 @@ class Mixture(Prior):
     @property
     def std(self) -> float:  # type: ignore[override]
         """The root of the mean variance: sum_k w_k (var_k + mean_k^2) - (sum_k w_k mean_k)^2 in each coordinate."""
-        w, m = log_sum_exp(self.logits.astype(float), 0)[1], self.means.astype(float)
+        w, m = log_sum_exp(self.logits.astype(float))[1], self.means.astype(float)
         var = self.unit_variance * np.exp(2 * self.log_scales.astype(float))
         variance = (w * (var + m**2)).sum(axis=0) - (w * m).sum(axis=0) ** 2  # (D,)
         return float(np.sqrt(variance.mean()))
 
     def _terms(self, z: Array) -> tuple[Array, Array, Array, Array]:
-        """log p (N,), r (N, K, 1) or (N, K, D), u (N, K, D) and dlog p_k/du (N, K, D)."""
+        """log p (N,), r (K, N, 1) or (K, N, D), u (K, N, D) and dlog p_k/dz (K, N, D)."""
         z = as_batch(z, self.dim, self, "z")
-        u = (z[:, None] - self.means) * np.exp(-self.log_scales)
+        inverse_scales = np.exp(-self.log_scales)[:, None]  # (K, 1, D)
+        u = (z - self.means[:, None]) * inverse_scales
         log_p_k, slope = self._densities(u)
-        log_w = self.logits - log_sum_exp(self.logits, 0)[0]
-        log_p, r = log_sum_exp(log_w + log_p_k, 1)
-        return log_p.sum(axis=(1, 2)), r, u, slope
+        log_w = self.logits - log_sum_exp(self.logits)[0]
+        log_p, r = log_sum_exp(log_w[:, None] + log_p_k)
+        return log_p.sum(axis=1), r, u, slope * inverse_scales  # du/dz = 1 / scale
 
     def log_prob(self, z: Array) -> Array:
         return self._terms(z)[0]
 
     def grad_log_prob(self, z: Array) -> Array:
         _, r, _, slope = self._terms(z)
-        gradient: Array = (r * slope * np.exp(-self.log_scales)).sum(axis=1)  # du/dz = 1 / scale
+        gradient: Array = (r * slope).sum(axis=0)
         return gradient
 
     def backward(self, dlog_p: Array, z: Array) -> Array:
         _, r, u, slope = self._terms(z)
-        r = dlog_p[:, None, None] * r  # dL/dlog p_k
-        moved = r * slope * np.exp(-self.log_scales)  # dL/dz by way of component k, (N, K, D)
-        self.dmeans[...] = -moved.sum(axis=0)  # u depends on z - mean
-        self.dlog_scales[...] = -(r * (slope * u + 1)).sum(axis=0)  # du/dlog_scale = -u, and p_k has a factor 1 / scale
-        self.dlogits[...] = r.sum(axis=0) - log_sum_exp(self.logits, 0)[1] * dlog_p.sum()
-        dz: Array = moved.sum(axis=1)
+        r = dlog_p[:, None] * r  # dL/dlog p_k
+        moved = r * slope  # dL/dz by way of component k, (K, N, D)
+        self.dmeans[...] = -moved.sum(axis=1)  # u depends on z - mean
+        # p_k has a factor 1 / scale, and du/dlog_scale = -u = -scale u du/dz
+        self.dlog_scales[...] = -(moved * u).sum(axis=1) * np.exp(self.log_scales) - r.sum(axis=1)
+        self.dlogits[...] = r.sum(axis=1) - log_sum_exp(self.logits)[1] * dlog_p.sum()
+        dz: Array = moved.sum(axis=0)
         return dz
 
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
         who = type(self).__name__
         n, rng = as_int(n, who, "n", 0), as_rng(rng, who)
         check_dim(self, dim, f"{who}.sample")
-        ends = np.cumsum(log_sum_exp(self.logits.astype(float), 0)[1], axis=0)[:-1]  # (K - 1, 1) or (K - 1, D)
-        k = (rng.random((n, 1, ends.shape[1])) > ends).sum(
-            axis=1
-        )  # (n, 1) or (n, D): each of them with probability w_k
+        ends = np.cumsum(log_sum_exp(self.logits.astype(float))[1], axis=0)[:-1]  # (K - 1, 1) or (K - 1, D)
+        p = rng.random((n, 1, ends.shape[1]))
+        k = (p > ends).sum(axis=1)  # (n, 1) or (n, D): each k with probability w_k
         columns = np.arange(self.dim)
         draws: Array = self.means[k, columns] + np.exp(self.log_scales[k, columns]) * self._standard(n, rng)
         return draws
@@ -128,7 +122,7 @@ class GaussianMixture(Mixture):
     """p(z) = sum_k w_k prod_d N(z_d; mean_kd, scale_kd^2): K clusters of latents in R^D."""
 
     def _densities(self, u: Array) -> tuple[Array, Array]:
-        log_p = -0.5 * u**2 - self.log_scales - u.dtype.type(0.5 * log(2 * pi))  # (N, K, D)
+        log_p = -0.5 * u**2 - self.log_scales[:, None] - u.dtype.type(0.5 * log(2 * pi))  # (K, N, D)
         return log_p.sum(axis=2, keepdims=True), -u
 
     def _standard(self, n: int, rng: np.random.Generator) -> Array:
@@ -146,7 +140,7 @@ class LogisticMixture(Mixture):
 
     def _densities(self, u: Array) -> tuple[Array, Array]:
         size = np.abs(u)
-        return -size - 2 * np.log1p(np.exp(-size)) - self.log_scales, -np.tanh(0.5 * u)
+        return -size - 2 * np.log1p(np.exp(-size)) - self.log_scales[:, None], -np.tanh(0.5 * u)
 
     def _standard(self, n: int, rng: np.random.Generator) -> Array:
         return StandardLogistic().sample(n, self.dim, rng)

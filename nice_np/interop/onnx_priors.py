@@ -7,7 +7,8 @@ from math import inf, log, pi
 
 import numpy as np
 
-from nice_np.flows.mixtures import GaussianMixture, LogisticMixture, Mixture, log_sum_exp
+from nice_np.families.mixture import log_sum_exp
+from nice_np.flows.mixtures import GaussianMixture, LogisticMixture, Mixture
 from nice_np.flows.other_priors import DiagonalGaussian, Uniform
 from nice_np.flows.priors import Prior, StandardLogistic, StandardNormal
 from nice_np.flows.student_t import StudentT
@@ -84,5 +85,5 @@ def _units(prior: Mixture, graph: Graph, z: str) -> str:
 
 
 def _log_weights(prior: Mixture) -> Array:
-    weights: Array = prior.logits - log_sum_exp(prior.logits, 0)[0]
+    weights: Array = prior.logits - log_sum_exp(prior.logits)[0]
     return weights
