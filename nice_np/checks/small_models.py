@@ -10,9 +10,13 @@ import numpy as np
 
 from nice_np import bijectors as b
 from nice_np.bijectors.scales import SCALES
+from nice_np.families import ActNorm, Householder, LULinear
 from nice_np.flows.flow import Flow
+from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.model import Model
+from nice_np.flows.other_priors import DiagonalGaussian
 from nice_np.flows.priors import PRIORS
+from nice_np.flows.student_t import LearnedStudentT
 from nice_np.networks.mlp import MLP
 from nice_np.vae import variational_autoencoder
 from nice_np.vae.build import DECODERS, KINDS
@@ -34,6 +38,11 @@ def small_models(seed: int) -> Iterator[tuple[str, Model]]:
         flow = Flow(prior, b.Chain([b.Standardize(rng.normal(size=5), np.ones(5)), *layers, b.DiagonalScaling(5)]))
         flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
         yield f"{name}, {prior} prior", flow
+    for learned in (DiagonalGaussian(4), LearnedStudentT(4), GaussianMixture(4, 3), LogisticMixture(4, 3)):
+        below = [ActNorm(4, (2, 1, 2)), LULinear(4, (2, 1, 2), rng=rng), ActNorm(4), Householder(4, rng=rng)]
+        flow = Flow(learned, b.Chain(below))
+        flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
+        yield f"ActNorm, LULinear, Householder, {type(learned).__name__}", flow
     for kind, decoder in product(KINDS, DECODERS):
         vae = variational_autoencoder(
             5, 3, (6,), kind, decoder,

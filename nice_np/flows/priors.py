@@ -152,6 +152,8 @@ def get_prior(prior: str | Prior) -> Prior:
     missing = [name for name in ("log_prob", "grad_log_prob", "sample") if not callable(getattr(prior, name, None))]
     if missing:
         raise NiceTypeError(f"prior: expected {' or '.join(PRIORS)} or a Prior; {prior!r} lacks {', '.join(missing)}")
+    if learned(prior) and getattr(type(prior), "backward", Prior.backward) is Prior.backward:
+        raise NiceTypeError(f"prior: {prior!r} has parameters, but no backward(dlog_p, z) that writes their gradients")
     return prior
 
 

@@ -22,6 +22,7 @@ from nice_np import (
     NiceOverflowError,
     NiceTypeError,
     NiceValueError,
+    Prior,
     StudentT,
     Uniform,
     check_gradients,
@@ -230,6 +231,37 @@ def test_files_checkpoints_copies_and_dtypes(name, rng, tmp_path):
     np.testing.assert_array_equal(resumed.params.values, whole.params.values)
     assert repr(flow).splitlines()[-1].split()[-1] == f"{flow.prior.n_parameters:,}"
     assert flow.sample(5, rng=0).shape == (5, 3)
+
+
+def test_a_learned_prior_of_ones_own(rng):
+    class Laplace(Prior):
+        param_names = ("log_width",)
+
+        def __init__(self):
+            self.log_width, self.dlog_width = np.full(1, 0.3), np.zeros(1)
+
+        def log_prob(self, z):
+            return -(np.abs(z) / np.exp(self.log_width) + self.log_width + np.log(2)).sum(axis=1)
+
+        def grad_log_prob(self, z):
+            return -np.sign(z) / np.exp(self.log_width)
+
+        def sample(self, n, dim, rng=None):
+            return rng.laplace(scale=np.exp(self.log_width), size=(n, dim))
+
+    with pytest.raises(NiceTypeError, match=r"Laplace\(\) has parameters, but no backward\(dlog_p, z\)"):
+        Flow(Laplace(), DiagonalScaling(2))
+
+    class Learned(Laplace):
+        def backward(self, dlog_p, z):
+            self.dlog_width += (dlog_p[:, None] * (np.abs(z) / np.exp(self.log_width) - 1)).sum()  # adds
+            return super().backward(dlog_p, z)
+
+    flow = Flow(Learned(), DiagonalScaling(2))
+    x = rng.normal(size=(9, 2))
+    flow.nll_and_grad(x)
+    check_gradients(flow, x).raise_if_failed()  # which calls it twice
+    check_gradients(flow.prior, x).raise_if_failed()
 
 
 def test_a_learned_prior_belongs_to_one_flow_and_takes_the_dtype_of_its_layers(rng):
