@@ -66,9 +66,12 @@ class SeriesCache(NamedTuple):
 class PowerSeries(LogDeterminant):
     """An unbiased estimate from one random direction and a random number of terms (Chen et al. 2019).
 
-    The random numbers are a fixed function of the row: with frequencies F drawn from `seed` the fractional parts of x F
-    are as good as uniform, and vary so fast with x that the network cannot follow them.  So a row has one log_det, in
-    whatever batch it comes, and the gradient is exactly that of this number; over many rows the errors average out.
+    The random numbers are a fixed function of the row and the weights, so a model gives a row one log_det, in whatever
+    batch it comes, and the gradient is exactly that of this number.  Over many rows the errors average out.
+
+    The fractional parts of x F, with frequencies F of several periods per unit of x, are as good as uniform numbers.
+    F is another one as soon as the sum of all weights has moved by 0.1, in training every few steps: with one for good
+    the network learns what pleases it, on 64 features 8 nats more than the truth in training, and 4 less on other data.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ class PowerSeries(LogDeterminant):
         self.seed = as_int(seed, "PowerSeries", "seed", 0)
 
     def forward(self, g: MLP, x: Array) -> tuple[Array, Array, SeriesCache]:
-        v, weights = self._drawn(x, g.sizes[-1])
+        v, weights = self._drawn(x, g)
         T, log_det = [v], np.zeros(len(x), x.dtype)
         for weight in weights:
             T.append(forward_with_tangents(g, x, _wide(T[-1], x)[:, None])[1][:, 0])  # J^k v
@@ -107,9 +110,12 @@ class PowerSeries(LogDeterminant):
         _, _, tangents = forward_with_tangents(g, x, directions)
         return backward_with_tangents(g, dg, np.stack(dT[:-1], axis=1), tangents, parameters)[0]
 
-    def _drawn(self, x: Array, D: int) -> tuple[Array, Array]:
+    def _drawn(self, x: Array, g: MLP) -> tuple[Array, Array]:
         """Signs v (N, D), and the weights (K, N) of the terms, 0 where a row's sum is cut."""
-        F = np.random.default_rng(self.seed).normal(0, 10, (x.shape[1], D + 1)).astype(x.dtype)
+        D = g.sizes[-1]
+        total = sum(layer.W.sum(dtype=np.float64) + layer.b.sum(dtype=np.float64) for layer in g.layers)
+        place = int(np.nan_to_num(10 * total, posinf=0, neginf=0)) % 2**32
+        F = np.random.default_rng([self.seed, place]).normal(0, 10, (x.shape[1], D + 1)).astype(x.dtype)
         uniform = np.mod(x @ F, 1)  # (N, D + 1)
         v = np.where(uniform[:, :D] < 0.5, -1, 1).astype(x.dtype)
         extra = np.log(np.maximum(uniform[:, D], 1e-30)) / np.log(self.keep)  # (N,): P(extra >= j) = keep^j

@@ -81,6 +81,21 @@ def test_an_estimate_belongs_to_the_row(rng):
     assert layer.backward(z, log_det, cache).shape == (0, 3)
 
 
+def test_new_random_numbers_as_soon_as_the_weights_have_moved(rng):
+    net, x = network((3, 8, 3), rng), rng.normal(size=(300, 3))
+
+    def errors():
+        return Residual(net, 0.9, "series").forward(x)[1] - Residual(net, 0.9).forward(x)[1]
+
+    before = errors()
+    net.layers[1].b[0] += 1e-7
+    assert np.corrcoef(before, errors())[0, 1] > 0.999
+    net.layers[1].b[0] += 0.2
+    assert np.corrcoef(before, errors())[0, 1] < 0.5
+    net.layers[1].b[0] = np.nan
+    assert np.isnan(Residual(net, 0.9, "series").forward(x)[0]).any()
+
+
 def test_the_context_passes(rng):
     layer = Residual(network((5, 8, 3), rng), 0.9)
     x = rng.normal(size=(10, 5))
