@@ -119,7 +119,7 @@ class PowerSeries(LogDeterminant):
         uniform = np.mod(x @ F, 1)  # (N, D + 1)
         v = np.where(uniform[:, :D] < 0.5, -1, 1).astype(x.dtype)
         extra = np.log(np.maximum(uniform[:, D], 1e-30)) / np.log(self.keep)  # (N,): P(extra >= j) = keep^j
-        n = np.minimum(self.terms + extra, LONGEST)
+        n = np.minimum(self.terms + np.nan_to_num(extra), LONGEST)
         k = np.arange(1, int(n.max(initial=self.terms)) + 1)[:, None]  # (K, 1)
         kept = (k <= n) / self.keep ** np.maximum(k - self.terms, 0)  # (K, N)
         return v, (kept * np.where(k % 2 == 0, -1, 1) / k).astype(x.dtype)

@@ -92,8 +92,21 @@ def test_new_random_numbers_as_soon_as_the_weights_have_moved(rng):
     assert np.corrcoef(before, errors())[0, 1] > 0.999
     net.layers[1].b[0] += 0.2
     assert np.corrcoef(before, errors())[0, 1] < 0.5
-    net.layers[1].b[0] = np.nan
-    assert np.isnan(Residual(net, 0.9, "series").forward(x)[0]).any()
+
+
+@pytest.mark.parametrize("log_det", ["exact", "series"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_passes_through(log_det, bad, rng):
+    """Then `fit` sees a loss that is not finite, and goes back."""
+    layer, x = Residual(network((2, 4, 2), rng), 0.9, log_det), rng.normal(size=(3, 2))
+    with np.errstate(all="ignore"):
+        x[0, 0] = bad
+        z, log_det, cache = layer.forward(x)
+        layer.backward(z, log_det, cache)
+        assert not np.isfinite(z[0]).all()
+        assert np.isfinite(z[1:]).all()
+        layer.network.layers[0].W[0, 0] = np.nan
+        assert not np.isfinite(layer.forward(x[1:])[0]).all()
 
 
 def test_the_context_passes(rng):
