@@ -57,11 +57,47 @@ def problem(**others):
     return {"flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), **others}
 
 
+MASKED = {
+    "dim": 4, "layers": 2, "hidden": (5,), "prior": "normal", "scale": "tanh", "activation": "relu",
+    "ordering": "reversed", "preprocess": (), "init": "he", "context_dim": 0, "dtype": "float32", "rng": 0,
+}  # fmt: skip
+CONTINUOUS = {
+    "dim": 4, "hidden": (5,), "prior": "normal", "steps": 2, "method": "rk4", "probes": 1, "activation": "tanh",
+    "preprocess": (), "init": "he", "context_dim": 0, "dtype": "float32", "rng": 0,
+}  # fmt: skip
 CALLS = {
     "MLP": {"sizes": (2, 3, 4), "activation": "relu", "init": "he", "output_scale": 0.1, "dtype": "float32", "rng": 0},
     "SGD": {"momentum": 0.5},
     "Adam": {"beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1},
     "RMSPropMomentum": {"decay": 0.9, "floor": 0.01, "momentum": 0.5, "momentum_from": 6},
+    "AdditiveAutoregressive": {"conditioner": nice_np.MaskedMLP((4, 5, 4), rng=0)},
+    "AffineAutoregressive": {"conditioner": nice_np.MaskedMLP((4, 5, 8), rng=0), "scale": "tanh"},
+    "MaskedMLP": {
+        "sizes": (4, 5, 8), "order": "natural", "context_dim": 0, "activation": "relu", "init": "he",
+        "output_scale": 0.1, "dtype": "float32", "rng": 0,
+    },
+    "UMNNAutoregressive": {"conditioner": nice_np.MaskedMLP((4, 5, 4 * nice_np.UMNNAutoregressive.thetas_per_feature))},
+    "UMNNCoupling": {"partition": part(), "conditioner": network(nice_np.UMNNCoupling.thetas_per_feature)},
+    "Planar": {"dim": 4, "dtype": "float32", "rng": 0},
+    "Radial": {"dim": 4, "dtype": "float32", "rng": 0},
+    "Sylvester": {"dim": 4, "rank": 2, "dtype": "float32", "rng": 0},
+    "Residual": {"network": nice_np.MLP((4, 5, 4), "tanh", rng=0), "c": 0.9, "log_det": "exact"},
+    "NeuralODE": {"network": nice_np.MLP((5, 4), "tanh", rng=0), "steps": 2, "method": "rk4", "probes": 1, "seed": 0},
+    "FlowMatching": {
+        "prior": "normal", "bijector": nice_np.NeuralODE(nice_np.MLP((5, 5, 4), "tanh", rng=0)), "context_dim": 0,
+        "sigma": 0.1,
+    },
+    "planar_flow": {
+        "dim": 4, "layers": 2, "kind": "planar", "prior": "normal", "preprocess": (), "dtype": "float32", "rng": 0,
+    },
+    "residual_flow": {
+        "dim": 4, "layers": 2, "hidden": 5, "prior": "normal", "c": 0.9, "log_det": "exact", "activation": "tanh",
+        "preprocess": (), "init": "he", "context_dim": 0, "dtype": "float32", "rng": 0,
+    },
+    "iaf": MASKED,
+    "maf": MASKED,
+    "continuous_flow": CONTINUOUS,
+    "flow_matching": {**CONTINUOUS, "sigma": 0.1},
     "ActNorm": {"dim": 4, "image_shape": (2, 2), "fitted": True, "dtype": "float32"},
     "BatchNorm": {"mean": np.zeros(4), "std": np.ones(4), "fitted": True, "share": 0.5, "measured": 1},
     "Householder": {"dim": 4, "reflections": 2, "image_shape": (2, 2), "dtype": "float32", "rng": 0},
@@ -172,7 +208,7 @@ CALLS = {
 
 # Bases to derive from, records of results, errors, and doors that are met below with files.
 OTHERS = {
-    "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior", "Schedule", "Whitening",
+    "Autoregressive", "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior", "Schedule", "Whitening",
     "StandardNormal", "StandardLogistic", "FlatParameters", "VAE", "History", "Posterior", "Restoration",
     "WeightedSample",
     "StopTraining", "TrainingInterrupted", "load", "load_model", "save_model", "TensorBoard",
