@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from collections import Counter
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from nice_np.datasets.toy import TOYS
 from nice_np.errors import DivergenceError
 from nice_np.training.history import History
 
-COUPLINGS, HIDDEN, EPOCHS, BATCH, RATE = 6, (64, 64), 25, 256, 1e-3  # of the scores: 1,000 steps
+COUPLINGS, HIDDEN, EPOCHS, BATCH, RATE = 6, (64, 64), 25, 250, 1e-3  # of the scores: 1,000 steps
 MODELS = {"nice": nice, "real_nvp": real_nvp}
+BETTER, NO_BETTER, DIVERGED = "better than the first epoch", "no better than the first epoch", "diverged"
 
 
 def points(toy: str, seed: int, n: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
@@ -68,37 +70,38 @@ def scores(models: list[str], seeds: int) -> None:
 
 
 def grid(models: list[str], seeds: int) -> None:
-    """Runs within the sizes and rates that one tries; says which diverged, and how far above the start a loss went."""
+    """Runs within the sizes and rates that one tries: how each ends, its setbacks, and how far its loss rose."""
     toys = list(TOYS)
     sizes = itertools.product((4, 8, 16, 24), (16, 64, 128, 256), (1e-4, 1e-3, 3e-3, 1e-2))
     runs = list(itertools.product(range(seeds), models, sizes))
-    diverged = 0
+    ends: Counter[str] = Counter()
     for number, (seed, model, (couplings, width, rate)) in enumerate(runs):
         toy = toys[number % len(toys)]
         flow = MODELS[model](2, couplings, (width, width), rng=seed)
-        end, worst = last_loss(flow, points(toy, seed, 1000)[0], rate, seed)
-        diverged += end == "diverged"
-        print(
-            f"{model:9s} {couplings:2d} x {width:3d} rate {rate:.0e} seed {seed} {toy:16s} {worst:+9.2f} {end}",
-            flush=True,
-        )
-    print(f"{diverged} of {len(runs)} diverged")
+        end, setbacks, worst = training(flow, points(toy, seed, 1000)[0], rate, seed)
+        ends[end] += 1
+        ends["with setbacks"] += setbacks > 0
+        run = f"{model:9s} {couplings:2d} x {width:3d} rate {rate:.0e} seed {seed} {toy:16s}"
+        print(f"{run} {worst:+9.2f} {setbacks} setbacks {end}", flush=True)
+    counts = ", ".join(f"{ends[end]} {end}" for end in (BETTER, NO_BETTER, DIVERGED, "with setbacks"))
+    print(f"{len(runs)} runs: {counts}")
 
 
-def last_loss(flow: Flow, x: np.ndarray, rate: float, seed: int) -> tuple[str, float]:
-    """How 100 steps end, and the largest mean loss of an epoch of ten minus that of the untrained flow, in nats."""
+def training(flow: Flow, x: np.ndarray, rate: float, seed: int) -> tuple[str, int, float]:
+    """How 100 steps end, how often `fit` went back, and the largest mean loss of an epoch of ten minus the first."""
     losses: list[float] = []
+    setbacks: list[str] = []
 
     def note(flow: Flow, history: History) -> None:
         losses.append(-history.rows[-1]["train_log_likelihood"])
+        setbacks[:] = history.setbacks
 
     settings = {"epochs": 10, "batch_size": 100, "progress": False, "rng": seed, "callbacks": [note]}
     try:
         fit(flow, x, learning_rate=rate, **settings)
     except DivergenceError:
-        return "diverged", float("inf")
-    end = "ok" if losses[-1] < losses[0] else "no better than its first epoch"
-    return end, max(losses) - losses[0]
+        return DIVERGED, len(setbacks), float("inf")
+    return BETTER if losses[-1] < losses[0] else NO_BETTER, len(setbacks), max(losses) - losses[0]
 
 
 def main() -> None:

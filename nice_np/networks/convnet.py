@@ -164,7 +164,7 @@ class ConvNet(Module):
             n_in = 9 * c_in + (self.context_dim if k == 0 else 0)
             last = k == len(channels)
             W = initial_weights(self.init, n_in, c_out, self.output_scale if last else 1.0, rng).astype(dtype)
-            b = np.zeros(c_out) if last else initial_biases(self.init, n_in, c_out, rng)
+            b = np.zeros(c_out) if last else initial_biases(self.init, W, rng)
             layers.append(Conv3x3(W[: 9 * c_in].reshape(3, 3, c_in, c_out), b.astype(dtype)))
             if k == 0:
                 self.W_context = W[9 * c_in :]  # (C, c_1)

@@ -1,8 +1,8 @@
 """Start values: the one place where a network's W and b are drawn, layer by layer, W before b.
 
-spread    W ~ N(0, 2 / n_in) as under "he", and in hidden layers b ~ U(-1, 1) / sqrt(n_in).  A unit bends where
-          x w + b = 0: with b = 0 all units of the first layer bend at the origin, and m of a single number is two
-          straight lines; with these b they bend all over the data
+spread    in hidden layers b = r U(-2, 2), r the root mean square of a unit's weights.  A unit bends where x w + b = 0:
+          with b = 0 all units of a single number bend at the origin, and m is two straight lines; with these b they
+          bend between -2 and 2, all over standardised data.  W ~ N(0, 2 / (n_in + 4/3)): b counts as 4/3 inputs
 he        W ~ N(0, 2 / n_in): a ReLU halves the second moment of its input, the factor 2 restores it
           (He et al. 2015); b = 0
 uniform   W ~ U(-0.01, 0.01), b = 0, as in the code of the NICE paper
@@ -12,7 +12,10 @@ In the last layer b is 0, and W is multiplied by `output_scale`, not under "unif
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from nice_np.validation import Array
 
@@ -33,9 +36,17 @@ def initial_weights(init: str, n_in: int, n_out: int, output_scale: float, rng: 
     """
     if init == "uniform":
         return rng.uniform(-0.01, 0.01, (n_in, n_out))
-    return rng.normal(0, np.sqrt(2 / n_in), (n_in, n_out)) * output_scale
+    return rng.normal(0, np.sqrt(2 / effective_inputs(init, n_in)), (n_in, n_out)) * output_scale
 
 
-def initial_biases(init: str, n_in: int, n_out: int, rng: np.random.Generator) -> Array:
-    """b of a hidden layer, shape (n_out,), float64; only "spread" draws numbers."""
-    return rng.uniform(-1, 1, n_out) / np.sqrt(n_in) if init == "spread" else np.zeros(n_out)
+def effective_inputs(init: str, n_in: float | npt.NDArray[Any]) -> Any:
+    """How many inputs a sum has by its variance: under "spread", where E b^2 = 4/3 E w^2, the bias counts as 4/3."""
+    return n_in + 4 / 3 if init == "spread" else n_in
+
+
+def initial_biases(init: str, W: Array, rng: np.random.Generator) -> Array:
+    """b of a hidden layer with the weights W (n_in, n_out): shape (n_out,), float64; only "spread" draws numbers."""
+    if init != "spread":
+        return np.zeros(W.shape[1])
+    b: Array = rng.uniform(-2, 2, W.shape[1]) * np.sqrt(np.mean(W**2, axis=0))
+    return b

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from nice_np.errors import NiceValueError
 from nice_np.networks.activations import Activation
+from nice_np.networks.initialisation import effective_inputs
 from nice_np.networks.mlp import MLP, Linear
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_choice, as_int, as_real_array, as_rng
@@ -122,7 +123,8 @@ class MaskedMLP(MLP):
 
     def _masked(self, layer: Linear, M: npt.NDArray[np.bool_]) -> MaskedLinear:
         # initial_weights counts all n_in inputs of a unit, and some of them are masked
-        more = 1.0 if self.init == "uniform" else np.sqrt(len(M) / np.maximum(M.sum(axis=0), 1))
+        n_in, seen = (effective_inputs(self.init, n) for n in (len(M), np.maximum(M.sum(axis=0), 1)))
+        more = 1.0 if self.init == "uniform" else np.sqrt(n_in / seen)
         return MaskedLinear((layer.W * more).astype(layer.W.dtype), (layer.b * more).astype(layer.b.dtype), M)
 
     def config(self) -> dict[str, Any]:

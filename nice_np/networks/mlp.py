@@ -113,7 +113,7 @@ class MLP(Module):
         for k, (n_in, n_out) in enumerate(pairwise(self.sizes), start=2):
             last = k == len(self.sizes)
             W = initial_weights(self.init, n_in, n_out, self.output_scale if last else 1.0, rng)
-            b = np.zeros(n_out) if last else initial_biases(self.init, n_in, n_out, rng)
+            b = np.zeros(n_out) if last else initial_biases(self.init, W, rng)
             layers.append(Linear(W.astype(dtype), b.astype(dtype)))
         self.layers = tuple(layers)
 

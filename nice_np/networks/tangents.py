@@ -18,7 +18,6 @@ Hence f needs a second derivative.  That of a ReLU is 0: its J is constant piece
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ import numpy as np
 from nice_np.errors import NiceTypeError
 from nice_np.networks.activations import Smooth
 from nice_np.networks.mlp import MLP, Linear
-from nice_np.validation import Array
+from nice_np.validation import Array, Rng, as_int, as_rng
 
 
 class TangentCache(NamedTuple):
@@ -48,17 +47,14 @@ def smooth_activation(mlp: MLP, owner: str) -> Smooth:
     return mlp.activation
 
 
-def signs_of_rows(x: Array, k: int, dim: int, seed: int = 0) -> Array:
-    """K directions of signs / sqrt(K) for each row of x, (N, K, dim): E[sum_k v_k v_k^T] = I.
+def random_directions(k: int, dim: int, rng: Rng = None) -> Array:
+    """Signs / sqrt(k), (k, dim): E[sum_k v_k v_k^T] = I, so the mean of sum_k v_k . J v_k is tr J.
 
-    Of all v with independent entries, signs have the smallest variance: the diagonal of J adds none.  They are a fixed
-    function of the row: with frequencies F drawn from `seed` the fractional parts of x F are as good as uniform, and
-    change so fast with x that no network follows them.  So a row has one estimate, in whatever batch it comes.
+    Of all v with independent entries, signs have the smallest variance: the diagonal of J adds none.
     """
-    F = np.random.default_rng(seed).normal(0, 10, (x.shape[1], k * dim)).astype(x.dtype)
-    signs = np.where(np.mod(x @ F, 1) < 0.5, -1, 1).astype(x.dtype)  # (N, K dim)
-    V: Array = signs.reshape(len(x), k, dim) / x.dtype.type(sqrt(k))
-    return V
+    k, dim = as_int(k, "random_directions", "k", 1), as_int(dim, "random_directions", "dim", 1)
+    directions: Array = as_rng(rng, "random_directions").choice([-1.0, 1.0], (k, dim)) / np.sqrt(k)
+    return directions
 
 
 def forward_with_tangents(mlp: MLP, x: Array, V: Array) -> tuple[Array, Array, TangentCache]:

@@ -6,7 +6,7 @@ from registry import mlp
 
 from nice_np import NiceTypeError, check_gradients
 from nice_np.networks.activations import ACTIVATIONS, Smooth
-from nice_np.networks.tangents import backward_with_tangents, forward_with_tangents, signs_of_rows
+from nice_np.networks.tangents import backward_with_tangents, forward_with_tangents
 
 SMOOTH = [name for name, kind in ACTIVATIONS.items() if issubclass(kind, Smooth)]
 smooth = pytest.mark.parametrize("activation", SMOOTH)
@@ -88,18 +88,3 @@ def test_dtypes_and_a_batch_of_none(activation, rng):
 def test_an_activation_without_curvature_is_refused(activation, rng):
     with pytest.raises(NiceTypeError, match=r"second derivative.*tanh"):
         forward_with_tangents(mlp((3, 5, 2), rng, activation), np.zeros((1, 3)), np.zeros((1, 1, 3)))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_signs_are_as_good_as_random(dtype, rng):
-    x = rng.normal(size=(20_000, 2)).astype(dtype)
-    signs = signs_of_rows(x, 2, 3)
-    assert signs.dtype == dtype
-    np.testing.assert_allclose(np.abs(signs), np.sqrt(0.5), rtol=1e-6)
-    flat = signs.reshape(-1, 6).astype(float) * np.sqrt(2)
-    assert np.abs(flat.mean(axis=0)).max() < 0.03
-    np.testing.assert_allclose(flat.T @ flat / len(flat), np.eye(6), atol=0.03)
-    nearby = signs_of_rows(x + dtype(0.1), 2, 3)
-    assert np.abs((signs * nearby).mean()) < 0.1  # a small step away they are others
-    np.testing.assert_array_equal(signs_of_rows(x[:5], 2, 3), signs[:5])
-    assert signs_of_rows(x[:0], 2, 3).shape == (0, 2, 3)
