@@ -208,10 +208,10 @@ CALLS = {
 
 # Bases to derive from, records of results, errors, and doors that are met below with files.
 OTHERS = {
-    "Autoregressive", "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior", "Schedule", "Whitening",
-    "StandardNormal", "StandardLogistic", "FlatParameters", "VAE", "History", "Posterior", "Restoration",
-    "WeightedSample",
-    "StopTraining", "TrainingInterrupted", "load", "load_model", "save_model", "TensorBoard",
+    "Autoregressive", "Bijector", "Coupling", "Model", "Module", "Objective", "Operator", "Optimizer", "Prior",
+    "Schedule", "Whitening", "StandardNormal", "StandardLogistic", "FlatParameters", "VAE", "History", "Posterior",
+    "Restoration", "WeightedSample", "StopTraining", "TrainingInterrupted", "load", "load_model", "save_model",
+    "TensorBoard",
 }  # fmt: skip
 
 
