@@ -76,9 +76,10 @@ def largest_singular(W: Array) -> tuple[Any, Array, Array]:
     if size == 0:  # nothing is stretched
         return 0.0, np.zeros(W.shape[0]), np.zeros(W.shape[1])
     for _ in range(SQUARINGS):
-        B /= np.trace(B)
+        B /= size
         B = B @ B
-        if np.trace(B) >= 1 - 1e-15:  # the eigenvalues add up to 1, and so do their squares: only one is left
+        size = np.trace(B)
+        if size >= 1 - 1e-15:  # the eigenvalues add up to 1, and so do their squares: only one is left
             break
     v = B[:, np.diag(B).argmax()]
     u = A @ (v / np.sqrt(v @ v))
