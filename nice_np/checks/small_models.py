@@ -10,7 +10,7 @@ import numpy as np
 
 from nice_np import bijectors as b
 from nice_np.bijectors.scales import SCALES
-from nice_np.families import ActNorm, Householder, LULinear
+from nice_np.families import ActNorm, Householder, LULinear, Planar, Radial, Residual, Sylvester
 from nice_np.flows.flow import Flow
 from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.model import Model
@@ -43,6 +43,10 @@ def small_models(seed: int) -> Iterator[tuple[str, Model]]:
         flow = Flow(learned, b.Chain(below))
         flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
         yield f"ActNorm, LULinear, Householder, {type(learned).__name__}", flow
+    network = MLP((4, 6, 4), "tanh", rng=rng)
+    flow = Flow("normal", b.Chain([Planar(4, rng=rng), Radial(4, rng=rng), Sylvester(4, rng=rng), Residual(network)]))
+    flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
+    yield "Planar, Radial, Sylvester, Residual", flow
     for kind, decoder in product(KINDS, DECODERS):
         vae = variational_autoencoder(
             5, 3, (6,), kind, decoder,
