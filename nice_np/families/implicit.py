@@ -102,16 +102,21 @@ def root_of_increasing(function: Callable[[Array], tuple[Array, Array]], y: Arra
     """
     with np.errstate(all="ignore"):  # far out the function may overflow; where it is flat a Newton step is infinite
         low, high = _bracket(function, y)
-        x = 0.5 * (low + high)
+        x, eps = 0.5 * (low + high), np.finfo(y.dtype).eps
+        found, last = np.zeros(y.shape, bool), np.full_like(y, np.inf)
         for _ in range(STEPS):
             value, slope = function(x)
             low, high = np.where(value <= y, x, low), np.where(value >= y, x, high)
             newton = x - (value - y) / slope
-            moved = np.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
-            eps = 2 * np.finfo(y.dtype).eps
-            done = (np.abs(value - y) <= eps * np.abs(y)) | (np.abs(moved - x) <= eps * np.abs(x))
-            x = moved
-            if done.all():
+            inside = (newton >= low) & (newton <= high)
+            moved = np.where(inside, newton, 0.5 * (low + high))
+            # Newton's steps shrink until only rounding is left.
+            step = np.abs(moved - x)
+            rounding = inside & (step >= last) & (step <= np.sqrt(eps) * np.maximum(np.abs(x), 1))
+            closed = high - low <= 2 * eps * np.abs(x)
+            x, last = np.where(found, x, moved), step
+            found |= rounding | closed | (np.abs(value - y) <= 2 * eps * np.abs(y))
+            if found.all():
                 break
     return x
 
