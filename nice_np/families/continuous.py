@@ -88,6 +88,13 @@ class NeuralODE(Bijector):
         return self._solve(as_batch(z, self.dim, self, "z"), 1.0, -1 / self.steps)
 
     def velocity(self, x: Array, t: float) -> tuple[Array, Array, TangentCache]:
+    def directions(self, x: Array) -> Array:
+        """V, rows v_k with sum_k v_k . J v_k = tr J, exactly or in expectation, for each row of x: (N, K, D)."""
+        if self.probes is not None:
+            return signs_of_rows(self.network, x, self.probes, self.seed)
+        return np.broadcast_to(np.eye(self.features, dtype=x.dtype), (len(x), self.features, self.features))
+
+    def velocity(self, x: Array, t: float, V: Array) -> tuple[Array, Array, TangentCache]:
         """dx/dt (N, D + C), 0 for the context, tr(dv/dx) (N,), and a cache."""
         V = np.zeros((len(x), len(self.directions), self.dim + 1), x.dtype)  # (N, K, D + C + 1)
         V[:, :, : self.features] = self.directions

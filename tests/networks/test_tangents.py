@@ -88,3 +88,20 @@ def test_dtypes_and_a_batch_of_none(activation, rng):
 def test_an_activation_without_curvature_is_refused(activation, rng):
     with pytest.raises(NiceTypeError, match=r"second derivative.*tanh"):
         forward_with_tangents(mlp((3, 5, 2), rng, activation), np.zeros((1, 3)), np.zeros((1, 1, 3)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signs_are_as_good_as_random(dtype, rng):
+    network, x = mlp((2, 4, 3), rng), rng.normal(size=(20_000, 2)).astype(dtype)
+    signs = signs_of_rows(network, x, 2)
+    assert signs.dtype == dtype
+    np.testing.assert_allclose(np.abs(signs), np.sqrt(0.5), rtol=1e-6)
+    flat = signs.reshape(-1, 6).astype(float) * np.sqrt(2)
+    assert np.abs(flat.mean(axis=0)).max() < 0.03
+    np.testing.assert_allclose(flat.T @ flat / len(flat), np.eye(6), atol=0.03)
+    np.testing.assert_array_equal(signs_of_rows(network, x[:5], 2), signs[:5])
+    assert signs_of_rows(network, x[:0], 2).shape == (0, 2, 3)
+    nearby, reseeded = signs_of_rows(network, x + dtype(0.1), 2), signs_of_rows(network, x, 2, seed=1)
+    network.layers[0].W += 0.05
+    for others in (nearby, reseeded, signs_of_rows(network, x, 2)):
+        assert np.abs((signs * others).mean()) < 0.1
