@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nice_np.bijectors.permutation import Permutation
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.families.channels import ChannelMap, columns, outer, rows
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_dtype, as_rng
@@ -82,6 +82,8 @@ class LULinear(ChannelMap):
         L, U = self.factors()
         if len(z) == 0:
             return np.zeros_like(z)
+        if not np.diag(U).all():
+            raise NiceOverflowError(f"LULinear: exp(log_diagonal) is 0 in {U.dtype}, so W has no inverse; use float64")
         y = columns(z, self.channels)  # (C, N P)
         lower = {"lower": True, "unit_diagonal": True, "check_finite": False}
         if transposed:  # W^-T = P L^-T U^-T

@@ -168,8 +168,8 @@ def check_dim(prior: Prior, dim: int, owner: str) -> None:
         raise NiceValueError(f"{owner}: {prior!r} is a prior of {prior.dim} features, expected {dim}")
 
 
-def cast_like(prior: Prior, bijector: Module) -> None:
-    """Give a learned prior the dtype of the layers below it, which a builder may have made in float32."""
-    dtypes = [array.dtype for _, module in bijector.modules() for _, array in module.own_floats()]
+def cast_like(prior: Prior, other: Module) -> None:
+    """Give a learned prior the dtype of another part of its model, which a builder may have made in float32."""
+    dtypes = [array.dtype for _, module in other.modules() for _, array in module.own_floats()]
     if learned(prior) and dtypes and not prior.is_bound:
         prior.cast(dtypes[0])

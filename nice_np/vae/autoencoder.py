@@ -18,7 +18,7 @@ from nice_np.bijectors import Bijector
 from nice_np.bijectors.chain import layers_of
 from nice_np.errors import NiceOverflowError, NiceTypeError, NiceValueError
 from nice_np.flows.model import Model, in_chunks, mean_of_finite
-from nice_np.flows.priors import check_dim
+from nice_np.flows.priors import cast_like, check_dim
 from nice_np.kernels import all_finite
 from nice_np.pixels.binarize import binarize
 from nice_np.suggestions import suggests
@@ -118,6 +118,7 @@ class VAE(Model):
         if isinstance(prior, FlowPrior) and prior.bijector.dim != self.latent:
             raise NiceValueError(f"VAE: the prior has {prior.bijector.dim} features, expected {self.latent}")
         check_dim(prior.prior, self.latent, "VAE")
+        cast_like(prior.prior, decoder)
         self.posterior, self.prior, self.decoder, self.preprocess = posterior, prior, decoder, preprocess
         self._check_preprocess()
         self._pack()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nice_np import Chain, Flow, Householder, LULinear, NiceValueError, Permutation, fit, load
+from nice_np import Chain, Flow, Householder, LULinear, NiceOverflowError, NiceValueError, Permutation, fit, load
 from nice_np.families.channels import columns, outer, rows, times
 
 layers = pytest.mark.parametrize("kind", [LULinear, Householder])
@@ -62,6 +62,13 @@ def test_lu_stays_invertible_and_its_log_det_is_a_sum(rng):
     log_det = layer.forward(np.ones((1, 5)))[1]
     np.testing.assert_allclose(log_det, layer.log_diagonal.sum(), rtol=1e-12)
     np.testing.assert_allclose(np.linalg.slogdet(layer.matrix())[1], log_det[0], atol=1e-10)
+
+
+def test_a_factor_that_underflows_is_named(rng):
+    layer = LULinear(3, dtype=np.float32, rng=rng)
+    layer.log_diagonal[1] = -200
+    with pytest.raises(NiceOverflowError, match="is 0 in float32, so W has no inverse"):
+        layer.inverse(np.ones((1, 3), np.float32))
 
 
 @layers

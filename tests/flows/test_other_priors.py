@@ -302,6 +302,9 @@ def test_an_autoencoder(name, kind, rng):
     shaken(vae, rng, 0.3)
     check_gradients(vae, rng.normal(size=(4, 5))).raise_if_failed()
     assert vae.sample(3, rng=0).shape == (3, 5)
+    single = variational_autoencoder(5, 3, (6,), decoder="gaussian", rng=0)
+    single = type(vae)(**copy.deepcopy(single.config()) | {"prior": PlainPrior(PRIORS[name](rng))})
+    assert single.dtype == np.float32
     with pytest.raises(NiceValueError, match=r"VAE: .* features, expected 3"):
         type(vae)(**parts | {"prior": PlainPrior(GaussianMixture(2))})
 
