@@ -1,7 +1,7 @@
 """log det(I + J) for the Jacobian J = dg/dx of a contraction g, exact or as an estimate, with its gradient.
 
 exact     D tangents give all of J:  d log det A / dA = A^-T for A = I + J
-series    since the eigenvalues of J are smaller than 1 (Behrmann et al. 2019, eq. 4; Chen et al. 2019, eq. 6)
+series    since the eigenvalues of J are smaller than 1 (Behrmann et al. 2019, section 3; Chen et al. 2019, section 3.1)
 
               log det(I + J) = sum_{k>=1} (-1)^(k+1) / k  tr J^k
 

@@ -86,10 +86,11 @@ class Planar(ImplicitInverse):
     def _backward_to_w_and_u(self, dw: Array, du_hat: Array, dm: Any) -> None:
         """u^ = u + c w,  c = (m - s) / n,  m = log(1 + e^s) - 1,  s = w.u,  n = w.w; dw is that of a = w.x + b."""
         s, n = self.w @ self.u, self.w @ self.w
-        c = (np.logaddexp(0, s) - 1 - s) / n
+        m = np.logaddexp(0, s) - 1
+        c = (m - s) / n
         dc = du_hat @ self.w
         dn = -dc * c / n
-        ds = (dm + dc / n) / (1 + np.exp(-s)) - dc / n  # dm/ds = sigmoid(s);  s stands in c, too
+        ds = (dm + dc / n) * -np.expm1(-(1 + m)) - dc / n  # dm/ds = sigmoid(s) = 1 - e^-(1 + m);  s stands in c, too
         self.du[...] = du_hat + ds * self.w
         self.dw[...] = dw + c * du_hat + ds * self.u + 2 * dn * self.w
 

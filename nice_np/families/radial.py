@@ -78,7 +78,7 @@ class Radial(ImplicitInverse):
             dbeta = (dq / s + dp * alpha / s**2).sum()
             dalpha = (ds + dp * beta / s**2).sum() - dbeta  # alpha stands in s, in p and in beta = log(1 + e^b) - alpha
             self.da[...] = dalpha * alpha  # alpha = e^a
-            self.db[...] = dbeta / (1 + np.exp(-self.b))
+            self.db[...] = dbeta * -np.expm1(-(alpha + beta))  # log(1 + e^b) has the slope 1 - e^-(alpha + beta)
             self.dc[...] = (dz - dx).sum(axis=0)  # z = c + q y, and y = x - c
         return dx
 
