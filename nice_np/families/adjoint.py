@@ -22,6 +22,7 @@ def continuous_adjoint(ode: NeuralODE, z: Array, dz: Array, dlog_det: Array) -> 
     Parameters
     ----------
     ode : NeuralODE
+        With exact traces: the directions of an estimate would be those of x.
     z : ndarray, shape (N, D)
         From ``ode.forward``.
     dz, dlog_det : ndarray, shapes (N, D) and (N,)
@@ -32,13 +33,13 @@ def continuous_adjoint(ode: NeuralODE, z: Array, dz: Array, dlog_det: Array) -> 
     """
     grads = [grad for _, _, grad in ode.network.named_parameters()]
     sums = [np.zeros_like(grad) for grad in grads]
-    h, x, a = -1 / ode.steps, z, dz
+    h, x, a, V = -1 / ode.steps, z, dz, ode.directions(z)
     for k in range(ode.steps):
         v, a_rate = np.zeros_like(x), np.zeros_like(a)
         next_x, next_a = x, a
         for c, b in zip(*METHODS[ode.method], strict=True):
-            v, _, cache = ode.velocity(x + h * c * v, 1 + (k + c) * h)
-            a_rate = -ode.velocity_backward(a + h * c * a_rate, dlog_det, cache)  # da/dt
+            v, _, cache = ode.velocity(x + h * c * v, 1 + (k + c) * h, V)
+            a_rate = -ode.velocity_backward(a + h * c * a_rate, dlog_det, V, cache)  # da/dt
             next_x, next_a = next_x + h * b * v, next_a + h * b * a_rate
             for total, grad in zip(sums, grads, strict=True):
                 total -= h * b * grad  # h < 0: from 1 to 0 the integral has the other sign

@@ -10,10 +10,9 @@ rounding.  The gradients are exactly those of the steps that were taken.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from nice_np.bijectors.base import Bijector
 from nice_np.errors import NiceTypeError, NiceValueError
@@ -22,9 +21,10 @@ from nice_np.networks.tangents import (
     TangentCache,
     backward_with_tangents,
     forward_with_tangents,
+    signs_of_rows,
     smooth_activation,
 )
-from nice_np.validation import Array, as_batch, as_choice, as_constants, as_int
+from nice_np.validation import Array, as_batch, as_choice, as_int
 
 # The stages k_i = v(x + h c_i k_{i-1}, t + h c_i) of a step from x to x + h sum_i b_i k_i (Runge and Kutta): c and b
 METHODS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -32,7 +32,13 @@ METHODS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "midpoint": ((0.0, 0.5), (0.0, 1.0)),
     "rk4": ((0.0, 0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
 }
-Step = tuple[Array, float, float]  # x (N, D + C), t and h: what the gradient needs, it computes the stages again
+
+
+class Path(NamedTuple):
+    """What the gradient needs: the directions, and the start of each step.  It computes the stages again."""
+
+    V: Array  # (N, K, D)
+    steps: list[tuple[Array, float, float]]  # x (N, D + C), t and h
 
 
 class NeuralODE(Bijector):
@@ -46,10 +52,12 @@ class NeuralODE(Bijector):
         Twice the steps have 1/2 (euler), 1/4 (midpoint) or 1/16 (rk4) of the error.  It may be changed at any time.
     method : {"rk4", "midpoint", "euler"}
         Four, two or one evaluations of v a step.
-    directions : array_like, shape (K, D), optional
-        Rows v_k for which sum_k v_k . J v_k is the trace of J = dv/dx, or an estimate of it: the D unit vectors by
-        default, or fewer `nice_np.networks.tangents.random_directions`.  The same for all rows and steps, so that two
-        calls agree; assign new ones now and then in training, or it learns to please these.
+    probes : int, optional
+        K: the trace of J = dv/dx is estimated by sum_k v_k . J v_k (Hutchinson) with K directions for each row, the
+        same all along its path, see `nice_np.networks.tangents.signs_of_rows`.  By default v_k are the D unit vectors,
+        and the trace is exact; a trained layer may be switched to that, ``probes = None``.
+    seed : int
+        Of the directions.
 
     Examples
     --------
@@ -63,7 +71,7 @@ class NeuralODE(Bijector):
     exact = False
 
     def __init__(
-        self, network: MLP, steps: int = 10, method: str = "rk4", directions: npt.ArrayLike | None = None
+        self, network: MLP, steps: int = 10, method: str = "rk4", probes: int | None = None, seed: int = 0
     ) -> None:
         if not isinstance(network, MLP):
             raise NiceTypeError(f"NeuralODE: expected an MLP, got {network!r}")
@@ -72,22 +80,20 @@ class NeuralODE(Bijector):
         self.dim, self.features = network.sizes[0] - 1, network.sizes[-1]  # D + C, D
         self.steps = as_int(steps, "NeuralODE", "steps", 1)
         self.method = as_choice(method, METHODS, "NeuralODE", "method")
-        if directions is None:
-            directions = np.eye(self.features, dtype=network.layers[0].W.dtype)
-        self.directions = as_constants(directions, 2, "NeuralODE", "directions")  # (K, D)
-        if self.dim < self.features or self.directions.shape[1] != self.features:
+        self.probes = None if probes is None else as_int(probes, "NeuralODE", "probes", 1)
+        self.seed = as_int(seed, "NeuralODE", "seed", 0)
+        if self.dim < self.features:
             raise NiceValueError(
-                "NeuralODE: expected a network from D features, C of context and the time to D velocities, and "
-                f"directions of shape (K, D); got {network!r} and directions of shape {self.directions.shape}"
+                f"NeuralODE: expected a network from D features, C of context and the time to D velocities, "
+                f"{network!r} maps {network.sizes[0]} to {self.features}"
             )
 
-    def forward(self, x: Array) -> tuple[Array, Array, list[Step]]:
+    def forward(self, x: Array) -> tuple[Array, Array, Path]:
         return self._solve(as_batch(x, self.dim, self), 0.0, 1 / self.steps)
 
-    def inverse(self, z: Array) -> tuple[Array, Array, list[Step]]:
+    def inverse(self, z: Array) -> tuple[Array, Array, Path]:
         return self._solve(as_batch(z, self.dim, self, "z"), 1.0, -1 / self.steps)
 
-    def velocity(self, x: Array, t: float) -> tuple[Array, Array, TangentCache]:
     def directions(self, x: Array) -> Array:
         """V, rows v_k with sum_k v_k . J v_k = tr J, exactly or in expectation, for each row of x: (N, K, D)."""
         if self.probes is not None:
@@ -96,47 +102,48 @@ class NeuralODE(Bijector):
 
     def velocity(self, x: Array, t: float, V: Array) -> tuple[Array, Array, TangentCache]:
         """dx/dt (N, D + C), 0 for the context, tr(dv/dx) (N,), and a cache."""
-        V = np.zeros((len(x), len(self.directions), self.dim + 1), x.dtype)  # (N, K, D + C + 1)
-        V[:, :, : self.features] = self.directions
+        others = np.zeros((*V.shape[:2], self.dim + 1 - self.features), x.dtype)  # context and time stay: (N, K, C + 1)
         inputs = np.concatenate([x, np.full((len(x), 1), t, x.dtype)], axis=1)  # (N, D + C + 1)
-        v, JV, cache = forward_with_tangents(self.network, inputs, V)
+        v, JV, cache = forward_with_tangents(self.network, inputs, np.concatenate([V, others], axis=2))
         still = np.zeros_like(x[:, self.features :])  # (N, C)
-        return np.concatenate([v, still], axis=1), (JV * self.directions).sum(axis=(1, 2)), cache  # sum v_k . J v_k
+        return np.concatenate([v, still], axis=1), (V * JV).sum(axis=(1, 2)), cache
 
-    def velocity_backward(self, dv: Array, dtrace: Array, cache: TangentCache, parameters: bool = True) -> Array:
+    def velocity_backward(
+        self, dv: Array, dtrace: Array, V: Array, cache: TangentCache, parameters: bool = True
+    ) -> Array:
         """dL/dx (N, D + C); writes the gradients of the network."""
-        dJV = dtrace[:, None, None] * self.directions  # (N, K, D)
+        dJV = dtrace[:, None, None] * V  # (N, K, D)
         return backward_with_tangents(self.network, dv[:, : self.features], dJV, cache, parameters)[0][:, :-1]
 
-    def _solve(self, x: Array, t: float, h: float) -> tuple[Array, Array, list[Step]]:
-        log_det, steps = np.zeros(len(x), x.dtype), []
+    def _solve(self, x: Array, t: float, h: float) -> tuple[Array, Array, Path]:
+        log_det, path = np.zeros(len(x), x.dtype), Path(self.directions(x), [])
         for k in range(self.steps):
-            steps.append((x, t + k * h, h))
-            v, trace, _ = self._stages(*steps[-1])
+            path.steps.append((x, t + k * h, h))
+            v, trace, _ = self._stages(*path.steps[-1], path.V)
             x, log_det = x + h * v, log_det + h * trace
-        return x, log_det, steps
+        return x, log_det, path
 
-    def _stages(self, x: Array, t: float, h: float) -> tuple[Array, Array, list[TangentCache]]:
+    def _stages(self, x: Array, t: float, h: float, V: Array) -> tuple[Array, Array, list[TangentCache]]:
         """sum_i b_i k_i and the same mean of the traces, and the cache of each stage."""
         v, caches = np.zeros_like(x), []
         mean_v, mean_trace = np.zeros_like(x), np.zeros(len(x), x.dtype)
         for c, b in zip(*METHODS[self.method], strict=True):
-            v, trace, cache = self.velocity(x + h * c * v, t + h * c)
+            v, trace, cache = self.velocity(x + h * c * v, t + h * c, V)
             mean_v, mean_trace = mean_v + b * v, mean_trace + b * trace
             caches.append(cache)
         return mean_v, mean_trace, caches
 
-    def backward(self, dz: Array, dlog_det: Array, cache: list[Step], parameters: bool = True) -> Array:
+    def backward(self, dz: Array, dlog_det: Array, cache: Path, parameters: bool = True) -> Array:
         grads = [grad for _, _, grad in self.network.named_parameters()] if parameters else []
         sums = [np.zeros_like(grad) for grad in grads]  # over all evaluations of the one network
         nodes, weights = METHODS[self.method]
         dx = dz
-        for x, t, h in cache[::-1]:
-            stages = zip(nodes[::-1], weights[::-1], self._stages(x, t, h)[2][::-1], strict=True)
+        for x, t, h in cache.steps[::-1]:
+            stages = zip(nodes[::-1], weights[::-1], self._stages(x, t, h, cache.V)[2][::-1], strict=True)
             dend, dk = dx, np.zeros_like(dx)
             for c, b, stage in stages:
                 # k_i adds h b_i k_i to the end of the step, and enters the point of the next stage
-                dpoint = self.velocity_backward(h * b * dend + dk, h * b * dlog_det, stage, parameters)
+                dpoint = self.velocity_backward(h * b * dend + dk, h * b * dlog_det, cache.V, stage, parameters)
                 dx, dk = dx + dpoint, h * c * dpoint  # that of stage i is x + h c_i k_{i-1}
                 for total, grad in zip(sums, grads, strict=True):
                     total += grad
@@ -144,12 +151,13 @@ class NeuralODE(Bijector):
             grad[...] = total
         return dx
 
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: list[Step], parameters: bool = True) -> Array:
+    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Path, parameters: bool = True) -> Array:
         return self.backward(dx, dlog_det, cache, parameters)  # the same steps with the other sign of h
 
     def config(self) -> dict[str, Any]:
-        settings = {"steps": self.steps, "method": self.method, "directions": self.directions}
+        settings = {"steps": self.steps, "method": self.method, "probes": self.probes, "seed": self.seed}
         return {"network": self.network, **settings}
 
     def __repr__(self) -> str:
-        return f"NeuralODE(dim={self.dim}, {self.method}, steps={self.steps}, network={self.network!r})"
+        probes = "" if self.probes is None else f", probes={self.probes}"
+        return f"NeuralODE(dim={self.dim}, {self.method}, steps={self.steps}{probes}, network={self.network!r})"

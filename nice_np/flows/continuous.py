@@ -16,7 +16,6 @@ from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.priors import Prior
 from nice_np.networks.activations import Activation
 from nice_np.networks.mlp import MLP
-from nice_np.networks.tangents import random_directions
 from nice_np.suggestions import suggests
 from nice_np.validation import Rng, as_dtype, as_int, as_rng, as_widths
 
@@ -53,8 +52,7 @@ def continuous_flow(
     steps, method
         Of the solver, see `NeuralODE`.
     probes : int, optional
-        Random directions for Hutchinson's estimate of the trace, drawn once; by default the D unit vectors, and the
-        trace is exact.
+        Of Hutchinson's estimate of the trace, for many features; by default the trace is exact.
     activation : {"tanh", "softplus"} or Smooth
 
     Returns
@@ -69,10 +67,8 @@ def continuous_flow(
       NeuralODE(dim=2, rk4, steps=10, network=MLP(3-64-64-64-2, tanh))         8,706
     """
     settings = {"activation": activation, "init": init, "dtype": as_dtype(dtype, "continuous_flow"), "rng": rng}
-    ode = {"steps": steps, "method": method}
-    return Flow(
-        prior, _chain("continuous_flow", dim, hidden, preprocess, context_dim, probes, ode, settings), context_dim
-    )
+    ode = {"steps": steps, "method": method, "probes": probes}
+    return Flow(prior, _chain("continuous_flow", dim, hidden, preprocess, context_dim, ode, settings), context_dim)
 
 
 @suggests
@@ -116,8 +112,8 @@ def flow_matching(
     (3, 2)
     """
     settings = {"activation": activation, "init": init, "dtype": as_dtype(dtype, "flow_matching"), "rng": rng}
-    ode = {"steps": steps, "method": method}
-    layers = _chain("flow_matching", dim, hidden, preprocess, context_dim, probes, ode, settings)
+    ode = {"steps": steps, "method": method, "probes": probes}
+    layers = _chain("flow_matching", dim, hidden, preprocess, context_dim, ode, settings)
     return FlowMatching(prior, layers, context_dim, sigma)
 
 
@@ -127,19 +123,17 @@ def _chain(
     hidden: Any,
     preprocess: Any,
     context_dim: int,
-    probes: int | None,
     ode: dict[str, Any],
     settings: dict[str, Any],
 ) -> Chain:
     """The fixed layers, and the equation on top."""
     dim, context_dim = as_int(dim, owner, "dim", 1), as_int(context_dim, owner, "context_dim", 0)
-    settings["rng"] = rng = as_rng(settings["rng"], owner)
+    settings["rng"] = as_rng(settings["rng"], owner)
     hidden = default_hidden(dim)[:1] * 3 if hidden is None else as_widths(hidden, owner, "hidden")
     network = MLP((dim + context_dim + 1, *hidden, dim), **settings)
     # The time, or the only 1 of a label, would be lost among many features: it starts with the weight of all of them.
     network.layers[0].W[dim:] *= sqrt(dim)
-    directions = None if probes is None else random_directions(probes, dim, rng).astype(settings["dtype"])
     fixed = preprocessing(preprocess, dim, settings["dtype"])
     if context_dim:
         fixed = [WithContext(layer, context_dim) for layer in fixed]
-    return Chain([*fixed, NeuralODE(network, directions=directions, **ode)])
+    return Chain([*fixed, NeuralODE(network, **ode)])

@@ -18,6 +18,7 @@ Hence f needs a second derivative.  That of a ReLU is 0: its J is constant piece
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ import numpy as np
 from nice_np.errors import NiceTypeError
 from nice_np.networks.activations import Smooth
 from nice_np.networks.mlp import MLP, Linear
-from nice_np.validation import Array, Rng, as_int, as_rng
+from nice_np.validation import Array
 
 
 class TangentCache(NamedTuple):
@@ -47,14 +48,6 @@ def smooth_activation(mlp: MLP, owner: str) -> Smooth:
     return mlp.activation
 
 
-def random_directions(k: int, dim: int, rng: Rng = None) -> Array:
-    """Signs / sqrt(k), (k, dim): E[sum_k v_k v_k^T] = I, so the mean of sum_k v_k . J v_k is tr J.
-
-    Of all v with independent entries, signs have the smallest variance: the diagonal of J adds none.
-    """
-    k, dim = as_int(k, "random_directions", "k", 1), as_int(dim, "random_directions", "dim", 1)
-    directions: Array = as_rng(rng, "random_directions").choice([-1.0, 1.0], (k, dim)) / np.sqrt(k)
-    return directions
 def signs_of_rows(mlp: MLP, x: Array, k: int, seed: int = 0) -> Array:
     """K directions of signs / sqrt(K) for each row of x, (N, K, m): E[sum_k v_k v_k^T] = I.
 

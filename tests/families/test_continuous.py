@@ -22,7 +22,6 @@ from nice_np import (
 )
 from nice_np.families.adjoint import continuous_adjoint
 from nice_np.families.continuous import METHODS, NeuralODE
-from nice_np.networks.tangents import random_directions
 
 
 def ode(rng, sizes=(3, 6, 2), **settings):
@@ -72,8 +71,8 @@ def test_gradients_are_those_of_the_steps_taken(method, sizes, rng):
     check_gradients(Chain([Inverse(layer)]), x, rng=rng).raise_if_failed()
 
 
-def test_gradients_with_random_directions(rng):
-    layer = ode(rng, (5, 4, 3), steps=2, directions=random_directions(2, 3, rng))
+def test_gradients_of_an_estimated_trace(rng):
+    layer = ode(rng, (5, 4, 3), steps=2, probes=2)
     check_gradients(layer, rng.normal(size=(2, 4)), rng=rng).raise_if_failed()
 
 
@@ -89,23 +88,24 @@ def test_inverse_and_log_det_within_the_error_of_the_steps(rng):
 
 def test_the_mean_over_all_signs_is_the_trace(rng):
     layer, x = ode(rng, (4, 6, 3)), rng.normal(size=(5, 3))
-    exact = layer.forward(x)[1]
-    estimates = []
-    for signs in product([-1.0, 1.0], repeat=3):
-        layer.directions = np.array([signs])
-        estimates.append(layer.forward(x)[1])
+    exact = layer.velocity(x, 0.3, layer.directions(x))[1]
+    signs = [np.broadcast_to(row, (5, 1, 3)) for row in product([-1.0, 1.0], repeat=3)]
+    estimates = [layer.velocity(x, 0.3, V)[1] for V in signs]
     np.testing.assert_allclose(np.mean(estimates, axis=0), exact, rtol=1e-10)
     assert np.std(estimates, axis=0).min() > 1e-3
-    layer.directions = random_directions(200, 3, rng)
-    assert np.abs(layer.forward(x)[1] - exact).max() < 0.2
 
 
-def test_random_directions(rng):
-    directions = random_directions(5, 3, rng)
-    np.testing.assert_allclose(np.abs(directions), 1 / np.sqrt(5))
-    np.testing.assert_array_equal(random_directions(5, 3, 0), random_directions(5, 3, 0))
-    with pytest.raises(NiceValueError, match="k must be"):
-        random_directions(0, 3)
+def test_an_estimate_belongs_to_its_row_and_is_right_on_average(rng):
+    layer, x = ode(rng, (4, 6, 3)), rng.normal(size=(3000, 3))
+    exact = layer.forward(x)[1]
+    layer.probes = 2
+    estimate = layer.forward(x)[1]
+    np.testing.assert_allclose(layer.forward(x[7:12])[1], estimate[7:12], rtol=1e-10)
+    error = estimate - exact
+    assert np.abs(error).max() > 0.1
+    assert np.abs(error.mean()) < 4 * error.std() / np.sqrt(3000)
+    layer.seed = 1
+    assert np.abs(layer.forward(x)[1] - estimate).max() > 0.1
 
 
 def test_both_adjoints_agree_as_the_steps_grow(rng):
@@ -147,7 +147,7 @@ def test_what_it_refuses(rng):
         NeuralODE(MLP((3, 4, 2)))
     with pytest.raises(NiceValueError, match="and the time"):
         ode(rng, (2, 4, 2))
-    with pytest.raises(NiceValueError, match=r"\(K, D\).*\(1, 3\)"):
-        ode(rng, directions=np.ones((1, 3)))
+    with pytest.raises(NiceValueError, match="probes must be >= 1"):
+        ode(rng, probes=0)
     with pytest.raises(NiceValueError, match="unknown method 'rk5'"):
         ode(rng, method="rk5")

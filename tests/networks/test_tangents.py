@@ -6,7 +6,7 @@ from registry import mlp
 
 from nice_np import NiceTypeError, check_gradients
 from nice_np.networks.activations import ACTIVATIONS, Smooth
-from nice_np.networks.tangents import backward_with_tangents, forward_with_tangents
+from nice_np.networks.tangents import backward_with_tangents, forward_with_tangents, signs_of_rows
 
 SMOOTH = [name for name, kind in ACTIVATIONS.items() if issubclass(kind, Smooth)]
 smooth = pytest.mark.parametrize("activation", SMOOTH)
