@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from registry import shaken
 
+from nice_np import MLP, Chain, Flow, Partition, SplineCoupling
 from nice_np.families.spline_knots import LEAST, SHIFT
 from nice_np.families.spline_law import SplineLaw
 
@@ -71,3 +73,51 @@ def test_values_and_gradients(library, inverse, rng):
         (dtheta, theta_there.grad),
     ):
         np.testing.assert_allclose(here, there.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:Inputs to the softmax")  # nflows would divide by the root of the width
+def test_a_flow_of_nflows_with_the_same_weights(rng):
+    """log_prob, its gradient with respect to x, and those of all weights."""
+    torch, nflows = pytest.importorskip("torch"), pytest.importorskip("nflows")
+    from nflows import distributions, flows, nn, transforms
+
+    class Plain(nn.nets.MLP):
+        def forward(self, inputs, context=None):
+            return super().forward(inputs)
+
+    assert nflows
+    dim, T = 4, 3 * BINS - 1
+    layers, there, pairs = [], [], []
+    for k in range(3):
+        kept = np.arange(k % 2, dim, 2)
+        part = Partition(dim, kept)
+        sizes = (2, 9, 8, 2 * T)
+        net = shaken(MLP(sizes, rng=rng), rng, 0.3)
+        layers.append(SplineCoupling(part, net, BINS, BOUND))
+        mask = torch.tensor([0 if j in kept else 1 for j in range(dim)])
+        coupling = transforms.PiecewiseRationalQuadraticCouplingTransform(
+            mask, lambda n_in, n_out: Plain((n_in,), (n_out,), hidden_sizes=[9, 8]), num_bins=BINS, tails="linear",
+            tail_bound=BOUND, min_bin_width=LEAST, min_bin_height=LEAST, min_derivative=LEAST,
+        ).double()  # fmt: skip
+        theirs = coupling.transform_net
+        columns = np.arange(2 * T).reshape(T, 2).T.ravel()  # theta_t of feature j: here t * 2 + j, there j * T + t
+        slopes = np.arange(2 * T) % T >= 2 * BINS
+        for i, linear in enumerate([theirs._input_layer, *theirs._hidden_layers, theirs._output_layer]):
+            order = columns if i == 2 else slice(None)
+            W, b = net.layers[i].W[:, order], net.layers[i].b[order] + (SHIFT * slopes if i == 2 else 0)
+            linear.weight.data, linear.bias.data = torch.from_numpy(W.T.copy()), torch.from_numpy(b)
+            pairs.append((net.layers[i], linear, order))
+        there.append(coupling)
+    flow = Flow("normal", Chain(layers))
+    model = flows.Flow(transforms.CompositeTransform(there), distributions.StandardNormal([dim])).double()
+    x = 1.2 * rng.normal(size=(N, dim))
+    x_there = torch.from_numpy(x).requires_grad_()
+    log_prob = model.log_prob(x_there)
+    np.testing.assert_allclose(flow.log_prob(x), log_prob.detach().numpy(), rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(flow.decode(flow.encode(x)), x, atol=1e-9)
+    (-log_prob.mean()).backward()
+    np.testing.assert_allclose(flow.grad_log_prob(x), -N * x_there.grad.numpy(), rtol=1e-9, atol=1e-9)
+    flow.nll_and_grad(x)
+    for here, linear, order in pairs:
+        np.testing.assert_allclose(here.dW[:, order], linear.weight.grad.numpy().T, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(here.db[order], linear.bias.grad.numpy(), rtol=1e-10, atol=1e-10)
