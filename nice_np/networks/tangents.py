@@ -48,19 +48,27 @@ def smooth_activation(mlp: MLP, owner: str) -> Smooth:
     return mlp.activation
 
 
-def signs_of_rows(mlp: MLP, x: Array, k: int, seed: int = 0) -> Array:
-    """K directions of signs / sqrt(K) for each row of x, (N, K, m): E[sum_k v_k v_k^T] = I.
+def uniforms_of_rows(mlp: MLP, x: Array, n: int, seed: int = 0) -> Array:
+    """Numbers as good as uniform in [0, 1), a fixed function of the row and the weights: (N, n).
 
-    Of all v with independent entries, signs have the smallest variance: the diagonal of J adds none.  They are a fixed
-    function of the row and the weights: the fractional parts of x F, with frequencies F of several periods per unit of
-    x, are as good as uniform.  So a row has one estimate, in whatever batch it comes.  F is another one as soon as the
-    sum of all weights has moved by 0.1, in training every few steps: one for good could be learned by heart.
+    They are the fractional parts of x F, with frequencies F of several periods per unit of x.  So what is estimated
+    with them is one number for each row, in whatever batch it comes, and has a gradient.  F is another one as soon as
+    the sum of all weights has moved by 0.1, in training every few steps: one for good could be learned by heart.
     """
     total = sum(float(array.sum(dtype=np.float64)) for _, array, _ in mlp.named_parameters())
     place = int(np.nan_to_num(10 * total, posinf=0, neginf=0)) % 2**32
+    F = np.random.default_rng([seed, place]).normal(0, 10, (x.shape[1], n)).astype(x.dtype)
+    uniforms: Array = np.mod(x @ F, 1)
+    return uniforms
+
+
+def signs_of_rows(mlp: MLP, x: Array, k: int, seed: int = 0) -> Array:
+    """K directions of signs / sqrt(K) for each row of x, (N, K, m): E[sum_k v_k v_k^T] = I.
+
+    Of all v with independent entries, signs have the smallest variance: the diagonal of J adds none.
+    """
     m = mlp.sizes[-1]
-    F = np.random.default_rng([seed, place]).normal(0, 10, (x.shape[1], k * m)).astype(x.dtype)
-    signs = np.where(np.mod(x @ F, 1) < 0.5, -1, 1).astype(x.dtype)  # (N, K m)
+    signs = np.where(uniforms_of_rows(mlp, x, k * m, seed) < 0.5, -1, 1).astype(x.dtype)  # (N, K m)
     V: Array = signs.reshape(len(x), k, m) / x.dtype.type(sqrt(k))
     return V
 
