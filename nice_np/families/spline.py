@@ -60,7 +60,7 @@ def spline(x: Array, bin: Bin) -> tuple[Array, Array, SplineCache]:
 
 
 def inverse_spline(y: Array, bin: Bin) -> Array:
-    """x for a y of the bin (section 3.1 and appendix A.3, in a form in which nothing cancels).
+    """x for a y of the bin (section 3.1 and appendix A, in a form in which nothing cancels).
 
     With v = (y - y0) / h the equation p = v q is quadratic in t.  For b = d0 - v c
 
