@@ -115,7 +115,7 @@ def _float_dtype(array: npt.NDArray[Any]) -> np.dtype[Any]:
 def check_samples_shape(x: npt.NDArray[Any], n_features: int | None, owner: str, name: str) -> None:
     """Raise NiceValueError unless `x` has the shape (N, n_features), or (N, D) for any D if that is None."""
     if x.ndim != 2:
-        one, many = f"{name}[None] for one sample", f"{name}[:, None] for {len(x)} samples of one feature"
+        one, many = f"{name}[None] for one sample", f"{name}[:, None] for {x.size} samples of one feature"
         cure = f"; use {many if n_features == 1 else one if n_features else f'{one}, {many}'}" if x.ndim == 1 else ""
         width = "D" if n_features is None else n_features
         raise NiceValueError(f"{owner}: expected {name} of shape (N, {width}), got {x.shape}{cure}")
