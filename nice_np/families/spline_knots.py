@@ -73,18 +73,21 @@ def place_of(value: Array, axis: int, knots: Knots) -> tuple[Place, Bin]:
 def theta_gradient(dbin: Bin, knots: Knots, place: Place, bound: float) -> Array:
     """dL/dtheta, of theta's shape, from the gradient with respect to the bins."""
     _, K, N, B = knots.size.shape
+    dblocks = np.empty((3 * K - 1, N, B), knots.raw.dtype)
+    dlogits = dblocks[: 2 * K].reshape(2, K, N, B)  # a view, first of dL/dsize
     # x0 = -bound + the widths before, so each of those gets dx0; the bin's own width gets dw, those behind nothing.
-    dsize = np.zeros_like(knots.size)
     for axis, (dstart, dwidth) in enumerate(((dbin.x0, dbin.w), (dbin.y0, dbin.h))):
-        np.multiply(place.beyond, dstart, out=dsize[axis, :-1])
-        dsize[axis].reshape(-1)[place.where] = dwidth
+        np.multiply(place.beyond, dstart, out=dlogits[axis, :-1])
+        dlogits[axis, -1] = 0
+        dlogits[axis].reshape(-1)[place.where] = dwidth
+    dlogits *= 2 * bound * (1 - K * LEAST)  # dL/dshare
     # softmax: dL/dtheta_i = share_i (dshare_i - sum_j share_j dshare_j)
-    dshare = 2 * bound * (1 - K * LEAST) * dsize
-    dlogits = knots.share * (dshare - (knots.share * dshare).sum(axis=1, keepdims=True))
+    dlogits -= np.einsum("aknb,aknb->anb", knots.share, dlogits)[:, None]
+    dlogits *= knots.share
     draw = np.zeros_like(knots.raw)
     sigmoid = -np.expm1(-place.softplus)  # softplus' = sigmoid = 1 - e^-softplus
     draw.reshape(-1)[place.where] = dbin.d0 * sigmoid[0]
     draw.reshape(-1)[place.where + N * B] = dbin.d1 * sigmoid[1]
-    dblocks = np.concatenate([dlogits.reshape(2 * K, N, B), draw[1:-1]])  # (T, N, B)
+    dblocks[2 * K :] = draw[1:-1]  # those at the ends are fixed
     dtheta: Array = dblocks.swapaxes(0, 1).reshape(N, len(dblocks) * B)
     return dtheta
