@@ -36,6 +36,7 @@ from nice_np.validation import Array, Rng, as_float, as_int, as_real_array, as_r
 __all__ = ["GradientError", "GradientReport", "Row", "check_gradients"]
 
 OWNER = "check_gradients"
+NOISE = "noise was drawn once for all calls"
 UNANNOUNCED = "it is not in param_names, so no optimiser would train it"
 Found = tuple[list[Row], tuple[str, ...]]  # the rows, and notes for the reader
 PROTOCOLS = """\
@@ -173,14 +174,19 @@ def _check_flow(flow: Any, x: Array, settings: Settings, **given: Array) -> Foun
     rows = _check_loss("nll", flow, partial(flow.nll_and_grad, **given), partial(flow.log_prob, **given), x, settings)
     if has_methods(flow, "grad_log_prob"):
         rows.append(_check_density("log_prob: x", flow, x, settings, **given))
-    return rows, ()
+    if getattr(flow, "measure", "log_likelihood") == "log_likelihood":
+        return rows, ()
+    context = flow.checked_context(given.get("context"), len(x), OWNER)  # its training has a loss of its own
+    extra = flow.draw_extra(context, len(x), settings.rng)
+    loss, objective = (lambda x: flow.loss_and_grad(x, extra)), (lambda x: flow.objective(x, extra))
+    return rows + _check_loss("loss", flow, loss, objective, x, settings), (NOISE,)
 
 
 def _check_vae(vae: Any, x: Array, settings: Settings) -> Found:
     """The gradient of loss = -mean(elbo) for every parameter, for noise that is drawn once."""
     eps = vae.draw_noise(len(x), settings.rng)
     rows = _check_loss("loss", vae, lambda x: vae.loss_and_grad(x, eps), lambda x: vae.elbo(x, eps), x, settings)
-    return rows, ("noise was drawn once for all calls",)
+    return rows, (NOISE,)
 
 
 def _check_density(name: str, density: Any, x: Array, settings: Settings, **given: Array) -> Row:

@@ -10,8 +10,9 @@ import numpy as np
 
 from nice_np import bijectors as b
 from nice_np.bijectors.scales import SCALES
-from nice_np.families import ActNorm, Householder, LULinear, Planar, Radial, Residual, Sylvester
+from nice_np.families import ActNorm, Householder, LULinear, NeuralODE, Planar, Radial, Residual, Sylvester
 from nice_np.flows.flow import Flow
+from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.model import Model
 from nice_np.flows.other_priors import DiagonalGaussian
@@ -47,6 +48,9 @@ def small_models(seed: int) -> Iterator[tuple[str, Model]]:
     flow = Flow("normal", b.Chain([Planar(4, rng=rng), Radial(4, rng=rng), Sylvester(4, rng=rng), Residual(network)]))
     flow.params.values[:] = rng.normal(0, 0.3, len(flow.params))
     yield "Planar, Radial, Sylvester, Residual", flow
+    matching = FlowMatching("normal", NeuralODE(MLP((4, 5, 3), "tanh", rng=rng), steps=3))
+    matching.params.values[:] = rng.normal(0, 0.3, len(matching.params))
+    yield "NeuralODE, by likelihood and by flow matching", matching
     for kind, decoder in product(KINDS, DECODERS):
         vae = variational_autoencoder(
             5, 3, (6,), kind, decoder,
