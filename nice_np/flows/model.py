@@ -1,8 +1,8 @@
 """What `fit` trains and a file holds: a model of x whose parameters lie in one vector.
 
 A `Flow` gives log p(x), a `VAE` a lower bound on it, the ELBO.  Both take something extra with each row of x: a flow
-the context that the user gives, a VAE the noise that the run draws.  So one training loop, with its threads and
-processes, serves both.
+the context that the user gives, a VAE, or a flow that is trained by flow matching, the noise that the run draws.  So
+one training loop, with its threads and processes, serves all.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def fit(
     compiled: bool = True,
     comm: Any = None,
 ) -> History:
-    """Train a flow by maximum likelihood, or a VAE by maximising its lower bound.
+    """Train a flow by maximum likelihood, a VAE by maximising its lower bound, a `FlowMatching` by its regression.
 
     Parameters
     ----------
