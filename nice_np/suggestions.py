@@ -102,20 +102,21 @@ def suggests(function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     nice_np.errors.NiceTypeError: fit() has no argument 'lr': did you mean learning_rate?
     """
-    owner = f"{function.__qualname__.removesuffix('.__init__')}()"
+    owner, of_class = f"{function.__qualname__}()", function.__name__ == "__init__"
     kinds = {name: one.kind for name, one in signature(function).parameters.items()}
     positional = [name for name, kind in kinds.items() if kind is Parameter.POSITIONAL_OR_KEYWORD]
     names = [name for name in kinds if name != "self"]
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        who = f"{type(args[0]).__name__}()" if of_class else owner  # a subclass has its own name
         if len(args) > len(positional):
             first = ", ".join(name for name in positional if name != "self")
             others = ", ".join(f"{name}=" for name in names if name not in positional)
-            raise NiceTypeError(f"{owner}: positional arguments are {first or 'not taken'}; give by name: {others}")
+            raise NiceTypeError(f"{who}: positional arguments are {first or 'not taken'}; give by name: {others}")
         for name in kwargs:
             if name not in kinds:
-                raise NiceTypeError(f"{owner} has no argument {name!r}{_meant(name, names)}")
+                raise NiceTypeError(f"{who} has no argument {name!r}{_meant(name, names)}")
         return function(*args, **kwargs)
 
     return checked

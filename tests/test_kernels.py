@@ -208,5 +208,15 @@ def test_callers_of_kernels_are_known():
     """Compiled loops trust shapes: a new module that calls them must check its own, and then be listed here."""
     root = Path(kernels.__file__).parent
     callers = {path.stem for path in root.rglob("*.py") if "from nice_np.kernels import" in path.read_text("utf-8")}
-    checked = {"activations", "autoencoder", "flow", "loop", "loops", "optim", "partition"}
+    checked = {
+        "activations",
+        "autoencoder",
+        "flow",
+        "flow_matching",
+        "loop",
+        "loops",
+        "optim",
+        "partition",
+        "reverse_kl",
+    }
     assert callers == checked

@@ -24,6 +24,7 @@ from nice_np.networks.tangents import (
     signs_of_rows,
     smooth_activation,
 )
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, as_batch, as_choice, as_int
 
 # The stages k_i = v(x + h c_i k_{i-1}, t + h c_i) of a step from x to x + h sum_i b_i k_i (Runge and Kutta): c and b
@@ -70,6 +71,7 @@ class NeuralODE(Bijector):
 
     exact = False
 
+    @suggests
     def __init__(
         self, network: MLP, steps: int = 10, method: str = "rk4", probes: int | None = None, seed: int = 0
     ) -> None:
