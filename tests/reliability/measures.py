@@ -34,7 +34,7 @@ def gradient_errors(seed, names):
 
 
 def n_inputs(component):
-    sizes = getattr(component, "sizes", (5,))
+    sizes = getattr(component, "sizes", (getattr(component, "dim", None) or 5,))
     if hasattr(component, "image_shape"):
         return len(component.idx_a) + component.context_dim
     return sizes[0]
