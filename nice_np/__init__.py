@@ -170,10 +170,10 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "CheckpointError", "DatasetError", "DivergenceError", "DriftError", "TrainingInterrupted",
 ]  # fmt: skip
 
-_LATER = ("interop", "playground", "plotting", "runs", "sklearn")  # they need more packages: imported when asked for
+_LATER = ("datasets", "interop", "playground", "plotting", "runs", "sklearn")  # imported when asked for
 
 if TYPE_CHECKING:  # a type checker sees them, and no other name
-    from nice_np import interop, playground, plotting, runs, sklearn  # noqa: F401
+    from nice_np import datasets, interop, playground, plotting, runs, sklearn  # noqa: F401
 else:
 
     def __getattr__(name: str) -> Any:

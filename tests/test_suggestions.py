@@ -205,4 +205,5 @@ def test_the_package_suggests_and_loads_rooms_when_asked():
     with pytest.raises(AttributeError, match=r"'quaternion'$"):
         nice_np.quaternion  # noqa: B018
     assert {"plotting", "interop", "fit"} <= set(dir(nice_np))
+    assert nice_np.datasets.load.__module__ == "nice_np.datasets"
     assert nice_np.plotting.density.__module__ == "nice_np.plotting.plane"

@@ -12,6 +12,7 @@ from math import log, pi
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.errors import NiceOverflowError
 from nice_np.validation import Array, as_choice, as_samples
 
 CHUNK = 1000  # rows at a time, so that (rows, centres) stays small
@@ -32,12 +33,14 @@ def toy_log_prob(toy: str, x: npt.ArrayLike) -> Array:
     Returns
     -------
     ndarray, shape (N,)
-        In nats; -inf outside the checkerboard's squares.
+        In nats; -inf outside the checkerboard's squares, and where the pinwheel's density is below 1e-323.
 
     Raises
     ------
     NiceValueError, NiceTypeError
         For another name, or an `x` that is not a finite (N, 2) array.
+    NiceOverflowError
+        Where log p is too large for float64.
 
     Examples
     --------
@@ -46,8 +49,12 @@ def toy_log_prob(toy: str, x: npt.ArrayLike) -> Array:
     """
     density = DENSITIES[as_choice(toy, DENSITIES, "toy_log_prob", "toy")]
     points = as_samples(x, 2, owner="toy_log_prob", dtype=np.float64)
-    parts = [density(points[start : start + CHUNK]) for start in range(0, len(points), CHUNK)]
-    return np.concatenate(parts) if parts else np.zeros(0)
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        parts = [density(points[start : start + CHUNK]) for start in range(0, len(points), CHUNK)]
+    log_p = np.concatenate(parts) if parts else np.zeros(0)
+    if np.isnan(log_p).any():
+        raise NiceOverflowError(f"toy_log_prob: row {np.isnan(log_p).argmax()} of x is so far out that log p overflows")
+    return log_p
 
 
 def _around(centres: Array, noise: float) -> Callable[[Array], Array]:

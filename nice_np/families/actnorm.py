@@ -11,6 +11,7 @@ from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.fitted import Chunks
 from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.families.channels import channels_and_pixels
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, as_batch, as_dtype, as_flag, as_sizes
 
 
@@ -39,6 +40,7 @@ class ActNorm(Bijector):
 
     param_names = ("b", "log_s")
 
+    @suggests
     def __init__(
         self, dim: int, image_shape: Sequence[int] | None = None, fitted: bool = False, dtype: Any = np.float64
     ) -> None:

@@ -80,9 +80,8 @@ class NeuralODE(Bijector):
         smooth_activation(network, "NeuralODE")
         self.network = network
         self.dim, self.features = network.sizes[0] - 1, network.sizes[-1]  # D + C, D
-        self.steps = as_int(steps, "NeuralODE", "steps", 1)
-        self.method = as_choice(method, METHODS, "NeuralODE", "method")
-        self.probes = None if probes is None else as_int(probes, "NeuralODE", "probes", 1)
+        self.steps, self.method, self.probes = steps, method, probes
+        self._check()
         self.seed = as_int(seed, "NeuralODE", "seed", 0)
         if self.dim < self.features:
             raise NiceValueError(
@@ -91,10 +90,10 @@ class NeuralODE(Bijector):
             )
 
     def forward(self, x: Array) -> tuple[Array, Array, Path]:
-        return self._solve(as_batch(x, self.dim, self), 0.0, 1 / self.steps)
+        return self._solve(as_batch(x, self.dim, self), 0.0, 1.0)
 
     def inverse(self, z: Array) -> tuple[Array, Array, Path]:
-        return self._solve(as_batch(z, self.dim, self, "z"), 1.0, -1 / self.steps)
+        return self._solve(as_batch(z, self.dim, self, "z"), 1.0, -1.0)
 
     def directions(self, x: Array) -> Array:
         """V, rows v_k with sum_k v_k . J v_k = tr J, exactly or in expectation, for each row of x: (N, K, D)."""
@@ -117,7 +116,15 @@ class NeuralODE(Bijector):
         dJV = dtrace[:, None, None] * V  # (N, K, D)
         return backward_with_tangents(self.network, dv[:, : self.features], dJV, cache, parameters)[0][:, :-1]
 
-    def _solve(self, x: Array, t: float, h: float) -> tuple[Array, Array, Path]:
+    def _check(self) -> None:
+        """What may be changed at any time is looked at in each pass: -3 steps would be no step at all."""
+        self.steps = as_int(self.steps, "NeuralODE", "steps", 1)
+        self.method = as_choice(self.method, METHODS, "NeuralODE", "method")
+        self.probes = None if self.probes is None else as_int(self.probes, "NeuralODE", "probes", 1)
+
+    def _solve(self, x: Array, t: float, sign: float) -> tuple[Array, Array, Path]:
+        self._check()
+        h = sign / self.steps
         log_det, path = np.zeros(len(x), x.dtype), Path(self.directions(x), [])
         for k in range(self.steps):
             path.steps.append((x, t + k * h, h))

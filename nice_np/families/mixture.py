@@ -72,6 +72,14 @@ def logit_of_mixture_backward(dv: Array, dlog_slope: Array, cache: MixtureCache)
     return dx.sum(axis=0), Mixture(dlogits, mu=-dx, s=-u * du - to_f)
 
 
+def slope_of(cache: MixtureCache) -> Array:
+    """dv/dx > 0 (N, B) as dF/F + dG/G, all terms positive: far out log f - log F - log G is lost in rounding."""
+    with np.errstate(over="ignore"):  # 1 / inf is rightly 0
+        rest = 1 / (1 + np.exp(cache.u))  # sigmoid(-u)
+    slope: Array = ((cache.in_F * rest + cache.in_G * cache.sigmoid) * cache.inverse_width).sum(axis=0)
+    return slope
+
+
 def log_sum_exp(terms: Array) -> tuple[Array, Array]:
     """log sum_k exp(terms_k) (N, B), and the share of each term in the sum (K, N, B)."""
     largest = terms.max(axis=0)

@@ -17,7 +17,7 @@ from nice_np.bijectors.partition import Partition
 from nice_np.bijectors.scales import TanhScale
 from nice_np.families.autoregressive import Autoregressive
 from nice_np.families.implicit import ImplicitLaw
-from nice_np.families.mixture import Mixture, MixtureCache, logit_of_mixture, logit_of_mixture_backward
+from nice_np.families.mixture import Mixture, MixtureCache, logit_of_mixture, logit_of_mixture_backward, slope_of
 from nice_np.networks.masked import MaskedMLP
 from nice_np.validation import Array, as_int
 
@@ -56,8 +56,8 @@ class MixtureLaw(ImplicitLaw):
         return y_b, log_slope.sum(axis=1), cache
 
     def _value_and_slope(self, x_b: Array, theta: Array) -> tuple[Array, Array]:
-        y_b, log_slope, _ = self._apply(x_b, theta)
-        return y_b, np.exp(log_slope)
+        y_b, _, cache = self._apply(x_b, theta)
+        return y_b, slope_of(cache.mixture) * np.exp(cache.a)  # dy/dv = exp(a)
 
     def _apply(self, x_b: Array, theta: Array) -> tuple[Array, Array, MixtureLawCache]:
         K, (N, B) = self.components, x_b.shape

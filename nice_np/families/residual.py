@@ -14,6 +14,7 @@ from nice_np.networks.mlp import MLP
 from nice_np.networks.spectral import Normalised, contraction, contraction_backward, normalised
 from nice_np.networks.tangents import smooth_activation
 from nice_np.parameters.part import as_part, name_of
+from nice_np.suggestions import suggests
 from nice_np.validation import Array, as_batch, as_float
 
 
@@ -52,6 +53,7 @@ class Residual(ImplicitInverse):
     array([[ 1., -2.]])
     """
 
+    @suggests
     def __init__(self, network: MLP, c: float = 0.97, log_det: str | LogDeterminant = "exact") -> None:
         if not isinstance(network, MLP):
             raise NiceTypeError(f"Residual: network must be an MLP, got {network!r}")

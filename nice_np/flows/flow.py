@@ -237,7 +237,7 @@ class Flow(Model):
 
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None, recompute: bool = False) -> tuple[float, Array]:
         x = self._with_context(x, extra)  # (N, D + C)
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
             bijector = Rebuilding(self.bijector, self.dim) if recompute else self.bijector
             z, log_det, cache = bijector.forward(x)
             log_prob = self._log_density(x, z, log_det)  # (N,)
@@ -306,7 +306,7 @@ class Flow(Model):
             As `decode`; the last also from `pullback`, for a gradient that does not fit into the dtype.
         """
         z = self._checked(z, context, "decode_with_pullback", "z")
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
             x, log_det, cache = self.bijector.inverse(z)
         if not (np.isfinite(x).all() and np.isfinite(log_det).all()):
             explain_overflow(z, self._passes("inverse"), np.column_stack([x, log_det]), self.prior, self.dim)
@@ -316,7 +316,7 @@ class Flow(Model):
             dlog_det = as_real_array(dlog_det, "Flow: pullback", "dlog_det")
             check_shape(dx, (len(z), self.dim), "Flow: pullback", "dx")
             check_shape(dlog_det, (len(z),), "Flow: pullback", "dlog_det")
-            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
                 dx, dlog_det = dx.astype(self.dtype, copy=False), dlog_det.astype(self.dtype, copy=False)
                 back = self.bijector.inverse_backward
                 dz: Array = run_backward(back, self._pad(dx), dlog_det, cache, parameters=False)

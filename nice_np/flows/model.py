@@ -47,7 +47,7 @@ def in_chunks(
 
     def part(start: int) -> Array:
         rows = slice(start, start + CHUNK)
-        with np.errstate(over="ignore", invalid="ignore"):  # `explain` says more
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `explain` says more
             result = function(*(array[rows] for array in arrays))
         if explain is not None and not np.isfinite(result).all():
             explain(rows, result)

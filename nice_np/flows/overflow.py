@@ -33,13 +33,13 @@ def explain_overflow(x: Array, passes: Passes, result: Array, prior: Prior, dim:
     """
     dtype = x.dtype
     for name, layer in passes:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             x, log_det, _ = layer(x)
         bad = ~(np.isfinite(x).all(axis=1) & np.isfinite(log_det))
         if bad.any():
             raise NiceOverflowError(f"Flow: row {start + bad.argmax()} overflows {dtype} in {name}; {CURE}")
     row = start + (~np.isfinite(result)).reshape(len(x), -1).any(axis=1).argmax()
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         fine = all(np.isfinite(of(x[:, :dim])).all() for of in (prior.log_prob, prior.grad_log_prob))
     where = "on its way back through the layers" if fine else f"in {type(prior).__name__}"
     raise NiceOverflowError(f"Flow: the log-density of row {row}, or its gradient, overflows {dtype} {where}; {CURE}")

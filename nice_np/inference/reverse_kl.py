@@ -118,7 +118,7 @@ class ReverseKL(Model):
 
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None) -> tuple[float, Array]:
         z: Any = extra
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for
             x, minus_log_q, cache = self._decoded(z)
             log_p, dlog_p = log_density(self.density, x)  # (N,), (N, D)
             weight = z.dtype.type(-1 / len(z))

@@ -22,7 +22,7 @@ Density = Callable[[Array], tuple[Array, Array]]  # x (N, D) -> log p(x) (N,), d
 
 def log_density(density: Density, x: Array) -> tuple[Array, Array]:
     """log p(x) (N,) and its gradient (N, D) from a function, perhaps the user's, checked and in the dtype of x."""
-    answer: Any = density(x) if callable(density) else density
+    answer: Any = density(x.copy()) if callable(density) else density  # which may write into what it gets
     if not (isinstance(answer, tuple) and len(answer) == 2):
         raise NiceTypeError(
             "log_density_and_grad must be a function x (N, D) -> log p (N,), d log p / dx (N, D), two arrays; got "
@@ -47,7 +47,7 @@ class Target(ABC):
         """log p(x) (N,) in nats and d log p / dx (N, D), both float64."""
         who = type(self).__name__
         samples = as_samples(x, self.dim, owner=who, dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):  # `log_density` looks for it
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # `log_density` looks for it
             return self._log_prob_and_grad(samples)
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Banana(Target):
 
     def sample(self, n: int, rng: Rng = None) -> Array:
         """`n` exact draws, (n, 2)."""
-        x = as_rng(rng, "Banana").standard_normal((n, 2))
+        x = as_rng(rng, "Banana").standard_normal((as_int(n, "Banana.sample", "n", 0), 2))
         x[:, 0] *= self.scale
         x[:, 1] += self.bend * (x[:, 0] ** 2 - self.scale**2)
         return x
@@ -119,7 +119,7 @@ class Funnel(Target):
 
     def sample(self, n: int, rng: Rng = None) -> Array:
         """`n` exact draws, (n, D)."""
-        x = as_rng(rng, "Funnel").standard_normal((n, self.dim))
+        x = as_rng(rng, "Funnel").standard_normal((as_int(n, "Funnel.sample", "n", 0), self.dim))
         x[:, 0] *= 3
         x[:, 1:] *= np.exp(x[:, :1] / 2)
         return x
@@ -139,6 +139,8 @@ class Mixture(Target):
 
     def __init__(self, means: npt.ArrayLike, std: float = 1.0, weights: npt.ArrayLike | None = None) -> None:
         self.means = as_samples(means, None, owner="Mixture", name="means", dtype=np.float64)  # (K, D)
+        if len(self.means) == 0:
+            raise NiceValueError("Mixture: means must have at least one row")
         self.dim, self.std = self.means.shape[1], as_float(std, "Mixture", "std", above=0)
         w = np.ones(len(self.means)) if weights is None else as_real_array(weights, "Mixture", "weights").astype(float)
         check_shape(w, self.means.shape[:1], "Mixture", "weights")
@@ -167,6 +169,6 @@ class Mixture(Target):
 
     def sample(self, n: int, rng: Rng = None) -> Array:
         """`n` exact draws, (n, D)."""
-        rng = as_rng(rng, "Mixture")
+        n, rng = as_int(n, "Mixture.sample", "n", 0), as_rng(rng, "Mixture")
         which = rng.choice(len(self.means), n, p=self.weights)
         return self.means[which] + self.std * rng.standard_normal((n, self.dim))

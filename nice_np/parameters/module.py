@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.validation import Array, as_dtype, as_real_array
 
 Triple = tuple[str, Array, Array]  # path, parameter, gradient
@@ -85,13 +85,20 @@ class Module(metaclass=ABCMeta):  # noqa: B024 (subclasses declare their own abs
         ------
         NiceValueError
             If the parameters are packed into a model's vector: `Packed.astype` makes a model of another dtype.
+        NiceOverflowError
+            If a number does not fit; nothing is changed then.
         """
         dtype = as_dtype(dtype, "cast")
         if any(module.is_bound for _, module in self.modules()):
             raise NiceValueError("cast: the parameters belong to a model; use model.astype(dtype), which copies")
-        for _, module in self.modules():
-            for name, array in module.own_floats():
-                setattr(module, name, array.astype(dtype))
+        arrays = [(path, module, *own) for path, module in self.modules() for own in module.own_floats()]
+        with np.errstate(over="ignore"):  # looked for below
+            converted = [array.astype(dtype) for _, _, _, array in arrays]
+        for (path, _, name, array), new in zip(arrays, converted, strict=True):
+            if not np.isfinite(new).all() and np.isfinite(array).all():
+                raise NiceOverflowError(f"cast: {join(path, name)} of {type(self).__name__} is too large for {dtype}")
+        for (_, module, name, _), new in zip(arrays, converted, strict=True):
+            setattr(module, name, new)
 
     def own_floats(self) -> list[tuple[str, Array]]:
         """The floating-point arrays among the attributes, parameters and constants, by name."""

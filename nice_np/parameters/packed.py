@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nice_np.errors import NiceOverflowError
 from nice_np.parameters.flat import FlatParameters
 from nice_np.parameters.module import Module
 from nice_np.validation import Array, as_dtype, as_float
@@ -65,19 +64,15 @@ class Packed(Module):
         return twin
 
     def astype(self: P, dtype: npt.DTypeLike) -> P:
-        """A copy in float32 or float64; NiceOverflowError if a parameter does not fit.
+        """A copy in float32 or float64; NiceOverflowError if a parameter or a constant does not fit.
 
         A model that has neither parameters nor constants is float64, whatever `dtype` says.
         """
-        owner = f"{type(self).__name__}.astype"
-        dtype = as_dtype(dtype, owner)
-        with np.errstate(over="ignore"):
-            fits = np.isfinite(self.params.values.astype(dtype)).all()
-        if np.isfinite(self.params.values).all() and not fits:
-            raise NiceOverflowError(f"{owner}: a parameter is too large for {dtype}")
+        dtype = as_dtype(dtype, f"{type(self).__name__}.astype")
         parts = copy.deepcopy(self.config())
         for part in parts.values():
             if isinstance(part, Module):
+                part.zero_grad()  # gradients are of the model that computed them
                 part.cast(dtype)
         twin = type(self)(**parts)
         twin.bin_width = self.bin_width

@@ -5,7 +5,7 @@ import pytest
 
 from nice_np.datasets.toy import TOYS
 from nice_np.datasets.toy_density import toy_log_prob
-from nice_np.errors import NiceValueError
+from nice_np.errors import NiceOverflowError, NiceValueError
 
 
 @pytest.mark.parametrize("toy", TOYS)
@@ -24,6 +24,13 @@ def test_density_at_a_point():
     expected = np.log(1 / 25 / (2 * np.pi * 0.12**2))
     assert toy_log_prob("grid", [[0.0, -1.5]]) == pytest.approx(expected)
     assert toy_log_prob("grid", np.empty((0, 2))).shape == (0,)
+
+
+@pytest.mark.parametrize("toy", ["two-moons", "rings", "grid"])
+def test_far_out_it_is_finite_or_an_overflow(toy):
+    assert np.isfinite(toy_log_prob(toy, [[1e150, 0.0]])).all()
+    with pytest.raises(NiceOverflowError, match="row 1 of x"):
+        toy_log_prob(toy, [[0.0, 0.0], [1e200, 1.0]])
 
 
 def test_unknown_toys_are_refused():

@@ -140,6 +140,24 @@ def test_a_context_passes_unchanged_and_matters(rng):
     assert np.abs(layer.forward(x + np.array([0, 0, 1, 0]))[0] - z)[:, :2].max() > 0.01
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("steps", -3, "steps must be >= 1, got -3"),
+        ("steps", 0, "steps must be >= 1, got 0"),
+        ("method", "rk5", "did you mean 'rk4'"),
+        ("probes", 0, "probes must be >= 1, got 0"),
+    ],
+)
+def test_what_is_changed_later_is_checked_in_the_next_pass(name, value, match, rng):
+    """-3 steps would be none, the identity, and 0 probes a trace of 0."""
+    layer, x = ode(rng), rng.normal(size=(4, 2))
+    setattr(layer, name, value)
+    for call in (layer.forward, layer.inverse):
+        with pytest.raises(NiceValueError, match=match):
+            call(x)
+
+
 def test_what_it_refuses(rng):
     with pytest.raises(NiceTypeError, match="expected an MLP"):
         NeuralODE(np.tanh)

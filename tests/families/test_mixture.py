@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nice_np import MLP, MixtureCoupling, NiceValueError, Partition
-from nice_np.families.mixture import Mixture, log_sum_exp, logit_of_mixture, logit_of_mixture_backward
+from nice_np.families.mixture import Mixture, log_sum_exp, logit_of_mixture, logit_of_mixture_backward, slope_of
 from nice_np.families.mixture_law import MixtureLaw
 
 
@@ -84,6 +84,21 @@ def test_far_points_come_back(size, dtype, rng):
     slope = np.exp(log_det)[:, None]
     eps = np.finfo(dtype).eps
     assert (np.abs(back - x) <= 1e3 * eps * (1 + np.abs(x) + (1 + np.abs(y) + np.abs(theta).max()) / slope)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_beyond_all_components_come_back(dtype, rng):
+    """There log f and log (1 - F) are both about -|x|: their difference, the slope, was rounding, and stopped the search."""
+    law, theta = OnlyTheLaw(), theta_of(rng, 60, dtype=dtype)
+    x = (10.0 ** rng.uniform(3, 30, (60, 1)) * rng.choice([-1, 1], (60, 1))).astype(dtype)
+    back, _, _ = law._uncouple(law._couple(x, theta)[0], theta)
+    np.testing.assert_allclose(back, x, rtol=50 * np.finfo(dtype).eps)
+
+
+def test_the_slope_for_the_search_is_that_of_the_log_determinant(rng):
+    mixture, x = Mixture(*rng.normal(size=(3, 4, 200, 1))), rng.normal(0, 5, (200, 1))
+    _, log_slope, cache = logit_of_mixture(x, mixture)
+    np.testing.assert_allclose(slope_of(cache), np.exp(log_slope), rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [50.0, 1e4])

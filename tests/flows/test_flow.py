@@ -381,6 +381,30 @@ def test_a_parameter_too_large_for_float32():
         model.astype(np.float32)
 
 
+def test_a_constant_too_large_for_float32():
+    model = Flow("normal", Standardize([0.0, 1e300], [1.0, 1.0]))
+    with pytest.raises(NiceOverflowError, match=r"cast: mean of Standardize is too large for float32"):
+        model.astype(np.float32)
+
+
+def test_large_gradients_do_not_matter_to_another_dtype():
+    model = Flow("normal", DiagonalScaling(2))
+    model.params.grads[0] = 1e300
+    assert not model.astype(np.float32).params.grads.any()
+
+
+def test_numbers_that_a_logarithm_cannot_take_are_an_overflow_without_a_warning():
+    class Flat(DiagonalScaling):
+        def forward(self, x):
+            z, log_det, cache = super().forward(x)
+            return z, log_det + np.log(np.zeros(len(x))), cache
+
+    model = Flow("normal", Flat(2))
+    for call in (model.log_prob, model.grad_log_prob, model.nll_and_grad):
+        with pytest.raises(NiceOverflowError, match=r"in layer 0 \(Flat\)"):
+            call(np.zeros((1, 2)))
+
+
 def test_a_bijector_with_layers_of_its_own(rng):
     class Stack(Chain):
         pass

@@ -119,11 +119,38 @@ def test_a_density_of_another_form_is_refused(answer, error):
         log_density(answer, np.zeros((3, 2)))
 
 
+def test_a_density_may_write_into_what_it_gets():
+    """Otherwise the draws that come with its answer would be others."""
+
+    def density(x):
+        x -= 1.0
+        return -0.5 * (x**2).sum(axis=1), -x
+
+    x = np.array([[1.0, 2.0]])
+    log_p, slope = log_density(density, x)
+    np.testing.assert_array_equal(x, [[1.0, 2.0]])
+    assert log_p == [-0.5]
+    np.testing.assert_array_equal(slope, [[0.0, -1.0]])
+
+
+@pytest.mark.parametrize("target", [Banana(), Funnel(), Mixture([[0.0]])])
+@pytest.mark.parametrize(("n", "error"), [(-1, NiceValueError), (1.5, NiceTypeError)])
+def test_a_wrong_number_of_samples_is_refused_by_name(target, n, error):
+    with pytest.raises(error, match=rf"{type(target).__name__}.sample: n must be"):
+        target.sample(n)
+
+
+def test_far_out_is_an_overflow_without_a_warning():
+    with pytest.raises(NiceOverflowError, match="not finite at x"):
+        log_density(EightSchools(), np.full((1, 10), -1e200))
+
+
 def test_wrong_arguments():
     for make in (
         lambda: Mixture([[0.0]], weights=[-1]),
         lambda: Mixture([[0.0]], weights=[1, 2]),
         lambda: Mixture([0.0]),
+        lambda: Mixture(np.zeros((0, 2))),
         lambda: LogisticRegression([[0.0]], [2]),
         lambda: LogisticRegression([[0.0]], [1, 0]),
         lambda: Funnel(1),
