@@ -88,7 +88,7 @@ def test_far_points_come_back(size, dtype, rng):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_points_beyond_all_components_come_back(dtype, rng):
-    """There log f and log (1 - F) are both about -|x|: their difference, the slope, was rounding, and stopped the search."""
+    """There log f and log (1 - F) are about -|x| each; their difference would be a slope made of rounding errors."""
     law, theta = OnlyTheLaw(), theta_of(rng, 60, dtype=dtype)
     x = (10.0 ** rng.uniform(3, 30, (60, 1)) * rng.choice([-1, 1], (60, 1))).astype(dtype)
     back, _, _ = law._uncouple(law._couple(x, theta)[0], theta)
