@@ -8,7 +8,11 @@ from nice_np.families import NeuralODE, continuous_adjoint
 from nice_np.families.continuous import METHODS
 from nice_np.flows.flow_matching import FlowMatching
 
-torch = pytest.importorskip("torch")
+try:
+    import torch
+except ImportError:
+    torch = None
+pytestmark = pytest.mark.skipif(torch is None, reason="torch is not installed")
 
 
 def both(rng, sizes=(4, 7, 5, 3), **settings):
