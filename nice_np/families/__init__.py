@@ -1,6 +1,8 @@
 """The relatives of NICE: one file a family, each a bijector on the contract of `nice_np.bijectors`.
 
-Read `autoregressive` first, the other wiring of a law; then `implicit`: inverses that no formula gives.
+1. `autoregressive`, the other wiring of a law; then the laws `spline_law`, and after `implicit` `mixture_law`, `umnn`.
+2. `planar`, `radial`, `sylvester`: small determinants; `residual`: a power series; `continuous`: a trace.
+3. `actnorm`, `channel_map`, `linear`, `householder`: linear layers; `batch_norm`: why that is awkward in a flow.
 """
 
 from nice_np.families.actnorm import ActNorm

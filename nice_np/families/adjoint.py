@@ -1,4 +1,4 @@
-"""The continuous adjoint: the gradient of a differential equation by another one, solved backwards in time.
+"""The continuous adjoint: the gradient of a differential equation is the solution of another, backwards in time.
 
     a(t) = dL/dx(t):    da/dt = -(dv/dx)^T a - dL/dlog_det  d tr(dv/dx)/dx
     dL/dw = integral over t of (dv/dw)^T a + dL/dlog_det  d tr(dv/dx)/dw                 (Chen et al. 2018, section 2)

@@ -1,12 +1,12 @@
-"""Autoregressive layers: each feature is transformed by what the features before it, and a context c, say.
+"""Autoregressive layers: the features before it, and a context c, determine how a feature is transformed.
 
-    z_i = h(x_i; theta_i),  theta = m(x, c),  where theta_i depends on x_<i and c alone      (MAF, Papamakarios 2017)
+    z_i = h(x_i; theta_i),  theta = m(x, c),  theta_i depends on x_<i and c alone      (MAF: Papamakarios et al. 2017)
 
 "Before" is the order of the network m, see `MaskedMLP`.  dz_i/dx_j = 0 for every later j: in that order the Jacobian
 is triangular, and log|det| = sum_i log|dh/dx_i|.
-Forward has all of x and needs one pass of m.  The inverse has no x to ask m about: x_1 = h^-1(z_1; theta_1(c)) gives
-theta_2, that gives x_2, and so on, D passes.  `Inverse` of such a layer is IAF (Kingma et al. 2016), the other way
-round: samples, with their density, in one pass, the density of given data in D.
+Forward knows all of x and needs one pass of m.  The inverse finds one feature at a time: x_1 = h^-1(z_1; theta_1(c))
+gives theta_2, that gives x_2, and so on, D passes.  `Inverse` of such a layer is IAF (Kingma et al. 2016), with the
+costs exchanged: samples and their density in one pass, the density of given data in D.
 """
 
 from __future__ import annotations

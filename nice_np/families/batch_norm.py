@@ -44,7 +44,7 @@ class BatchStatistics:
         dL/ds = -(sum_n dL/dz_n z_n + g) / s             ds/dx_n = (x_n - m) / (N s) = z_n / N
         dL/dx_n = dL/dz_n / s + dL/dm / N + dL/ds z_n / N
 
-    So of the batch of dL/dz the mean is taken away, and its part along z: no gradient shifts or stretches a batch.
+    So dL/dx is dL/dz without its mean and without its part along z: a gradient neither shifts nor stretches a batch.
     """
 
     def __init__(self, epsilon: float = 1e-5) -> None:

@@ -1,11 +1,11 @@
 """Continuous flows: x follows a velocity field from the data at t = 0 to the latents at t = 1.
 
-    dx/dt = v(x, t),    d log|det dx(t)/dx(0)| / dt = tr(dv/dx)           (Chen et al. 2018, theorem 1; FFJORD, eq. 2)
+    dx/dt = v(x, t),    d log|det dx(t)/dx(0)| / dt = tr(dv/dx)           (Chen et al. 2018, theorem 1)
 
 Any smooth network may be v: the paths of a differential equation never cross, so the way from start to end has an
-inverse, and a trace takes the place of a determinant.  Both equations are solved side by side in steps of length h; the
-inverse takes the same steps from t = 1 back to 0.  So inverse and log_det are right up to O(h^4) for "rk4", not to
-rounding.  The gradients are exactly those of the steps that were taken.
+inverse, and a trace takes the place of a determinant (see `velocity`).  Both equations are solved together in steps of
+length h; the inverse takes the same steps from t = 1 back to 0.  So inverse and log_det are right up to O(h^4) for
+"rk4", not to rounding.  The gradients are exactly those of the steps that were taken.
 """
 
 from __future__ import annotations
@@ -14,16 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.bijectors.base import Bijector
-from nice_np.errors import NiceTypeError, NiceValueError
+from nice_np.families.velocity import VelocityField
 from nice_np.networks.mlp import MLP
-from nice_np.networks.tangents import (
-    TangentCache,
-    backward_with_tangents,
-    forward_with_tangents,
-    signs_of_rows,
-    smooth_activation,
-)
+from nice_np.networks.tangents import TangentCache
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, as_batch, as_choice, as_int
 
@@ -36,13 +29,13 @@ METHODS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 
 class Path(NamedTuple):
-    """What the gradient needs: the directions, and the start of each step.  It computes the stages again."""
+    """What the gradient needs: the directions, and the start of each step.  Its stages are computed again."""
 
     V: Array  # (N, K, D)
     steps: list[tuple[Array, float, float]]  # x (N, D + C), t and h
 
 
-class NeuralODE(Bijector):
+class NeuralODE(VelocityField):
     """z = x(1) for x(0) = x and dx/dt = v(x, t),  log|det| = integral of tr(dv/dx) dt.
 
     Parameters
@@ -50,13 +43,13 @@ class NeuralODE(Bijector):
     network : MLP
         v: (x, c, t) (N, D + C + 1) -> (N, D), with a smooth activation.  A context c of C numbers passes unchanged.
     steps : int
-        Twice the steps have 1/2 (euler), 1/4 (midpoint) or 1/16 (rk4) of the error.  It may be changed at any time.
+        Twice as many leave 1/2 (euler), 1/4 (midpoint) or 1/16 (rk4) of the error.  May be changed at any time.
     method : {"rk4", "midpoint", "euler"}
         Four, two or one evaluations of v a step.
     probes : int, optional
         K: the trace of J = dv/dx is estimated by sum_k v_k . J v_k (Hutchinson) with K directions for each row, the
-        same all along its path, see `nice_np.networks.tangents.signs_of_rows`.  By default v_k are the D unit vectors,
-        and the trace is exact; a trained layer may be switched to that, ``probes = None``.
+        same all along its path, see `nice_np.networks.tangents.signs_of_rows`.  By default the v_k are the D unit
+        vectors and the trace is exact; ``layer.probes = None`` switches a trained layer to that.
     seed : int
         Of the directions.
 
@@ -75,46 +68,15 @@ class NeuralODE(Bijector):
     def __init__(
         self, network: MLP, steps: int = 10, method: str = "rk4", probes: int | None = None, seed: int = 0
     ) -> None:
-        if not isinstance(network, MLP):
-            raise NiceTypeError(f"NeuralODE: expected an MLP, got {network!r}")
-        smooth_activation(network, "NeuralODE")
-        self.network = network
-        self.dim, self.features = network.sizes[0] - 1, network.sizes[-1]  # D + C, D
-        self.steps, self.method, self.probes = steps, method, probes
+        super().__init__(network, probes, seed)
+        self.steps, self.method = steps, method
         self._check()
-        self.seed = as_int(seed, "NeuralODE", "seed", 0)
-        if self.dim < self.features:
-            raise NiceValueError(
-                f"NeuralODE: expected a network from D features, C of context and the time to D velocities, "
-                f"{network!r} maps {network.sizes[0]} to {self.features}"
-            )
 
     def forward(self, x: Array) -> tuple[Array, Array, Path]:
         return self._solve(as_batch(x, self.dim, self), 0.0, 1.0)
 
     def inverse(self, z: Array) -> tuple[Array, Array, Path]:
         return self._solve(as_batch(z, self.dim, self, "z"), 1.0, -1.0)
-
-    def directions(self, x: Array) -> Array:
-        """V, rows v_k with sum_k v_k . J v_k = tr J, exactly or in expectation, for each row of x: (N, K, D)."""
-        if self.probes is not None:
-            return signs_of_rows(self.network, x, self.probes, self.seed)
-        return np.broadcast_to(np.eye(self.features, dtype=x.dtype), (len(x), self.features, self.features))
-
-    def velocity(self, x: Array, t: float, V: Array) -> tuple[Array, Array, TangentCache]:
-        """dx/dt (N, D + C), 0 for the context, tr(dv/dx) (N,), and a cache."""
-        others = np.zeros((*V.shape[:2], self.dim + 1 - self.features), x.dtype)  # context and time stay: (N, K, C + 1)
-        inputs = np.concatenate([x, np.full((len(x), 1), t, x.dtype)], axis=1)  # (N, D + C + 1)
-        v, JV, cache = forward_with_tangents(self.network, inputs, np.concatenate([V, others], axis=2))
-        still = np.zeros_like(x[:, self.features :])  # (N, C)
-        return np.concatenate([v, still], axis=1), (V * JV).sum(axis=(1, 2)), cache
-
-    def velocity_backward(
-        self, dv: Array, dtrace: Array, V: Array, cache: TangentCache, parameters: bool = True
-    ) -> Array:
-        """dL/dx (N, D + C); writes the gradients of the network."""
-        dJV = dtrace[:, None, None] * V  # (N, K, D)
-        return backward_with_tangents(self.network, dv[:, : self.features], dJV, cache, parameters)[0][:, :-1]
 
     def _check(self) -> None:
         """What may be changed at any time is looked at in each pass: -3 steps would be no step at all."""

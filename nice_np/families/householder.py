@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.families.channels import ChannelMap, outer, times
+from nice_np.families.channel_map import ChannelMap
+from nice_np.families.channels import channels_of, outer, times
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_dtype, as_int, as_rng
 
@@ -15,7 +16,7 @@ from nice_np.validation import Array, Rng, as_dtype, as_int, as_rng
 class Householder(ChannelMap):
     """W = H_K ... H_1,  H_k = I - 2 v_k v_k^T / |v_k|^2,  log|det W| = 0      (Tomczak & Welling 2016)
 
-    Each H_k reflects at the plane perpendicular to v_k and is its own inverse, so W^-1 = W^T = H_1 ... H_K.  Any
+    Each H_k reflects at the plane orthogonal to v_k and is its own inverse, so W^-1 = W^T = H_1 ... H_K.  Any
     orthogonal C x C matrix is a product of at most C reflections; det W = (-1)^K.
 
     Parameters
@@ -75,15 +76,12 @@ class Householder(ChannelMap):
         self.dv[...] = reflections_backward(outer(dz, z, self.channels), self.v)
 
     def config(self) -> dict[str, Any]:
-        shape = None if self.image_shape is None else list(self.image_shape)
-        return {"dim": self.dim, "reflections": len(self.v), "image_shape": shape, "dtype": self.v.dtype.name}
+        return {**super().config(), "reflections": len(self.v), "dtype": self.v.dtype.name}
 
     @classmethod
     def count_parameters(cls, config: dict[str, Any]) -> int:
         """How many numbers ``Householder(**config)`` would hold, without making it."""
-        shape = config.get("image_shape")
-        channels = config["dim"] if shape is None else (1, *shape)[-3:][0]
-        return int(config["reflections"] * channels)
+        return int(config["reflections"]) * channels_of(config)
 
 
 def reflections(V: Array, n: int) -> Array:

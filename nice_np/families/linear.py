@@ -1,4 +1,4 @@
-"""The 1x1 convolution W = P L U: a permutation of the channels that is learned."""
+"""The 1x1 convolution W = P L U: an invertible mixing of the channels that is learned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from nice_np.bijectors.permutation import Permutation
 from nice_np.errors import NiceOverflowError, NiceValueError
-from nice_np.families.channels import ChannelMap, columns, outer, rows
+from nice_np.families.channel_map import ChannelMap
+from nice_np.families.channels import channels_of, columns, outer, rows
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_dtype, as_rng
 
@@ -100,11 +101,7 @@ class LULinear(ChannelMap):
         self.dlog_diagonal[...] = np.diag(dU) * np.diag(U) + dlog_det  # dU_cc/dlog_diagonal_c = U_cc
 
     def config(self) -> dict[str, Any]:
-        shape = None if self.image_shape is None else list(self.image_shape)
-        return {
-            "dim": self.dim, "image_shape": shape, "order": self.order, "signs": self.signs,
-            "dtype": self.lower.dtype.name,
-        }  # fmt: skip
+        return {**super().config(), "order": self.order, "signs": self.signs, "dtype": self.lower.dtype.name}
 
     @classmethod
     def from_config(cls, order: Any, signs: Any, **settings: Any) -> LULinear:
@@ -116,6 +113,4 @@ class LULinear(ChannelMap):
     @classmethod
     def count_parameters(cls, config: dict[str, Any]) -> int:
         """How many numbers ``LULinear(**config)`` would hold, without making it."""
-        shape = config.get("image_shape")
-        channels = config["dim"] if shape is None else (1, *shape)[-3:][0]
-        return int(channels) ** 2
+        return channels_of(config) ** 2

@@ -1,9 +1,9 @@
 """The logistic-mixture law of Flow++: y = logit F(x) exp(a) + b, with F a mixture of K logistics (Ho et al. 2019).
 
 theta holds 3 K + 2 numbers per feature: K for the logits of pi, K for mu, K for s, then a and b.  s and a are bounded
-smoothly.  To mu_k the middle of the k-th of K equal parts of [-2, 2] is added: components that start at one place have
-one gradient, and stay together for long.  So theta = 0 is close to the identity, v rises with a slope of 0.7 to 1, and
-for K = 1 it is the identity.  No formula inverts a sum of sigmoids: the inverse is a search, see `implicit`.
+smoothly.  To mu_k the middle of the k-th of K equal parts of [-2, 2] is added: components that start at the same place
+have the same gradient, and take long to part.  So theta = 0 is close to the identity, with slopes of 0.7 to 1, and for
+K = 1 it is the identity.  No formula inverts a sum of sigmoids: the inverse is a search, see `implicit`.
 """
 
 from __future__ import annotations

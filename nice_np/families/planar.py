@@ -1,4 +1,4 @@
-"""Planar flow: z = x + u tanh(w.x + b).  The space is stretched or squeezed across one plane, w.x + b = 0."""
+"""Planar flow: z = x + u tanh(w.x + b).  Space is stretched or squeezed around the plane w.x + b = 0."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nice_np.families.implicit import ImplicitInverse, root_of_increasing
+from nice_np.families.implicit import ImplicitInverse
+from nice_np.families.searches import root_of_increasing
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_batch, as_dtype, as_int, as_rng
 
@@ -20,15 +21,15 @@ class PlanarCache(NamedTuple):
 
 
 class Planar(ImplicitInverse):
-    """z = x + u^ h,  h = tanh(w.x + b);  log|det J| = log(1 + h' w.u^)      (Rezende & Mohamed 2015, eq. 10 to 12)
+    """z = x + u^ h,  h = tanh(w.x + b);  log|det J| = log(1 + h' w.u^)    (Rezende & Mohamed 2015, equations 10 to 12)
 
     J = I + h' u^ w^T is the identity plus a matrix of rank one, hence det J = 1 + h' w.u^.  With h' = 1 - h^2 in (0, 1]
     it is positive wherever w.u^ > -1, and appendix A.1 makes sure of that:
 
         u^ = u + (m - w.u) w / |w|^2,   m = w.u^ = log(1 + e^(w.u)) - 1 > -1
 
-    Only w.x changes on a line along u^, so the inverse is the root of one increasing function of one number for each
-    row: a + m tanh(a) = w.z + b, and x = z - u^ tanh(a).
+    The inverse needs one number for each row, a = w.x + b.  The product of w and z = x + u^ tanh(a), plus b, is
+    w.z + b = a + m tanh(a), which increases with a; its root gives x = z - u^ tanh(a).
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class Planar(ImplicitInverse):
         D.
     dtype : {float64, float32}
     rng : seed or numpy.random.Generator
-        Of w and b, and of u near the identity.
+        Of w, b and u; the layer starts near the identity.
 
     Examples
     --------
@@ -100,7 +101,7 @@ class Planar(ImplicitInverse):
         return z - np.outer(np.tanh(a), u_hat)
 
     def _solve_transposed(self, r: Array, cache: PlanarCache) -> Array:
-        # J^T = I + h' w u^T, so J^-T r = r - h' w (u^.r) / (1 + h' w.u^)      (Sherman & Morrison)
+        # J^T = I + h' w (u^)^T, so J^-T r = r - h' w (u^.r) / (1 + h' w.u^)      (Sherman & Morrison)
         u_hat, _ = self.invertible()
         return r - np.outer((1 - cache.h**2) * (r @ u_hat) / cache.stretch, self.w)
 

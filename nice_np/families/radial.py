@@ -1,4 +1,4 @@
-"""Radial flow: z = x + beta (x - c) / (alpha + r).  The space is stretched or squeezed around one centre c."""
+"""Radial flow: z = x + beta (x - c) / (alpha + r).  Space is stretched or squeezed around one centre c."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RadialCache(NamedTuple):
 
 
 class Radial(ImplicitInverse):
-    """z = c + q y,  q = 1 + beta / (alpha + r),  y = x - c,  r = |y|      (Rezende & Mohamed 2015, eq. 14)
+    """z = c + q y,  q = 1 + beta / (alpha + r),  y = x - c,  r = |y|      (Rezende & Mohamed 2015, equation 14)
 
     The radius becomes rho = q r, whose slope is p = d rho / dr = 1 + alpha beta / (alpha + r)^2.  So J has the
     eigenvalue p along the radius and q in the D - 1 directions across it:
@@ -93,7 +93,9 @@ class Radial(ImplicitInverse):
         rho = np.sqrt((y * y).sum(axis=1, keepdims=True))  # (N, 1)
         half = 0.5 * (alpha + beta - rho)
         root = np.sqrt(half**2 + alpha * rho)
-        r = np.where(half > 0, alpha * rho / (np.abs(half) + root), root - half)  # one root twice, without a difference
+        r = np.where(
+            half > 0, alpha * rho / (np.abs(half) + root), root - half
+        )  # one root in two forms: no cancellation
         x: Array = self.c + y / (1 + beta / (alpha + r))
         return x
 

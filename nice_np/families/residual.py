@@ -1,21 +1,22 @@
-"""Residual flow: z = x + g(x) with a network g that is a contraction; no partition, no triangle, no formula back."""
+"""Residual flow: z = x + g(x) with a contraction g: the Jacobian is dense, the inverse an iteration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.families.implicit import ImplicitInverse
-from nice_np.families.log_determinants import LOG_DETERMINANTS, LogDeterminant
+from nice_np.families.log_determinants import ExactLogDeterminant, LogDeterminant
+from nice_np.families.power_series import PowerSeries
+from nice_np.families.searches import fixed_point
 from nice_np.networks.mlp import MLP
 from nice_np.networks.spectral import Normalised, contraction, contraction_backward, normalised
 from nice_np.networks.tangents import smooth_activation
 from nice_np.parameters.part import as_part, name_of
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, as_batch, as_float
+
+LOG_DETERMINANTS: dict[str, type[LogDeterminant]] = {kind.name: kind for kind in (ExactLogDeterminant, PowerSeries)}
 
 
 class ResidualCache(NamedTuple):
@@ -30,8 +31,8 @@ class Residual(ImplicitInverse):
     """z = x + g(x),  |g(x) - g(x')| <= L |x - x'|,  L < 1;  log|det J| = log det(I + dg/dx)      (Behrmann et al. 2019)
 
     For a given z the map x -> z - g(x) brings any two points closer together, so it has one fixed point (Banach): that
-    is the inverse, and every step of the iteration makes its error smaller by L or more.  The eigenvalues of dg/dx are
-    below L in size, hence det J > 0.
+    is the inverse, and every step of the iteration multiplies the error by L at most.  The eigenvalues of dg/dx are at
+    most L in modulus, hence det J > 0.
 
     Parameters
     ----------
@@ -42,11 +43,12 @@ class Residual(ImplicitInverse):
         In (0, 1): every W is used with its largest singular value at most c, see `nice_np.networks.spectral`.
         L = c^K for K linear layers.
     log_det : {"exact", "series"} or LogDeterminant
-        "exact" costs D tangents per row; "series" is an estimate with one, for many features.  See
-        `nice_np.families.log_determinants`.
+        "exact" costs D tangents per row; "series" is an estimate, with one tangent per term, for many features.  See
+        `nice_np.families.power_series`.
 
     Examples
     --------
+    >>> import numpy as np
     >>> layer = Residual(MLP((2, 16, 2), "tanh", output_scale=1.0, rng=0))
     >>> z, _, _ = layer.forward(np.array([[1.0, -2.0]]))
     >>> layer.inverse(z)[0].round(12)
@@ -105,15 +107,3 @@ class Residual(ImplicitInverse):
     def __repr__(self) -> str:
         log_det = name_of(self.log_det, LOG_DETERMINANTS)
         return f"Residual(dim={self.dim}, c={self.c:g}, network={self.network!r}, log_det={log_det})"
-
-
-def fixed_point(step: Callable[[Array], Array], x: Array) -> Array:
-    """x with x = step(x) for a contraction: steps are taken until rounding keeps them from getting smaller."""
-    shortest = np.full(len(x), np.inf)  # of the steps so far, row by row
-    while True:
-        new = step(x)
-        length = np.sqrt(((new - x) ** 2).sum(axis=1))  # (N,)
-        x = new
-        if not (length < shortest).any():
-            return x
-        shortest = np.minimum(shortest, length)

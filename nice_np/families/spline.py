@@ -10,8 +10,8 @@ A bin has the lower left corner (x0, y0), the width w, the height h, and the slo
     y = y0 + h p / q                (equation 4)
     dy/dx = (s / q)^2 r             (equation 5)
 
-y goes from y0 to y0 + h, and its slope from d0 to d1, so neighbouring bins join with one slope.  In between it rises: r
-is a sum of positive numbers, and q is linear in t (1 - t), from s to (2 s + d0 + d1) / 4 at t = 1/2.
+y goes from y0 to y0 + h, and its slope from d0 to d1, so neighbouring bins join with the same slope.  It rises: r is
+a sum of positive numbers, and q is linear in t (1 - t), from s to (2 s + d0 + d1) / 4 at t = 1/2.
 """
 
 from __future__ import annotations

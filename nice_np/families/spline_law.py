@@ -69,7 +69,7 @@ class SplineLaw(Law):
         return np.where(inside, x, y_b), log_det, SplineLawCache(inside, knots, place, cache)
 
     def _uncouple_backward(self, dx_b: Array, dlog_det: Array, cache: SplineLawCache) -> tuple[Array, Array]:
-        # How x follows y and theta is said by spline(x; theta) = y, see `families.implicit`; here J = dy/dx.
+        # spline(x; theta) = y defines x: the gradient is that of `families.implicit`, with J = dy/dx.
         inside, knots, place, at_x = cache
         dlog_slope = -dlog_det[:, None] * inside
         dy = (dx_b * inside + dlog_slope * curvature(at_x)) / at_x.slope
@@ -100,7 +100,7 @@ class SplineCoupling(SplineLaw, Coupling):
 
 
 class SplineAutoregressive(SplineLaw, Autoregressive):
-    """z_i = spline(x_i; m_i(x_<i, c)): autoregressive neural splines, the more flexible of the two.
+    """z_i = spline(x_i; m_i(x_<i, c)): autoregressive neural splines (Durkan et al. 2019, section 3).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sylvester flow: z = x + Q R tanh(R~ Q^T x + b).  A planar flow along M directions at once, not only one."""
+"""Sylvester flow: like a planar flow, but in M directions at once; its determinant has size M."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 
 from nice_np.errors import NiceValueError
 from nice_np.families.householder import reflections, reflections_backward
-from nice_np.families.implicit import ImplicitInverse, root_of_increasing
+from nice_np.families.implicit import ImplicitInverse
+from nice_np.families.searches import root_of_increasing
+from nice_np.families.triangular import upper, upper_backward
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_batch, as_dtype, as_int, as_rng
 
@@ -26,16 +28,16 @@ class SylvesterCache(NamedTuple):
 
 
 class Sylvester(ImplicitInverse):
-    """z = x + Q R h,  h = tanh(R~ v + b),  v = Q^T x      (van den Berg et al. 2018, section 3)
+    """z = x + Q R h,  h = tanh(R~ v + b),  v = Q^T x      (van den Berg et al. 2018)
 
-    Q (D, M) has orthonormal columns, made of M reflections (section 3.2); R and R~ (M, M) are upper triangular.  By
+    Q (D, M) has orthonormal columns, made of M Householder reflections; R and R~ (M, M) are upper triangular.  By
     Sylvester's identity det(I_D + A B) = det(I_M + B A) the determinant is one of size M, of a triangular matrix:
 
         det J = det(I_D + Q R diag(h') R~ Q^T) = det(I_M + diag(h') R~ R) = prod_m (1 + h'_m r_mm r~_mm)
 
-    With h' in (0, 1] every factor is positive where r_mm r~_mm > -1; here both are tanh of a free number.  Across the
-    columns of Q nothing changes.  Along them the inverse is a back substitution: the last row of Q^T z = v + R h holds
-    v_M alone, the row above it v_{M-1} and what is known by then.
+    With h' in (0, 1] every factor is positive where r_mm r~_mm > -1; here both are tanh of a free number.  Orthogonal
+    to the columns of Q nothing changes.  Along them the inverse is a back substitution: the last row of Q^T z = v + R h
+    holds v_M alone, the row above it v_{M-1} and what is known by then.  M = 1 is a planar layer with u parallel to w.
 
     Parameters
     ----------
@@ -82,8 +84,8 @@ class Sylvester(ImplicitInverse):
         if parameters:
             dk = ((1 - h * h) * dstretch).sum(axis=0)  # (M,)
             self.db[...] = da.sum(axis=0)
-            self.dr[...] = _upper_backward(dy.T @ h + np.diag(dk * np.diag(R_tilde)), R)
-            self.dr_tilde[...] = _upper_backward(da.T @ v + np.diag(dk * np.diag(R)), R_tilde)
+            self.dr[...] = upper_backward(dy.T @ h + np.diag(dk * np.diag(R_tilde)), R)
+            self.dr_tilde[...] = upper_backward(da.T @ v + np.diag(dk * np.diag(R)), R_tilde)
             dQ = x.T @ dv + dz.T @ (h @ R.T)  # (D, M): Q stands in v = x Q and in y Q^T
             self.dY[...] = reflections_backward(dQ @ Q.T, self.Y)
         dx: Array = dz + dv @ Q.T
@@ -91,7 +93,7 @@ class Sylvester(ImplicitInverse):
 
     def matrices(self) -> tuple[Array, Array, Array]:
         """Q (D, M), R and R~ (M, M)."""
-        return reflections(self.Y, self.rank), _upper(self.r, self.rank), _upper(self.r_tilde, self.rank)
+        return reflections(self.Y, self.rank), upper(self.r, self.rank), upper(self.r_tilde, self.rank)
 
     def _search(self, z: Array) -> Array:
         Q, R, R_tilde = self.matrices()
@@ -128,17 +130,3 @@ class Sylvester(ImplicitInverse):
 
     def __repr__(self) -> str:
         return f"Sylvester(dim={self.dim}, rank={self.rank})"
-
-
-def _upper(r: Array, size: int) -> Array:
-    """The upper triangular matrix (M, M) of these entries, row by row, with tanh of them on the diagonal."""
-    R = np.zeros((size, size), r.dtype)
-    R[np.triu_indices(size)] = r
-    np.fill_diagonal(R, np.tanh(np.diag(R)))
-    return R
-
-
-def _upper_backward(dR: Array, R: Array) -> Array:
-    """dL/dr from dL/dR: tanh' = 1 - tanh^2 on the diagonal, and nothing of what is below it."""
-    dr: Array = (dR * (1 - np.diag(np.diag(R)) ** 2))[np.triu_indices(len(R))]
-    return dr

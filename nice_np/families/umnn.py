@@ -1,16 +1,16 @@
-"""UMNN: the integral of a positive network is an increasing function, and each increasing function is one.
+"""UMNN: the integral of a positive network is an increasing function, and every smooth increasing one is an integral.
 
     y = h(x; theta) = beta + int_0^x g(t) dt,   g(t) = softplus(c + sum_k v_k tanh(w_k t + b_k)) + 1/1000 > 0
 
-(Wehenkel & Louppe 2019, equation 1.)  In the paper one network g serves all features and sees an embedding of the
-features before beside t; here theta holds the weights of a small g for each feature, and all that is trained is in the
-conditioner.  g stays above 1/1000, so h maps the line onto the line.  No formula inverts it: the inverse is a search.
+(Wehenkel & Louppe 2019, equation 1.)  In the paper one network g serves all features and sees, beside t, an
+embedding of the features before; here theta holds the weights of a small g for each feature, so that only the
+conditioner is trained.  g stays above 1/1000, so h maps the line onto the line.  The inverse is a search.
 
 By Leibniz' rule, with the integrals as sums over Q nodes between 0 and x (Gauss-Legendre quadrature),
 
     dy/dx = g(x),   dy/dtheta = int_0^x dg(t)/dtheta dt,   log|det| = sum_j log g(x_j)
 
-so dL/dtheta = sum_q G_q dg(t_q)/dtheta, one gradient of the network at all nodes and at x.
+so dL/dtheta is a sum of dL/dg(t) dg(t)/dtheta, one backward pass of the network at all nodes t and at x.
 """
 
 from __future__ import annotations
@@ -84,7 +84,13 @@ class UMNNLaw(ImplicitLaw):
 
 
 class UMNNCoupling(UMNNLaw, Coupling):
-    """y_b = beta + int_0^x_b g(t) dt,  (beta, g) = conditioner(x_a);  log|det J| = sum_j log g_j(x_j)
+    """y_b = beta + int_0^x_b g(t) dt,  (beta, g) = m(x_a);  log|det J| = sum_j log g_j(x_j)
+
+    Parameters
+    ----------
+    partition : Partition
+    conditioner : Module
+        m: (N, A) -> (N, 26 * B), see `UMNNLaw`.
 
     Examples
     --------
@@ -95,4 +101,10 @@ class UMNNCoupling(UMNNLaw, Coupling):
 
 
 class UMNNAutoregressive(UMNNLaw, Autoregressive):
-    """z_i = beta_i + int_0^x_i g_i(t) dt,  (beta_i, g_i) = m_i(x_<i, c);  log|det J| = sum_i log g_i(x_i)"""
+    """z_i = beta_i + int_0^x_i g_i(t) dt,  (beta_i, g_i) = m_i(x_<i, c);  log|det J| = sum_i log g_i(x_i)
+
+    Parameters
+    ----------
+    conditioner : MaskedMLP
+        m: (N, D + C) -> (N, 26 * D).
+    """

@@ -16,7 +16,7 @@ from nice_np.flows.priors import Prior
 from nice_np.networks.activations import Activation
 from nice_np.networks.masked import ORDERS, MaskedMLP, feature_order
 from nice_np.suggestions import suggests
-from nice_np.validation import Rng, as_choice, as_int, as_rng, as_widths
+from nice_np.validation import Rng, as_choice, as_dtype, as_int, as_rng, as_widths
 
 
 @suggests
@@ -42,8 +42,8 @@ def maf(
     dim : int
         D.
     layers : int
-        Affine autoregressive layers.  In one, z_i is Gaussian given the features before; each further layer makes the
-        conditionals of the layers below it more flexible.
+        Affine autoregressive layers.  In a single one, x_i is Gaussian given the features before; each further layer
+        makes these conditionals more flexible.
     hidden, prior, activation
         As for `nice`.
     preprocess, init, context_dim, dtype, rng
@@ -88,8 +88,8 @@ def iaf(
 ) -> Flow:
     """Inverse autoregressive flow: samples in one pass per layer, densities of data in D (Kingma et al. 2016).
 
-    The layers of `maf`, each in an `Inverse`: ``iaf(...).sample(n)`` takes as long as ``maf(...).log_prob(x)``, and the
-    other way round.
+    The layers of `maf`, each in an `Inverse`: ``iaf(...).sample(n)`` takes as long as ``maf(...).log_prob(x)``, and
+    vice versa.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def autoregressive(
 ) -> list[Bijector]:
     """The autoregressive layers, data side first; the law has `thetas` numbers per feature."""
     dim, layers = as_int(dim, owner, "dim", 1), as_int(layers, owner, "layers", 1)
-    context_dim = as_int(context_dim, owner, "context_dim", 0)
+    context_dim, dtype = as_int(context_dim, owner, "context_dim", 0), as_dtype(dtype, owner)
     widths = as_widths(default_hidden(dim) if hidden is None else hidden, owner, "hidden")
     kind, rng = as_choice(ordering, ORDERS, owner, "ordering"), as_rng(rng, owner)
     stack: list[Bijector] = []

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.bijectors import Bijector, Chain, WithContext
+from nice_np.bijectors import Bijector, Chain
 from nice_np.families.continuous import NeuralODE
-from nice_np.flows.builders import default_hidden, preprocessing
+from nice_np.flows.builders import default_hidden, preprocessing, with_context
 from nice_np.flows.flow import Flow
 from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.priors import Prior
@@ -38,8 +38,8 @@ def continuous_flow(
 ) -> Flow:
     """A continuous flow, FFJORD with fixed steps (Chen et al. 2018; Grathwohl et al. 2019), for maximum likelihood.
 
-    Each training step evaluates the network, with its tangents, 4 * `steps` times there and twice as often on the way
-    back; `flow_matching` trains the same model with a single evaluation.
+    A training step evaluates the network, with its tangents, 4 * `steps` times on the way forward and twice as often on
+    the way back ("rk4"); `flow_matching` trains the same model with a single evaluation.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def flow_matching(
     Parameters
     ----------
     dim, hidden, prior, steps, method, probes, activation, preprocess, init, context_dim, dtype, rng
-        As for `continuous_flow`; only likelihoods and samples take steps, and training does not.
+        As for `continuous_flow`; only likelihoods and samples take steps, training takes none.
     sigma : float
         See `FlowMatching`.
 
@@ -133,7 +133,5 @@ def _chain(
     network = MLP((dim + context_dim + 1, *hidden, dim), **settings)
     # The time, or the only 1 of a label, would be lost among many features: it starts with the weight of all of them.
     network.layers[0].W[dim:] *= sqrt(dim)
-    fixed = preprocessing(preprocess, dim, settings["dtype"])
-    if context_dim:
-        fixed = [WithContext(layer, context_dim) for layer in fixed]
-    return Chain([*fixed, NeuralODE(network, **ode)])
+    layers = [*preprocessing(preprocess, dim, settings["dtype"]), NeuralODE(network, **ode)]
+    return Chain(with_context(layers, context_dim))

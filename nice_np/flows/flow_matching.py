@@ -10,9 +10,9 @@ their mean, v*(s, t) = E[u | s_t = s].  By the square's expansion, with the mean
 
     E |v - u|^2 = E |v - v*|^2 + E |v* - u|^2
 
-and the last term does not depend on v.  So this loss, whose u is known, has the gradient of the regression on v*, which
-is not.  v* moves mass as all lines together do, so the flow dx/dt = v* has the distribution of s_t at every t: that of
-the data (blurred) at 0, the prior at 1.
+and the last term does not depend on v.  So regression on u, which is known, has the same gradient as regression on v*,
+which is not.  v* moves mass as all lines together do, so the flow dx/dt = v* has the distribution of s_t at every t:
+that of the data (blurred) at 0, the prior at 1.
 """
 
 from __future__ import annotations

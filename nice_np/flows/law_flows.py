@@ -44,12 +44,12 @@ def spline_flow(
     ----------
     dim : int
     layers : int
-        Autoregressive layers, every second one in reversed order; or couplings with alternating roles, of which one
-        needs about twice as many.
+        Autoregressive layers, every second one in reversed order; or couplings with alternating roles, of which about
+        twice as many are needed.
     hidden, prior, activation, preprocess, init, context_dim, dtype, rng
         As for `nice`.
     wiring : {"autoregressive", "coupling"}
-        Autoregressive layers transform all features and learn more; their samples take D passes each.  Couplings are
+        Autoregressive layers transform all features at once; for a sample each takes D passes.  Couplings are
         fast in both directions.
     bins, bound
         See `SplineCoupling`.  Standardised data lie within a bound of 4 but for their outliers, which pass unchanged.
@@ -92,7 +92,7 @@ def mixture_flow(
 ) -> Flow:
     """A flow whose law is that of Flow++: a mixture of logistics per feature (Ho et al. 2019, section 3.2).
 
-    Densities are a formula, samples need a search per feature: `spline_flow` is as flexible and faster.
+    Densities are a formula, samples need a search per feature; those of `spline_flow` do not.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Mixtures as priors: components whose weights, places and widths are learned with the flow.
+"""Mixtures as priors: components whose weights, means and scales are learned with the flow.
 
 For a mixture p = sum_k w_k p_k the posterior probability of a component, r_k = w_k p_k / p, is all that a gradient
-needs: whatever moves log p_k moves log p by r_k times as much,
+needs: a change of log p_k changes log p by r_k times as much,
 
     dlog p/da = sum_k r_k dlog p_k/da,    and with w = softmax(logits)    dlog p/dlogits_k = r_k - w_k
 """

@@ -27,7 +27,7 @@ class DiagonalGaussian(Prior):
     Notes
     -----
     dlog p/dz_d = -u_d / std_d,   dlog p/dmean_d = u_d / std_d,   dlog p/dlog_std_d = u_d^2 - 1.
-    Below it a `DiagonalScaling` would be the same parameters twice.
+    A `DiagonalScaling` next to it would have the same effect as log_std, so one of the two is enough.
     """
 
     param_names = ("mean", "log_std")
@@ -66,7 +66,7 @@ class DiagonalGaussian(Prior):
         return dz
 
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
-        check_dim(self, dim, "sample")
+        check_dim(self, dim, "DiagonalGaussian.sample")
         z: Array = self.mean + np.exp(self.log_std) * StandardNormal().sample(n, dim, rng)
         return z
 
@@ -86,8 +86,8 @@ class Uniform(Prior):
     """log p(z) = -D log(high - low) for z in [low, high]^D, and -inf elsewhere.
 
     Outside, no gradient says where the density is, so the layers themselves must never leave the interval: put
-    ``Inverse(Logit(dim))`` on top, whose values lie between 0 and 1.  The bounds belong to the interval, because
-    rounding may reach them.
+    ``Inverse(Logit(dim))`` on top, whose values lie between 0 and 1.  The bounds themselves belong to the
+    interval, because rounding may reach them.
 
     Parameters
     ----------

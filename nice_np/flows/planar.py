@@ -31,11 +31,12 @@ def planar_flow(
     dtype: Any = np.float32,
     rng: Rng = None,
 ) -> Flow:
-    """Small maps of all features in a row (Rezende & Mohamed 2015; van den Berg et al. 2018).
+    """Planar, radial or Sylvester layers (Rezende & Mohamed 2015; van den Berg et al. 2018).
 
-    Forward, data to latents, is a formula, so `log_prob` and training are cheap, while samples need a search in one
-    dimension per layer and row (radial: a square root).  The papers use the same maps the other way round, as the
-    posterior in variational inference, where samples must be cheap: that is ``Inverse(layer)``.
+    Forward, data to latents, is a formula, so `log_prob` and training are cheap.  A sample needs a search in one
+    dimension for each planar layer, M of them for a Sylvester layer, only a square root for a radial one.  The papers
+    use the same maps the other way round, as the posterior in variational inference, where samples must be cheap:
+    that is ``Inverse(layer)``.
 
     Parameters
     ----------
@@ -61,6 +62,6 @@ def planar_flow(
       Planar(dim=2)                  5
     """
     layer, dtype = KINDS[as_choice(kind, KINDS, "planar_flow", "kind")], as_dtype(dtype, "planar_flow")
-    rng = as_rng(rng, "planar_flow")
+    dim, rng = as_int(dim, "planar_flow", "dim", 1), as_rng(rng, "planar_flow")
     maps = [layer(dim, dtype=dtype, rng=rng) for _ in range(as_int(layers, "planar_flow", "layers", 1))]
-    return Flow(get_prior(prior), Chain([*preprocessing(preprocess, maps[0].dim, dtype), *maps]))
+    return Flow(get_prior(prior), Chain([*preprocessing(preprocess, dim, dtype), *maps]))

@@ -17,7 +17,7 @@ from nice_np.flows.priors import Prior, get_prior
 from nice_np.networks.activations import Activation
 from nice_np.networks.mlp import MLP
 from nice_np.suggestions import suggests
-from nice_np.validation import Rng, as_int, as_rng, as_widths
+from nice_np.validation import Rng, as_dtype, as_int, as_rng, as_widths
 
 
 @suggests
@@ -52,7 +52,7 @@ def residual_flow(
         As for `nice`.
     c, log_det
         As for `Residual`: "exact" for few features, "series" for many.
-    activation : {"tanh", "softplus"} or Activation
+    activation : {"tanh", "softplus"} or Smooth
 
     Returns
     -------
@@ -68,6 +68,7 @@ def residual_flow(
     """
     dim, context_dim = as_int(dim, "residual_flow", "dim", 1), as_int(context_dim, "residual_flow", "context_dim", 0)
     widths, rng = as_widths(hidden, "residual_flow", "hidden"), as_rng(rng, "residual_flow")
+    dtype = as_dtype(dtype, "residual_flow")
     stack: list[Bijector] = preprocessing(preprocess, dim, dtype)
     for _ in range(as_int(layers, "residual_flow", "layers", 1)):
         network = MLP((dim + context_dim, *widths, dim), activation, init, dtype=dtype, rng=rng)

@@ -1,4 +1,4 @@
-"""A prior with heavy tails, whose weight is given or learned."""
+"""A prior with heavy tails; how heavy is given or learned."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from nice_np.validation import Array, Rng, as_batch, as_dtype, as_float, as_int,
 class StudentT(Prior):
     """log p(z) = sum_d lgamma((nu + 1)/2) - lgamma(nu/2) - log(nu pi)/2 - (nu + 1)/2 log(1 + z_d^2 / nu)
 
-    Its tails fall like |z|^-(nu + 1), so that far samples cost little: layers with bounded slopes, such as affine
-    couplings under a `TanhScale`, cannot make such tails from a Gaussian (Jaini et al. 2020, "Tails of Lipschitz
-    triangular flows").
+    Its tails fall like |z|^-(nu + 1), so that outliers cost little likelihood: layers with bounded slopes, such as
+    affine couplings under a `TanhScale`, cannot make such tails from a Gaussian (Jaini et al. 2020, "Tails of
+    Lipschitz triangular flows").
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class LearnedStudentT(StudentT):
         return dlog_p[:, None] * self.grad_log_prob(z)
 
     def sample(self, n: int, dim: int, rng: Rng = None) -> Array:
-        check_dim(self, dim, "sample")
+        check_dim(self, dim, "LearnedStudentT.sample")
         return super().sample(n, dim, rng)
 
     def config(self) -> dict[str, Any]:

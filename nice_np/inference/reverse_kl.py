@@ -227,7 +227,8 @@ def fit_to_density(
     True
     """
     model = ReverseKL(flow, log_density_and_grad, path_gradient)
-    steps, batch_size = as_int(steps, "fit_to_density", "steps", 1), as_int(batch_size, "fit", "batch_size", 1)
+    steps = as_int(steps, "fit_to_density", "steps", 1)
+    batch_size = as_int(batch_size, "fit_to_density", "batch_size", 1)
     rows = batch_size * min(steps, EPOCH)
     return fit(
         model,

@@ -114,7 +114,7 @@ class Funnel(Target):
         precision = np.exp(-v)
         squares = (rest**2).sum(axis=1) * precision
         log_p = -(v**2) / 18 - log(3) - 0.5 * (squares + (self.dim - 1) * v + self.dim * log(2 * pi))
-        dv = -v / 9 + 0.5 * (squares - (self.dim - 1))  # the precision falls by dv, log of it by dv
+        dv = -v / 9 + 0.5 * (squares - (self.dim - 1))  # d precision/dv = -precision
         return log_p, np.column_stack([dv, -rest * precision[:, None]])
 
     def sample(self, n: int, rng: Rng = None) -> Array:

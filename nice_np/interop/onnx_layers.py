@@ -41,7 +41,7 @@ from nice_np.errors import NiceTypeError
 from nice_np.families import mixture_law, umnn
 from nice_np.families.actnorm import ActNorm
 from nice_np.families.autoregressive import Autoregressive
-from nice_np.families.channels import ChannelMap
+from nice_np.families.channel_map import ChannelMap
 from nice_np.families.implicit import ImplicitInverse, ImplicitLaw
 from nice_np.families.mixture_law import MixtureLaw
 from nice_np.families.umnn import UMNNLaw

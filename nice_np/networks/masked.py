@@ -32,8 +32,8 @@ ORDERS = ("natural", "reversed", "random")
 class MaskedLinear(Linear):
     """y = x (W * M) + b, where M holds zeros and ones.
 
-    The product W * M is made anew in each pass: it takes a 1/N-th of the time of x W, and one that is kept would be
-    that of old weights after a step of the optimiser.
+    The product W * M is computed in each pass: that takes 1/N of the time of x W, and a stored one would be out of date
+    after a step of the optimiser.
 
     Parameters
     ----------

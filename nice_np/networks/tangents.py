@@ -1,4 +1,4 @@
-"""A network carried together with tangents: y = m(x) and J v for K directions v, J = dm/dx, and the gradient of both.
+"""A network evaluated together with tangents: y = m(x) and J v for K directions v, J = dm/dx, and the gradient of both.
 
 A tangent says how a small step of x moves on through the layers.  Behind a = h W + b and f it is
 
@@ -7,7 +7,7 @@ A tangent says how a small step of x moves on through the layers.  Behind a = h 
 so K directions cost K more rows in every product, and no Jacobian is ever stored.  With the unit vectors they are J
 itself, column by column.  For a random v with E[v v^T] = I
 
-    tr J = E[v . J v]                                                    (Hutchinson 1990; FFJORD, section 3.1)
+    tr J = E[v . J v]                                              (Hutchinson 1990; Grathwohl et al. 2019, section 3.1)
 
 so a single direction estimates a trace.  Backwards h = f(a) and T = f'(a) U both depend on a:
 
@@ -51,9 +51,9 @@ def smooth_activation(mlp: MLP, owner: str) -> Smooth:
 def uniforms_of_rows(mlp: MLP, x: Array, n: int, seed: int = 0) -> Array:
     """Numbers as good as uniform in [0, 1), a fixed function of the row and the weights: (N, n).
 
-    They are the fractional parts of x F, with frequencies F of several periods per unit of x.  So what is estimated
-    with them is one number for each row, in whatever batch it comes, and has a gradient.  F is another one as soon as
-    the sum of all weights has moved by 0.1, in training every few steps: one for good could be learned by heart.
+    They are the fractional parts of x F, with random frequencies F of several periods per unit of x.  So an estimate
+    made with them is a function of the row alone, whatever the batch, and has a gradient.  F changes as soon as the sum
+    of all weights has moved by 0.1, in training every few steps: a flow could learn to exploit a fixed one.
     """
     total = sum(float(array.sum(dtype=np.float64)) for _, array, _ in mlp.named_parameters())
     place = int(np.nan_to_num(10 * total, posinf=0, neginf=0)) % 2**32

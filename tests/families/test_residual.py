@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from nice_np import MLP, NiceTypeError, NiceValueError, Residual, check_gradients, fit, load, one_hot, residual_flow
-from nice_np.families.log_determinants import PowerSeries
-from nice_np.families.residual import fixed_point
+from nice_np.families.power_series import PowerSeries
 
 
 def network(sizes, rng, size=0.8):
@@ -23,13 +22,6 @@ def test_the_fixed_point_is_the_inverse(c, rng):
     x = rng.normal(size=(200, 3))
     z = layer.forward(x)[0]
     np.testing.assert_allclose(layer.inverse(z)[0], x, rtol=0, atol=1e-13 / (1 - c**2))
-
-
-def test_iteration_stops_for_any_rows():
-    assert fixed_point(lambda x: x / 2, np.empty((0, 2))).shape == (0, 2)
-    with np.errstate(invalid="ignore"):
-        fixed_point(lambda x: x / 2, np.array([[np.nan, 1.0], [np.inf, 1.0], [1.0, 1.0]]))
-    np.testing.assert_allclose(fixed_point(lambda x: 1 - 0.9 * x, np.full((4, 1), 1e8)), 1 / 1.9)
 
 
 @pytest.mark.parametrize("sizes", [(3, 8, 6, 3), (5, 8, 3)], ids=["features", "context"])
