@@ -259,7 +259,7 @@ def test_a_rate_far_too_high_for_gradient_descent_is_not_silent(name, rate):
             history = fit(flow, x, epochs=10, optimizer=SGD(), learning_rate=rate, progress=False, rng=0)
         except DivergenceError:
             return
-    if not caught:
+    if not caught and not history.setbacks:
         assert flow.log_prob(x).mean() > -10
         assert np.abs(flow.sample(1000, 0)).max() < 1e6
         assert np.diff(history.column("train_log_likelihood")).min() > -10
