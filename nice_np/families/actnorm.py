@@ -71,11 +71,11 @@ class ActNorm(Bijector):
 
     def forward(self, x: Array) -> tuple[Array, Array, Array]:
         z = (as_batch(x, self.dim, self) + self._spread(self.b)) * self._spread(np.exp(self.log_s))
-        return z, np.full(len(z), self.pixels * self.log_s.sum()), z
+        return z, np.full(len(z), self.pixels * self.log_s.sum(), z.dtype), z
 
     def inverse(self, z: Array) -> tuple[Array, Array, Array]:
         centred = as_batch(z, self.dim, self, "z") * self._spread(np.exp(-self.log_s))  # x + b
-        return centred - self._spread(self.b), np.full(len(z), -self.pixels * self.log_s.sum()), centred
+        return centred - self._spread(self.b), np.full(len(z), -self.pixels * self.log_s.sum(), centred.dtype), centred
 
     def backward(self, dz: Array, dlog_det: Array, cache: Array, parameters: bool = True) -> Array:
         dx = dz * self._spread(np.exp(self.log_s))  # dz/dx = exp(log_s)

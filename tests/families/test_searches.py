@@ -13,7 +13,7 @@ def test_the_root_is_found_to_rounding(dtype, x):
     x = np.full((2, 3), x, dtype)
     functions = [
         lambda x: (x + x**3, 1 + 3 * x**2),
-        lambda x: (np.where(x > 0, 9 * x, x), np.where(x > 0, x.dtype.type(9), 1)),
+        lambda x: (np.where(x > 0, 9 * x, x), np.where(x > 0, x.dtype.type(9), x.dtype.type(1))),
     ]
     for function in functions:
         root = root_of_increasing(function, function(x)[0].astype(dtype))
