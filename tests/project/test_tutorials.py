@@ -33,9 +33,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupy
 # -- the notebooks in the repository ----------------------------------------------------------------------------------
 
 
-def test_they_are_numbered_without_gaps():
-    assert [int(path.name[:2]) for path in SOLVED] == list(range(1, len(SOLVED) + 1))
-    assert len(SOLVED) >= 3
+def test_each_has_a_number_of_its_own():
+    numbers = [int(path.name[:2]) for path in SOLVED]  # with gaps while a notebook between two others is written
+    assert numbers == sorted(set(numbers))
+    assert numbers[:10] == list(range(1, 11))
     assert {path.name for path in cells.EXERCISES.glob("*.ipynb")} == {path.name for path in SOLVED}
 
 
@@ -92,6 +93,17 @@ def described(source):
     """Name, arguments and docstring of every function, and name and docstring of every class."""
     nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
     return [(n.name, ast.dump(n.args) if isinstance(n, ast.FunctionDef) else "", ast.get_docstring(n)) for n in nodes]
+
+
+@each
+def test_the_lists_of_notebooks_have_it(path):
+    root = TUTORIALS.parent
+    for listed, link in [
+        ("tutorials/README.md", f"({path.name})"),
+        ("docs/teaching.md", f"(../tutorials/{path.name})"),
+        ("docs/teaching.md", f"(../tutorials/exercises/{path.name})"),
+    ]:
+        assert link in (root / listed).read_text(encoding="utf-8"), f"{listed} does not list {path.name}"
 
 
 # -- they run ---------------------------------------------------------------------------------------------------------
