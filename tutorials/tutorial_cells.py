@@ -29,6 +29,7 @@ USES = re.compile(r"# Uses exercise (\d+)")
 SOLUTION = re.compile(
     r"^(?P<indent> *)### BEGIN SOLUTION: (?P<todo>.+)\n(?P<lines>(?:.*\n)*?) *### END SOLUTION *$", re.MULTILINE
 )
+TIMES = re.compile(r"(Reading\s+time:\s+about\s+)\d+(\s+minutes,\s+exercises:\s+about\s+)\d+(\s+minutes)")
 MARKER = "### (BEGIN|END) SOLUTION"
 PLACES = re.compile(r"/(home|root|tmp|usr|var|opt|work|Users|mnt)/|[A-Z]:\\\\")
 
@@ -69,9 +70,22 @@ def numbered(pattern: re.Pattern[str], notebook: NotebookNode) -> dict[int, Note
     return {k: cell for cell in notebook.cells if (k := number(pattern, cell)) is not None}
 
 
+def minutes(notebook: NotebookNode) -> tuple[int, int]:
+    """Minutes for reading and for the exercises, rounded to five.
+
+    A minute for 130 words, or for 12 lines of code that are not part of an exercise; 15 minutes for each exercise.
+    """
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    given = [cell.source for cell in code_cells(notebook) if number(EXERCISE, cell) is None]
+    lines = sum(bool(line.strip()) for source in given for line in source.splitlines())
+    return 5 * round((words / 130 + lines / 12) / 5), 15 * len(numbered(EXERCISE, notebook))
+
+
 def tidy(notebook: NotebookNode, name: str) -> NotebookNode:
-    """The same cells and outputs, with metadata that depend only on them, and nbgrader's for exercises and checks."""
+    """The same cells and outputs, with times and metadata that depend only on them, with those of nbgrader."""
     notebook = deepcopy(notebook)
+    reading, exercises = minutes(notebook)
+    notebook.cells[0].source = TIMES.sub(rf"\g<1>{reading}\g<2>{exercises}\g<3>", notebook.cells[0].source)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(
         {
@@ -145,6 +159,8 @@ def problems(solved: NotebookNode) -> Iterator[str]:
     expected = [(kind, k) for k in range(1, len(order) // 2 + 1) for kind in ("exercise", "check")]
     if order != expected:
         yield f"exercises must be numbered from 1, each followed by its check; found {order}"
+    if not TIMES.search(solved.cells[0].source):
+        yield "the first cell lacks 'Reading time: about 0 minutes, exercises: about 0 minutes', which build.py counts"
     for at, cell in enumerate(solved.cells, start=1):
         for problem in (*_problems_of_source(cell), *_problems_of_outputs(cell)):
             yield f"cell {at}: {problem}"

@@ -96,14 +96,16 @@ def described(source):
 
 
 @each
-def test_the_lists_of_notebooks_have_it(path):
+def test_the_lists_of_notebooks_have_it_with_the_minutes_that_are_counted(path):
     root = TUTORIALS.parent
-    for listed, link in [
-        ("tutorials/README.md", f"({path.name})"),
-        ("docs/teaching.md", f"(../tutorials/{path.name})"),
-        ("docs/teaching.md", f"(../tutorials/exercises/{path.name})"),
+    reading, exercises = cells.minutes(cells.read(path))
+    for listed, row in [
+        ("tutorials/README.md", rf"\({path.name}\) \|.* \| {reading} \+ {exercises} \|$"),
+        ("docs/teaching.md", rf"\(../tutorials/{path.name}\) \| {reading} \+ {exercises} \|"),
+        ("docs/teaching.md", rf"\(../tutorials/exercises/{path.name}\)"),
     ]:
-        assert link in (root / listed).read_text(encoding="utf-8"), f"{listed} does not list {path.name}"
+        text = (root / listed).read_text(encoding="utf-8")
+        assert re.search(row, text, re.MULTILINE), f"{listed} does not list {path.name}, {reading} + {exercises} minutes"
 
 
 # -- they run ---------------------------------------------------------------------------------------------------------
@@ -205,7 +207,8 @@ CHECK_2 = "# Check of exercise 2\nassert cube(2) == 8, f'2 * 2 * 2 is {cube(2)}'
 def small(*sources):
     """A notebook of a few code cells."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# A small tutorial"))
+    times = "Reading time: about 0 minutes, exercises: about 0 minutes."
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"# A small tutorial\n\n{times}"))
     return notebook
 
 
@@ -231,6 +234,18 @@ def test_a_good_notebook_has_no_problems():
 )
 def test_mistakes_of_an_author_are_named(sources, problem):
     assert any(problem in found for found in cells.problems(small(*sources)))
+
+
+def test_the_first_cell_says_how_long_it_takes():
+    """A minute for 130 words or 12 lines that are given, 15 for an exercise; the build writes them."""
+    notebook = small("x = 1\n\n" * 12 * 20, FIRST, "# Check of exercise 1\n" + "assert square(3) == 9\n" * 119)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("word " * 130 * 10))
+    assert cells.minutes(notebook) == (40, 15)
+    tidied = cells.tidy(notebook, "small")
+    assert tidied.cells[0].source.endswith("Reading time: about 40 minutes, exercises: about 15 minutes.")
+    assert list(cells.problems(tidied)) == []
+    notebook.cells[0].source = "# A small tutorial"
+    assert any("Reading time" in problem for problem in cells.problems(notebook))
 
 
 @pytest.mark.parametrize(
