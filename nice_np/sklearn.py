@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ import numpy.typing as npt
 
 from nice_np.bijectors import Bijector, PCAWhitening, Rescale, Standardize
 from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
+from nice_np.flows.autoregressive_flows import maf
 from nice_np.flows.builders import default_hidden, nice, real_nvp
 from nice_np.flows.flow import Flow
+from nice_np.flows.law_flows import mixture_flow, spline_flow
 from nice_np.flows.priors import Prior, get_prior
 from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.suggestions import suggests
@@ -32,7 +35,14 @@ except ImportError as error:
     raise NiceImportError('nice_np.sklearn needs scikit-learn 1.6 or newer: pip install "nice-np[sklearn]"') from error
 
 __all__ = ["NICEDensity"]
-ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice, "real_nvp": real_nvp}
+ARCHITECTURES: dict[str, Callable[..., Flow]] = {
+    "nice": nice,
+    "real_nvp": real_nvp,
+    "maf": maf,
+    "spline": spline_flow,
+    "mixture": mixture_flow,
+}
+PARTITION = "odd-even"
 DTYPES = [np.float64, np.uint8]  # what X becomes: uint8, which means pixels, stays
 FLOOR = 1e-3  # added to each principal variance of the standardised features
 FOLDS = 5  # of the cross-validation
@@ -49,11 +59,13 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     Parameters
     ----------
-    architecture : {"nice", "real_nvp"} or callable
-        Additive or affine couplings.  A callable takes the arguments of `nice_np.nice`, ``architecture(dim,
-        couplings=..., hidden=..., prior=..., partition=..., preprocess=..., dtype=..., rng=...)``, and returns a
-        `Flow`.  For a search in several processes it must be a module-level function.
+    architecture : {"nice", "real_nvp", "maf", "spline", "mixture"} or callable
+        Additive or affine couplings; affine, spline or mixture autoregressive layers.  A callable is called as
+        ``architecture(dim, couplings=..., hidden=..., prior=..., partition=..., preprocess=..., dtype=..., rng=...)``
+        and returns a `Flow`; one with ``layers`` in the place of ``couplings`` or without ``partition``, as
+        `nice_np.iaf`, is called in its own words.  For a search in several processes it must be a module-level function.
     couplings : int
+        Or autoregressive layers.
     hidden : sequence of int, optional
         Widths of the hidden layers in each coupling.  By default two layers, as wide as there are features, but at
         least 64 and at most 256.
@@ -140,7 +152,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         couplings: int = 4,
         hidden: Sequence[int] | None = None,
         prior: str | Prior = "logistic",
-        partition: Any = "odd-even",
+        partition: Any = PARTITION,
         preprocess: Sequence[str | Bijector] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -306,19 +318,30 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         dtype = as_dtype(self.dtype, "NICEDensity")
         # Copies, since a prior or bijector belongs to one flow and changes with it.
         prior = deepcopy(self.prior)
-        flow = build(
-            dim,
-            couplings=self.couplings,
-            hidden=default_hidden(dim) if self.hidden is None else self.hidden,
-            prior=prior,
-            partition=deepcopy(self.partition),
-            preprocess=whitening(dim, prior, dtype) if self.preprocess is None else deepcopy(self.preprocess),
-            dtype=dtype,
-            rng=rng,
-        )
+        settings = {
+            "hidden": default_hidden(dim) if self.hidden is None else self.hidden,
+            "prior": prior,
+            "preprocess": whitening(dim, prior, dtype) if self.preprocess is None else deepcopy(self.preprocess),
+            "dtype": dtype,
+            "rng": rng,
+        }
+        flow = build(dim, **settings, **self._layers(build))
         if not isinstance(flow, Flow):
             raise NiceTypeError(f"NICEDensity: architecture must return a Flow, got {type(flow).__name__}")
         return flow
+
+    def _layers(self, build: Callable[..., Flow]) -> dict[str, Any]:
+        """Number and partition of the layers, as this builder calls them."""
+        names = signature(build).parameters
+        number = "layers" if "layers" in names else "couplings"
+        if "layers" not in names or "partition" in names:
+            return {number: self.couplings, "partition": deepcopy(self.partition)}
+        if self.partition != PARTITION:
+            raise NiceValueError(
+                f"NICEDensity: partition = {self.partition!r} is for couplings; leave it out for "
+                f"{self.architecture!r}, whose layers transform every feature"
+            )
+        return {number: self.couplings}
 
     def _split(self, samples: Array, rng: np.random.Generator) -> tuple[Array, Array | None]:
         """Samples for training, and the held-out ones, if any."""

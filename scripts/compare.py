@@ -4,10 +4,12 @@ python scripts/compare.py                               everything, in at most h
 python scripts/compare.py --families maf nsf --toys rings grid
 python scripts/compare.py --libraries                   zuko's flows of like size as well, in the same run
 python scripts/compare.py --keep runs/compare           each result in a file; those that are there are not run again
+python scripts/compare.py --validation --rate 4e-3      scores of the validation points, at another rate
 
 Every flow sees the same batches: UPDATES updates of 256 points, drawn anew from 25,600, Adam with a rate that falls
 along a cosine.  Flows whose updates cost more (a network evaluated many times) have fewer.  Seconds are CPU seconds of
-training with one thread of BLAS; two flows are trained at a time.
+training with one thread of BLAS; two flows are trained at a time.  A family's rate was chosen with the validation
+points of two moons, rings and grid.
 """
 
 from __future__ import annotations
@@ -29,21 +31,24 @@ import nice_np as nn
 from nice_np.datasets import TOYS, toy_log_prob
 
 UPDATES, BATCH, N, RATE = 4000, 256, 25_600, 2e-3
+VALIDATION, TEST = 998, 7001  # seeds of the held-out points
 SIDE, WIDTH = 100, 4.5  # of a panel of the poster: points, and half of the plane shown
 HIDDEN = (64, 64)
 
 
 class Family(NamedTuple):
-    """A flow of the plane, and how many updates it is given."""
+    """A flow of the plane, how many updates it is given, and its first rate."""
 
     make: Callable[[np.random.Generator], Any]
     updates: int = UPDATES
+    rate: float = RATE
 
 
 class Result(NamedTuple):
     family: str
     toy: str
     nats: float  # mean log-likelihood of 10,000 held-out points
+    validation: float  # of 10,000 others
     parameters: int
     seconds: float
     density: np.ndarray  # (SIDE, SIDE), on the poster's grid
@@ -74,22 +79,22 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def run(family: str, toy: str, seed: int, scale: float) -> Result:
+def run(family: str, toy: str, seed: int, scale: float, rate: float | None) -> Result:
     """Train one flow on one toy and score it."""
     with threadpool_limits(1):
-        make, updates = FAMILIES[family]
+        make, updates, chosen = FAMILIES[family]
         rng = np.random.default_rng(seed)
         flow = make(rng)
         epochs = max(1, round(scale * updates * BATCH / N))
         started = time.process_time()
-        settings = {"batch_size": BATCH, "learning_rate": nn.Cosine(RATE, warmup=100)}
+        settings = {"batch_size": BATCH, "learning_rate": nn.Cosine(rate or chosen, warmup=100)}
         nn.fit(flow, TOYS[toy](N, 100 + seed), epochs=epochs, progress=False, rng=seed, **settings)
         seconds = time.process_time() - started
-        held_out = TOYS[toy](10_000, 999)
-        return Result(family, toy, _mean(flow, held_out), flow.n_parameters, seconds, _picture(flow.log_prob))
+        nats, validation = _mean(flow.log_prob, toy, TEST), _mean(flow.log_prob, toy, VALIDATION)
+        return Result(family, toy, nats, validation, flow.n_parameters, seconds, _picture(flow.log_prob))
 
 
-def run_zuko(kind: str, toy: str, seed: int, scale: float) -> Result:
+def run_zuko(kind: str, toy: str, seed: int, scale: float, rate: float | None) -> Result:
     """The same batches and rates in PyTorch."""
     import torch
     import zuko
@@ -99,14 +104,14 @@ def run_zuko(kind: str, toy: str, seed: int, scale: float) -> Result:
     flow = {
         "zuko NICE": lambda: zuko.flows.NICE(2, transforms=8, hidden_features=HIDDEN),
         "zuko MAF": lambda: zuko.flows.MAF(2, transforms=8, hidden_features=HIDDEN),
-        "zuko NSF": lambda: zuko.flows.NSF(2, transforms=4, hidden_features=HIDDEN),
+        "zuko NSF": lambda: zuko.flows.NSF(2, transforms=5, hidden_features=HIDDEN),
     }[kind]()
     rng = np.random.default_rng(seed)
     x = TOYS[toy](N, 100 + seed)
     mean, std = x.mean(axis=0), x.std(axis=0)
     standard = torch.tensor((x - mean) / std, dtype=torch.float32)
     steps = round(scale * UPDATES)
-    adam = torch.optim.Adam(flow.parameters(), lr=RATE)
+    adam = torch.optim.Adam(flow.parameters(), lr=rate or LIBRARIES[kind])
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     started = time.process_time()
     for _ in range(steps):
@@ -123,14 +128,15 @@ def run_zuko(kind: str, toy: str, seed: int, scale: float) -> Result:
             return flow().log_prob(z).numpy().astype(float) - np.log(std).sum()
 
     count = sum(p.numel() for p in flow.parameters())
-    return Result(kind, toy, float(log_prob(TOYS[toy](10_000, 999)).mean()), count, seconds, _picture(log_prob))
+    nats, validation = _mean(log_prob, toy, TEST), _mean(log_prob, toy, VALIDATION)
+    return Result(kind, toy, nats, validation, count, seconds, _picture(log_prob))
 
 
-LIBRARIES = ("zuko NICE", "zuko MAF", "zuko NSF")
+LIBRARIES = {"zuko NICE": RATE, "zuko MAF": RATE, "zuko NSF": RATE}  # and their first rates
 
 
-def _mean(flow: Any, x: np.ndarray) -> float:
-    return float(np.mean(flow.log_prob(x)))
+def _mean(log_prob: Callable[[np.ndarray], np.ndarray], toy: str, seed: int) -> float:
+    return float(np.mean(log_prob(TOYS[toy](10_000, seed))))
 
 
 def _picture(log_prob: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -139,11 +145,11 @@ def _picture(log_prob: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     return np.exp(np.asarray(log_prob(points), dtype=float)).reshape(SIDE, SIDE)
 
 
-def kept(folder: Path | None, family: str, toy: str, seed: int, scale: float) -> Result:
+def kept(folder: Path | None, family: str, toy: str, seed: int, scale: float, rate: float | None) -> Result:
     """The result in the folder, or a new one, which is kept there."""
-    path = None if folder is None else folder / f"{family} {toy} {seed} {scale:g}.npz"
+    path = None if folder is None else folder / f"{family} {toy} {seed} {scale:g}{f' {rate:g}' if rate else ''}.npz"
     if path is None or not path.exists():
-        result = (run_zuko if family in LIBRARIES else run)(family, toy, seed, scale)
+        result = (run_zuko if family in LIBRARIES else run)(family, toy, seed, scale, rate)
         if path is None:
             return result
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,20 +158,28 @@ def kept(folder: Path | None, family: str, toy: str, seed: int, scale: float) ->
         return Result(*(file[name] if name == "density" else file[name].item() for name in Result._fields))
 
 
-def table(results: dict[tuple[str, str], Result], families: Sequence[str], toys: Sequence[str]) -> str:
-    """Markdown: one row a family, one column a toy, the truth on top."""
+def table(results: dict[tuple[str, str], list[Result]], families: Sequence[str], validation: bool) -> str:
+    """Markdown: one row a family, one column a toy, the truth on top; of several seeds mean and largest deviation."""
+    toys = list(dict.fromkeys(toy for _, toy in results))
     lines = [f"| nats | {' | '.join(toys)} | parameters | seconds a toy |", "|---" * (len(toys) + 3) + "|"]
-    truth = [f"{toy_log_prob(toy, TOYS[toy](10_000, 999)).mean():.3f}" for toy in toys]
+    seed = VALIDATION if validation else TEST
+    truth = [f"{toy_log_prob(toy, TOYS[toy](10_000, seed)).mean():.3f}" for toy in toys]
     lines.append(f"| the true density | {' | '.join(truth)} | | |")
     for family in families:
-        row = [results[family, toy] for toy in toys]
-        nats = " | ".join(f"{result.nats:.3f}" for result in row)
-        lines.append(f"| {family} | {nats} | {row[0].parameters:,} | {np.mean([r.seconds for r in row]):.0f} |")
+        cells = []
+        for toy in toys:
+            nats = np.array([r.validation if validation else r.nats for r in results[family, toy]])
+            spread = f" ± {np.abs(nats - nats.mean()).max():.3f}" if len(nats) > 1 else ""
+            cells.append(f"{nats.mean():.3f}{spread}")
+        every = [result for toy in toys for result in results[family, toy]]
+        seconds = np.mean([result.seconds for result in every])
+        lines.append(f"| {family} | {' | '.join(cells)} | {every[0].parameters:,} | {seconds:.0f} |")
     return "\n".join(lines)
 
 
-def poster(results: dict[tuple[str, str], Result], families: Sequence[str], toys: Sequence[str], path: Path) -> None:
-    """One row a family, one column a toy: the densities, the true ones on top."""
+def poster(results: dict[tuple[str, str], list[Result]], families: Sequence[str], path: Path) -> None:
+    """One row a family, one column a toy: the densities of the first seed, the true ones on top."""
+    toys = list(dict.fromkeys(toy for _, toy in results))
     rows = ["the true density", *families]
     size = 1.15
     figure, axes = plt.subplots(
@@ -178,7 +192,7 @@ def poster(results: dict[tuple[str, str], Result], families: Sequence[str], toys
     for i, family in enumerate(rows):
         for j, toy in enumerate(toys):
             true = _picture(partial(toy_log_prob, toy))
-            density = true if i == 0 else results[family, toy].density
+            density = true if i == 0 else results[family, toy][0].density
             ax = axes[i, j]
             ax.imshow(np.minimum(density / true.max(), 1) ** 0.5, origin="lower", cmap="magma", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
@@ -189,7 +203,7 @@ def poster(results: dict[tuple[str, str], Result], families: Sequence[str], toys
                     family.replace(", ", "\n").replace(" ", "\n", 1), fontsize=8, rotation=0, ha="right", va="center"
                 )
             if i > 0:
-                ax.set_xlabel(f"{results[family, toy].nats:.2f}", fontsize=7, labelpad=1)
+                ax.set_xlabel(f"{results[family, toy][0].nats:.2f}", fontsize=7, labelpad=1)
     figure.savefig(path, dpi=130)
 
 
@@ -198,28 +212,28 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), metavar="FAMILY")
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
     parser.add_argument("--libraries", action="store_true", help="zuko's flows as well (needs torch and zuko)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--rate", type=float, help="the first rate of all (default: what was chosen for each)")
+    parser.add_argument("--validation", action="store_true", help="scores of the validation points, to choose by")
     parser.add_argument("--workers", type=int, default=2, help="flows trained at a time")
     parser.add_argument("--scale", type=float, default=1.0, help="this share of the updates, for a quick look")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="results that are there are not run again")
     parser.add_argument("--poster", type=Path, metavar="PNG", help="the densities as one picture")
     options = parser.parse_args()
     families = [*options.families, *(LIBRARIES if options.libraries else ())]
-    results: dict[tuple[str, str], Result] = {}
+    jobs = [(family, toy, seed) for family in families for toy in options.toys for seed in options.seeds]
+    results: dict[tuple[str, str], list[Result]] = {(family, toy): [] for family, toy, _ in jobs}
     started = time.perf_counter()
     with ProcessPoolExecutor(options.workers) as pool:
-        waiting = [
-            pool.submit(kept, options.keep, family, toy, options.seed, options.scale)
-            for family in families
-            for toy in options.toys
-        ]
-        for done in tqdm(as_completed(waiting), total=len(waiting), unit="flow"):
-            result = done.result()
-            results[result.family, result.toy] = result
-    print(table(results, families, options.toys))
+        waiting = [pool.submit(kept, options.keep, *job, options.scale, options.rate) for job in jobs]
+        for _ in tqdm(as_completed(waiting), total=len(waiting), unit="flow"):
+            pass
+    for future in waiting:
+        results[future.result().family, future.result().toy].append(future.result())
+    print(table(results, families, options.validation))
     print(f"\n{(time.perf_counter() - started) / 60:.1f} minutes with {options.workers} flows at a time")
     if options.poster:
-        poster(results, families, options.toys, options.poster)
+        poster(results, families, options.poster)
 
 
 if __name__ == "__main__":

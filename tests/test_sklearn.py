@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import joblib
 import numpy as np
@@ -17,17 +18,24 @@ from sklearn.utils.estimator_checks import check_estimator
 import nice_np
 from nice_np import (
     MLP,
+    AffineAutoregressive,
     Chain,
     Constant,
     Flow,
+    Inverse,
+    MixtureAutoregressive,
     MultiplicativeCoupling,
     NiceTypeError,
     NiceValueError,
     Partition,
     Schedule,
+    SplineAutoregressive,
+    SplineCoupling,
     Standardize,
     StandardNormal,
     dequantize,
+    iaf,
+    spline_flow,
 )
 from nice_np.flows.builders import preprocessing
 from nice_np.sklearn import NICEDensity
@@ -188,6 +196,22 @@ def test_a_callable_builds_any_flow(x):
         small(architecture=lambda dim, **settings: None).fit(x)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [
+        ("maf", AffineAutoregressive),
+        ("spline", SplineAutoregressive),
+        ("mixture", MixtureAutoregressive),
+        (iaf, Inverse),
+        (partial(spline_flow, wiring="coupling"), SplineCoupling),
+    ],
+)
+def test_autoregressive_layers(x, architecture, layer):
+    density = small(architecture=architecture, couplings=3, steps=20).fit(x)
+    assert sum(isinstance(each, layer) for each in density.flow_.layers) == 3
+    assert density.score_samples(x).shape == (len(x),)
+
+
 def test_seeds(x):
     assert same_parameters(small().fit(x), small().fit(x))
     assert not same_parameters(small().fit(x), small(random_state=1).fit(x))
@@ -233,7 +257,8 @@ def test_validation_keeps_the_best_epoch(x):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"architecture": "glow"}, NiceValueError, "unknown architecture 'glow'; choose one of nice, real_nvp"),
+        ({"architecture": "glow"}, NiceValueError, "unknown architecture 'glow'; choose one of nice, real_nvp, maf"),
+        ({"architecture": "maf", "partition": "halves"}, NiceValueError, "partition = 'halves' is for couplings"),
         ({"epochs": 0}, NiceValueError, "epochs"),
         ({"validation_fraction": 1.0}, NiceValueError, "validation_fraction must be finite, >= 0 and < 1"),
         ({"validation_fraction": 0.999}, NiceValueError, "leaves none to train on"),
