@@ -26,6 +26,7 @@ METHODS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "midpoint": ((0.0, 0.5), (0.0, 1.0)),
     "rk4": ((0.0, 0.5, 0.5, 1.0), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
 }
+MOST = 100_000  # steps and probes: more is a mistake, or a hostile file
 
 
 class Path(NamedTuple):
@@ -80,9 +81,9 @@ class NeuralODE(VelocityField):
 
     def _check(self) -> None:
         """What may be changed at any time is looked at in each pass: -3 steps would be no step at all."""
-        self.steps = as_int(self.steps, "NeuralODE", "steps", 1)
+        self.steps = as_int(self.steps, "NeuralODE", "steps", 1, MOST)
         self.method = as_choice(self.method, METHODS, "NeuralODE", "method")
-        self.probes = None if self.probes is None else as_int(self.probes, "NeuralODE", "probes", 1)
+        self.probes = None if self.probes is None else as_int(self.probes, "NeuralODE", "probes", 1, MOST)
 
     def _solve(self, x: Array, t: float, sign: float) -> tuple[Array, Array, Path]:
         self._check()

@@ -24,9 +24,9 @@ KINDS: dict[str, Callable[..., Bijector]] = {"planar": Planar, "radial": Radial,
 def planar_flow(
     dim: int,
     layers: int = 16,
-    kind: str = "planar",
     prior: str | Prior = "normal",
     *,
+    kind: str = "planar",
     preprocess: str | Bijector | Sequence[str | Bijector] = ("standardize",),
     dtype: Any = np.float32,
     rng: Rng = None,
@@ -44,8 +44,8 @@ def planar_flow(
     layers : int
         K.  A planar layer has one bend, so many are needed; parameters in all: K (2 D + 1) for planar, K (D + 2) for
         radial and K (2 D^2 + 2 D) for Sylvester layers.
-    kind : {"planar", "radial", "sylvester"}
     prior : {"normal", "logistic"} or Prior
+    kind : {"planar", "radial", "sylvester"}
     preprocess, dtype, rng
         As for `nice`.
 
