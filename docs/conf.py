@@ -30,6 +30,7 @@ html_theme = "furo"
 html_title = f"nice_np {__version__}"
 html_copy_source = False
 html_static_path = ["_static"]
+html_extra_path = ["_extra"]  # explore/: pages that are complete as they are
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 pygments_style = "friendly"

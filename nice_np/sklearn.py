@@ -63,7 +63,8 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         Additive or affine couplings; affine, spline or mixture autoregressive layers.  A callable is called as
         ``architecture(dim, couplings=..., hidden=..., prior=..., partition=..., preprocess=..., dtype=..., rng=...)``
         and returns a `Flow`; one with ``layers`` in the place of ``couplings`` or without ``partition``, as
-        `nice_np.iaf`, is called in its own words.  For a search in several processes it must be a module-level function.
+        `nice_np.iaf`, is called in its own words.  For a search in several processes it must be a module-level
+        function.
     couplings : int
         Or autoregressive layers.
     hidden : sequence of int, optional
