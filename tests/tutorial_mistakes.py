@@ -238,4 +238,21 @@ MISTAKES = {
             ("latents returned", "return flow.decode(z)", "return z"),
         ],
     },
+    "12_autoregressive_flows": {
+        1: [
+            ("an output sees its own feature", "place > degrees", "place >= degrees"),
+            ("masks turned by 90 degrees", "[*hidden, place > degrees[-1][:, None]]", "[M.T for M in [*hidden, place > degrees[-1][:, None]]]"),
+            ("a hidden unit does not see its own degree", "above >= below", "above > below"),
+        ],
+        2: [
+            ("the order is ignored", "for i in order", "for i in range(len(order))"),
+            ("log-determinant of the other direction", "log_det += alpha", "log_det -= alpha"),
+            ("the network reads z", "network(x)", "network(z)"),
+        ],
+        3: [
+            ("sign of the log-determinant", "- dlog_det[:, None]", "+ dlog_det[:, None]"),
+            ("x counted once", "return dx + self.m", "return self.m"),
+            ("sign of mu", "dmu = -dz", "dmu = dz"),
+        ],
+    },
 }
