@@ -241,7 +241,11 @@ MISTAKES = {
     "12_autoregressive_flows": {
         1: [
             ("an output sees its own feature", "place > degrees", "place >= degrees"),
-            ("masks turned by 90 degrees", "[*hidden, place > degrees[-1][:, None]]", "[M.T for M in [*hidden, place > degrees[-1][:, None]]]"),
+            (
+                "masks turned by 90 degrees",
+                "[*hidden, place > degrees[-1][:, None]]",
+                "[M.T for M in [*hidden, place > degrees[-1][:, None]]]",
+            ),
             ("a hidden unit does not see its own degree", "above >= below", "above > below"),
         ],
         2: [

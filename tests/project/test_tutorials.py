@@ -105,7 +105,9 @@ def test_the_lists_of_notebooks_have_it_with_the_minutes_that_are_counted(path):
         ("docs/teaching.md", rf"\(../tutorials/exercises/{path.name}\)"),
     ]:
         text = (root / listed).read_text(encoding="utf-8")
-        assert re.search(row, text, re.MULTILINE), f"{listed} does not list {path.name}, {reading} + {exercises} minutes"
+        assert re.search(row, text, re.MULTILINE), (
+            f"{listed} does not list {path.name}, {reading} + {exercises} minutes"
+        )
 
 
 # -- they run ---------------------------------------------------------------------------------------------------------
