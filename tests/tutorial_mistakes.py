@@ -259,4 +259,21 @@ MISTAKES = {
             ("sign of mu", "dmu = -dz", "dmu = dz"),
         ],
     },
+    "14_residual_and_continuous_flows": {
+        1: [
+            ("sign of g", "x = z - g(x)", "x = z + g(x)"),
+            ("z replaced in every step", "x = z - g(x)", "x = x - g(x)"),
+            ("only the next step counted, not the later ones", "L**k / (1 - L) *", "L**k *"),
+        ],
+        2: [
+            ("all terms positive", "(-1) ** (k + 1) / k", "1 / k"),
+            ("1/k missing", "(-1) ** (k + 1) / k", "(-1) ** (k + 1)"),
+            ("one of the two entries of a pair", "(A + A.T)[", "A["),
+        ],
+        3: [
+            ("s acts on the velocity alone", " - 2 * s * c * dtrace", ""),
+            ("W acts through x W alone", " + self.U.T * dc", ""),
+            ("the first step first", "cache[::-1]", "cache"),
+        ],
+    },
 }
