@@ -276,4 +276,21 @@ MISTAKES = {
             ("the first step first", "cache[::-1]", "cache"),
         ],
     },
+    "16_flows_for_inference": {
+        1: [
+            ("log-determinant missing", "* z).sum(axis=0) - 1", "* z).sum(axis=0)"),
+            ("sign", "-density(x)[1]", "density(x)[1]"),
+            ("sum for mean", " / len(z)", ""),
+        ],
+        2: [
+            ("density of q left out", "(density(x)[1] - dlog_q)", "density(x)[1]"),
+            ("log-determinant kept", "* z).sum(axis=0)", "* z).sum(axis=0) - 1"),
+            ("derivative by z, not by x", "-z * np.exp(-s)", "-z"),
+        ],
+        3: [
+            ("largest ratio not factored out", "top = log_r.max()", "top = 0.0"),
+            ("sum for mean", "np.log(r.mean())", "np.log(r.sum())"),
+            ("1/N forgotten in the error", " - 1 / len(r)", ""),
+        ],
+    },
 }
