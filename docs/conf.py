@@ -24,7 +24,15 @@ author = "the nice_np developers"
 project_copyright = "2026, the nice_np developers"
 release = version = __version__
 
-extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions = [
+    "myst_nb",
+    "notfound.extension",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 exclude_patterns = ["_site", "tutorials/exercises"]
 html_theme = "furo"
 html_title = f"nice_np {__version__}"
@@ -32,11 +40,12 @@ html_copy_source = False
 html_static_path = ["_static"]
 html_extra_path = ["_extra"]  # explore/: pages that are complete as they are
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"
 pygments_style = "friendly"
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "html_image"]
 nb_execution_mode = "off"  # rendered as committed
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # tables, too

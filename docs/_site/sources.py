@@ -12,6 +12,7 @@ import re
 import shutil
 from pathlib import Path, PurePosixPath
 
+import cards
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -42,6 +43,7 @@ def make_pages(docs: Path) -> None:
     code = [path.relative_to(root) for pattern in CODE for path in sorted(root.glob(pattern))]
     made |= {_source_page(path, docs / "source") for path in code}
     made.add(_write(docs / "source" / "index.md", _source_index(code)))
+    made |= set(cards.make_cards(docs))
     for folder in (*COPIED, "source"):
         for old in (path for path in (docs / folder).rglob("*") if path.is_file() and path not in made):
             old.unlink()  # its original is gone

@@ -183,5 +183,6 @@ function onFrame(draw) {
 // ?theme=dark or ?theme=light overrides what the system says.
 {
   const wanted = new URLSearchParams(window.location.search).get("theme");
+  if (window.self !== window.top) document.documentElement.dataset.embedded = "";  // the page around it has a heading
   if (wanted === "dark" || wanted === "light") document.documentElement.dataset.theme = wanted;
 }
