@@ -15,7 +15,7 @@ from benchmarks.timing import Task, side_by_side
 from nice_np import kernels
 from nice_np.bijectors import partition
 from nice_np.kernels import Kernel
-from nice_np.networks import activations
+from nice_np.networks import activations, convolution
 from nice_np.training import optim
 
 P = 4_000_000  # parameters: 16 MB a vector, about a model of four couplings of 3 x 500 units
@@ -43,6 +43,12 @@ def pairs() -> Arrays:
     """A batch of the paper's digits, and both halves of its columns."""
     x = np.random.default_rng(0).standard_normal((200, 784), np.float32)
     return x, x[:, :392].copy(), x[:, 392:].copy()
+
+
+def nine_rows() -> Arrays:
+    """What every pixel adds to its neighbours, and where: 100 digits of 14x14 pixels, 4 channels."""
+    u = np.random.default_rng(0).standard_normal((100, 14, 14, 9, 4), np.float32)
+    return u, u[:, :, :, 0].copy()
 
 
 def adam(kernel: Callable[..., None], values: Array, grads: Array, m: Array, v: Array) -> None:
@@ -73,6 +79,7 @@ LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
     "find_infinite": (vectors(1), finite),
     "take_pairs": (pairs, plainly),
     "put_pairs": (pairs, plainly),
+    "add_in_place": (nine_rows, plainly),
     "bias_relu": (vector_and_matrix, matrix_first),
     "relu_backward": (matrices(2), plainly),
 }
@@ -80,7 +87,7 @@ LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
 
 def all_kernels() -> dict[str, Kernel]:
     """The kernels of nice_np by the name of their attribute."""
-    modules = (kernels, partition, activations, optim)
+    modules = (kernels, partition, activations, convolution, optim)
     return {name: value for of in modules for name, value in vars(of).items() if isinstance(value, Kernel)}
 
 

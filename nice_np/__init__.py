@@ -21,6 +21,7 @@ from nice_np.bijectors import (
     Inverse,
     Logit,
     MultiplicativeCoupling,
+    OnPart,
     Partition,
     PCAWhitening,
     Permutation,
@@ -72,6 +73,7 @@ from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, samp
 from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.flow_matching import FlowMatching
+from nice_np.flows.glow import glow
 from nice_np.flows.law_flows import mixture_flow, spline_flow
 from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.model import Model, load, load_model, save_model
@@ -82,6 +84,7 @@ from nice_np.flows.residual import residual_flow
 from nice_np.flows.student_t import LearnedStudentT, StudentT
 from nice_np.inference import WeightedSample, fit_to_density, importance_sample
 from nice_np.networks.convnet import ConvNet
+from nice_np.networks.glownet import GlowNet
 from nice_np.networks.masked import MaskedMLP
 from nice_np.networks.mlp import MLP
 from nice_np.parameters import FlatParameters, Module
@@ -128,12 +131,12 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until a 
 __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "__version__",
     # flows
-    "Flow", "nice", "real_nvp", "maf", "iaf", "spline_flow", "mixture_flow",
+    "Flow", "nice", "real_nvp", "maf", "iaf", "spline_flow", "mixture_flow", "glow",
     "classify", "log_prob_by_label", "one_hot", "sample_by_label", "to_bits_per_dim",
     # bijectors
     "Bijector", "Chain", "Inverse", "Coupling", "Partition",
     "AdditiveCoupling", "MultiplicativeCoupling", "AffineCoupling",
-    "DiagonalScaling", "Permutation", "WithContext",
+    "DiagonalScaling", "Permutation", "OnPart", "WithContext",
     "Standardize", "Whitening", "PCAWhitening", "ZCAWhitening", "Logit", "Rescale",
     # families
     "Autoregressive", "AdditiveAutoregressive", "AffineAutoregressive",
@@ -145,7 +148,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "MixtureCoupling", "MixtureAutoregressive",
     "Residual", "residual_flow",
     # conditioners and priors
-    "MLP", "MaskedMLP", "ConvNet", "Prior", "StandardLogistic", "StandardNormal",
+    "MLP", "MaskedMLP", "ConvNet", "GlowNet", "Prior", "StandardLogistic", "StandardNormal",
     "DiagonalGaussian", "GaussianMixture", "LogisticMixture", "StudentT", "LearnedStudentT", "Uniform",
     # pixels
     "dequantize", "binarize",

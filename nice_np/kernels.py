@@ -220,3 +220,17 @@ def put_pairs_loop(x: M, even: M, odd: M) -> None:
         for j in range(even.shape[1]):
             x[n, 2 * j] = even[n, j]
             x[n, 2 * j + 1] = odd[n, j]
+
+
+def add_to_neighbours_loop(u: A, x: A) -> None:
+    """x_q <- sum_k u_{q - o_k, k}, u (N, h, w, 9, c), x (N, h, w, c); see `nice_np.networks.convolution`."""
+    height, width = x.shape[1:3]
+    for n in range(len(x)):
+        x[n] = 0
+        for i in range(height):
+            for k in range(9):
+                row, shift = i + k // 3 - 1, k % 3 - 1
+                if 0 <= row < height:
+                    for j in range(max(0, -shift), min(width, width - shift)):
+                        for c in range(x.shape[3]):
+                            x[n, row, j + shift, c] += u[n, i, j, k, c]

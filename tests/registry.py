@@ -15,6 +15,7 @@ from nice_np import (
     DiagonalGaussian,
     DiagonalScaling,
     GaussianMixture,
+    GlowNet,
     Householder,
     Inverse,
     LearnedStudentT,
@@ -25,6 +26,7 @@ from nice_np import (
     MixtureAutoregressive,
     MixtureCoupling,
     MultiplicativeCoupling,
+    OnPart,
     Partition,
     PCAWhitening,
     Permutation,
@@ -72,6 +74,10 @@ def convnet(image_shape, partition, rng, channels=(4,), **settings):
 def conv_coupling(law, image_shape, partition, rng, **settings):
     settings |= {"thetas_per_feature": law.thetas_per_feature, "context_dim": partition.context_dim}
     return law(partition, convnet(image_shape, partition, rng, **settings))
+
+
+def glownet(channels, rng, pixels=(2, 3), **settings):
+    return shaken(GlowNet(pixels, channels, rng=rng, **settings), rng)
 
 
 def coupling(law, partition, rng, hidden=(6,), activation="relu", **settings):
@@ -155,6 +161,14 @@ BIJECTORS = {
     "ConvNet-context": lambda rng: conv_coupling(
         AffineCoupling, (2, 4), Partition.checkerboard(2, 4).with_context(3), rng, activation="tanh"
     ),
+    "OnPart": lambda rng: OnPart(coupling(AffineCoupling, Partition.odd_even(3), rng), Partition(5, [4, 0, 1])),
+    "OnPart-context": lambda rng: OnPart(
+        coupling(AffineCoupling, Partition(3, [1], 2), rng), Partition(5, [0, 1, 3], 2)
+    ),
+    "GlowNet": lambda rng: AffineCoupling(Partition.halves(12), glownet((1, 3, 4, 2), rng)),
+    "GlowNet-context": lambda rng: AdditiveCoupling(
+        Partition(18, np.arange(12), 2), glownet((2, 3, 1), rng, context_dim=2, activation="tanh")
+    ),
     "DiagonalScaling": lambda rng: shaken(DiagonalScaling(5), rng),
     "Standardize": lambda rng: Standardize(rng.normal(size=5), np.exp(rng.normal(size=5))),
     "ZCAWhitening": lambda rng: whitening(ZCAWhitening, rng),
@@ -208,6 +222,13 @@ CONDITIONERS = (
         )
         for activation in ("relu", "leaky_relu", "tanh", "softplus")
         for channels in ((), (3,), (3, 2))
+    }
+    | {
+        f"GlowNet-{activation}-{len(channels)}": lambda rng, a=activation, c=channels: glownet(
+            c, rng, context_dim=2, activation=a
+        )
+        for activation in ("relu", "tanh")
+        for channels in ((2, 3), (3, 2), (2, 4, 3), (1, 3, 5, 2))
     }
 )
 

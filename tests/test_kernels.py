@@ -9,7 +9,7 @@ import pytest
 
 from nice_np import kernels
 from nice_np.bijectors import partition
-from nice_np.networks import activations
+from nice_np.networks import activations, convolution
 from nice_np.training import optim
 
 
@@ -67,6 +67,17 @@ def test_average_loop_and_twin_agree(dtype, rng):
         results.append(average)
     np.testing.assert_allclose(results[0], results[1], rtol=4 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps)
     np.testing.assert_allclose(results[1], 0.75 + 0.25 * values, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2, 4, 5, 3), (1, 1, 1, 1), (1, 2, 1, 2), (0, 3, 3, 1)])
+def test_what_a_pixel_adds_to_its_neighbours_is_the_transpose_of_what_it_sees(shape, dtype, rng):
+    x, seen = rng.normal(size=shape).astype(dtype), rng.normal(size=(np.prod(shape[:3]), 9 * shape[3])).astype(dtype)
+    expected = (convolution.neighbours(x) * seen).sum()  # <P x, u> = <x, P^T u>
+    for kernel in (compiled(convolution.add_in_place), convolution.add_in_place.twin):
+        added = np.full_like(x, np.nan)
+        kernel(seen.reshape(*shape[:3], 9, shape[3]), added)
+        np.testing.assert_allclose((x * added).sum(), expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
 
 
 @pytest.mark.parametrize("twin", [False, True])
@@ -211,6 +222,7 @@ def test_callers_of_kernels_are_known():
     checked = {
         "activations",
         "autoencoder",
+        "convolution",
         "flow",
         "flow_matching",
         "loop",

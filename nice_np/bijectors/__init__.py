@@ -12,6 +12,7 @@ from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.coupling import Coupling
 from nice_np.bijectors.logit import Logit
 from nice_np.bijectors.multiplicative import MultiplicativeCoupling
+from nice_np.bijectors.on_part import OnPart
 from nice_np.bijectors.other_scales import FlooredSigmoidScale, SoftclipScale
 from nice_np.bijectors.partition import Partition, get_partition
 from nice_np.bijectors.permutation import Permutation
@@ -34,6 +35,7 @@ __all__ = [
     "Inverse",
     "Logit",
     "MultiplicativeCoupling",
+    "OnPart",
     "PCAWhitening",
     "Partition",
     "Permutation",

@@ -6,18 +6,19 @@ in the block of c, so log|det| is that of x alone, and the flow gives the densit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from nice_np.bijectors.base import Bijector
+from nice_np.bijectors.on_part import OnPart
+from nice_np.bijectors.partition import Partition
 from nice_np.errors import NiceTypeError
-from nice_np.parameters import run_backward
-from nice_np.validation import Array, as_batch, as_int
+from nice_np.validation import as_int
 
 
-class WithContext(Bijector):
+class WithContext(OnPart):
     """Apply a bijector to all features but the last `context_dim`, which pass unchanged.
 
     For layers that know nothing of a context; a coupling layer takes one through its partition.
@@ -39,46 +40,16 @@ class WithContext(Bijector):
     def __init__(self, bijector: Bijector, context_dim: int) -> None:
         if not isinstance(bijector, Bijector):
             raise NiceTypeError(f"WithContext: expected a Bijector, got {bijector!r}")
-        self.bijector = bijector
         self.context_dim = as_int(context_dim, "WithContext", "context_dim", 1)
-        self.dim = bijector.dim + self.context_dim
-        self.interval = bijector.interval
-
-    def forward(self, x: Array) -> tuple[Array, Array, Any]:
-        features, context = self._split(as_batch(x, self.dim, self))  # (N, D), (N, C)
-        z, log_det, cache = self.bijector.forward(features)
-        return np.concatenate([z, context], axis=1), log_det, cache
-
-    def inverse(self, z: Array) -> tuple[Array, Array, Any]:
-        latents, context = self._split(as_batch(z, self.dim, self, "z"))  # (N, D), (N, C)
-        x, log_det, cache = self.bijector.inverse(latents)
-        return np.concatenate([x, context], axis=1), log_det, cache
-
-    def backward(self, dz: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
-        dlatents, dcontext = self._split(dz)
-        dx = run_backward(self.bijector.backward, dlatents, dlog_det, cache, parameters=parameters)
-        return np.concatenate([dx, dcontext], axis=1)
-
-    def inverse_backward(self, dx: Array, dlog_det: Array, cache: Any, parameters: bool = True) -> Array:
-        dfeatures, dcontext = self._split(dx)
-        dz = run_backward(self.bijector.inverse_backward, dfeatures, dlog_det, cache, parameters=parameters)
-        return np.concatenate([dz, dcontext], axis=1)
-
-    def _split(self, x: Array) -> tuple[Array, Array]:
-        return x[:, : self.bijector.dim], x[:, self.bijector.dim :]
-
-    @property
-    def fitted(self) -> bool:
-        """False until the bijector inside has been fitted."""
-        return bool(getattr(self.bijector, "fitted", True))
-
-    def fit(self, chunks: Callable[[], Iterable[Array]]) -> None:
-        """Fit the bijector inside to the features alone."""
-        inner: Any = self.bijector
-        inner.fit(lambda: (self._split(chunk)[0] for chunk in chunks()))
+        super().__init__(bijector, Partition(bijector.dim + self.context_dim, np.arange(bijector.dim)))
 
     def config(self) -> dict[str, Any]:
         return {"bijector": self.bijector, "context_dim": self.context_dim}
+
+    @classmethod
+    def from_config(cls, bijector: Any, context_dim: int) -> WithContext:  # type: ignore[override]
+        """Rebuild a layer from what `config` returned."""
+        return cls(bijector, context_dim)
 
     def __repr__(self) -> str:
         return f"WithContext({self.bijector!r}, {self.context_dim})"

@@ -22,6 +22,8 @@ from nice_np.bijectors import (
     FlooredSigmoidScale,
     Inverse,
     Logit,
+    OnPart,
+    Partition,
     Permutation,
     Rescale,
     Scale,
@@ -31,7 +33,6 @@ from nice_np.bijectors import (
     Standardize,
     TanhScale,
     Whitening,
-    WithContext,
 )
 from nice_np.bijectors.additive import AdditiveLaw
 from nice_np.bijectors.affine import AffineLaw
@@ -95,19 +96,25 @@ def _(layer: Inverse, graph: Graph, z: str) -> Named:
 
 
 @forward.register
-def _(layer: WithContext, graph: Graph, x: str) -> Named:
-    return _past_context(forward, layer, graph, x)
+def _(layer: OnPart, graph: Graph, x: str) -> Named:
+    return _on_part(forward, layer, graph, x)
 
 
 @inverse.register
-def _(layer: WithContext, graph: Graph, z: str) -> Named:
-    return _past_context(inverse, layer, graph, z)
+def _(layer: OnPart, graph: Graph, z: str) -> Named:
+    return _on_part(inverse, layer, graph, z)
 
 
-def _past_context(pass_: Any, layer: WithContext, graph: Graph, x: str) -> Named:
-    dim = layer.bijector.dim
-    y, log_det = pass_(layer.bijector, graph, graph.columns(x, np.arange(dim)))
-    return graph.add("Concat", y, graph.columns(x, np.arange(dim, layer.dim)), axis=1), log_det
+def _on_part(pass_: Any, layer: OnPart, graph: Graph, x: str) -> Named:
+    kept, others, order = _parts(layer.partition)
+    y, log_det = pass_(layer.bijector, graph, graph.columns(x, kept))
+    return graph.columns(graph.add("Concat", y, graph.columns(x, others), axis=1), order), log_det
+
+
+def _parts(part: Partition) -> tuple[Any, Any, Any]:
+    """The columns of x_a with the context, those of x_b, and the order that merges the two."""
+    x_a = np.concatenate([part.idx_a, np.arange(part.dim, part.dim + part.context_dim)])
+    return x_a, part.idx_b, np.argsort(np.concatenate([x_a, part.idx_b]))
 
 
 # -- couplings --------------------------------------------------------------------------------------------------------
@@ -124,12 +131,10 @@ def _(layer: Coupling, graph: Graph, z: str) -> Named:
 
 
 def _change_b(law: Any, layer: Coupling, graph: Graph, x: str) -> Named:
-    part = layer.partition
-    kept = np.concatenate([part.idx_a, np.arange(part.dim, layer.dim)])  # the context is kept too
-    x_a, x_b = graph.columns(x, kept), graph.columns(x, part.idx_b)
-    theta = _blocks(layer, graph, network(layer.conditioner, graph, x_a), len(part.idx_b))
+    kept, others, order = _parts(layer.partition)
+    x_a, x_b = graph.columns(x, kept), graph.columns(x, others)
+    theta = _blocks(layer, graph, network(layer.conditioner, graph, x_a), len(others))
     y_b, log_det = law(layer, graph, x_b, theta)
-    order = np.argsort(np.concatenate([kept, part.idx_b]))
     return graph.columns(graph.add("Concat", x_a, y_b, axis=1), order), log_det
 
 

@@ -9,30 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nice_np.errors import NiceValueError
-from nice_np.networks.activations import ACTIVATIONS, Activation, get_activation
-from nice_np.networks.convolution import Conv3x3
-from nice_np.networks.initialisation import INITS, initial_biases, initial_weights
-from nice_np.parameters import Module
+from nice_np.networks.activations import ACTIVATIONS, Activation
+from nice_np.networks.convolutions import Convolutions
 from nice_np.parameters.part import name_of
 from nice_np.suggestions import suggests
 from nice_np.validation import (
     Array,
     Rng,
-    as_batch,
-    as_choice,
-    as_dtype,
-    as_float,
     as_int,
     as_real_array,
-    as_rng,
     as_sizes,
-    check_shape,
 )
 
 Indices = npt.NDArray[np.intp]
@@ -80,14 +72,7 @@ def fold(idx: npt.ArrayLike, image_shape: Sequence[int]) -> Indices:
     return order
 
 
-class ConvNetCache(NamedTuple):
-    """What the gradient needs: the input (N, h, w, c) of every convolution, and the context (N, C)."""
-
-    inputs: list[Array]
-    context: Array
-
-
-class ConvNet(Module):
+class ConvNet(Convolutions):
     """A convolutional network from the kept pixels of an image to the parameters of the others.
 
     Parameters
@@ -119,8 +104,6 @@ class ConvNet(Module):
     AdditiveCoupling(dim=784, kept=392, conditioner=ConvNet(28x28, 2-16-16-2, relu))
     """
 
-    param_names = ("W_context",)
-
     @suggests
     def __init__(
         self,
@@ -144,11 +127,6 @@ class ConvNet(Module):
         channels = as_sizes(channels, "ConvNet", "channels")
         self.thetas_per_feature = as_int(thetas_per_feature, "ConvNet", "thetas_per_feature", 1)
         self.context_dim = as_int(context_dim, "ConvNet", "context_dim", 0)
-        self.activation = get_activation(activation)
-        self.init = as_choice(init, INITS, "ConvNet", "init")
-        self.output_scale = as_float(output_scale, "ConvNet", "output_scale")
-        dtype, rng = as_dtype(dtype, "ConvNet"), as_rng(rng, "ConvNet")
-
         order_a = fold(idx_a, self.image_shape)  # (h, w, k_a)
         self.idx_a: Indices = np.array(idx_a, np.intp)
         idx_b = np.setdiff1d(np.arange(prod(self.image_shape)), self.idx_a)
@@ -159,71 +137,20 @@ class ConvNet(Module):
         self.sizes = (len(self.idx_a) + self.context_dim, self._order_theta.size)
         self.channels = (order_a.shape[2], *channels, self._order_theta.shape[2])
 
-        layers = []
-        for k, (c_in, c_out) in enumerate(pairwise(self.channels)):
-            n_in = 9 * c_in + (self.context_dim if k == 0 else 0)
-            last = k == len(channels)
-            W = initial_weights(self.init, n_in, c_out, self.output_scale if last else 1.0, rng).astype(dtype)
-            b = np.zeros(c_out) if last else initial_biases(self.init, W, rng)
-            layers.append(Conv3x3(W[: 9 * c_in].reshape(3, 3, c_in, c_out), b.astype(dtype)))
-            if k == 0:
-                self.W_context = W[9 * c_in :]  # (C, c_1)
-        self.dW_context = np.zeros_like(self.W_context)
-        self.layers = tuple(layers)
+        kernels = (3,) * (len(channels) + 1)
+        self._make(kernels, context_dim, activation, init, output_scale, dtype, rng)
 
-    def forward(self, x: Array) -> tuple[Array, ConvNetCache]:
-        """m(x).
+    def _image(self, features: Array) -> Array:
+        return np.take(features, self._order_a, axis=1)
 
-        Parameters
-        ----------
-        x : ndarray, shape (N, A + C)
-            The kept features in the order of `idx_a`, then the context.
+    def _features(self, image: Array) -> Array:
+        return _unfold(image, self._order_a)
 
-        Returns
-        -------
-        theta : ndarray, shape (N, T * B)
-            [theta_1 | theta_2 | ...], in each the transformed features in ascending order.
-        cache : ConvNetCache
-        """
-        x = as_batch(x, self.sizes[0], self)
-        cache = ConvNetCache([np.take(x, self._order_a, axis=1)], x[:, len(self.idx_a) :])
-        y = self.layers[0].product(cache.inputs[0])  # (N, h, w, c)
-        y += (cache.context @ self.W_context)[:, None, None]
-        for layer, above in pairwise(self.layers):
-            cache.inputs.append(self.activation.forward(y, layer.b))
-            y = above.product(cache.inputs[-1])
-        return _unfold(y + self.layers[-1].b, self._order_theta), cache
+    def _theta(self, image: Array) -> Array:
+        return _unfold(image, self._order_theta)
 
-    def backward(self, dy: Array, cache: ConvNetCache, parameters: bool = True) -> Array:
-        """The gradient through m: writes dL/d(parameter), returns dL/dx.
-
-        Parameters
-        ----------
-        dy : ndarray, shape (N, T * B)
-        cache : ConvNetCache
-            From the forward pass.
-        parameters : bool
-            False gives dL/dx alone, in less time, and leaves the gradients of the parameters as they are.
-
-        Returns
-        -------
-        dx : ndarray, shape (N, A + C)
-
-        Raises
-        ------
-        NiceValueError
-            If `dy` does not have the shape of the theta that came with the cache.
-        """
-        check_shape(dy, (len(cache.context), self.sizes[-1]), "ConvNet", "dy")
-        dh = np.take(dy, self._order_theta, axis=1)  # (N, h, w, T k_b): a permutation's gradient is its inverse
-        for layer, h in zip(self.layers[:0:-1], cache.inputs[:0:-1], strict=True):
-            dh = self.activation.backward(layer.backward(dh, h, parameters), h)
-        # a_p = (convolution)_p + context W_context at every pixel p, so the context's gradients sum over p
-        da = dh.sum(axis=(1, 2))  # (N, c)
-        if parameters:
-            self.dW_context[...] = cache.context.T @ da  # (C, N) @ (N, c) -> (C, c)
-        dx_a = _unfold(self.layers[0].backward(dh, cache.inputs[0], parameters), self._order_a)
-        return np.concatenate([dx_a, da @ self.W_context.T], axis=1)
+    def _theta_image(self, features: Array) -> Array:
+        return np.take(features, self._order_theta, axis=1)  # (N, h, w, T k_b)
 
     def config(self) -> dict[str, Any]:
         return {
@@ -231,11 +158,7 @@ class ConvNet(Module):
             "idx_a": self.idx_a.tolist(),  # whole numbers, so that `count_parameters` can see how many
             "channels": list(self.channels[1:-1]),
             "thetas_per_feature": self.thetas_per_feature,
-            "context_dim": self.context_dim,
-            "activation": name_of(self.activation, ACTIVATIONS),
-            "init": self.init,
-            "output_scale": self.output_scale,
-            "dtype": self.W_context.dtype.name,
+            **self._settings(),
         }
 
     @classmethod

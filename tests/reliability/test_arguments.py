@@ -125,6 +125,16 @@ CALLS = {
     "Downsample": {"image_shape": (2, 2), "factor": 2},
     "ExponentialDecay": {"rate": 0.1, "factor": 1.1, "minimum": 1e-4},
     "Flow": {"prior": "normal", "bijector": nice_np.DiagonalScaling(4), "context_dim": 0},
+    "GlowNet": {
+        "pixels": (2, 2), "channels": (1, 3, 1), "context_dim": 1, "activation": "relu", "init": "he",
+        "output_scale": 0.1, "dtype": "float32", "rng": 0,
+    },
+    "OnPart": {"bijector": nice_np.DiagonalScaling(2), "partition": part()},
+    "glow": {
+        "image_shape": (4, 4), "levels": 1, "steps": 1, "channels": 2, "prior": "normal", "law": "affine",
+        "scale": "tanh", "activation": "relu", "preprocess": ("logit",), "init": "he", "context_dim": 0,
+        "dtype": "float32", "rng": 0,
+    },
     "GaussianImages": {"mean": np.zeros(4), "covariance": np.eye(4)},
     "GreyOut": {"channels": 3, "height": 2, "width": 2},
     "HiddenPixels": problem(),

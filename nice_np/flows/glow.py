@@ -1,0 +1,162 @@
+"""Glow: flows of images on several scales (Kingma & Dhariwal 2018, figure 2; Dinh et al. 2016, section 3.6).
+
+In a flat vector all of it is made of parts that other flows have, too:
+
+    squeeze          a permutation: (C, H, W) -> (4 C, H/2, W/2)
+    step             ActNorm, a 1x1 convolution, a coupling of one half of the channels given the other
+    factoring out    an affine coupling whose result is left alone: with z_b ~ N(0, 1) and z_b = x_b s(x_a) + t(x_a),
+                     x_b given x_a is Gaussian, of mean -t / s and standard deviation 1 / s
+    a deeper level   the same of x_a, past z_b: `OnPart`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from nice_np.bijectors import (
+    AdditiveCoupling,
+    AffineCoupling,
+    Bijector,
+    Chain,
+    OnPart,
+    Partition,
+    Permutation,
+    WithContext,
+)
+from nice_np.bijectors.scales import Scale, get_scale
+from nice_np.errors import NiceValueError
+from nice_np.families.actnorm import ActNorm
+from nice_np.families.linear import LULinear
+from nice_np.families.mixture_law import MixtureCoupling
+from nice_np.families.spline_law import SplineCoupling
+from nice_np.flows.builders import preprocessing
+from nice_np.flows.flow import Flow
+from nice_np.flows.priors import Prior
+from nice_np.networks.activations import Activation
+from nice_np.networks.glownet import GlowNet
+from nice_np.suggestions import suggests
+from nice_np.validation import Rng, as_choice, as_dtype, as_int, as_rng, as_sizes
+
+LAWS: dict[str, Any] = {
+    "additive": AdditiveCoupling,
+    "affine": AffineCoupling,
+    "spline": SplineCoupling,
+    "mixture": MixtureCoupling,
+}
+
+
+@suggests
+def glow(
+    image_shape: Sequence[int],
+    levels: int = 2,
+    steps: int = 6,
+    channels: int = 48,
+    prior: str | Prior = "normal",
+    *,
+    law: str = "affine",
+    scale: str | Scale = "tanh",
+    activation: str | Activation = "relu",
+    preprocess: str | Bijector | Sequence[str | Bijector] = ("logit",),
+    init: str = "he",
+    context_dim: int = 0,
+    dtype: Any = np.float32,
+    rng: Rng = None,
+) -> Flow:
+    """Glow: convolutions on several scales (Kingma & Dhariwal 2018).
+
+    Every level squeezes 2x2 pixels into one with four times the channels and takes some steps; then, but for the last
+    level, half of the channels become latents, and the next level has the others.
+
+    Parameters
+    ----------
+    image_shape : (height, width) or (channels, height, width)
+        Height and width divisible by 2^levels.
+    levels, steps : int
+        Steps of flow on each level.
+    channels : int
+        Of both hidden images of every conditioner, see `GlowNet`.
+    prior : {"normal", "logistic"} or Prior
+    law : {"affine", "additive", "spline", "mixture"}
+        Of the couplings; factoring out is always affine.
+    scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
+        Of affine couplings, see `AffineCoupling`.
+    activation, preprocess, init, context_dim, dtype, rng
+        As for `nice`; a context acts on all pixels of the first hidden image alike.
+
+    Returns
+    -------
+    Flow
+
+    Examples
+    --------
+    >>> glow((8, 8), steps=1, channels=4, rng=0)
+    Flow(dim=64, prior=StandardNormal, float32, 888 parameters)
+      Logit(dim=64, alpha=1e-06)                                                                             0
+      Permutation(dim=64)                                                                                    0
+      ActNorm(dim=64, image_shape=(4, 4, 4))                                                                 8
+      LULinear(dim=64, image_shape=(4, 4, 4))                                                               16
+      AffineCoupling(dim=64, kept=32, conditioner=GlowNet(4x4, 2-4-4-4, relu))                             244
+      AffineCoupling(dim=64, kept=32, conditioner=GlowNet(4x4, 2-4, relu))                                  76
+      OnPart(Permutation(dim=32), 32 of 64)                                                                  0
+      OnPart(ActNorm(dim=32, image_shape=(8, 2, 2)), 32 of 64)                                              16
+      OnPart(LULinear(dim=32, image_shape=(8, 2, 2)), 32 of 64)                                             64
+      OnPart(AffineCoupling(dim=32, kept=16, conditioner=GlowNet(2x2, 4-4-4-8, relu)), 32 of 64)           464
+    """
+    shape = image_of(image_shape, levels)
+    dim, context_dim = prod(shape), as_int(context_dim, "glow", "context_dim", 0)
+    law = as_choice(law, LAWS, "glow", "law")
+    settings = {"scale": get_scale(scale)} if law == "affine" else {}
+    dtype, rng = as_dtype(dtype, "glow"), as_rng(rng, "glow")
+    hidden = (as_int(channels, "glow", "channels", 1),) * 2
+    network = {"context_dim": context_dim, "activation": activation, "init": init, "dtype": dtype, "rng": rng}
+    layers = [past_the_rest(layer, dim, dim, context_dim) for layer in preprocessing(preprocess, dim, dtype)]
+    for level in range(levels):
+        squeeze, shape = Permutation.squeeze(shape), (4 * shape[0], shape[1] // 2, shape[2] // 2)
+        part = Partition.halves(prod(shape)).with_context(context_dim)  # of the channels: they are planes
+        here: list[Bijector] = [squeeze]
+        for _ in range(as_int(steps, "glow", "steps", 1)):
+            here += [ActNorm(part.dim, shape, dtype=dtype), LULinear(part.dim, shape, dtype=dtype, rng=rng)]
+            here.append(coupling(LAWS[law], part, shape, hidden, network, settings))
+        shape = (shape[0] // 2, *shape[1:])
+        if level < levels - 1:
+            here.append(coupling(AffineCoupling, part, (2 * shape[0], *shape[1:]), (), network, {"scale": scale}))
+        layers += [past_the_rest(layer, part.dim, dim, context_dim) for layer in here]
+    return Flow(prior, Chain(layers), context_dim)
+
+
+def image_of(image_shape: Sequence[int], levels: int) -> tuple[int, int, int]:
+    """(channels, height, width) of images that can be squeezed so often."""
+    given = as_sizes(image_shape, "glow", "image_shape")
+    cut = 2 ** as_int(levels, "glow", "levels", 1, 30)
+    if len(given) not in (2, 3) or any(side % cut for side in given[-2:]):
+        raise NiceValueError(
+            "glow: image_shape must be (height, width) or (channels, height, width) with height and width divisible by "
+            f"2^levels = {cut}, got {given}; take fewer levels, or pad the images"
+        )
+    channels, height, width = (1, *given)[-3:]
+    return channels, height, width
+
+
+def coupling(
+    law: Any, part: Partition, shape: Sequence[int], hidden: tuple[int, ...], network: Any, settings: Any
+) -> Bijector:
+    """A coupling of the second half of the channels of an image given the first."""
+    kept = shape[0] // 2
+    sizes = (kept, *hidden, law.thetas_per_feature * kept)
+    layer: Bijector = law(part, GlowNet(shape[1:], sizes, **network), **settings)
+    return layer
+
+
+def past_the_rest(layer: Bijector, size: int, dim: int, context_dim: int) -> Bijector:
+    """A layer of the first `size` features past the others, and past the context if it does not take that itself."""
+    if layer.dim == dim + context_dim:
+        return layer
+    if layer.dim == dim:
+        return WithContext(layer, context_dim)
+    if layer.dim == size:  # the context is among the others
+        return OnPart(layer, Partition(dim + context_dim, np.arange(size)))
+    return OnPart(layer, Partition(dim, np.arange(size), context_dim))
