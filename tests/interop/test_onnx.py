@@ -98,6 +98,9 @@ def test_every_conditioner(name, run, rng):
         layer = AffineAutoregressive(conditioner)
     elif name.startswith("MLP"):
         layer = AdditiveCoupling(Partition(7, [0, 1, 2]), conditioner)
+    elif name.startswith("GlowNet"):
+        kept, changed = conditioner.sizes[0] - 2, conditioner.sizes[1]
+        layer = AdditiveCoupling(Partition(kept + changed, np.arange(kept), 2), conditioner)
     else:
         layer = AffineCoupling(Partition.odd_even(24).with_context(2), conditioner)
     assert_same(Flow("normal", layer), run, rng.normal(size=(5, layer.dim)))
