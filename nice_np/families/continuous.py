@@ -45,6 +45,7 @@ class NeuralODE(VelocityField):
         v: (x, c, t) (N, D + C + 1) -> (N, D), with a smooth activation.  A context c of C numbers passes unchanged.
     steps : int
         Twice as many leave 1/2 (euler), 1/4 (midpoint) or 1/16 (rk4) of the error.  May be changed at any time.
+        Training exploits a large error: the score is real only if twice the steps give it, too.
     method : {"rk4", "midpoint", "euler"}
         Four, two or one evaluations of v a step.
     probes : int, optional
