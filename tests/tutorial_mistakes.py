@@ -293,4 +293,25 @@ MISTAKES = {
             ("1/N forgotten in the error", " - 1 / len(r)", ""),
         ],
     },
+    "13_splines_and_mixtures": {
+        1: [
+            ("derivative by t, not by x", "(s / q) ** 2 * r", "(s / q) ** 2 * r * w"),
+            (
+                "d0 and d1 exchanged",
+                "d1 * t**2 + 2 * s * u + d0 * (1 - t) ** 2",
+                "d0 * t**2 + 2 * s * u + d1 * (1 - t) ** 2",
+            ),
+            ("q not squared", "(s / q) ** 2 * r", "s**2 / q * r"),
+        ],
+        2: [
+            ("the other root", "(b + root)", "(b - root)"),
+            ("the textbook form of the root", "2 * s * v / (b + root)", "(root - b) / (2 * (s - b))"),
+            ("sign of v (d0 + d1 - 2 s)", "d0 - v *", "d0 + v *"),
+        ],
+        3: [
+            ("the slope, not one over it", "dx * F * G / f,", "dx * f / (F * G),"),
+            ("sign of dmu", "(dx[:, None] * f_k", "(-dx[:, None] * f_k"),
+            ("mean for sum", ".sum(axis=0)", ".mean(axis=0)"),
+        ],
+    },
 }
