@@ -11,10 +11,11 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
-sys.path[:0] = [str(DOCS / "_site"), str(DOCS.parent)]
+sys.path[:0] = [str(DOCS / "_site"), str(DOCS.parent), str(DOCS.parent / "tutorials")]
 
 import docstrings  # noqa: E402
 import mathml  # noqa: E402
+import slides  # noqa: E402
 import sources  # noqa: E402
 
 from nice_np import __version__  # noqa: E402
@@ -64,6 +65,7 @@ templates_path = ["_templates"]
 def setup(app: Sphinx) -> None:
     """Copies before Sphinx looks for pages; then links and docstrings, each as it is read."""
     sources.make_pages(DOCS)
+    app.connect("build-finished", lambda app, error: slides.make(Path(app.outdir) / "slides"))
     app.connect("source-read", sources.link_within_the_site)
     app.connect("autodoc-process-docstring", docstrings.keep_formulas, priority=100)  # before numpydoc
     app.connect("autodoc-process-signature", docstrings.keep_signature, priority=100)

@@ -130,6 +130,13 @@ def test_the_blocks_of_the_document_on_other_tools_run(tmp_path, monkeypatch, ca
     assert (variables["same"].params.values == variables["flow"].params.values).all()
 
 
+def test_the_numbers_of_the_exam(capsys):
+    (code,) = blocks("docs/exam_solutions.md")
+    exec(compile(code, "docs/exam_solutions.md", "exec"), {})
+    text = (ROOT / "docs" / "exam_solutions.md").read_text(encoding="utf-8")
+    assert f"It prints {', '.join(capsys.readouterr().out.splitlines())}." in text
+
+
 def test_the_example_of_the_document_on_inference(capsys):
     (code,) = blocks("docs/inference.md")
     exec(compile(code, "docs/inference.md", "exec"), {})
