@@ -1,8 +1,8 @@
 """Slides of the notebooks, for a lecture: python tutorials/slides.py [NAME ...] --out DIR
 
-Each notebook becomes one HTML file that needs nothing else: its headings, first sentences, displayed formulas, exercises
-and figures, one idea a slide.  Arrow keys, space or a swipe turn the page, and the address remembers it; printed, each
-slide is a page.
+Each notebook becomes one HTML file that needs nothing else: its headings, first sentences, displayed formulas,
+exercises and figures, one idea a slide.  Arrow keys, space or a swipe turn the page, and the address remembers it;
+printed, each slide is a page.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -26,43 +27,7 @@ FONT = Path(__file__).parents[1] / "docs" / "_static" / "stix-two-math.woff2"
 FORMULA = re.compile(r"\$\$.+?\$\$", re.DOTALL)
 LINK = re.compile(r"\[([^\]]+)\]\((?!https:)[^)]*\)")  # to a file that a slide does not have beside it
 SENTENCE = re.compile(r".+?[.?!](?=\s|$)", re.DOTALL)
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-  @font-face {{ font-family: "STIX Two Math"; src: url("data:font/woff2;base64,{font}") format("woff2"); }}
-  math {{ font-family: "STIX Two Math", math; }}
-  body {{ background: #888; color: #111; font: 28px/1.4 system-ui, sans-serif; margin: 0; }}
-  section {{ background: white; box-sizing: border-box; display: none; flex-direction: column; height: 100vh; overflow: auto;
-    padding: 4vh 6vw; position: relative; }}
-  section:target, section.shown {{ display: flex; }}
-  h1 {{ font-size: 1.9em; margin: auto 0 0.5em; }}
-  h2 {{ color: #0072b2; font-size: 1.35em; margin: 0 0 0.5em; }}
-  section.title p {{ margin-bottom: auto; }}
-  img {{ flex: 1 1 0; max-width: 100%; min-height: 0; object-fit: contain; }}
-  .formula {{ margin: 0.6em 0; overflow-x: auto; text-align: center; font-size: 1.15em; }}
-  code {{ font-size: 0.85em; }}
-  footer {{ bottom: 1vh; color: #777; font-size: 0.5em; position: absolute; right: 2vw; }}
-  @media print {{ @page {{ size: 297mm 167mm; margin: 0; }} section {{ break-after: page; display: flex; height: 167mm; }} }}
-</style>
-{slides}
-<script>
-  const slides = [...document.querySelectorAll("section")];
-  const at = () => Math.max(0, slides.findIndex((slide) => "#" + slide.id === location.hash));
-  const show = () => slides.forEach((slide, k) => slide.classList.toggle("shown", k === at()));
-  const turn = (step) => {{ location.hash = slides[Math.min(Math.max(at() + step, 0), slides.length - 1)].id; }};
-  const steps = {{ ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1, ArrowLeft: -1, ArrowUp: -1, PageUp: -1 }};
-  addEventListener("keydown", (event) => {{ if (event.key in steps) {{ event.preventDefault(); turn(steps[event.key]); }} }});
-  let from = null;
-  addEventListener("pointerdown", (event) => {{ from = event.clientX; }});
-  addEventListener("pointerup", (event) => {{ if (Math.abs(event.clientX - from) > 50) turn(event.clientX < from ? 1 : -1); }});
-  addEventListener("hashchange", show);
-  show();
-</script>
-</html>
-"""
+PAGE = Path(__file__).with_name("slides.html")  # with $title, $font and $slides
 
 
 def slides_of(notebook: NotebookNode) -> Iterator[tuple[str, str]]:
