@@ -276,6 +276,23 @@ MISTAKES = {
             ("the first step first", "cache[::-1]", "cache"),
         ],
     },
+    "15_flow_matching": {
+        1: [
+            ("latent of the line not divided by its width", " / c[:, None]", ""),
+            ("all points equally probable", "log_w - log_w.max(axis=1, keepdims=True)", "0 * log_w"),
+            ("weights underflow", "log_w - log_w.max(axis=1, keepdims=True)", "log_w"),
+        ],
+        2: [
+            ("mean over coordinates, too", "(error**2).sum(axis=1).mean()", "(error**2).mean()"),
+            ("factor 2 missing", "2 / len(v)", "1 / len(v)"),
+            ("1/N missing", "2 / len(v)", "2"),
+        ],
+        3: [
+            ("weights taken for constants", " - (1 - t) * spread / c**3", ""),
+            ("one coordinate for D", "s.shape[1] * (1 - sigma)", "(1 - sigma)"),
+            ("sign of the spread", "- (1 - t) * spread", "+ (1 - t) * spread"),
+        ],
+    },
     "16_flows_for_inference": {
         1: [
             ("log-determinant missing", "* z).sum(axis=0) - 1", "* z).sum(axis=0)"),
