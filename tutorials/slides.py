@@ -96,7 +96,7 @@ def page(notebook: NotebookNode) -> str:
         title = parser().renderInline(heading)
         footer = f"<footer>{k} / {len(found)}</footer>"
         sections.append(f'<section id="{k}"{kind}><{tag}>{title}</{tag}>{below}{footer}</section>')
-    return PAGE.format(
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
         title=escape(found[0][0]), font=b64encode(FONT.read_bytes()).decode(), slides="\n".join(sections)
     )
 
