@@ -21,22 +21,53 @@ from typing import Any
 from nice_np.grading.notebooks import CHECK, EXERCISE, USES, number, numbered, read, unsolved
 from nice_np.grading.notes import of_checks, of_exercise
 from nice_np.grading.remote import Stopped, Student, put_stubs
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
-def given_names(sources: list[str]) -> dict[int, dict[str, Any]]:
-    """Exercise -> the names that the notebook has defined before it, from the cells that every student has."""
-    names: dict[str, Any] = {"__name__": "notebook"}
-    before: dict[int, dict[str, Any]] = {}
-    last = max(numbered(CHECK, sources), default=0)
-    for source in sources:
+
+def given_names(sources: list[str], submitted: list[str]) -> dict[int, dict[str, Any]]:
+    """Exercise -> the names that the notebook has defined before it, by the cells that every student has.
+
+    Of these cells the first is run, and after it definitions, imports, and the statements whose names are used by them,
+    by exercises, checks or submitted cells.  The rest only trains, prints or draws.
+    """
+    graded = [source for source in sources if EXERCISE.match(source) or CHECK.match(source)]
+    wanted = set[str]().union(*(_names(tree)[0] for source in [*graded, *submitted] if (tree := _parsed(source))))
+    kept: list[int | ast.stmt] = []
+    for source in sources[::-1]:
         k = number(EXERCISE, source)
         if k is not None:
-            before[k] = dict(names)
-        elif number(CHECK, source) == last:
-            break
-        elif number(CHECK, source) is None and number(USES, source) is None:
-            with suppress(Exception):  # a figure, or a measurement that is of no use here
-                exec(compile(source, "notebook", "exec"), names)
+            kept.append(k)
+        elif not CHECK.match(source) and not USES.match(source) and (tree := _parsed(source)):
+            for statement in tree.body[::-1]:
+                used, defined = _names(statement)
+                if isinstance(statement, DEFINITIONS) or defined & wanted or source is sources[0]:
+                    wanted |= used
+                    kept.append(statement)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    before: dict[int, dict[str, Any]] = {}
+    for part in kept[::-1]:
+        if isinstance(part, int):
+            before[part] = dict(names)
+        else:
+            with suppress(Exception):  # what is of no use here, such as a measurement
+                exec(compile(ast.Module([part], []), "notebook", "exec"), names)
     return before
+
+
+def _parsed(source: str) -> ast.Module | None:
+    with suppress(SyntaxError, ValueError, RecursionError):
+        return ast.parse(source)
+    return None
+
+
+def _names(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """The names that a statement uses, and those that it defines or changes: f = ..., f[0] = ..., f.x = ..."""
+    nodes = list(ast.walk(tree))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    stored = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Store)]
+    defined = {name.id for node in stored for name in ast.walk(node) if isinstance(name, ast.Name)}
+    mine = {node.arg for node in nodes if isinstance(node, ast.arg)} | defined  # local names, or made by the cell itself
+    return used - mine if isinstance(tree, (ast.Module, *DEFINITIONS)) else used, defined
 
 
 def grade(sources: list[str], before: dict[int, dict[str, Any]], submitted: list[str], timeout: float) -> dict[str, Any]:
@@ -179,20 +210,21 @@ def main(job: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
     sources = [unsolved(source) for source in read(Path(task["tutorial"]))[0]]
-    before = given_names(sources)
+    copies = [read(Path(file))[0] for file in task["files"]]
+    before = given_names(sources, [cell for copy in copies for cell in copy if EXERCISE.match(cell)])
     running = 0
-    for k, file in enumerate([*task["files"], *[None] * task["jobs"]]):
-        if running == task["jobs"] or (file is None and running):
+    for k, copy in enumerate([*copies, *[None] * task["jobs"]]):
+        if running == task["jobs"] or (copy is None and running):
             os.wait()
             running -= 1
             print("done", file=said, flush=True)
-        if file is None:
+        if copy is None:
             continue
         running += 1
         if os.fork() == 0:
             said.close()
             try:
-                result = grade(sources, before, read(Path(file))[0], task["timeout"])
+                result = grade(sources, before, copy, task["timeout"])
                 (job.parent / f"{k}.json").write_text(json.dumps(result), encoding="utf-8")
             finally:
                 os._exit(0)

@@ -124,17 +124,20 @@ class Student:
 
     def call(self, owner: str, name: str, rules: str, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """What the student's function returns; arguments that it may change are changed.  `rules` is its docstring."""
-        arguments = {"given": given, "named": named}
-        places = dict(walk(arguments))
-        reply = self._ask(("call", owner, name, arguments, np.geterr(), tracemalloc.is_tracing()))
+        result, peak = self._call(owner, name, rules, {"given": given, "named": named})
         if tracemalloc.is_tracing():  # count what the call used in its process, not what sending it took
             tracemalloc.reset_peak()
-            bytearray(int(reply.get("peak", 0)))
+            bytearray(peak)
+        return result
+
+    def _call(self, owner: str, name: str, rules: str, arguments: dict[str, Any]) -> tuple[Any, int]:
+        places = dict(walk(arguments))
+        reply = self._ask(("call", owner, name, arguments, np.geterr(), tracemalloc.is_tracing()))
         if "raised" in reply:
             raise decode(reply["raised"], places)
         for path, code in reply["changes"].items():
             self._change(path, places[path], decode(code, places), owner, f"{owner}.{name}".strip("."), rules)
-        return decode(reply["result"], places)
+        return decode(reply["result"], places), int(reply["peak"])
 
     def _change(self, path: str, target: Any, new: Any, owner: str, name: str, rules: str) -> None:
         """Apply a change to an argument, as far as the exercise allows it."""

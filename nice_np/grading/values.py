@@ -18,6 +18,7 @@ import numpy as np
 from nice_np import errors
 
 PLAIN = (type(None), bool, int, float, str)
+CONTAINERS = (dict, list, tuple, Exception)
 
 
 class Held:
@@ -33,11 +34,8 @@ def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     waiting = [(path, value)]
     while waiting:
         path, value = waiting.pop(0)
-        if isinstance(value, (PLAIN, type, Held)) or callable(value) and not hasattr(value, "__dict__"):
-            continue
-        if id(value) in seen or type(value).__module__ in ("builtins", "types") and not isinstance(
-            value, (dict, list, tuple)
-        ):
+        builtin = type(value).__module__ in ("builtins", "types")
+        if id(value) in seen or isinstance(value, Held) or (builtin and not isinstance(value, CONTAINERS)):
             continue
         seen.add(id(value))
         if not isinstance(value, tuple):
