@@ -1,10 +1,12 @@
-"""The description on a package index, which setup.cfg cannot express: README.md with links that hold there."""
+"""What setup.cfg cannot express: the description on a package index, and the students' notebooks inside the package."""
 
 import configparser
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -35,5 +37,17 @@ def long_description() -> str:
     return description((ROOT / "README.md").read_text(encoding="utf-8"), urls.get("Source"), version[1])
 
 
+class WithNotebooks(build_py):
+    """Puts tutorials/exercises/ where `nice-np grade` finds it."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "nice_np" / "grading" / "tutorials"
+            shutil.copytree(
+                ROOT / "tutorials" / "exercises", target, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True
+            )
+
+
 if __name__ == "__main__":
-    setup(long_description=long_description())
+    setup(long_description=long_description(), cmdclass={"build_py": WithNotebooks})

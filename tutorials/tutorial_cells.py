@@ -19,23 +19,19 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from nice_np.grading.notebooks import CHECK, EXERCISE, SOLUTION, USES, unsolved
+
 FOLDER = Path(__file__).resolve().parent
 EXERCISES = FOLDER / "exercises"
 LIMIT = 300_000  # bytes of a notebook with its outputs
 
-EXERCISE = re.compile(r"# Exercise (\d+): (.+)")
-CHECK = re.compile(r"# Check of exercise (\d+)")
-USES = re.compile(r"# Uses exercise (\d+)")
-SOLUTION = re.compile(
-    r"^(?P<indent> *)### BEGIN SOLUTION: (?P<todo>.+)\n(?P<lines>(?:.*\n)*?) *### END SOLUTION *$", re.MULTILINE
-)
 TIMES = re.compile(r"(Reading\s+time:\s+about\s+)\d+(\s+minutes,\s+exercises:\s+about\s+)\d+(\s+minutes)")
 MARKER = "### (BEGIN|END) SOLUTION"
 PLACES = re.compile(r"/(home|root|tmp|usr|var|opt|work|Users|mnt)/|[A-Z]:\\\\")
 
 NOTE = """\
 > This is the copy with exercises. Complete the cells that begin with `# Exercise`, and run the check below each.
-> `python tutorials/grade.py` with the path of this file says how many are correct.
+> `nice-np grade` with the path of this file says how many are correct.
 """
 
 
@@ -124,18 +120,6 @@ def _nbgrader(cell: NotebookNode) -> dict[str, object]:
     else:
         return {}
     return {"nbgrader": common | own}
-
-
-def unsolved(source: str) -> str:
-    """An exercise's source with every solution replaced by an error that says what to do."""
-    return SOLUTION.sub(
-        lambda m: f"{m['indent']}raise NotImplementedError({_quoted('TODO: ' + m['todo'].strip())})", source
-    )
-
-
-def _quoted(text: str) -> str:
-    """The text as a Python string, in double quotes where that needs no backslash."""
-    return f'"{text}"' if not set(text) & set('"\\') else repr(text)
 
 
 def twin(solved: NotebookNode) -> NotebookNode:

@@ -6,14 +6,11 @@ import logging
 import os
 import site
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
-import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,56 +55,3 @@ def execute(notebook: NotebookNode, timeout: float = 600, fast: bool = False, al
     """Run all cells and store their outputs in the notebook; without `allow_errors`, raise the first error."""
     with fresh_place(fast) as (folder, environment):
         new_client(notebook, folder, timeout, allow_errors).execute(env=environment)
-
-
-class Outcome(NamedTuple):
-    """The result of running code: the class and message of its error, both empty if there was none."""
-
-    error: str
-    message: str
-
-
-class Session:
-    """A kernel that survives code that never ends or kills it: it restarts and reruns what succeeded.
-
-    Use it as a context manager.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
-        self._done: list[str] = []  # what a new kernel has to rerun
-
-    def __enter__(self) -> Session:
-        self._stack = ExitStack()
-        self._folder, self._environment = self._stack.enter_context(fresh_place(fast=True))
-        self._start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._kernel.close()
-        self._stack.close()
-
-    def _start(self) -> None:
-        self._client = new_client(nbformat.v4.new_notebook(), self._folder, self.timeout, allow_errors=True)
-        self._kernel = ExitStack()
-        self._kernel.enter_context(self._client.setup_kernel(env=self._environment))
-
-    def run(self, source: str) -> Outcome:
-        """Run one cell's source."""
-        try:
-            outcome = self._run(source)
-        except (CellTimeoutError, DeadKernelError) as error:
-            self._kernel.close()
-            self._start()
-            for earlier in self._done:
-                self._run(earlier)
-            stopped = isinstance(error, CellTimeoutError)
-            return Outcome("Stopped", f"stopped after {self.timeout:g} seconds" if stopped else "the kernel died")
-        self._done.append(source)
-        return outcome
-
-    def _run(self, source: str) -> Outcome:
-        cells = self._client.nb.cells
-        cells.append(nbformat.v4.new_code_cell(source))
-        cell = self._client.execute_cell(cells[-1], len(cells) - 1)
-        return next((Outcome(o.ename, o.evalue) for o in cell.outputs if o.output_type == "error"), Outcome("", ""))

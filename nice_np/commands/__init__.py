@@ -14,6 +14,7 @@ from nice_np.commands import (
     evaluate,
     export,
     gradcheck,
+    grade,
     info,
     inpaint,
     play,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "sample": sample,
     "export": export,
     "gradcheck": gradcheck,
+    "grade": grade,
     "presets": presets,
     "report": report,
     "inpaint": inpaint,
@@ -69,6 +71,7 @@ EXAMPLES = """examples:
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
   nice-np play                                   sliders for a small flow of the plane, for lectures
   nice-np gradcheck                              every hand-written gradient against finite differences
+  nice-np grade submitted/*.ipynb --csv a.csv    exercises of the tutorials, for teachers
 """
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from nice_np.grading.notebooks import CHECK, EXERCISE, USES, number, numbered, read, unsolved
 from nice_np.grading.notes import of_checks, of_exercise
 from nice_np.grading.remote import Stopped, Student, put_stubs
+
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -66,11 +67,15 @@ def _names(tree: ast.AST) -> tuple[set[str], set[str]]:
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     stored = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Store)]
     defined = {name.id for node in stored for name in ast.walk(node) if isinstance(name, ast.Name)}
-    mine = {node.arg for node in nodes if isinstance(node, ast.arg)} | defined  # local names, or made by the cell itself
+    mine = {
+        node.arg for node in nodes if isinstance(node, ast.arg)
+    } | defined  # local names, or made by the cell itself
     return used - mine if isinstance(tree, (ast.Module, *DEFINITIONS)) else used, defined
 
 
-def grade(sources: list[str], before: dict[int, dict[str, Any]], submitted: list[str], timeout: float) -> dict[str, Any]:
+def grade(
+    sources: list[str], before: dict[int, dict[str, Any]], submitted: list[str], timeout: float
+) -> dict[str, Any]:
     """The scores of one copy: {"exercises": [{"exercise", "title", "status", "why"}], "notes": [...]}."""
     theirs, added = numbered(EXERCISE, submitted), added_cells(submitted, sources)
     scores, notes, mine = [], of_checks(submitted, sources), []
@@ -114,7 +119,7 @@ def _at_other_seeds(check: str, names: dict[str, Any], seconds: float) -> Except
 
     Some checks compare averages of draws, and may fail by chance.
     """
-    failed = []
+    failed: list[Exception] = []
     for _ in range(3):
         error = run_check(with_other_seeds(check, secrets.randbelow(10**6) + 1000), names, seconds)
         if error is None and not failed:
@@ -172,7 +177,9 @@ def answers_written_out(cell: str, theirs: str) -> dict[str, Any]:
     ]
     answers: dict[str, Any] = {}
     for name in wanted:
-        last = next(n for n in ast.parse(theirs).body[::-1] if isinstance(n, ast.FunctionDef) and n.name == name).body[-1]
+        last = next(n for n in ast.parse(theirs).body[::-1] if isinstance(n, ast.FunctionDef) and n.name == name).body[
+            -1
+        ]
         if not isinstance(last, ast.Raise):  # not done yet
             value = ast.literal_eval(last.value) if isinstance(last, ast.Return) and last.value else last
             answers[name] = lambda value=value: value

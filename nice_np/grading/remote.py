@@ -26,7 +26,6 @@ import numpy as np
 from nice_np.grading.student import receive, send, serve
 from nice_np.grading.values import Held, decode, walk
 
-
 # What an exercise may import: it is loaded before the student's process is locked.
 MODULES = {
     "abc", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses", "decimal", "enum", "fractions",

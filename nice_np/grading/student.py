@@ -49,7 +49,7 @@ def serve(channel: socket.socket, given: dict[str, Any]) -> None:
     stream = socket.socket(fileno=3)
     lock()
     sys.argv, sys.stdin = ["notebook"], io.StringIO()
-    names, held = dict(given), []
+    names, held = dict(given), list[Any]()
     while (request := receive(stream)) is not None:
         send(stream, _answer(request, given, names, held))
 
@@ -58,11 +58,11 @@ def _answer(request: bytes, given: dict[str, Any], names: dict[str, Any], held: 
     references: dict[int, tuple[str, Any]] = {}
     reply: dict[str, Any] = {}
     try:
-        what, *rest = _Unpickler(io.BytesIO(request), given, names, held).load()
-        if what == "run":
-            exec(compile(rest[0], "notebook", "exec"), names)
+        message = _Unpickler(io.BytesIO(request), given, names, held).load()
+        if message[0] == "run":
+            exec(compile(message[1], "notebook", "exec"), names)
             return b"{}"
-        owner, name, arguments, float_errors, measured = rest
+        _, owner, name, arguments, float_errors, measured = message
         before = {path: (item, snapshot(item)) for path, item in walk(arguments)}
         references = {id(item): (path, item) for path, (item, _) in before.items()}
         if (owner or name) not in names:

@@ -143,7 +143,8 @@ def _array(dtype: str, shape: list[int], data: str) -> np.ndarray:
     kind = np.dtype(dtype)
     if kind.kind not in "biufc":
         raise TypeError(f"expected numbers, got dtype {kind}")
-    return np.frombuffer(b64decode(data), kind).reshape(shape).copy()
+    array: np.ndarray = np.frombuffer(b64decode(data), kind).reshape(shape).copy()
+    return array
 
 
 def _error(name: str, message: str) -> Exception:

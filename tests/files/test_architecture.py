@@ -21,7 +21,7 @@ LAYERS = [
     ["training", "vae"],
     ["checks", "inference", "restoration", "sklearn"],
     ["plotting"],
-    ["runs", "playground"],
+    ["grading", "runs", "playground"],
     ["interop"],
     ["commands"],
     ["cli"],
