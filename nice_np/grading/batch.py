@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nice_np.errors import NiceError, NiceFileError, NiceImportError
+from nice_np.files.atomic import write_text
 from nice_np.grading.notebooks import EXERCISE, numbered, read, tutorials, unsolved
 from nice_np.grading.notes import similarities
 
@@ -84,20 +85,20 @@ def grade_files(
 def _lesson(notebook: Path, files: list[Path], timeout: float, jobs: int, bar: Any) -> list[dict[str, Any]]:
     with TemporaryDirectory() as folder:
         job = {"tutorial": str(notebook.resolve()), "timeout": timeout, "jobs": jobs}
-        (Path(folder) / "job.json").write_text(json.dumps({**job, "files": [str(file.resolve()) for file in files]}))
+        write_text(Path(folder) / "job.json", json.dumps({**job, "files": [str(file.resolve()) for file in files]}))
         command = [sys.executable, "-m", "nice_np.grading.lesson", str(Path(folder) / "job.json")]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, cwd=folder, env=_environment(folder), start_new_session=True, text=True
-        )
-        try:
-            for _ in process.stdout or ():
-                bar.update()
-            if process.wait():
-                raise NiceError(f"{notebook}: the process that grades it ended with code {process.returncode}")
-        except BaseException:  # Ctrl-C, too
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
+        environment = _environment(folder)
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, cwd=folder, env=environment, start_new_session=True, text=True
+        ) as process:
+            try:
+                for _ in process.stdout or ():
+                    bar.update()
+            except BaseException:  # Ctrl-C, too
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        if process.returncode:
+            raise NiceError(f"{notebook}: the process that grades it ended with code {process.returncode}")
         return [_result(Path(folder) / f"{k}.json", notebook) for k in range(len(files))]
 
 

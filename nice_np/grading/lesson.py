@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nice_np.files.atomic import write_text
 from nice_np.grading.notebooks import CHECK, EXERCISE, USES, number, numbered, read, unsolved
 from nice_np.grading.notes import of_checks, of_exercise
 from nice_np.grading.remote import Stopped, Student, put_stubs
@@ -213,7 +214,7 @@ def one_line(error: Exception) -> str:
 def main(job: Path) -> None:
     """Grade the files of a job, several at a time; each result is a file, and each line of output says one is there."""
     task = json.loads(job.read_text(encoding="utf-8"))
-    said = os.fdopen(os.dup(1), "w")
+    said = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
     sources = [unsolved(source) for source in read(Path(task["tutorial"]))[0]]
@@ -224,15 +225,15 @@ def main(job: Path) -> None:
         if running == task["jobs"] or (copy is None and running):
             os.wait()
             running -= 1
-            print("done", file=said, flush=True)
+            os.write(said, b"done\n")
         if copy is None:
             continue
         running += 1
         if os.fork() == 0:
-            said.close()
+            os.close(said)
             try:
                 result = grade(sources, before, copy, task["timeout"])
-                (job.parent / f"{k}.json").write_text(json.dumps(result), encoding="utf-8")
+                write_text(job.parent / f"{k}.json", json.dumps(result))
             finally:
                 os._exit(0)
 

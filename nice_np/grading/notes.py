@@ -15,7 +15,7 @@ UNUSUAL = {
     "os", "sys", "gc", "io", "inspect", "ctypes", "subprocess", "socket", "builtins", "atexit", "signal", "threading",
     "multiprocessing", "importlib", "pathlib", "shutil", "pickle", "IPython", "nbformat", "json", "types", "traceback",
     "get_ipython", "open", "eval", "exec", "compile", "globals", "locals", "vars", "setattr", "delattr", "__import__",
-    "exit", "quit", "breakpoint",
+    "exit", "quit", "breakpoint", "SystemExit", "KeyboardInterrupt", "resource",
 }  # fmt: skip
 RUN = 8  # tokens in a row that are counted as one piece
 

@@ -63,7 +63,7 @@ def _answer(request: bytes, given: dict[str, Any], names: dict[str, Any], held: 
             exec(compile(message[1], "notebook", "exec"), names)
             return b"{}"
         _, owner, name, arguments, float_errors, measured = message
-        before = {path: (item, snapshot(item)) for path, item in walk(arguments)}
+        before: dict[str, tuple[Any, Any]] = {path: (item, snapshot(item)) for path, item in walk(arguments)}
         references = {id(item): (path, item) for path, (item, _) in before.items()}
         if (owner or name) not in names:
             raise NameError(f"name {owner or name!r} is not defined")

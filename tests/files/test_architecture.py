@@ -97,16 +97,20 @@ def test_numba_only_in_kernels_and_matplotlib_only_where_pictures_are_drawn():
 
 
 def test_nothing_dangerous():
+    """Only grading runs code from files, in a process of its own, and only that process unpickles what it is sent."""
     for path, tree in sources():
+        room = str(path.relative_to(ROOT))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-                assert called not in ("eval", "exec"), path
+                runs_notebooks = ("grading/lesson.py", "grading/remote.py", "grading/student.py")
+                assert called not in ("eval", *(() if room in runs_notebooks else ("exec",))), path
                 for keyword in node.keywords:
                     is_true = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
                     assert not (keyword.arg == "allow_pickle" and is_true), path
             assert not isinstance(node, ast.Assert), f"{path}: input is never validated by assert"
-        assert not {"pickle", "marshal", "shelve"} & set(imports(tree)), path
+        to_the_student = room in ("grading/remote.py", "grading/student.py")
+        assert not {"marshal", "shelve", *(() if to_the_student else ("pickle",))} & set(imports(tree)), path
 
 
 def test_every_file_is_written_by_one_function():

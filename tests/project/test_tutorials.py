@@ -1,11 +1,8 @@
-"""The tutorials run, their exercise twins fail only where there is something to do, and both are graded."""
+"""The tutorials run, their exercise twins fail only where there is something to do, and the checks see mistakes."""
 
 import ast
-import json
 import re
-import subprocess
 import sys
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -20,10 +17,11 @@ pytest.importorskip("ipykernel", reason='pip install -e ".[tutorials]"')
 sys.path.insert(0, str(TUTORIALS))
 
 import build  # noqa: E402
-import grade  # noqa: E402
 import tutorial_cells as cells  # noqa: E402
 from tutorial_kernel import execute  # noqa: E402
 from tutorial_mistakes import MISTAKES  # noqa: E402
+
+from nice_np.grading.batch import grade_files  # noqa: E402
 
 SOLVED = cells.solved_notebooks()
 each = pytest.mark.parametrize("path", SOLVED, ids=lambda path: path.stem)
@@ -131,41 +129,36 @@ def test_the_twin_fails_where_there_is_something_to_do_and_nowhere_else(path):
         assert errors == ([("NotImplementedError", "TODO: ")] if needs else []), cell.source
 
 
-@pytest.mark.slow
-@each
-def test_solved_gets_full_marks_and_the_twin_none(path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["grade.py", str(path)])
-    assert grade.main() == 0
-    printed = capsys.readouterr().out
-    count = len(cells.numbered(cells.EXERCISE, cells.read(path)))
-    assert f"{count} of {count} exercises passed" in printed
-    assert "note" not in printed
-    monkeypatch.setattr(sys, "argv", ["grade.py", str(cells.EXERCISES / path.name)])
-    assert grade.main() == 1
-    printed = capsys.readouterr().out
-    assert f"0 of {count} exercises passed" in printed
-    assert printed.count("not done") == printed.count("TODO: ") == count
-    assert "note" not in printed
+def graded(files):
+    results = grade_files(files, None, 60, 2, quiet=True)
+    return [(result["exercises"], result["notes"]) for result in results]
 
 
 @pytest.mark.slow
 @each
-@pytest.mark.parametrize("k", range(3))
-def test_the_checks_see_what_readers_get_wrong(path, k):
-    solved = cells.read(path)
-    wrong = deepcopy(solved)
-    for exercise, cell in cells.numbered(cells.EXERCISE, wrong).items():
-        _, right, mistake = MISTAKES[path.stem][exercise][k]
-        assert cell.source.count(right) == 1, (exercise, right)
-        cell.source = cell.source.replace(right, mistake)
-    result = grade.grade(wrong, solved)
-    assert [score.status for score in result.scores] == ["failed"] * len(result.scores), result
-    assert not result.notes
+def test_solved_gets_full_marks_the_twin_none_and_the_checks_see_what_readers_get_wrong(path, tmp_path):
+    wrong = [tmp_path / f"{path.stem}-{k}.ipynb" for k in range(3)]
+    for k in range(3):
+        notebook = cells.read(path)
+        for exercise, cell in cells.numbered(cells.EXERCISE, notebook).items():
+            _, right, mistake = MISTAKES[path.stem][exercise][k]
+            assert cell.source.count(right) == 1, (exercise, right)
+            cell.source = cell.source.replace(right, mistake)
+        cells.write(notebook, wrong[k])
+    (solved, solved_notes), (twin, twin_notes), *planted = graded([path, cells.EXERCISES / path.name, *wrong])
+    assert {score["status"] for score in solved} == {"passed"}, solved
+    assert {score["status"] for score in twin} == {"not done"}, twin
+    assert all(score["why"].startswith("TODO: ") for score in twin)
+    assert solved_notes == twin_notes == []
     promised = promises(path.stem)
-    for score in result.scores:
-        what, _, _ = MISTAKES[path.stem][score.exercise][k]
-        in_order = ".*".join(map(re.escape, promised[score.exercise, what].split(" ... ")))
-        assert re.search(in_order, score.why), (what, promised[score.exercise, what], score.why)
+    for k, (scores, notes) in enumerate(planted):
+        assert {score["status"] for score in scores} == {"failed"}, scores
+        assert notes == []
+        for score in scores:
+            exercise, why = score["exercise"], score["why"]
+            what, _, _ = MISTAKES[path.stem][exercise][k]
+            in_order = ".*".join(map(re.escape, promised[exercise, what].split(" ... ")))
+            assert re.search(in_order, why), (what, promised[exercise, what], why)
 
 
 def promises(name):
@@ -338,149 +331,3 @@ def test_a_notebook_is_built_and_its_problems_are_named(tmp_path, monkeypatch, c
     monkeypatch.setattr(build, "LIMIT", 1000)
     assert build.run([path]) == 1
     assert "the limit is 1,000" in capsys.readouterr().out
-
-
-# -- grading ----------------------------------------------------------------------------------------------------------
-
-REFERENCE = small(SETUP, "side = 3", FIRST, CHECK_1, "# Uses exercise 1\nprint(square(side))", SECOND, CHECK_2)
-FIRST_DONE, SECOND_DONE = (source.replace("### BEGIN SOLUTION", "# mine") for source in (FIRST, SECOND))
-
-
-def submitted(first=FIRST_DONE, second=SECOND_DONE, check_1=CHECK_1, check_2=CHECK_2, extra=()):
-    notebook = deepcopy(REFERENCE)
-    sources = [SETUP, "side = 3", *extra, first, check_1, "# Uses exercise 1\nprint(square(side))", second, check_2]
-    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources if source]
-    return notebook
-
-
-def graded(*answers, timeout=60, **changes):
-    result = grade.grade(submitted(*answers, **changes), REFERENCE, timeout)
-    return [(score.status, score.why) for score in result.scores], result.notes
-
-
-def test_a_right_answer_passes_and_a_wrong_one_says_why():
-    wrong = FIRST_DONE.replace("return x * x", "return x + x")
-    assert graded(first=wrong) == ([("failed", "3 * 3 is 6"), ("passed", "")], [])
-
-
-def test_an_exercise_that_is_not_done_is_no_failure():
-    (first, (status, why)), _ = graded(first=cells.unsolved(FIRST), second="")
-    assert first == ("not done", "TODO: return x * x")
-    assert status == "not done"
-    assert "there is no cell '# Exercise 2: ...'" in why
-
-
-def test_a_cell_that_does_not_run_is_named():
-    syntax = "# Exercise 1: the square\ndef square(x) return x"
-    zero = SECOND_DONE.replace("return x * x * x", "return x / 0")
-    ((status, why), second), _ = graded(first=syntax, second=zero)
-    assert status == "failed"
-    assert why.startswith("SyntaxError")
-    assert second == ("failed", "ZeroDivisionError: division by zero")
-
-
-def test_checks_are_taken_from_the_reference():
-    wrong = FIRST_DONE.replace("return x * x", "return 0"), SECOND_DONE.replace("return x * x * x", "return 0")
-    scores, notes = graded(*wrong, check_1="# Check of exercise 1\npass", check_2="")
-    assert [status for status, _ in scores] == ["failed", "failed"]
-    assert notes == [
-        "the check of exercise 1 was changed; the original one was used",
-        "the check of exercise 2 was removed; the original one was used",
-    ]
-
-
-def test_helpers_of_the_reader_count_and_names_of_the_library_are_put_back():
-    helped = SECOND_DONE.replace("return x * x * x", "return helper(x)")
-    cheat = FIRST_DONE.replace("return x * x", "return 9") + "\n\n\nsqrt = lambda x: 5"
-    scores, _ = graded(first=cheat, second=helped, extra=["def helper(x):\n    return x**3"])
-    assert [status for status, _ in scores] == ["failed", "passed"]
-
-
-@pytest.mark.slow
-def test_a_loop_without_end_is_stopped_and_the_rest_is_graded():
-    stubborn = "while True:\n        try:\n            while True: pass\n        except BaseException: pass"
-    loop = FIRST_DONE.replace("    # mine: return x * x\n    return x * x", f"    {stubborn}")
-    scores, _ = graded(first=loop, timeout=3)
-    assert scores == [("failed", "stopped after 3 seconds"), ("passed", "")]
-    scores, _ = graded(extra=["while True: pass"], timeout=3)
-    assert [status for status, _ in scores] == ["passed", "passed"]
-
-
-@pytest.mark.slow
-def test_a_kernel_that_dies_is_replaced():
-    scores, _ = graded(first=FIRST_DONE.replace("return x * x", "import os; os._exit(1)"))
-    assert scores == [("failed", "the kernel died"), ("passed", "")]
-
-
-def test_a_report_becomes_its_most_telling_line():
-    report = "Gradients of X\narray shape\nFAILED forward: W at [0]: off by 1\nFAILED: 1 of 2"
-    assert grade._one_line(grade.Outcome("GradientError", report)) == "FAILED forward: W at [0]: off by 1"
-    assert grade._one_line(grade.Outcome("AssertionError", "")) == "AssertionError"
-
-
-@pytest.mark.parametrize("content", ["no notebook", json.dumps({"cells": 3})])
-def test_what_is_no_notebook_is_refused_in_one_line(content, tmp_path):
-    path = tmp_path / "01.ipynb"
-    path.write_text(content, encoding="utf-8")
-    done = subprocess.run([sys.executable, TUTORIALS / "grade.py", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "cannot be read as a notebook" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_file_that_cannot_be_graded_does_not_keep_the_others_from_it(tmp_path, monkeypatch, capsys):
-    wrong, right = tmp_path / "homework.ipynb", tmp_path / "01_change_of_variables-student7.ipynb"
-    cells.write(small(SETUP), wrong)
-    cells.write(submitted(), right)
-    monkeypatch.setattr(grade, "reference_of", lambda notebook, path: nowhere(path) if path == wrong else solved)
-    solved = tmp_path / "solved.ipynb"
-    cells.write(REFERENCE, solved)
-
-    def nowhere(path):
-        raise grade.NotGraded(f"{path}: belongs to none")
-
-    monkeypatch.setattr(sys, "argv", ["grade.py", str(wrong), str(tmp_path / "typo.ipynb"), str(right)])
-    assert grade.main() == 1
-    out, err = capsys.readouterr()
-    assert "2 of 2 exercises passed" in out
-    assert "homework.ipynb: belongs to none" in err
-    assert "typo.ipynb: No such file or directory" in err
-
-
-def test_a_foreign_reference_is_mentioned(tmp_path, monkeypatch, capsys):
-    mine = submitted()
-    mine.metadata["tutorial"] = "02_coupling_layers"
-    cells.write(mine, tmp_path / "mine.ipynb")
-    cells.write(REFERENCE, tmp_path / "01_small.ipynb")
-    monkeypatch.setattr(
-        sys, "argv", ["grade.py", str(tmp_path / "mine.ipynb"), "--reference", str(tmp_path / "01_small.ipynb")]
-    )
-    assert grade.main() == 0
-    assert "note: made from 02_coupling_layers, graded by 01_small" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "soon"])
-def test_a_cell_needs_some_time(timeout, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["grade.py", "a.ipynb", "--timeout", timeout])
-    with pytest.raises(SystemExit) as caught:
-        grade.main()
-    assert caught.value.code == 2
-    assert "--timeout" in capsys.readouterr().err
-
-
-def test_ctrl_c_says_one_word(tmp_path, monkeypatch, capsys):
-    def interrupted(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(grade, "report", interrupted)
-    monkeypatch.setattr(sys, "argv", ["grade.py", "a.ipynb"])
-    assert grade.main() == 130
-    assert capsys.readouterr().err == "stopped\n"
-
-
-def test_a_notebook_of_nowhere_is_refused(tmp_path):
-    cells.write(small(SETUP), tmp_path / "other.ipynb")
-    with pytest.raises(grade.NotGraded, match="belongs to none of 01_change_of_variables"):
-        grade.reference_of(cells.read(tmp_path / "other.ipynb"), tmp_path / "other.ipynb")
-    by_name = grade.reference_of(small(SETUP), Path("01_change_of_variables-student7.ipynb"))
-    assert by_name.name == "01_change_of_variables.ipynb"
