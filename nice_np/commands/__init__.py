@@ -71,7 +71,6 @@ EXAMPLES = """examples:
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
   nice-np play                                   sliders for a small flow of the plane, for lectures
   nice-np gradcheck                              every hand-written gradient against finite differences
-  nice-np grade submitted/*.ipynb --csv a.csv    exercises of the tutorials, for teachers
 """
 
 

@@ -96,7 +96,8 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, key: Any) -> Any:
         kind, name = key
-        return {"exercise": self.names, "given": self.given, "held": self.held}[kind][name]
+        tables: dict[str, Any] = {"exercise": self.names, "given": self.given, "held": self.held}
+        return tables[kind][name]
 
 
 def send(stream: socket.socket, message: bytes) -> None:
