@@ -33,6 +33,12 @@ def training(model: Model) -> Callable[[Options], Result]:
     return measure
 
 
+def glow(options: Options) -> Result:
+    from benchmarks import glow
+
+    return glow.measure(options)
+
+
 def log_prob(options: Options) -> Result:
     from benchmarks import density
 
@@ -74,6 +80,7 @@ CASES = {
     "digits": Case(f"a training step ({DIGITS})", training(DIGITS)),
     "small": Case(f"a training step ({SMALL})", training(SMALL)),
     "toy": Case(f"a training step ({TOY})", training(TOY)),
+    "glow": Case("a training step of a flow with convolutions, Glow on digits", glow),
     "logprob": Case(f"log-likelihoods of {MANY:,} digits, the paper's model", log_prob),
     "sampling": Case(f"sampling {MANY:,} digits, the paper's model", sampling),
     "latent": Case("gradient with respect to latents, the paper's model", latent),
