@@ -16,6 +16,7 @@ from benchmarks.options import Options
 from benchmarks.result import Result, Row
 from benchmarks.timing import Task, side_by_side
 from nice_np import Flow, glow
+from nice_np.training.malloc import keep_freed_memory
 from nice_np.training.optim import Adam
 
 BATCH, LEVELS, STEPS = 100, 2, 6
@@ -48,6 +49,7 @@ def measure(options: Options) -> Result:
 def own_step(flow: Flow, x: Array) -> Any:
     """Loss, gradient, Adam."""
     adam = Adam()
+    keep_freed_memory()  # as `fit` does
 
     def step() -> float:
         nll, grads = flow.nll_and_grad(x)

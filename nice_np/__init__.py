@@ -9,7 +9,7 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nice_np import _blas, _malloc, _moved  # noqa: F401 (before NumPy)
+from nice_np import _blas, _moved  # noqa: F401 (before NumPy)
 from nice_np._version import __version__
 from nice_np.bijectors import (
     AdditiveCoupling,

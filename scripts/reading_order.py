@@ -25,7 +25,7 @@ CORE = (
         for room in ("parameters", "bijectors", "checks", "families", "flows", "networks", "pixels", "training")
     ),
 )
-NOT_READ = {"__main__", "_blas", "_malloc", "_moved", "_version", "cli", "sklearn"}  # on top, and not part of the core
+NOT_READ = {"__main__", "_blas", "_moved", "_version", "cli", "sklearn"}  # on top, and not part of the core
 LINES, WORDS = 25, 250  # read in a minute
 LINK = re.compile(r"\(\.\./((?:nice_np|tutorials)/[\w/]+\.py)\)")
 

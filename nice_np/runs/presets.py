@@ -21,6 +21,7 @@ from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, original_nice, real_nvp
 from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow
+from nice_np.flows.glow import glow
 from nice_np.flows.law_flows import mixture_flow, spline_flow
 from nice_np.flows.model import Model
 from nice_np.flows.planar import planar_flow
@@ -93,6 +94,12 @@ def _nice(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow
 
 def _real_nvp(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
     return real_nvp(dataset.dim, image_shape=dataset.image_shape, context_dim=context_dim, rng=rng, **settings)
+
+
+def _glow(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
+    if dataset.image_shape is None:
+        raise NiceValueError(f"data set {dataset.name} has no images, which the presets of Glow need")
+    return glow(dataset.image_shape, context_dim=context_dim, rng=rng, **settings)
 
 
 def _family(make: Callable[..., Flow], **settings: Any) -> Callable[[Dataset, int, Rng], Flow]:
@@ -209,6 +216,13 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
         "RealNVP, 6 x (2 x 400), logit pixels, Gaussian prior", "mnist", 3_791_904,
         partial(_image_real_nvp, hidden=(400, 400), preprocess=("logit", "standardize")),
         optimizer=_decay(0.2), learning_rate=1e-3, batch_size=200, epochs=24, average=500),
+    "mnist-nice-logit": _own(
+        "NICE, 10 x (1 x 300), logit pixels, logistic prior, ten minutes", "mnist", 2_359_704,
+        partial(_image_nice, couplings=10, hidden=(300,), preprocess=("logit", "standardize")),
+        optimizer=_decay(0.1), learning_rate=3e-3, batch_size=100, epochs=60, average=500),
+    "mnist-glow": _own(
+        "Glow, 2 levels x 6 steps, 48 channels, ten minutes", "mnist", 76_228, _glow,
+        learning_rate=2e-3, batch_size=100, epochs=10, average=500),
     "mnist-labels": _own(
         "NICE given the label, 10 x (1 x 300)", "mnist", 2_389_704,
         partial(_image_nice, couplings=10, hidden=(300,)),

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
 from nice_np.training.fused.couplings import Fused, being_debugged, fused
+from nice_np.training.malloc import keep_freed_memory
 from nice_np.validation import Array
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def in_threads(
     With several threads BLAS is limited to one in the whole process; otherwise it would start as many as there are
     cores for each of ours.  It is also limited for fused couplings, whose products are too small to be shared.
     """
+    keep_freed_memory()
     with ThreadPoolExecutor(n) as pool:
         replicas = [model, *(model.replica() for _ in range(n - 1))]
         sources = [by_one_thread(replica, batch_size // n, recompute, compiled) for replica in replicas]

@@ -11,7 +11,7 @@ ROOT = Path(nice_np.__file__).parent
 
 # A room, or a module on top, may import only from earlier lines.
 LAYERS = [
-    ["_blas", "_malloc", "_moved", "_version", "errors", "notebook"],
+    ["_blas", "_moved", "_version", "errors", "notebook"],
     ["suggestions"],
     ["validation"],
     ["kernels", "parameters", "pixels"],
