@@ -132,10 +132,10 @@ class Student:
     def _call(self, owner: str, name: str, rules: str, arguments: dict[str, Any]) -> tuple[Any, int]:
         places = dict(walk(arguments))
         reply = self._ask(("call", owner, name, arguments, np.geterr(), tracemalloc.is_tracing()))
-        if "raised" in reply:
-            raise decode(reply["raised"], places)
         for path, code in reply["changes"].items():
             self._change(path, places[path], decode(code, places), owner, f"{owner}.{name}".strip("."), rules)
+        if "raised" in reply:
+            raise decode(reply["raised"], places)
         return decode(reply["result"], places), int(reply["peak"])
 
     def _change(self, path: str, target: Any, new: Any, owner: str, name: str, rules: str) -> None:

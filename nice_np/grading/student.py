@@ -56,6 +56,7 @@ def serve(channel: socket.socket, given: dict[str, Any]) -> None:
 
 def _answer(request: bytes, given: dict[str, Any], names: dict[str, Any], held: list[Any]) -> bytes:
     references: dict[int, tuple[str, Any]] = {}
+    before: dict[str, tuple[Any, Any]] = {}
     reply: dict[str, Any] = {}
     try:
         message = _Unpickler(io.BytesIO(request), given, names, held).load()
@@ -63,7 +64,7 @@ def _answer(request: bytes, given: dict[str, Any], names: dict[str, Any], held: 
             exec(compile(message[1], "notebook", "exec"), names)
             return b"{}"
         _, owner, name, arguments, float_errors, measured = message
-        before: dict[str, tuple[Any, Any]] = {path: (item, snapshot(item)) for path, item in walk(arguments)}
+        before = {path: (item, snapshot(item)) for path, item in walk(arguments)}
         references = {id(item): (path, item) for path, (item, _) in before.items()}
         if (owner or name) not in names:
             raise NameError(f"name {owner or name!r} is not defined")
@@ -74,13 +75,13 @@ def _answer(request: bytes, given: dict[str, Any], names: dict[str, Any], held: 
             result = function(*arguments["given"], **arguments["named"])
         reply["peak"] = tracemalloc.get_traced_memory()[1] if measured else 0
         reply["result"] = encode(result, references, held)
-        reply["changes"] = _changes(before, references, held)
     except BaseException as error:
         if not isinstance(error, Exception):
             error = RuntimeError(f"{type(error).__name__}: {error}")
         reply["raised"] = encode(error, references, held)
     finally:
         tracemalloc.stop()
+    reply["changes"] = _changes(before, references, held)
     return json.dumps(reply).encode()
 
 

@@ -160,6 +160,8 @@ def halve(values, keep):
     ### BEGIN SOLUTION: change both
     keep.append(values.copy())
     values /= 2
+    if len(keep) > 1:
+        raise ArithmeticError("twice")
     ### END SOLUTION'''
 IN_PLACE_CHECK = """\
 # Check of exercise 1
@@ -172,7 +174,13 @@ assert not np.allclose(draw(3, rng), draw(3, rng)), "the state of rng comes back
 values, keep = np.arange(3.0), []
 halve(values, keep)
 assert np.allclose(values, [0, 0.5, 1]), values
-assert np.allclose(keep, [[0, 1, 2]]), keep"""
+assert np.allclose(keep, [[0, 1, 2]]), keep
+try:
+    halve(values, keep)
+except ArithmeticError as error:
+    assert str(error) == "twice"
+assert np.allclose(values, [0, 0.25, 0.5]), "what is changed before an error is changed, too"
+"""
 
 
 def test_what_an_exercise_may_change_is_changed(tmp_path):
