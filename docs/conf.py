@@ -2,7 +2,7 @@
 
 Text that lives elsewhere (results/, the tutorials, the code itself) becomes pages by `_site/sources.py`, which copies
 it into folders that git ignores; `_site/docstrings.py` keeps the formulas of the docstrings readable, `_site/mathml.py`
-sets those of pages and notebooks without a script from the network.
+sets those of pages and notebooks without a script from the network; `_site/tab.py` adds notebooks that run in a tab.
 """
 
 import sys
@@ -17,6 +17,7 @@ import docstrings  # noqa: E402
 import mathml  # noqa: E402
 import slides  # noqa: E402
 import sources  # noqa: E402
+import tab  # noqa: E402
 
 from nice_np import __version__  # noqa: E402
 
@@ -66,7 +67,9 @@ def setup(app: Sphinx) -> None:
     """Copies before Sphinx looks for pages; then links and docstrings, each as it is read."""
     sources.make_pages(DOCS)
     app.connect("build-finished", lambda app, error: slides.make(Path(app.outdir) / "slides"))
+    app.add_config_value("pyodide", "", "html", str)
     app.connect("source-read", sources.link_within_the_site)
     app.connect("autodoc-process-docstring", docstrings.keep_formulas, priority=100)  # before numpydoc
     app.connect("autodoc-process-signature", docstrings.keep_signature, priority=100)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))
+    app.connect("build-finished", tab.build)

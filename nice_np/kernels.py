@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -105,7 +106,7 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
     These loops are limited by memory bandwidth, which two cores use better than one.
     """
     size = len(vectors[0])
-    if size < LONG:
+    if size < LONG or sys.platform == "emscripten":  # a browser tab has no second thread
         kernel(*vectors, *others)
         return
 

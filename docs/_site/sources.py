@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 import cards
+import tab
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -99,6 +100,8 @@ def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
         text[0] = with_links(text[0])
         return
     notebook = json.loads(text[0])
+    links = {"cell_type": "markdown", "metadata": {}, "source": tab.links(page.stem)}
+    notebook["cells"][1:1] = [links] if tab.AVAILABLE else []  # below the title and the question
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":  # f[k](x) in code is no link
             cell["source"] = with_links("".join(cell["source"]))

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import logging
 import os
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,9 +77,14 @@ def cached(remote: RemoteFile, dataset: str, *, progress: bool, hint: str = "") 
     NiceImportError
         If the packages for downloads are not installed; names `dataset` and the extra.
     DatasetError
-        As in `fetch`; the message adds how to do without the download, and `hint`.
+        In a browser tab, or as in `fetch`; the message adds how to do without the download, and `hint`.
     """
     instead = f"if you have the files, name their folder with {DATA_DIR} or {ENVIRONMENT_VARIABLE}{hint}"
+    if sys.platform == "emscripten":  # Pyodide: a page may not read other sites' files
+        raise DatasetError(
+            f"the data set {dataset} cannot be downloaded in a browser tab; mnist-small and the densities in the plane "
+            f"need no download, see datasets.names(); {instead}"
+        )
     try:
         import pooch
         import requests  # noqa: F401 (needed by `fetch`)

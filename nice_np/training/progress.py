@@ -60,7 +60,8 @@ def _is_terminal() -> bool:
 
 
 def _is_notebook() -> bool:
-    return type(sys.stderr).__module__.startswith("ipykernel")  # a kernel's stream, shown in the notebook
+    # A kernel's stream, shown in the notebook; pyodide_kernel is the kernel in a browser tab.
+    return type(sys.stderr).__module__.startswith(("ipykernel", "pyodide_kernel"))
 
 
 class _Bar:

@@ -1,0 +1,103 @@
+"""The course in a browser tab: JupyterLite beside the pages, with the notebooks, their twins and the wheel of nice_np.
+
+Python in the tab is Pyodide. Without a setting it comes from its official distribution; ``-D pyodide=PLACE`` names
+another address, or a folder, which is copied into the site: then nothing comes from the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+import nbformat
+from sphinx.application import Sphinx
+
+AVAILABLE = find_spec("jupyterlite_core") is not None and find_spec("jupyterlite_pyodide_kernel") is not None
+KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
+FOLDERS = {"exercises": "tutorials/exercises", "solved": "tutorials"}  # in the tab: in the repository
+HEAVY = ("04", "05", "06", "07", "08", "09", "10")  # minutes on one core without BLAS: their fast setting there
+SETUP = """\
+# In a browser tab this installs nice_np; elsewhere it does nothing.
+import os
+import sys
+
+if sys.platform == "emscripten":
+    import piplite
+
+    await piplite.install("nice-np")
+"""
+FAST = '    os.environ["NICE_NP_FAST"] = "1"\n'
+NOTE = """\
+**In a browser tab** this notebook is slow: a tab has one core and no fast matrix products. So the cell below chooses
+the fast setting, with less data and fewer epochs; figures and numbers differ from those in the text. Each training
+still takes a while. For the whole notebook use a laptop."""
+
+
+def links(notebook: str) -> str:
+    """The buttons on the page of a notebook, such as "01_change_of_variables"."""
+    link = '<a class="tab" href="../lite/notebooks/index.html?path={}/{}.ipynb">{}</a>'
+    words = {"exercises": "Run in the browser", "solved": "Run the solved notebook"}
+    return " ".join(link.format(folder, quote(notebook), text) for folder, text in words.items())
+
+
+def build(app: Sphinx, exception: Exception | None) -> None:
+    """After the pages: the folder ``lite`` of the site."""
+    if not exception and AVAILABLE and app.builder.name == "html":
+        make(Path(app.srcdir).parent, Path(app.outdir) / "lite", app.config.pyodide)
+
+
+def make(root: Path, out: Path, place: str) -> None:
+    """JupyterLite in the folder `out` from the checkout `root`; `place` is Pyodide's address or folder, or ""."""
+    shutil.rmtree(out, ignore_errors=True)
+    with TemporaryDirectory() as folder:
+        work = Path(folder)
+        for name, source in FOLDERS.items():
+            for path in sorted((root / source).glob("[0-9]*.ipynb")):
+                _write_notebook(path, work / "contents" / name)
+        _write_settings(place, work)
+        _run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", work, root], work)
+        (wheel,) = work.glob("*.whl")
+        command = [sys.executable, "-m", "jupyterlite_core", "build", "--lite-dir", work, "--output-dir", out]
+        options = ["--contents", work / "contents", "--piplite-wheels", wheel, "--no-sourcemaps"]
+        _run([*command, *options, *(f"--apps={name}" for name in ("notebooks", "tree", "edit"))], work)
+    if place and Path(place).is_dir():
+        shutil.copytree(place, out / "static" / "pyodide")
+
+
+def _write_notebook(path: Path, folder: Path) -> None:
+    """The notebook as it is, with a first cell that installs nice_np in a tab."""
+    notebook = nbformat.read(path, as_version=4)
+    heavy = path.name.startswith(HEAVY)
+    first = [nbformat.v4.new_code_cell(SETUP + FAST * heavy, id="tab-setup")]
+    if heavy:
+        first.insert(0, nbformat.v4.new_markdown_cell(NOTE, id="tab-note"))
+    notebook.cells[1:1] = first  # after the title and the question
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / path.name)
+
+
+def _write_settings(place: str, folder: Path) -> None:
+    """jupyter-lite.json: where Pyodide is, unless it is the official distribution."""
+    settings = {}
+    if place:
+        address = "./static/pyodide/pyodide.mjs" if Path(place).is_dir() else f"{place.rstrip('/')}/pyodide.mjs"
+        settings = {KERNEL: {"pyodideUrl": address}}
+    config = {"jupyter-lite-schema-version": 0, "jupyter-config-data": {"litePluginSettings": settings}}
+    (folder / "jupyter-lite.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def _run(command: list[object], work: Path) -> None:
+    """One tool, quietly; what setuptools builds stays out of the checkout."""
+    extra = work / "setuptools.cfg"
+    extra.write_text(f"[build]\nbuild_base = {work / 'build'}\n", encoding="utf-8")
+    environment = {**os.environ, "DIST_EXTRA_CONFIG": str(extra)}
+    run = subprocess.run(map(str, command), cwd=work, env=environment, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {run.stdout[-2000:]}{run.stderr[-2000:]}")
