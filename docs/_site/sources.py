@@ -100,7 +100,7 @@ def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
         text[0] = with_links(text[0])
         return
     notebook = json.loads(text[0])
-    links = {"cell_type": "markdown", "metadata": {}, "source": tab.links(page.stem)}
+    links = {"cell_type": "markdown", "id": "tab-links", "metadata": {}, "source": tab.links(page.stem)}
     notebook["cells"][1:1] = [links] if tab.AVAILABLE else []  # below the title and the question
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":  # f[k](x) in code is no link
