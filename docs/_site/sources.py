@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 import cards
+import figures
 import tab
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -24,6 +25,7 @@ CODE = [  # the package, and what else pages link to
     "scripts/mutants.py",
     "scripts/mutation/*.py",
     "scripts/reliability.py",
+    "tests/grading/*.py",
     "tests/reliability/*.py",
     "tests/registry.py",
     "tests/test_contract.py",
@@ -100,6 +102,7 @@ def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
         text[0] = with_links(text[0])
         return
     notebook = json.loads(text[0])
+    figures.describe(notebook)
     links = {"cell_type": "markdown", "id": "tab-links", "metadata": {}, "source": tab.links(page.stem)}
     notebook["cells"][1:1] = [links] if tab.AVAILABLE else []  # below the title and the question
     for cell in notebook["cells"]:
