@@ -1,4 +1,4 @@
-"""Figures of notebooks on the site: a text for those who cannot see them, and folded code for those who only look."""
+"""Figures of notebooks on the site: a text for those who cannot see them, and folded code: imports, and what only draws."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from slides import first_words
 
 
 def describe(notebook: dict[str, Any]) -> None:
-    """Give each figure its heading and the first sentence below it as a text, and fold the code that only draws."""
+    """Give each figure its heading and the first sentence below it as a text, and fold imports and code that only draws."""
     heading = ""
     for k, cell in enumerate(notebook["cells"]):
         source = "".join(cell["source"])
@@ -23,7 +23,12 @@ def describe(notebook: dict[str, Any]) -> None:
             words = f"{heading}{said}".replace("\n", " ").replace("`", "").replace("*", "")
             cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": words}
             if draws(source):
-                cell["metadata"].setdefault("tags", []).append("hide-input")
+                _fold(cell)
+    _fold(next(cell for cell in notebook["cells"] if cell["cell_type"] == "code"))  # the imports
+
+
+def _fold(cell: dict[str, Any]) -> None:
+    cell["metadata"].setdefault("tags", []).append("hide-input")
 
 
 def draws(source: str) -> bool:
