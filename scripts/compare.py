@@ -209,7 +209,9 @@ def poster(results: dict[tuple[str, str], list[Result]], families: Sequence[str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", choices=[*FAMILIES, *LIBRARIES], default=list(FAMILIES), metavar="FAMILY")
+    parser.add_argument(
+        "--families", nargs="+", choices=[*FAMILIES, *LIBRARIES], default=list(FAMILIES), metavar="FAMILY"
+    )
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
     parser.add_argument("--libraries", action="store_true", help="zuko's flows as well (needs torch and zuko)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])

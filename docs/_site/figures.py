@@ -1,4 +1,4 @@
-"""Figures of notebooks on the site: a text for those who cannot see them, and folded code: imports, and what only draws."""
+"""Notebooks on the site: figures have a text for those who cannot see them; imports and mere drawing are folded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from slides import first_words
 
 
 def describe(notebook: dict[str, Any]) -> None:
-    """Give each figure its heading and the first sentence below it as a text, and fold imports and code that only draws."""
+    """Give each figure its heading and the first sentence below it as a text; fold imports and what only draws."""
     heading = ""
     for k, cell in enumerate(notebook["cells"]):
         source = "".join(cell["source"])
