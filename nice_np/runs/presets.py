@@ -222,7 +222,7 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
         optimizer=_decay(0.1), learning_rate=3e-3, batch_size=100, epochs=60, average=500),
     "mnist-glow": _own(
         "Glow, 2 levels x 6 steps, 48 channels, ten minutes", "mnist", 76_228, _glow,
-        learning_rate=2e-3, batch_size=100, epochs=10, average=500),
+        learning_rate=2e-3, batch_size=100, epochs=13, average=500),
     "mnist-labels": _own(
         "NICE given the label, 10 x (1 x 300)", "mnist", 2_389_704,
         partial(_image_nice, couplings=10, hidden=(300,)),
