@@ -1,7 +1,7 @@
 """Memory that a step of training frees is kept for the next one.
 
 What glibc gives back to the system comes again page by page, filled with zeros: half as long again for a step of Glow,
-whose activations fill some 50 MB.  glibc learns to keep memory, up to twice the largest block that a program has freed,
+whose activations fill some 80 MB.  glibc learns to keep memory, up to twice the largest block that a program has freed,
 and blocks of at most 32 MB count: 64 MB.  This is what `fit` asks for before its first step, for the whole process.  A
 value that is set already stays, and other systems' memory is left as it is.
 """
