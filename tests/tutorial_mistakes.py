@@ -109,9 +109,9 @@ MISTAKES = {
             ("sign of the prior's gradient", "- flow.prior.grad_log_prob(z)", "+ flow.prior.grad_log_prob(z)"),
         ],
         4: [
-            ("half a step missing", "p = p - step_size / 2 * gradient(z)  # half a step", "pass"),
+            ("half a step missing", "r = r - step_size / 2 * gradient(z)  # half a step", "pass"),
             ("sign of the difference", "< H_start - H_end", "< H_end - H_start"),
-            ("kinetic energy missing", "potential(z) + (p**2).sum(axis=1) / 2", "potential(z)"),
+            ("kinetic energy missing", "potential(z) + (r**2).sum(axis=1) / 2", "potential(z)"),
         ],
     },
     "08_nice_and_the_vae": {
