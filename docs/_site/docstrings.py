@@ -49,7 +49,7 @@ def _with_literal_blocks(lines: list[str]) -> list[str]:
 
 
 def _escaped(line: str) -> str:
-    if line.lstrip().startswith(">>>") or re.fullmatch(r"\s*-{3,}\s*", line):
+    if line.lstrip().startswith((">>>", "...")) or re.fullmatch(r"\s*-{3,}\s*", line):
         return line
     parts = CODE.split(line)
     parts[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in parts[::2]]

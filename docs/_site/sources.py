@@ -61,7 +61,7 @@ def _source_page(relative: Path, folder: Path) -> Path:
 
 
 def _source_index(code: list[Path]) -> str:
-    lines = [f"- [{path.as_posix()}]({path.as_posix()}.md)" for path in code]
+    lines = [f"- [`{path.as_posix()}`]({path.as_posix()}.md)" for path in code]  # code: __init__ is not bold
     return "\n".join(["# Source code", "", "Where to begin: [find your way](../find_your_way.md).", "", *lines, ""])
 
 

@@ -127,6 +127,7 @@ def test_pages_and_figures_are_there(site):
 def test_docstrings_keep_their_formulas_and_sections(site):
     page = (site / "api" / "nice_np.check_gradients.html").read_text(encoding="utf-8")
     assert "Parameters" in page
+    assert "\\*" not in re.sub(r"<[^>]+>", "", page), "a line of an example that begins with ... is code"
     assert "Returns" in page
     reference = (site / "reference.html").read_text(encoding="utf-8")
     text = re.sub(r"<[^>]+>", "", reference)
