@@ -3,7 +3,7 @@
     python scripts/mistakes.py             # all tutorials: writes results/mistakes.md
     python scripts/mistakes.py 03 12       # some: prints their rows
 
-Whether the first line names the cause is judged by a reader; results/mistakes_vague.txt lists those where it does not.
+Whether the first line names the cause is judged by a reader: results/mistakes_vague.txt lists those where it does not.
 """
 
 import sys
@@ -29,11 +29,11 @@ VAGUE = ROOT / "results" / "mistakes_vague.txt"  # lines "03.2 what"
 HEAD = """\
 # Mistakes in the exercises
 
-Each row is one mistake, planted in the solution of one exercise, whose check is then run as in
-the notebook. *Known*: those of
-[teaching.md](../docs/teaching.md), for which the checks were written. *In place*: right, but the caller's input,
-incoming gradient or cache is changed, in each exercise that makes it possible. *New*: thought up from the texts of the
-exercises when the checks were finished. *Cause*: whether the first line leads to what is wrong, as judged by a reader.
+Each row is one mistake, planted in the solution of one exercise, whose check is then run as in the notebook. *Known*:
+those of [teaching.md](../docs/teaching.md), for which the checks were written. *In place*: the caller's input, incoming
+gradient or cache is changed, wherever an exercise makes that possible. *New*: thought up from the exercises' texts when
+the checks were finished. *Cause*: whether the first line leads to what is wrong; a reader judged
+each, strictly: a line that only says by how much a result is off does not.
 
 ```
 python scripts/mistakes.py
@@ -45,7 +45,8 @@ def plant(path: Path) -> list[tuple[str, ...]]:
     """(kind, exercise, mistake, first line or "" if nothing is said) of every mistake in one tutorial."""
     sources = [cell.source for cell in cells.code_cells(cells.read(path))]
     solved, checks = numbered(EXERCISE, sources), numbered(CHECK, sources)
-    before = given_names(sources, [])
+    with redirect_stdout(None):
+        before = given_names(sources, [])
     rows = []
     for kind, mistakes in KINDS.items():
         for exercise, tried in mistakes.get(path.stem, {}).items():
@@ -83,8 +84,9 @@ def table(rows: list[tuple[str, ...]]) -> str:
     lines += ["", "| exercise | kind | mistake | caught | cause | the check says |", "|---|---|---|---|---|---|"]
     for kind, exercise, what, caught, named, said in full:
         yes = "yes" if caught and named else "no"
-        lines.append(f"| {exercise} | {kind} | {what} | {'yes' if caught else '**no**'} | {yes} | `{said}` |")
-    return "\n".join(lines).replace(" |diagonal|", " abs(diagonal)") + "\n"
+        quoted = f"`{said}`".replace("|", "\\|") if said else ""
+        lines.append(f"| {exercise} | {kind} | {what} | {'yes' if caught else '**no**'} | {yes} | {quoted} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(wanted: list[str]) -> None:

@@ -120,7 +120,9 @@ IN_PLACE = {
         ],
     },
     "05_densities_in_the_plane": {
-        2: [("h[:] = on the caller's array", "h, log_det, _ = layer.forward(h)", "h[:], log_det, _ = layer.forward(h)")],
+        2: [
+            ("h[:] = on the caller's array", "h, log_det, _ = layer.forward(h)", "h[:], log_det, _ = layer.forward(h)")
+        ],
         3: [("a row of the history is removed", "history.rows[-1]", "history.rows.pop()")],
         4: [
             (
@@ -132,7 +134,7 @@ IN_PLACE = {
     },
     "06_mnist_on_a_laptop": {
         1: [("pixels += u", "return (pixels + u) / 256", "pixels += u\n    return pixels / 256")],
-        3: [("x -= mean", "y = (x - mean) / std", "x -= mean\n    y = x / std")],
+        3: [("x -= mean", "y = (x - mean) / std\n", "x -= mean\n    y = x / std\n")],
     },
     "07_inverse_problems": {
         1: [
@@ -167,7 +169,8 @@ IN_PLACE = {
                 "p -= and z +=",
                 "p = p - step_size / 2 * gradient(z)  # half a step\n        z = z + step_size * p\n"
                 "        p = p - step_size / 2 * gradient(z)",
-                "p -= step_size / 2 * gradient(z)\n        z += step_size * p\n        p -= step_size / 2 * gradient(z)",
+                "p -= step_size / 2 * gradient(z)\n        z += step_size * p\n"
+                "        p -= step_size / 2 * gradient(z)",
             ),
             (
                 "the start's rows are overwritten",
@@ -355,7 +358,7 @@ NEW = {
             ("noise as wide as the range", "(pixels + u) / 256", "pixels / 256 + u"),
         ],
         2: [("one bin width for D", "- dim * np.log(bin_width)", "- np.log(bin_width)")],
-        3: [("divided before the mean is subtracted", "(x - mean) / std", "x / std - mean")],
+        3: [("divided before the mean is subtracted", "(x - mean) / std\n", "x / std - mean\n")],
         4: [
             (
                 "normal draws for any prior",
@@ -375,7 +378,11 @@ NEW = {
         2: [("summed over the images", "(residual**2).sum(axis=1)", "(residual**2).sum()")],
         3: [("sigma not squared in the gradient", "/ sigma**2, np.ones", "/ sigma, np.ones")],
         4: [
-            ("first half step a whole one", "step_size / 2 * gradient(z)  # half a", "step_size * gradient(z)  # half a"),
+            (
+                "first half step a whole one",
+                "step_size / 2 * gradient(z)  # half a",
+                "step_size * gradient(z)  # half a",
+            ),
             ("one random number for all rows", "rng.random(len(H_start))", "rng.random()"),
         ],
     },
@@ -408,7 +415,7 @@ NEW = {
         4: [("the first sample alone", "np.abs(J).max(axis=0)", "np.abs(J)[0]")],
     },
     "12_autoregressive_flows": {
-        1: [("units that see every feature", "(max(place) - 1)", "max(place)")],
+        1: [("degrees counted from 0", "1 + np.arange(n) %", "np.arange(n) %")],
         2: [
             (
                 "encodes again",
