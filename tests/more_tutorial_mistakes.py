@@ -166,11 +166,11 @@ IN_PLACE = {
         ],
         4: [
             (
-                "p -= and z +=",
-                "p = p - step_size / 2 * gradient(z)  # half a step\n        z = z + step_size * p\n"
-                "        p = p - step_size / 2 * gradient(z)",
-                "p -= step_size / 2 * gradient(z)\n        z += step_size * p\n"
-                "        p -= step_size / 2 * gradient(z)",
+                "r -= and z +=",
+                "r = r - step_size / 2 * gradient(z)  # half a step\n        z = z + step_size * r\n"
+                "        r = r - step_size / 2 * gradient(z)",
+                "r -= step_size / 2 * gradient(z)\n        z += step_size * r\n"
+                "        r -= step_size / 2 * gradient(z)",
             ),
             (
                 "the start's rows are overwritten",
