@@ -8,12 +8,15 @@ run once here and all that went into it is compared with what it was.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nice_np.checks.objects import find_numbers, find_parameters, has_methods
+from nice_np.checks.report import CheckError
 from nice_np.parameters.search import containers
 from nice_np.validation import Array
 
@@ -46,6 +49,33 @@ def find_changes(obj: Any, x: Array, gradients: bool, path: str = "") -> list[Ch
             found += _changes_of_one(obj, names, start, path, parameters, gradients)
             start = np.array(obj.forward(x.copy())[0])
     return found
+
+
+def pure(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, except that a call which changes an argument, an array or a list, raises a CheckError."""
+
+    @wraps(function)
+    def watched(*args: Any, **named: Any) -> Any:
+        given = inspect.signature(function).bind(*args, **named).arguments
+        before = {name: copy.deepcopy(value) for name, value in given.items() if isinstance(value, (np.ndarray, list, tuple))}
+        result = function(*args, **named)
+        for name, value in before.items():
+            if not _same_parts(value, given[name]):
+                raise CheckError(
+                    f"most likely: {function.__name__} changes its argument {name} in place: write {name} = {name} + ..., "
+                    f"not {name} += ..., and fill arrays and lists of your own"
+                )
+        return result
+
+    return watched
+
+
+def _same_parts(before: Any, after: Any) -> bool:
+    if isinstance(before, np.ndarray):
+        return _same(before, after)
+    if isinstance(before, (list, tuple)):
+        return len(before) == len(after) and all(map(_same_parts, before, after))
+    return not isinstance(before, (int, float)) or before == after or before != before
 
 
 def _changes_of_one(
