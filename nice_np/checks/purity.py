@@ -57,13 +57,15 @@ def pure(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def watched(*args: Any, **named: Any) -> Any:
         given = inspect.signature(function).bind(*args, **named).arguments
-        before = {name: copy.deepcopy(value) for name, value in given.items() if isinstance(value, (np.ndarray, list, tuple))}
+        before = {
+            name: copy.deepcopy(value) for name, value in given.items() if isinstance(value, (np.ndarray, list, tuple))
+        }
         result = function(*args, **named)
         for name, value in before.items():
             if not _same_parts(value, given[name]):
                 raise CheckError(
-                    f"most likely: {function.__name__} changes its argument {name} in place: write {name} = {name} + ..., "
-                    f"not {name} += ..., and fill arrays and lists of your own"
+                    f"most likely: {function.__name__} changes its argument {name}, which is its caller's: "
+                    f"write {name} = {name} + ..., not {name} += ..."
                 )
         return result
 
