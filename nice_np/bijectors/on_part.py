@@ -28,6 +28,7 @@ class OnPart(Bijector):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from nice_np import DiagonalScaling
     >>> OnPart(DiagonalScaling(2, log_scale=1.0), Partition(3, [0, 2])).forward(np.array([[1.0, 5.0, 2.0]]))[0].round(3)
     array([[2.718, 5.   , 5.437]])
