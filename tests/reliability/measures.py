@@ -26,7 +26,7 @@ def gradient_errors(seed, names):
             x = draw(component, rng, (1 + seed % 3, component.dim))
         else:
             x = rng.normal(size=(1 + seed % 3, n_inputs(component)))
-        report = check_gradients(component, x, rng=seed)
+        report = check_gradients(component, x, rng=rng)  # the same seed again could draw weights equal to x
         report.raise_if_failed()
         worst = max([worst, *(row.max_error for row in report.rows)])
         share = max([share, *(row.max_error / row.tolerance for row in report.rows if row.tolerance > 0)])
