@@ -2,7 +2,7 @@
 
 python scripts/compare.py                               everything, in at most half an hour on two cores
 python scripts/compare.py --families maf nsf --toys rings grid
-python scripts/compare.py --libraries                   zuko's flows of like size as well, in the same run
+python scripts/compare.py --libraries                   flows of zuko and nflows of like size as well, in the same run
 python scripts/compare.py --keep runs/compare           each result in a file; those that are there are not run again
 python scripts/compare.py --validation --rate 4e-3      scores of the validation points, at another rate
 
@@ -94,18 +94,36 @@ def run(family: str, toy: str, seed: int, scale: float, rate: float | None) -> R
         return Result(family, toy, nats, validation, flow.n_parameters, seconds, _picture(flow.log_prob))
 
 
-def run_zuko(kind: str, toy: str, seed: int, scale: float, rate: float | None) -> Result:
-    """The same batches and rates in PyTorch."""
-    import torch
+def torch_flow(kind: str) -> tuple[Any, Callable[[Any], Any]]:
+    """A module of PyTorch, and log p(x) of a tensor x under it."""
+    if kind == "nflows NSF":
+        from nflows.distributions import StandardNormal
+        from nflows.flows import Flow
+        from nflows.transforms import CompositeTransform, ReversePermutation
+        from nflows.transforms.autoregressive import MaskedPiecewiseRationalQuadraticAutoregressiveTransform as Spline
+
+        two_hidden: dict[str, Any] = {"hidden_features": HIDDEN[0], "num_blocks": 1, "use_residual_blocks": False}
+        spline: dict[str, Any] = {"num_bins": 8, "tails": "linear", "tail_bound": 4.0}
+        layers = [layer for _ in range(5) for layer in (ReversePermutation(2), Spline(2, **two_hidden, **spline))]
+        module = Flow(CompositeTransform(layers), StandardNormal([2]))
+        return module, module.log_prob
     import zuko
 
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
     flow = {
         "zuko NICE": lambda: zuko.flows.NICE(2, transforms=8, hidden_features=HIDDEN),
         "zuko MAF": lambda: zuko.flows.MAF(2, transforms=8, hidden_features=HIDDEN),
         "zuko NSF": lambda: zuko.flows.NSF(2, transforms=5, hidden_features=HIDDEN),
     }[kind]()
+    return flow, lambda x: flow().log_prob(x)
+
+
+def run_torch(kind: str, toy: str, seed: int, scale: float, rate: float | None) -> Result:
+    """The same batches and rates in PyTorch."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    flow, log_prob_of = torch_flow(kind)
     rng = np.random.default_rng(seed)
     x = TOYS[toy](N, 100 + seed)
     mean, std = x.mean(axis=0), x.std(axis=0)
@@ -115,7 +133,7 @@ def run_zuko(kind: str, toy: str, seed: int, scale: float, rate: float | None) -
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     started = time.process_time()
     for _ in range(steps):
-        loss = -flow().log_prob(standard[rng.integers(N, size=BATCH)]).mean()
+        loss = -log_prob_of(standard[rng.integers(N, size=BATCH)]).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -125,14 +143,14 @@ def run_zuko(kind: str, toy: str, seed: int, scale: float, rate: float | None) -
     def log_prob(points: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             z = torch.tensor((points - mean) / std, dtype=torch.float32)
-            return flow().log_prob(z).numpy().astype(float) - np.log(std).sum()
+            return log_prob_of(z).numpy().astype(float) - np.log(std).sum()
 
     count = sum(p.numel() for p in flow.parameters())
     nats, validation = _mean(log_prob, toy, TEST), _mean(log_prob, toy, VALIDATION)
     return Result(kind, toy, nats, validation, count, seconds, _picture(log_prob))
 
 
-LIBRARIES = {"zuko NICE": 1e-3, "zuko MAF": 4e-3, "zuko NSF": 4e-3}  # and their first rates
+LIBRARIES = {"zuko NICE": 1e-3, "zuko MAF": 4e-3, "zuko NSF": 4e-3, "nflows NSF": 4e-3}  # and their first rates
 
 
 def _mean(log_prob: Callable[[np.ndarray], np.ndarray], toy: str, seed: int) -> float:
@@ -149,7 +167,7 @@ def kept(folder: Path | None, family: str, toy: str, seed: int, scale: float, ra
     """The result in the folder, or a new one, which is kept there."""
     path = None if folder is None else folder / f"{family} {toy} {seed} {scale:g}{f' {rate:g}' if rate else ''}.npz"
     if path is None or not path.exists():
-        result = (run_zuko if family in LIBRARIES else run)(family, toy, seed, scale, rate)
+        result = (run_torch if family in LIBRARIES else run)(family, toy, seed, scale, rate)
         if path is None:
             return result
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +231,9 @@ def main() -> None:
         "--families", nargs="+", choices=[*FAMILIES, *LIBRARIES], default=list(FAMILIES), metavar="FAMILY"
     )
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
-    parser.add_argument("--libraries", action="store_true", help="zuko's flows as well (needs torch and zuko)")
+    parser.add_argument(
+        "--libraries", action="store_true", help="zuko's and nflows' flows as well (needs them and torch)"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--rate", type=float, help="the first rate of all (default: what was chosen for each)")
     parser.add_argument("--validation", action="store_true", help="scores of the validation points, to choose by")
