@@ -333,16 +333,16 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     def _layers(self, build: Callable[..., Flow]) -> dict[str, Any]:
         """Number and partition of the layers, as this builder calls them."""
-        names = signature(build).parameters
-        number = "layers" if "layers" in names else "couplings"
-        if "layers" not in names or "partition" in names:
-            return {number: self.couplings, "partition": deepcopy(self.partition)}
+        arguments = signature(build).parameters
+        number = {"layers" if "layers" in arguments else "couplings": self.couplings}
+        if "partition" in arguments or any(each.kind is each.VAR_KEYWORD for each in arguments.values()):
+            return {**number, "partition": deepcopy(self.partition)}
         if self.partition != PARTITION:
             raise NiceValueError(
                 f"NICEDensity: partition = {self.partition!r} is for couplings; leave it out for "
-                f"{self.architecture!r}, whose layers transform every feature"
+                f"{self.architecture!r}, which takes none"
             )
-        return {number: self.couplings}
+        return number
 
     def _split(self, samples: Array, rng: np.random.Generator) -> tuple[Array, Array | None]:
         """Samples for training, and the held-out ones, if any."""

@@ -35,6 +35,7 @@ from nice_np import (
     StandardNormal,
     dequantize,
     iaf,
+    maf,
     spline_flow,
 )
 from nice_np.flows.builders import preprocessing
@@ -204,6 +205,10 @@ def test_a_callable_builds_any_flow(x):
         ("mixture", MixtureAutoregressive),
         (iaf, Inverse),
         (partial(spline_flow, wiring="coupling"), SplineCoupling),
+        (
+            lambda dim, *, couplings, hidden, prior, preprocess, dtype, rng: maf(dim, couplings, hidden),
+            AffineAutoregressive,
+        ),
     ],
 )
 def test_autoregressive_layers(x, architecture, layer):
