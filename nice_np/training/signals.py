@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from importlib.machinery import ExtensionFileLoader
 from types import FrameType, TracebackType
 from typing import Any
 
 from nice_np.errors import TrainingInterrupted
+
+_LATER = 0.02  # seconds
 
 
 class StopSignals:
@@ -47,7 +51,21 @@ class StopSignals:
         self._previous.clear()
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
+        if (self.at_once or self.received) and _in_an_extension(frame):
+            # An exception there would end as an ImportError, or crash the interpreter: the signal comes once more.
+            threading.Timer(_LATER, os.kill, (os.getpid(), signum)).start()
+            return
         if self.at_once or self.received:
             again = " (the second signal)" if self.received else ""
             raise TrainingInterrupted(f"stopped at once by {signal.Signals(signum).name}{again}", signum)
         self.received = signum
+
+
+def _in_an_extension(frame: FrameType | None) -> bool:
+    """Whether a compiled module is being initialised."""
+    while frame is not None:
+        within = frame.f_code.co_name in {"create_module", "exec_module"}
+        if within and isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 
 import numpy as np
@@ -261,3 +262,29 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(start, tmp_path
     assert len(timeless(whole)) == 41
     a, b = (json.loads((folder / "metrics.json").read_text()) for folder in (killed, whole))
     assert {**a, "train_seconds": 0} == {**b, "train_seconds": 0}
+
+
+@pytest.mark.parametrize(("signum", "method"), [(signal.SIGINT, "create_module"), (signal.SIGTERM, "exec_module")])
+def test_the_initialisation_of_a_compiled_module_is_not_interrupted(signum, method):
+    """C++ modules make an ImportError of an exception there, and some end the process."""
+
+    class Loader(ExtensionFileLoader):
+        def create_module(self, spec):
+            signal.raise_signal(signum)
+            done.append("create_module")
+
+        def exec_module(self, module):
+            signal.raise_signal(signum)
+            done.append("exec_module")
+
+    done = []
+
+    def importing():
+        with StopSignals(at_once=True):
+            getattr(Loader("compiled", "compiled.so"), method)(None)
+            done.append("imported")
+            time.sleep(60)
+
+    with pytest.raises(TrainingInterrupted, match="stopped at once by SIG"):
+        importing()
+    assert done == [method, "imported"]
