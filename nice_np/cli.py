@@ -95,6 +95,8 @@ def _run(words: Sequence[str]) -> int:
     except UsageError as error:
         return _fail(str(error), 2)
     except Exception as error:
+        if isinstance(error.__cause__, TrainingInterrupted):  # in __set_name__ Python makes a RuntimeError of it
+            raise error.__cause__ from None
         if debug:
             raise
         return _fail(_explain(error), 1)

@@ -288,3 +288,17 @@ def test_the_initialisation_of_a_compiled_module_is_not_interrupted(signum, meth
     with pytest.raises(TrainingInterrupted, match="stopped at once by SIG"):
         importing()
     assert done == [method, "imported"]
+
+
+def test_a_signal_that_python_made_an_error_of(monkeypatch, capsys):
+    """An exception in __set_name__ comes as a RuntimeError from Python 3.6 to 3.11, with the exception as its cause."""
+
+    def run(arguments):
+        try:
+            raise TrainingInterrupted("stopped at once by SIGTERM", signal.SIGTERM)
+        except TrainingInterrupted as stop:
+            raise RuntimeError("Error calling __set_name__") from stop
+
+    monkeypatch.setattr(cli.COMMANDS["presets"], "run", run)
+    assert cli.main(["presets"]) == 143
+    assert capsys.readouterr().err == "nice-np: error: stopped at once by SIGTERM\n"
