@@ -15,6 +15,7 @@ sys.path[:0] = [str(DOCS / "_site"), str(DOCS.parent), str(DOCS.parent / "tutori
 
 import docstrings  # noqa: E402
 import mathml  # noqa: E402
+import sections  # noqa: E402
 import slides  # noqa: E402
 import sources  # noqa: E402
 import tab  # noqa: E402
@@ -35,7 +36,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_site", "tutorials/exercises"]
+exclude_patterns = ["_site", "tutorials/exercises", "tutorials/cards.md", "tutorials/course.md"]
 html_theme = "furo"
 html_title = f"nice_np {__version__}"
 html_copy_source = False
@@ -44,7 +45,8 @@ html_extra_path = ["_extra"]  # explore/: pages that are complete as they are
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"
-pygments_style = "friendly"
+pygments_style = "a11y-light"  # every colour 4.5 : 1 on its background (WCAG AA)
+pygments_dark_style = "a11y-dark"
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "html_image"]
@@ -69,6 +71,7 @@ def setup(app: Sphinx) -> None:
     app.connect("build-finished", lambda app, error: slides.make(Path(app.outdir) / "slides"))
     app.add_config_value("pyodide", "", "html", str)
     app.connect("source-read", sources.link_within_the_site)
+    app.connect("source-read", sections.add)
     app.connect("autodoc-process-docstring", docstrings.keep_formulas, priority=100)  # before numpydoc
     app.connect("autodoc-process-signature", docstrings.keep_signature, priority=100)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))

@@ -40,11 +40,11 @@ the fast setting, with less data and fewer epochs; figures and numbers differ fr
 still takes a while. For the whole notebook use a laptop."""
 
 
-def links(notebook: str) -> str:
-    """The buttons on the page of a notebook, such as "01_change_of_variables"."""
+def links(notebook: str, folders: tuple[str, ...] = tuple(FOLDERS)) -> str:
+    """The buttons that open a notebook, such as "01_change_of_variables", from a page beside it."""
     link = '<a class="tab" href="../lite/notebooks/index.html?path={}/{}.ipynb">{}</a>'
     words = {"exercises": "Run in the browser", "solved": "Run the solved notebook"}
-    return " ".join(link.format(folder, quote(notebook), text) for folder, text in words.items())
+    return " ".join(link.format(folder, quote(notebook), words[folder]) for folder in folders)
 
 
 def build(app: Sphinx, exception: Exception | None) -> None:
