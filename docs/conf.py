@@ -44,6 +44,7 @@ html_static_path = ["_static"]
 html_extra_path = ["_extra"]  # explore/: pages that are complete as they are
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
+notfound_urls_prefix = "/"  # the page for missing pages is shown at any depth: where the site is on its server
 html_math_renderer = "mathml"
 pygments_style = "a11y-light"  # every colour 4.5 : 1 on its background (WCAG AA)
 pygments_dark_style = "a11y-dark"
