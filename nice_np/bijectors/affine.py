@@ -30,7 +30,7 @@ class AffineLaw(Law):
     scale: Scale
 
     def _couple(self, x_b: Array, theta: Array) -> tuple[Array, Array, AffineCache]:
-        r, t = np.split(theta, 2, axis=1)  # (N, 2B) -> (N, B), (N, B)
+        r, t = theta[:, : x_b.shape[1]], theta[:, x_b.shape[1] :]  # (N, 2B) -> (N, B), (N, B)
         log_s = self.scale.forward(r)
         s = np.exp(log_s)
         scaled = x_b * s
@@ -43,7 +43,7 @@ class AffineLaw(Law):
         return dx_b, np.concatenate([dr, dy_b], axis=1)  # (N, B), (N, 2B);  dy_b/dt = 1
 
     def _uncouple(self, y_b: Array, theta: Array) -> tuple[Array, Array, AffineCache]:
-        r, t = np.split(theta, 2, axis=1)  # (N, 2B) -> (N, B), (N, B)
+        r, t = theta[:, : y_b.shape[1]], theta[:, y_b.shape[1] :]  # (N, 2B) -> (N, B), (N, B)
         log_s = self.scale.forward(r)
         s = np.exp(-log_s)
         x_b = (y_b - t) * s

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nice_np.checks.differences import Settings, compare, compare_exactly
+from nice_np.checks.from_layer import shorten
 from nice_np.checks.objects import (
     Pass,
     as_points,
@@ -207,16 +208,23 @@ def _check_loss(
     loss, gradient = loss_and_grad(x.copy())
     gradient = np.array(gradient, dtype=np.float64)  # (P,)
 
-    def terms() -> Array:
-        return -_vector(objective(x.copy()), x) / len(x)
+    def whole() -> Array:
+        return _vector(objective(x.copy()), x)
 
-    rows = [compare_exactly(f"{name}: value", terms().sum(keepdims=True), np.reshape(loss, (1,)), settings)]
+    rows = [compare_exactly(f"{name}: value", -whole().mean(keepdims=True), np.reshape(loss, (1,)), settings)]
     for slot in model.params.slots:
         values = model.params.values[slot.start : slot.stop].reshape(slot.shape)  # a view
         if values.size:
             claimed = gradient[slot.start : slot.stop].reshape(slot.shape)
-            rows.append(compare(f"{name}: {slot.path}", terms, values, claimed, settings))
+            short = shorten(whole, model, x, slot.path, values, settings.eps)
+            rows.append(compare(f"{name}: {slot.path}", partial(_mean_terms, short), values, claimed, settings))
     return rows
+
+
+def _mean_terms(objective: Callable[[], Array]) -> Array:
+    """The terms of -mean(objective), (N,)."""
+    terms = -objective()
+    return terms / len(terms)
 
 
 def _vector(log_prob: Any, x: Array) -> Array:

@@ -2,6 +2,7 @@
 
 Nothing here needs PyTorch; `to_onnx` and `save_onnx` need the package onnx, ``pip install "nice-np[onnx]"``.  Read
 `state_dicts`, `folding` and `torch_flows` for the weights, `onnx_models`, then `onnx_layers` for the graphs.
+`browser` lends NumPy the BLAS of SciPy in a browser tab.
 """
 
 from nice_np.interop.folding import fold_standardize
