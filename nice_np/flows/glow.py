@@ -27,19 +27,20 @@ from nice_np.bijectors import (
     Permutation,
     WithContext,
 )
+from nice_np.bijectors.coupling import Conditioner
 from nice_np.bijectors.scales import Scale, get_scale
 from nice_np.errors import NiceValueError
 from nice_np.families.actnorm import ActNorm
 from nice_np.families.linear import LULinear
 from nice_np.families.mixture_law import MixtureCoupling
 from nice_np.families.spline_law import SplineCoupling
-from nice_np.flows.builders import preprocessing
+from nice_np.flows.builders import Network, network_of, preprocessing
 from nice_np.flows.flow import Flow
 from nice_np.flows.priors import Prior
 from nice_np.networks.activations import Activation
 from nice_np.networks.glownet import GlowNet
 from nice_np.suggestions import suggests
-from nice_np.validation import Rng, as_choice, as_dtype, as_int, as_rng, as_sizes
+from nice_np.validation import Rng, as_choice, as_dtype, as_int, as_rng, as_sizes, as_widths
 
 LAWS: dict[str, Any] = {
     "additive": AdditiveCoupling,
@@ -57,6 +58,8 @@ def glow(
     channels: int = 48,
     prior: str | Prior = "normal",
     *,
+    dense: int = 0,
+    hidden: int | Sequence[int] = (256,),
     law: str = "affine",
     scale: str | Scale = "tanh",
     activation: str | Activation = "relu",
@@ -80,6 +83,11 @@ def glow(
     channels : int
         Of both hidden images of every conditioner, see `GlowNet`.
     prior : {"normal", "logistic"} or Prior
+    dense : int
+        More steps at the end of the last level, whose conditioners are MLPs: a convolution sees neighbours, these see
+        the whole image at once, and at the coarsest scale they cost little.
+    hidden : int or sequence of int
+        Widths of the hidden layers of those MLPs.
     law : {"affine", "additive", "spline", "mixture"}
         Of the couplings; factoring out is always affine.
     scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
@@ -111,19 +119,23 @@ def glow(
     law = as_choice(law, LAWS, "glow", "law")
     settings = {"scale": get_scale(scale)} if law == "affine" else {}
     dtype, rng = as_dtype(dtype, "glow"), as_rng(rng, "glow")
-    hidden = (as_int(channels, "glow", "channels", 1),) * 2
-    network = {"context_dim": context_dim, "activation": activation, "init": init, "dtype": dtype, "rng": rng}
+    channels, hidden = as_int(channels, "glow", "channels", 1), as_widths(hidden, "glow", "hidden")
+    steps, dense = as_int(steps, "glow", "steps", 1), as_int(dense, "glow", "dense", 0)
+    network = {"activation": activation, "init": init, "dtype": dtype, "rng": rng}
+    whole = network_of("glow", "mlp", dim, hidden, None, network)
     layers = [past_the_rest(layer, dim, dim, context_dim) for layer in preprocessing(preprocess, dim, dtype)]
     for level in range(levels):
         squeeze, shape = Permutation.squeeze(shape), (4 * shape[0], shape[1] // 2, shape[2] // 2)
         part = Partition.halves(prod(shape)).with_context(context_dim)  # of the channels: they are planes
+        neighbours = glownets(shape, (channels, channels), network)
         here: list[Bijector] = [squeeze]
-        for _ in range(as_int(steps, "glow", "steps", 1)):
+        for net in [neighbours] * steps + [whole] * (dense if level == levels - 1 else 0):
             here += [ActNorm(part.dim, shape, dtype=dtype), LULinear(part.dim, shape, dtype=dtype, rng=rng)]
-            here.append(coupling(LAWS[law], part, shape, hidden, network, settings))
+            here.append(LAWS[law](part, net(part, LAWS[law].thetas_per_feature), **settings))
         shape = (shape[0] // 2, *shape[1:])
         if level < levels - 1:
-            here.append(coupling(AffineCoupling, part, (2 * shape[0], *shape[1:]), (), network, {"scale": scale}))
+            mean_and_scale = glownets((2 * shape[0], *shape[1:]), (), network)(part, AffineCoupling.thetas_per_feature)
+            here.append(AffineCoupling(part, mean_and_scale, scale=scale))
         layers += [past_the_rest(layer, part.dim, dim, context_dim) for layer in here]
     return Flow(prior, Chain(layers), context_dim)
 
@@ -141,14 +153,14 @@ def image_of(image_shape: Sequence[int], levels: int) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def coupling(
-    law: Any, part: Partition, shape: Sequence[int], hidden: tuple[int, ...], network: Any, settings: Any
-) -> Bijector:
-    """A coupling of the second half of the channels of an image given the first."""
-    kept = shape[0] // 2
-    sizes = (kept, *hidden, law.thetas_per_feature * kept)
-    layer: Bijector = law(part, GlowNet(shape[1:], sizes, **network), **settings)
-    return layer
+def glownets(shape: Sequence[int], hidden: tuple[int, ...], settings: Any) -> Network:
+    """Conditioners that see the first half of the channels of an image."""
+    kept, pixels = shape[0] // 2, shape[1:]
+
+    def conditioner(part: Partition, thetas: int) -> Conditioner:
+        return GlowNet(pixels, (kept, *hidden, thetas * kept), part.context_dim, **settings)
+
+    return conditioner
 
 
 def past_the_rest(layer: Bijector, size: int, dim: int, context_dim: int) -> Bijector:
