@@ -35,9 +35,11 @@ def images(rng, n=6, dim=16):
     return rng.uniform(0.1, 0.9, (n, dim))
 
 
-@pytest.mark.parametrize(("shape", "context_dim"), [((4, 4), 0), ((2, 4, 4), 0), ((4, 4), 2)])
-def test_gradients_inverse_and_log_det(shape, context_dim, rng):
-    flow = small(shape, context_dim=context_dim)
+@pytest.mark.parametrize(
+    ("shape", "context_dim", "dense"), [((4, 4), 0, 0), ((2, 4, 4), 0, 0), ((4, 4), 2, 0), ((4, 4), 2, 1)]
+)
+def test_gradients_inverse_and_log_det(shape, context_dim, dense, rng):
+    flow = small(shape, context_dim=context_dim, dense=dense, hidden=3)
     shaken(flow.bijector, rng, 0.2)
     x = np.concatenate([images(rng, 2, flow.dim), rng.normal(size=(2, context_dim))], axis=1)
     check_gradients(flow.bijector, x, rng=rng, max_coordinates=40).raise_if_failed()
@@ -96,6 +98,20 @@ def test_a_pixel_of_the_network_sees_its_neighbours(rng):
         net = shaken(GlowNet((5, 5), channels, activation="tanh", rng=0), rng)
         change = np.abs(net.forward(moved)[0] - net.forward(x)[0]).reshape(5, 5)
         np.testing.assert_array_equal(change > 0, np.pad(np.ones((2 * reach + 1,) * 2, bool), 2 - reach))
+
+
+def test_a_dense_step_sees_the_whole_image(rng):
+    def changed(**settings):
+        """Which of the pixels that are latents of the last level depend on the pixel in a corner."""
+        flow = glow((8, 8), levels=1, steps=1, channels=4, dtype="float64", rng=0, **settings)
+        shaken(flow.bijector, rng, 0.3)
+        x = rng.uniform(0.1, 0.9, (1, 64))
+        moved = x.copy()
+        moved[0, 0] += 0.05
+        return (flow.encode(moved) != flow.encode(x)).reshape(4, 4, 4)  # (channels, height, width)
+
+    assert not changed()[:, 3, 3].any()  # two 3x3 convolutions reach two pixels
+    assert changed(dense=1, hidden=(32,))[2:, 3, 3].all()
 
 
 @pytest.mark.parametrize("context_dim", [0, 2])
@@ -166,6 +182,8 @@ def test_onnx(what, context_dim, rng):
         ((8, 8), {"steps": 0}, "steps must be >= 1"),
         ((8, 8), {"channels": 0}, "channels must be >= 1"),
         ((8, 8), {"law": "cubic"}, "law"),
+        ((8, 8), {"dense": -1}, "dense must be >= 0"),
+        ((8, 8), {"dense": 1, "hidden": 0}, "hidden"),
     ],
 )
 def test_wrong_settings(shape, settings, message):
