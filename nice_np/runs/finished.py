@@ -48,8 +48,14 @@ def read_runs(folders: Sequence[Path]) -> list[FinishedRun]:
     return [_read_run(folder, printable(name)) for folder, name in zip(folders, names, strict=True)]
 
 
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """metrics.json of a finished run; NiceFileError if it is missing or damaged."""
+    metrics: dict[str, Any] = _read(finished(folder, "metrics.json"), _as_metrics)
+    return metrics
+
+
 def _read_run(folder: Path, name: str) -> FinishedRun:
-    metrics = _read(finished(folder, "metrics.json"), _as_metrics)
+    metrics = read_metrics(folder)
     history = _read(folder / "history.csv", History.from_csv)
     if (history.measure == "elbo") != ("elbo" in metrics):
         raise NiceFileError(f"{folder / 'history.csv'} is damaged: it is of another model; train the run again")
