@@ -1,24 +1,32 @@
-"""Train the flows of docs/_extra/explore/layers.html and write their weights to trained.js beside it:
+"""Write the weights of the flows in docs/_extra/explore:
 
-    python scripts/explorables.py
+    python scripts/explorables.py                 trained.js: three flows of the plane, half a minute each on one core
+    python scripts/explorables.py RUN             digits.js: a run of `nice-np train mnist`, with what the page shows of
+                                                  real digits: quantiles of their log-likelihood, and two examples
 
-Three flows of the plane with the architecture of coupling.js, half a minute each on one core.
+The flows of the plane have the architecture of coupling.js; of digits, any that `nice-np export --to web` takes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import nice_np as nn
-from nice_np.datasets import TOYS, toy_log_prob
+from nice_np.commands.export import about
+from nice_np.datasets import TOYS, load, toy_log_prob
+from nice_np.interop import save_web
+from nice_np.runs.folder import load_flow
 from nice_np.validation import Array
 
-OUT = Path(__file__).parents[1] / "docs" / "_extra" / "explore" / "trained.js"
+FOLDER = Path(__file__).parents[1] / "docs" / "_extra" / "explore"
+EXAMPLES = {0: "left", 3: "upper"}  # a digit of the test set, and the half of it that is known
 COUPLINGS, HIDDEN = 8, 32  # as in coupling.js
 NAMES = {"two-moons": "two moons", "eight-gaussians": "eight Gaussians", "pinwheel": "pinwheel"}
 
@@ -53,11 +61,47 @@ def trained(toy: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def of_the_plane() -> None:
+    """Train the flows of layers.html."""
     flows = {name: trained(toy) for toy, name in NAMES.items()}
     head = "// Weights of trained flows, by scripts/explorables.py.\n"
-    OUT.write_text(f"{head}const TRAINED = {json.dumps(flows, separators=(',', ':'))};\n", encoding="utf-8")
+    text = f"{head}const TRAINED = {json.dumps(flows, separators=(',', ':'))};\n"
+    (FOLDER / "trained.js").write_text(text, encoding="utf-8")
     print({name: (flow["nats"], flow["truth"], flow["seconds"]) for name, flow in flows.items()})
+
+
+def packed(levels: Array) -> str:
+    """Gray levels as in picture.js: bytes in base64, where a 0 is followed by how many there are."""
+    out, position = bytearray(), 0
+    while position < len(levels):
+        run = 1
+        while run < 255 and not levels[position : position + run + 1].any() and position + run < len(levels):
+            run += 1
+        out += bytes([0, run]) if levels[position] == 0 else bytes([levels[position]])
+        position += run if levels[position] == 0 else 1
+    return urlsafe_b64encode(out).decode().rstrip("=")
+
+
+def of_digits(run: Path) -> None:
+    """Export a run for digits.html."""
+    flow, metadata = load_flow(run)
+    test = load("mnist")
+    nats = flow.log_prob(nn.dequantize(test.test, np.random.default_rng(0), flow.dtype))  # (10000,)
+    labels = test.labels("test")
+    assert labels is not None
+    examples = [
+        {"label": int(labels[n]), "known": half, "pixels": packed(test.test[n])} for n, half in EXAMPLES.items()
+    ]
+    quantiles = [round(float(q), 1) for q in np.quantile(nats, np.linspace(0, 1, 101))]
+    save_web(flow, FOLDER / "digits.js", {**about(run, metadata), "quantiles": quantiles, "examples": examples})
+    print(f"{(FOLDER / 'digits.js').stat().st_size:,} bytes; nats of test digits: {quantiles[::25]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder of digits")
+    run = parser.parse_args().run
+    of_the_plane() if run is None else of_digits(run)
 
 
 if __name__ == "__main__":

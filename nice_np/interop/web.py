@@ -144,9 +144,7 @@ def save_web(flow: Flow, path: str | PathLike[str], about: dict[str, Any] | None
 def written(value: Any, path: str, numbers: Numbers) -> Any:
     """A part of the flow as JSON: an object as its class and attributes, an array as its place in `numbers`."""
     if getattr(value, "context_dim", 0):
-        raise NiceValueError(
-            f"to_web: {path} has a context of {value.context_dim} features; train it without labels"
-        )
+        raise NiceValueError(f"to_web: {path} has a context of {value.context_dim} features; train it without labels")
     if type(value) in WRITTEN:
         attributes = {name: written(getattr(value, name), f"{path}.{name}", numbers) for name in WRITTEN[type(value)]}
         return {"class": type(value).__name__, **attributes}
