@@ -1,4 +1,7 @@
-"""The results as one picture: a panel a case, a bar a contender, a dashed line at what the machine could do at best."""
+"""The training steps as one picture: a panel a case, a bar a contender, dashed what the machine could do at best.
+
+The other cases are tables only, unless nothing else was run: more than four panels are too small to read.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,16 @@ COLUMNS = 2
 WIDE = 50  # a longest bar so many times the shortest asks for a logarithmic axis
 THIN: dict[str, Any] = {"lw": 0.8, "ecolor": "#333333"}
 LABEL: dict[str, Any] = {  # readable also where the line of the ideal passes behind it
-    "fontsize": 8,
+    "fontsize": 11,
     "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.5},
 }
-BAR_HEIGHT, PANEL_MARGIN, PANEL_WIDTH = 0.24, 0.75, 6.5  # inches
+BAR_HEIGHT, PANEL_MARGIN, PANEL_WIDTH = 0.34, 0.9, 6.0  # inches
 
 
 def draw(results: dict[str, Result], path: Path) -> None:
     """Write the picture."""
-    panels = [result for result in results.values() if measured(result)]
+    drawable = [result for result in results.values() if measured(result)]
+    panels = [result for result in drawable if result.title.startswith("Training step")] or drawable
     if not panels:
         return
     columns = min(COLUMNS, len(panels))
@@ -65,11 +69,11 @@ def panel(ax: Axes, result: Result) -> None:
         ax.set_xlim(0, 1.15 * highs.max())
     for k, (median, high) in enumerate(zip(medians, highs, strict=True)):
         ax.annotate(number(median), (high, k), xytext=(5, 0), textcoords="offset points", va="center", **LABEL)
-    ax.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
+    ax.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=11)
     ax.invert_yaxis()  # the first row on top
-    ax.set_title(result.title, fontsize=9, loc="left")
-    ax.set_xlabel(unit, fontsize=8)
-    ax.tick_params(axis="x", labelsize=8)
+    ax.set_title(result.title, fontsize=12, loc="left")
+    ax.set_xlabel(unit, fontsize=11)
+    ax.tick_params(axis="x", labelsize=10)
     ax.spines[["top", "right"]].set_visible(False)
 
 

@@ -43,6 +43,7 @@ html_copy_source = False
 html_static_path = ["_static"]
 html_extra_path = ["_extra"]  # explore/: pages that are complete as they are
 html_css_files = ["site.css"]
+html_js_files = [("explorable.js", {"defer": "defer"})]
 html_favicon = "_static/favicon.svg"
 notfound_urls_prefix = "/"  # the page for missing pages is shown at any depth: where the site is on its server
 html_math_renderer = "mathml"

@@ -1,25 +1,38 @@
-"""The picture of the README: a flow learns two moons, and how it bends the plane to draw them.
+"""The picture of the README: a flow learns two moons, and how it bends the plane to draw them; or what a run draws.
 
 python scripts/readme_picture.py docs/images/two_moons.png
+python scripts/readme_picture.py docs/images/digits.png --run runs/mnist    # digits: real ones, samples, cooler samples
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
-import sys
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nice_np import Chain, Cosine, Flow, fit, real_nvp
+from nice_np import Chain, Cosine, Flow, fit, load_model, real_nvp
 from nice_np.datasets import load
-from nice_np.plotting import bent_grid, save
+from nice_np.plotting import bent_grid, sample_rows, save
 from nice_np.plotting.plane import density_on_grid
 
 EXTENT = (-4, 4, -3, 3)
 EPOCHS = (0, 1, 5, 60)  # at the end of which the density is drawn
+COOLER = 0.8  # latents times this: samples nearer to the middle of the prior, clearer and more alike
 
 
-def main(picture: str) -> None:
+def digits(picture: str, run: Path) -> None:
+    """Ten digits of the test set, and below them the first samples of a run's model, none of them chosen."""
+    flow = load_model(run / "model.npz")[0]
+    assert isinstance(flow, Flow)
+    test = load("mnist-small", seed=0).test[:10]
+    warm, cool = (flow.sample(20, temperature=t, rng=0).reshape(2, 10, -1) for t in (1.0, COOLER))
+    rows = {"test digits": test, "samples": warm[0], " samples": warm[1]}
+    save(sample_rows({**rows, f"temperature {COOLER}": cool[0], f" temperature {COOLER}": cool[1]}), picture)
+
+
+def two_moons(picture: str) -> None:
     """Train, keep copies on the way, and draw."""
     moons = load("two-moons", seed=0)
     flow = real_nvp(2, couplings=6, hidden=(64, 64), activation="tanh", rng=0)
@@ -51,4 +64,11 @@ def main(picture: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("picture")
+    parser.add_argument("--run", type=Path, help="draw samples of this run folder's model of digits instead")
+    arguments = parser.parse_args()
+    if arguments.run:
+        digits(arguments.picture, arguments.run)
+    else:
+        two_moons(arguments.picture)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from nice_np.bijectors import DiagonalScaling, Standardize
 from nice_np.bijectors.with_context import without_context
@@ -102,9 +102,13 @@ def spectrum(flow: Flow, ax: Axes | None = None) -> Axes:
     ax = style.new_axes(ax, "spectrum")
     style.draw_line(ax, np.arange(1, len(sigma) + 1), sigma, color=style.BLUE)
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # 0.2, not 2 x 10^-1
+    ax.yaxis.set_minor_formatter(NullFormatter())
     # Standardize divides each feature by its std, so the scaling above it never sees the data's own units.
     unit = "\nin standardised coordinates" if any(isinstance(layer, Standardize) for layer in layers) else ""
-    style.annotate(ax, "Spectrum", "rank of the latent dimension $d$", rf"scale $\sigma_d = \exp(-s_d)${unit}")
+    scale = rf"scale $\sigma_d = \exp(-s_d)${unit}"
+    style.annotate(ax, "Scales of the latents, largest first", "rank of the latent dimension $d$", scale)
     return ax
 
 

@@ -7,6 +7,7 @@ al. 2019, "Do deep generative models know what they don't know?").
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from nice_np.plotting.style import annotate, escape, legend_above, line_style, n
 from nice_np.validation import Array, as_choice, as_samples
 
 UNITS = {"nats": (r"log-likelihood $\log p(x)$ (nats)", 1), "bits/dim": ("bits/dim", 3)}  # label, decimals
-BINS = 50
+BINS = 40
 LARGEST = 1e300  # differences of larger numbers may overflow
 
 
@@ -25,7 +26,8 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
     """Draw the distribution of the likelihoods of several groups of samples, with their medians in the legend.
 
     The axis is linear and spans the first group and its surroundings; for the others the legend gives the share
-    outside.  Each histogram is scaled to its own highest bin.
+    outside, and an arrow at the edge stands for a group of which nothing is inside.  Each histogram is scaled to its
+    own highest bin.
 
     Parameters
     ----------
@@ -54,9 +56,12 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
     ax = new_axes(ax, owner, width=7)
     for k, (name, numbers) in enumerate(values.items()):
         counts, _ = np.histogram(numbers, edges)
-        beyond = 1 - counts.sum() / len(numbers)
-        where = f", {beyond:.0%} outside the figure" if beyond > 0 else ""
-        text = f"{escape(name)}: median {np.median(numbers):,.{digits}f} {unit}{where}"
+        median, beyond = np.median(numbers), 1 - counts.sum() / len(numbers)
+        text = f"{escape(name)}: median {median:,.{digits}f} {unit}"
+        if beyond == 1:
+            _draw_arrow(ax, edges, float(median), k, text)
+            continue
+        text += f", {beyond:.0%} outside the figure" if beyond > 0 else ""
         heights = counts / max(counts.max(), 1)
         if k == 0:
             ax.stairs(heights, edges, fill=True, alpha=0.25, color=line_style(k)["color"])
@@ -66,6 +71,14 @@ def likelihood_histogram(groups: Mapping[str, npt.ArrayLike], ax: Axes | None = 
     ax.margins(x=0.02)
     legend_above(ax)
     return ax
+
+
+def _draw_arrow(ax: Axes, edges: Array, median: float, k: int, text: str) -> None:
+    """A triangle at the edge beyond which all of the k-th group lies, as in the legend; one above the other."""
+    left = median < edges[0]
+    place, marker, side = (edges[0], "<", "left") if left else (edges[-1], ">", "right")
+    style: dict[str, Any] = {"marker": marker, "markersize": 8, "linestyle": "none", "clip_on": False}
+    ax.plot(place, 0.08 * k, label=f"{text}, far to the {side}", color=line_style(k)["color"], **style)
 
 
 def _as_likelihoods(numbers: npt.ArrayLike, owner: str, name: str) -> Array:

@@ -1,5 +1,8 @@
 """What whitening does: the correlations of the features before and after, and the images or points themselves.
 
+Of images the correlations of the middle pixel are drawn, as an image: neighbours are what a reader looks for, and a
+matrix of 784 x 784 hides them.
+
 Whitened data have covariance I: every variance is 1, every correlation 0.  In the plane, the ellipse of two standard
 deviations becomes a circle of radius 2.
 """
@@ -35,8 +38,9 @@ def whitening(
     """Draw data before and after whitening, or after any other layer, side by side.
 
     Two features are drawn as points with the principal axes of their covariance and the ellipse of two standard
-    deviations; more features as their correlation matrix, grey for a constant feature.  Images are drawn above their
-    matrices, those after the layer from -3 (black) to 3 (white), in standard deviations.
+    deviations; more features as their correlation matrix, grey for a constant feature.  Images are drawn as they are,
+    those after the layer from -3 (black) to 3 (white) in standard deviations, and below them the correlation of the
+    middle pixel with each pixel; of colour images, within the first plane.
 
     Parameters
     ----------
@@ -75,12 +79,12 @@ def whitening(
         for ax, values, name in zip(panels, (x, z), names, strict=True):
             draw(ax, values, f"{name}: ")
         return panels
-    panels = new_panels(axes, OWNER, 4, 2, size=(4.2, 2.65), height_ratios=[1, 2.6])
+    panels = new_panels(axes, OWNER, 4, 2, size=(4.2, 2.5), height_ratios=[1, 1.7])
     white = as_images(z, image_shape, OWNER, "after")
     for ax, images, levels, name in zip(panels[:2], (pictures, white), (value_range, (-3, 3)), names, strict=True):
         draw_sheet([images[:SHOWN]], COLUMNS, ax, name, levels, OWNER)
     for ax, values in zip(panels[2:], (x, z), strict=True):
-        _draw_correlations(ax, values, "")
+        _draw_middle(ax, values, *pictures.shape[1:3])
     return panels
 
 
@@ -102,15 +106,30 @@ def _draw_cloud(ax: Axes, x: Array, head: str) -> None:
 
 def _draw_correlations(ax: Axes, x: Array, head: str) -> None:
     matrix = correlations(x)
-    variances = x.var(axis=0)
-    image = ax.imshow(np.ma.masked_invalid(matrix), cmap="RdBu_r", vmin=-1, vmax=1)
+    _draw_colours(ax, matrix)
+    annotate(ax, head + _summary(x, matrix), "feature $j$", "feature $i$")
+
+
+def _draw_middle(ax: Axes, x: Array, height: int, width: int) -> None:
+    matrix = correlations(x)
+    middle = height // 2 * width + width // 2  # in the first plane
+    _draw_colours(ax, matrix[middle, : height * width].reshape(height, width))
+    ax.set(xticks=[], yticks=[])
+    annotate(ax, "correlation with the middle pixel\nall pairs: " + _summary(x, matrix), "", "")
+
+
+def _draw_colours(ax: Axes, values: Array) -> None:
+    image = ax.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set_facecolor(GREY)
+    ax.figure.colorbar(image, ax=ax, label="correlation", shrink=0.8).ax.tick_params(labelsize=8)
+
+
+def _summary(x: Array, matrix: Array) -> str:
+    variances = x.var(axis=0)
     off_diagonal = matrix[~np.eye(len(matrix), dtype=bool)]
     known = np.abs(off_diagonal[np.isfinite(off_diagonal)])
     size = f"{known.mean():.2f}" if known.size else "none"
-    title = f"{head}mean |correlation| {size}\nvariances from {variances.min():.2g} to {variances.max():.2g}"
-    annotate(ax, title, "feature $j$", "feature $i$")
-    ax.figure.colorbar(image, ax=ax, label="correlation", shrink=0.8).ax.tick_params(labelsize=8)
+    return f"mean |correlation| {size}\nvariances from {variances.min():.2g} to {variances.max():.2g}"
 
 
 def correlations(x: Array) -> Array:

@@ -27,8 +27,9 @@ from nice_np.validation import Array
 SAMPLES = 100  # from a flow without labels
 PER_LABEL = 10  # samples for each label
 PAIRS = 5  # rows of an interpolation
+STEPS = 6  # images between the two of a pair: few and large
 SCORED = 500  # images of each kind in the histogram of likelihoods
-LOOKED_UP = 6  # samples shown with their nearest neighbours
+LOOKED_UP = 4  # samples shown with their nearest neighbours
 SMALL = 1000  # features; fewer of the larger images are completed, in fewer steps
 
 
@@ -87,7 +88,7 @@ def _of_images(flow: Flow, dataset: Dataset, seed: int) -> dict[str, Any]:
     return {
         "samples": _sheet(flow, samples, shape),
         "reconstructions": plotting.reconstructions(real, flow.decode(flow.encode(real, context), context), shape),
-        "interpolation": plotting.interpolation(flow, real, image_shape=shape, context=context),
+        "interpolation": plotting.interpolation(flow, real, STEPS, shape, context=context),
         **_inpainting(flow, real, shape, context),
         "likelihoods": plotting.likelihood_histogram(likelihoods(flow, dataset)),
         "nearest_neighbours": _neighbours(samples, dataset),
