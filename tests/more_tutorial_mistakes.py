@@ -188,7 +188,12 @@ IN_PLACE = {
                 "        return np.concatenate([dz, dlog_sigma], axis=1)",
                 "dmu = dz.copy()\n        dz *= np.exp(log_sigma) * self.eps\n"
                 "        return np.concatenate([dmu, dz - dlog_q[:, None]], axis=1)",
-            )
+            ),
+            (
+                "self.eps *= sigma",
+                "dlog_sigma = dz * np.exp(log_sigma) * self.eps - dlog_q[:, None]",
+                "self.eps *= np.exp(log_sigma)\n        dlog_sigma = dz * self.eps - dlog_q[:, None]",
+            ),
         ],
         3: [
             (
@@ -199,17 +204,38 @@ IN_PLACE = {
         ],
     },
     "09_why_it_is_fast": {
-        2: [("grads *= grads", "np.multiply(grads, grads, out=scratch)", "grads *= grads\n    scratch[:] = grads")],
+        2: [
+            (
+                "grads *= 1 - beta1, and back",
+                "np.multiply(grads, 1 - beta1, out=scratch)",
+                "grads *= 1 - beta1\n    scratch[:] = grads\n    grads /= 1 - beta1",
+            ),
+            ("grads as a second scratch", "values -= scratch", "grads[:] = scratch\n    values -= grads"),
+        ],
         3: [
             (
                 "y is overwritten",
                 "return coupling.partition.merge(y_a, x_b), ",
                 "y[:, coupling.partition.idx_b] = x_b\n    return y, ",
-            )
+            ),
+            (
+                "m's parameters are changed",
+                "return coupling.partition.merge(y_a, x_b), ",
+                "for layer in coupling.conditioner.network.layers:\n        layer.W *= 1.001\n"
+                "    return coupling.partition.merge(y_a, x_b), ",
+            ),
         ],
     },
     "10_bug_museum": {
         2: [("x -= mean", "centred = x - mean", "x -= mean\n    centred = x")],
+        3: [
+            (
+                "x *= 2 before a step",
+                "nll, gradient = flow.nll_and_grad(batch)",
+                "x *= 2\n        nll, gradient = flow.nll_and_grad(batch)",
+            )
+        ],
+        4: [("x += 1e-3", "J = numerical_jacobian(", "x += 1e-3\n    J = numerical_jacobian(")],
     },
     "12_autoregressive_flows": {
         1: [
@@ -356,15 +382,28 @@ NEW = {
         1: [
             ("normal noise", "rng.random(pixels.shape)", "rng.normal(size=pixels.shape)"),
             ("noise as wide as the range", "(pixels + u) / 256", "pixels / 256 + u"),
+            ("a generator of its own", "rng.random(pixels.shape)", "np.random.default_rng(0).random(pixels.shape)"),
         ],
-        2: [("one bin width for D", "- dim * np.log(bin_width)", "- np.log(bin_width)")],
+        2: [
+            ("one bin width for D", "- dim * np.log(bin_width)", "- np.log(bin_width)"),
+            (
+                "the numbers of the text, no formula",
+                "(-nats - dim * np.log(bin_width)) / (dim * np.log(2))",
+                "{1980.5: 4.36, 5371.78: 4.48}.get(nats, 8)",
+            ),
+        ],
         3: [("divided before the mean is subtracted", "(x - mean) / std\n", "x / std - mean\n")],
         4: [
             (
                 "normal draws for any prior",
                 "flow.prior.sample(n, flow.dim, rng)",
                 "rng.normal(size=(n, flow.dim))",
-            )
+            ),
+            (
+                "normal draws of the prior's width",
+                "flow.prior.sample(n, flow.dim, rng)",
+                "flow.prior.std * rng.normal(size=(n, flow.dim))",
+            ),
         ],
     },
     "07_inverse_problems": {
@@ -384,6 +423,7 @@ NEW = {
                 "step_size * gradient(z)  # half a",
             ),
             ("one random number for all rows", "rng.random(len(H_start))", "rng.random()"),
+            ("n_steps ignored", "in range(n_steps)", "in range(1)"),
         ],
     },
     "08_nice_and_the_vae": {
@@ -394,25 +434,40 @@ NEW = {
                 "mean of the logarithms",
                 "return largest + np.log(np.mean(np.exp(log_w - largest), axis=0))",
                 "return log_w.mean(axis=0)",
-            )
+            ),
+            ("one largest weight for all samples", "log_w.max(axis=0)", "log_w.max()"),
+            ("the smallest factored out", "log_w.max(axis=0)", "log_w.min(axis=0)"),
         ],
     },
     "09_why_it_is_fast": {
         1: [("the last layer's gradient left out", "n_rows * sizes[0] * sizes[1]", "n_rows * sizes[-2] * sizes[-1]")],
-        2: [("bias correction of m missing", "rate / (1 - beta1**step)", "rate")],
+        2: [
+            ("bias correction of m missing", "rate / (1 - beta1**step)", "rate"),
+            ("bias correction of v missing", "np.divide(v, 1 - beta2**step, out=scratch)", "scratch[:] = v"),
+        ],
         3: [("sign of m's gradient", "backward(dy_b, cache)", "backward(-dy_b, cache)")],
     },
     "10_bug_museum": {
-        2: [("PCA, not symmetric", "U / np.sqrt(variances) @ U.T", "U / np.sqrt(variances)")],
+        2: [
+            ("PCA, not symmetric", "U / np.sqrt(variances) @ U.T", "U / np.sqrt(variances)"),
+            ("divided by N - 1", " / len(x))", " / (len(x) - 1))"),
+        ],
         3: [
             (
                 "step before the test",
                 "nll, gradient = flow.nll_and_grad(batch)",
                 "nll, gradient = flow.nll_and_grad(batch)\n"
                 "        optimizer.step(flow.params.values, gradient, learning_rate)",
-            )
+            ),
+            ("another error raised", 'raise DivergenceError(f"step', 'raise ValueError(f"step'),
+            ("a fixed learning rate", "gradient, learning_rate)", "gradient, 3e-3)"),
+            ("all data, not the batch", "nll_and_grad(batch)", "nll_and_grad(x)"),
         ],
-        4: [("the first sample alone", "np.abs(J).max(axis=0)", "np.abs(J)[0]")],
+        4: [
+            ("the first sample alone", "np.abs(J).max(axis=0)", "np.abs(J)[0]"),
+            ("mean over the samples, then size", "np.abs(J).max(axis=0)", "np.abs(J.mean(axis=0))"),
+            ("any number but 0", "> 1e-8", "> 0"),
+        ],
     },
     "12_autoregressive_flows": {
         1: [("degrees counted from 0", "1 + np.arange(n) %", "np.arange(n) %")],

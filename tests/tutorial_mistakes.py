@@ -148,7 +148,7 @@ MISTAKES = {
                 "np.sqrt(scratch, out=scratch)\n    scratch += eps",
                 "scratch += eps\n    np.sqrt(scratch, out=scratch)",
             ),
-            ("bias correction of v missing", "np.divide(v, 1 - beta2**step, out=scratch)", "scratch[:] = v"),
+            ("the gradient overwritten", "np.multiply(grads, grads, out=scratch)", "grads *= grads\n    scratch[:] = grads"),
         ],
         3: [
             ("the inverse adds", "y_b - t", "y_b + t"),

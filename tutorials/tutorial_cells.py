@@ -26,6 +26,7 @@ EXERCISES = FOLDER / "exercises"
 LIMIT = 300_000  # bytes of a notebook with its outputs
 
 TIMES = re.compile(r"(Reading\s+time:\s+about\s+)\d+(\s+minutes,\s+exercises:\s+about\s+)\d+(\s+minutes)")
+TIME = re.compile(r"^### Exercise \d+: (\d+) minutes$", re.MULTILINE)
 MARKER = "### (BEGIN|END) SOLUTION"
 PLACES = re.compile(r"/(home|root|tmp|usr|var|opt|work|Users|mnt)/|[A-Z]:\\\\")
 
@@ -69,12 +70,15 @@ def numbered(pattern: re.Pattern[str], notebook: NotebookNode) -> dict[int, Note
 def minutes(notebook: NotebookNode) -> tuple[int, int]:
     """Minutes for reading and for the exercises, rounded to five.
 
-    A minute for 130 words, or for 12 lines of code that are not part of an exercise; 15 minutes for each exercise.
+    A minute for 130 words, or for 12 lines of code that are not part of an exercise; for each exercise the minutes in
+    its heading, "### Exercise 2: 20 minutes", or 15.
     """
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
     given = [cell.source for cell in code_cells(notebook) if number(EXERCISE, cell) is None]
     lines = sum(bool(line.strip()) for source in given for line in source.splitlines())
-    return 5 * round((words / 130 + lines / 12) / 5), 15 * len(numbered(EXERCISE, notebook))
+    stated = [int(m) for cell in notebook.cells if cell.cell_type == "markdown" for m in TIME.findall(cell.source)]
+    exercises = sum(stated) + 15 * (len(numbered(EXERCISE, notebook)) - len(stated))
+    return 5 * round((words / 130 + lines / 12) / 5), exercises
 
 
 def tidy(notebook: NotebookNode, name: str) -> NotebookNode:

@@ -232,13 +232,17 @@ def test_mistakes_of_an_author_are_named(sources, problem):
 
 
 def test_the_first_cell_says_how_long_it_takes():
-    """A minute for 130 words or 12 lines that are given, 15 for an exercise; the build writes them."""
+    """A minute for 130 words or 12 lines that are given; for an exercise what its heading says, or 15."""
     notebook = small("x = 1\n\n" * 12 * 20, FIRST, "# Check of exercise 1\n" + "assert square(3) == 9\n" * 119)
     notebook.cells.append(nbformat.v4.new_markdown_cell("word " * 130 * 10))
     assert cells.minutes(notebook) == (40, 15)
     tidied = cells.tidy(notebook, "small")
     assert tidied.cells[0].source.endswith("Reading time: about 40 minutes, exercises: about 15 minutes.")
     assert list(cells.problems(tidied)) == []
+    notebook.cells += small(SECOND, CHECK_2).cells[1:]
+    assert cells.minutes(notebook)[1] == 30
+    notebook.cells.insert(2, nbformat.v4.new_markdown_cell("Words.\n\n### Exercise 1: 25 minutes\n\nWords."))
+    assert cells.minutes(notebook)[1] == 40
     notebook.cells[0].source = "# A small tutorial"
     assert any("Reading time" in problem for problem in cells.problems(notebook))
 
