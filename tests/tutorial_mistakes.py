@@ -148,7 +148,11 @@ MISTAKES = {
                 "np.sqrt(scratch, out=scratch)\n    scratch += eps",
                 "scratch += eps\n    np.sqrt(scratch, out=scratch)",
             ),
-            ("the gradient overwritten", "np.multiply(grads, grads, out=scratch)", "grads *= grads\n    scratch[:] = grads"),
+            (
+                "the gradient overwritten",
+                "np.multiply(grads, grads, out=scratch)",
+                "grads *= grads\n    scratch[:] = grads",
+            ),
         ],
         3: [
             ("the inverse adds", "y_b - t", "y_b + t"),
