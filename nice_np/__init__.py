@@ -34,6 +34,7 @@ from nice_np.bijectors import (
 from nice_np.checks.gradients import check_gradients
 from nice_np.checks.jacobian import numerical_jacobian
 from nice_np.checks.maps import check_inverse, check_log_det
+from nice_np.codec import compress, decompress
 from nice_np.errors import (
     CheckpointError,
     DatasetError,
@@ -61,6 +62,7 @@ from nice_np.families import (
     Planar,
     Radial,
     Residual,
+    RoundedAdditiveCoupling,
     SplineAutoregressive,
     SplineCoupling,
     Sylvester,
@@ -74,6 +76,8 @@ from nice_np.flows.continuous import continuous_flow, flow_matching
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.glow import glow
+from nice_np.flows.integer import IntegerFlow, integer_flow
+from nice_np.flows.integer_priors import DeeperLevel, DiscretisedLogistics, GivenTheFirst
 from nice_np.flows.law_flows import mixture_flow, spline_flow
 from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
 from nice_np.flows.model import Model, load, load_model, save_model
@@ -147,9 +151,11 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "UMNNCoupling", "UMNNAutoregressive",
     "MixtureCoupling", "MixtureAutoregressive",
     "Residual", "residual_flow",
+    "RoundedAdditiveCoupling", "IntegerFlow", "integer_flow",
     # conditioners and priors
     "MLP", "MaskedMLP", "ConvNet", "GlowNet", "Prior", "StandardLogistic", "StandardNormal",
     "DiagonalGaussian", "GaussianMixture", "LogisticMixture", "StudentT", "LearnedStudentT", "Uniform",
+    "DiscretisedLogistics", "GivenTheFirst", "DeeperLevel",
     # pixels
     "dequantize", "binarize",
     # training
@@ -166,6 +172,8 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Objective", "ImageObjective", "LatentObjective", "ProxyObjective", "HiddenPixels", "LatentPosterior",
     # inference
     "fit_to_density", "importance_sample", "WeightedSample",
+    # lossless codes
+    "compress", "decompress",
     # autoencoders
     "VAE", "variational_autoencoder",
     # errors

@@ -12,9 +12,12 @@ from nice_np import (
     BatchNorm,
     Chain,
     ConvNet,
+    DeeperLevel,
     DiagonalGaussian,
     DiagonalScaling,
+    DiscretisedLogistics,
     GaussianMixture,
+    GivenTheFirst,
     GlowNet,
     Householder,
     Inverse,
@@ -31,6 +34,7 @@ from nice_np import (
     PCAWhitening,
     Permutation,
     Rescale,
+    RoundedAdditiveCoupling,
     SplineAutoregressive,
     SplineCoupling,
     Standardize,
@@ -147,6 +151,7 @@ COUPLINGS = {
 
 BIJECTORS = {
     **COUPLINGS,
+    "RoundedAdditiveCoupling": lambda rng: coupling(RoundedAdditiveCoupling, Partition.odd_even(5), rng),
     "partition-halves": lambda rng: coupling(AffineCoupling, Partition.halves(4), rng),
     "partition-checkerboard": lambda rng: coupling(AffineCoupling, Partition.checkerboard(2, 3), rng),
     "partition-any": lambda rng: coupling(AdditiveCoupling, Partition(6, [5, 0, 2]), rng),
@@ -241,4 +246,11 @@ PRIORS = {
     "DiagonalGaussian": lambda rng: shaken(DiagonalGaussian(3), rng),
     "GaussianMixture": lambda rng: shaken(GaussianMixture(3, 4), rng),
     "LogisticMixture": lambda rng: shaken(LogisticMixture(3, 4), rng),
+    "DiscretisedLogistics": lambda rng: shaken(DiscretisedLogistics(3, 2), rng),
+    "GivenTheFirst": lambda rng: GivenTheFirst(
+        shaken(DiscretisedLogistics(1, 2), rng), mlp((1, 5, 12), rng), dim=3, step=2.0**-5
+    ),
+    "DeeperLevel": lambda rng: DeeperLevel(
+        shaken(DiscretisedLogistics(3, 2), rng), coupling(RoundedAdditiveCoupling, Partition.odd_even(3), rng)
+    ),
 }

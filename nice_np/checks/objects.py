@@ -86,6 +86,15 @@ def is_exact(obj: Any) -> bool:
     return all(getattr(layer, "exact", True) for layer in inner)
 
 
+def switch_rounding_off(obj: Any) -> bool:
+    """Make layers that round smooth, if there are any; see `nice_np.families.rounding`."""
+    inner = [module for _, module in obj.modules()] if has_methods(obj, "modules") else []
+    rounding = [module for module in inner if has_methods(module, "without_rounding")]
+    for module in rounding:
+        module.without_rounding()
+    return bool(rounding)
+
+
 def find_numbers(obj: Any) -> Numbers:
     """Each number and array in the object, with a copy of what is stored as its gradient now: ``dW`` for ``W``."""
     found: Numbers = {}

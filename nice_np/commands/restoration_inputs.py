@@ -117,7 +117,7 @@ def images_of_test_set(model: ImageModel, n: int, label: int | None, data_dir: P
     if name is None:
         raise NiceValueError(f"{model.path} does not say what it was trained on; give images with --images FILE")
     dataset = load_data(model.flow, name, data_dir, model.metadata.get("seed", 0))
-    x = as_density_input(dataset.test[:n], NOISE_SEED, model.flow.dtype)
+    x = as_density_input(dataset.test[:n], NOISE_SEED, model.flow)
     if label is None:
         context = label_context(model.flow, dataset, "test")
         context = None if context is None else context[: len(x)]

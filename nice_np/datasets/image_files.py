@@ -42,7 +42,7 @@ def read_images(path: Path, shape: tuple[int, ...]) -> Pixels:
         If the images have another shape, number type or depth, or are in colour and `shape` is grey.
     """
     if path.suffix.lower() == ".npy":
-        return _as_rows(_read_npy(path), shape, path)
+        return _as_rows(read_npy(path), shape, path)
     if len(shape) < 2:
         raise NiceValueError(f"{path}: these measurements are not an image; give them as a .npy file")
     planes = _read_png(path, *shape[-2:])  # (H, W, C)
@@ -72,7 +72,8 @@ def _content(path: Path) -> BytesIO:
         return BytesIO(file.read())
 
 
-def _read_npy(path: Path) -> Pixels:
+def read_npy(path: Path) -> Pixels:
+    """The array of a .npy file, of any shape; NiceFileError for another file."""
     file = _content(path)
     try:
         array: Pixels = np.lib.format.read_array(file, allow_pickle=False)

@@ -2,7 +2,8 @@
 
 1. `autoregressive`, the other wiring of a law; then the laws `spline_law`, and after `implicit` `mixture_law`, `umnn`.
 2. `planar`, `radial`, `sylvester`: small determinants; `residual`: a power series; `continuous`: a trace.
-3. `actnorm`, `channel_map`, `linear`, `householder`: linear layers; `batch_norm`: why that is awkward in a flow.
+3. `rounding`: integers to integers; `discretised`: their probability.
+4. `actnorm`, `channel_map`, `linear`, `householder`: linear layers; `batch_norm`: why that is awkward in a flow.
 """
 
 from nice_np.families.actnorm import ActNorm
@@ -16,6 +17,7 @@ from nice_np.families.mixture_law import MixtureAutoregressive, MixtureCoupling
 from nice_np.families.planar import Planar
 from nice_np.families.radial import Radial
 from nice_np.families.residual import Residual
+from nice_np.families.rounding import RoundedAdditiveCoupling
 from nice_np.families.spline_law import SplineAutoregressive, SplineCoupling
 from nice_np.families.sylvester import Sylvester
 from nice_np.families.umnn import UMNNAutoregressive, UMNNCoupling
@@ -34,6 +36,7 @@ __all__ = [
     "Planar",
     "Radial",
     "Residual",
+    "RoundedAdditiveCoupling",
     "SplineAutoregressive",
     "SplineCoupling",
     "Sylvester",

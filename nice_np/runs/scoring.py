@@ -13,9 +13,8 @@ from nice_np.errors import NiceValueError
 from nice_np.flows.conditional import log_prob_by_label, marginal_log_prob, one_hot
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.model import Model
-from nice_np.pixels.dequantize import dequantize
 from nice_np.vae import VAE
-from nice_np.validation import Array, as_rng, is_pixels
+from nice_np.validation import Array, is_pixels
 
 
 def score_model(model: Model, dataset: Dataset, split: str, seed: int, k: int = 1) -> dict[str, float]:
@@ -33,7 +32,7 @@ def score(flow: Flow, dataset: Dataset, split: str, seed: int) -> dict[str, floa
     "accuracy", how often the most likely label is the true one.
     """
     raw = dataset.split(split)
-    x, bin_width = as_density_input(raw, seed, flow.dtype), flow.bin_width_of(raw, default=dataset.bin_width)  # (N, D)
+    x, bin_width = as_density_input(raw, seed, flow), flow.bin_width_of(raw, default=dataset.bin_width)  # (N, D)
     if flow.context_dim == 0:
         return _summary(flow.log_prob(x), flow.dim, bin_width)
     by_label = log_prob_by_label(flow, x)  # (N, C)
@@ -82,9 +81,9 @@ def load_data(model: Model, name: str, data_dir: str | os.PathLike[str] | None, 
     return dataset
 
 
-def as_density_input(x: Any, seed: int, dtype: Any = np.float32) -> Array:
-    """Samples as a flow sees them: pixels dequantised with noise from `seed`, points of the plane unchanged."""
-    return dequantize(x, as_rng(seed, "seed"), dtype) if is_pixels(x) else x.astype(dtype)
+def as_density_input(x: Any, seed: int, flow: Flow) -> Array:
+    """Samples as a flow sees them: pixels as in its training, with noise from `seed`, points of the plane unchanged."""
+    return flow.from_pixels(x, seed) if is_pixels(x) else x.astype(flow.dtype)
 
 
 def true_labels(flow: Flow, dataset: Dataset, split: str) -> Labels:

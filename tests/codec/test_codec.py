@@ -1,0 +1,171 @@
+"""The code: exact, as short as the likelihood says, the same on every machine, and refused where it is damaged."""
+
+import numpy as np
+import pytest
+from registry import shaken
+
+from nice_np import CheckpointError, NiceTypeError, NiceValueError, compress, decompress, integer_flow, nice
+from nice_np.codec import images, rans
+from nice_np.codec import portable as portable_module
+from nice_np.codec.images import MAX_SYMBOLS
+from nice_np.codec.portable import LEVELS, Intervals, exp, portable
+from nice_np.codec.rans import TOTAL, Decoder, Encoder
+from nice_np.families.discretised import log_mass, mixture_of
+
+
+def small_flow(rng, size=0.2, **settings):
+    return shaken(integer_flow((4, 8), channels=3, rng=0, **settings), rng, size)
+
+
+def likely(flow, n, rng):
+    """Images that the flow finds likely: its samples, cut to pixels."""
+    return np.clip(np.rint(flow.sample(n, rng=rng) * 256), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 64])
+def test_symbols_come_back_and_cost_what_they_are_worth(lanes, rng):
+    p = np.array([0.9, 0.06, 0.03, 0.009, 0.001])
+    edges = np.concatenate([[0], np.round(np.cumsum(p) * TOTAL)]).astype(np.int64)
+    symbols = rng.choice(5, 20_000, p=p)
+    encoder = Encoder(lanes)
+    for part in (symbols[7001:], symbols[:7001]):
+        encoder.push(edges[part], edges[part + 1] - edges[part])
+    code = encoder.finish()
+    decoder = Decoder(code, lanes)
+
+    def find(point, where):
+        symbol = np.searchsorted(edges, point, side="right") - 1
+        return symbol, edges[symbol], edges[symbol + 1] - edges[symbol]
+
+    found = np.concatenate([decoder.pop(7001, find), decoder.pop(len(symbols) - 7001, find)])
+    decoder.finish()
+    np.testing.assert_array_equal(found, symbols)
+    worth = -np.log2(p[symbols]).sum()
+    assert 0 <= 8 * len(code) - worth < 64 * lanes + 40
+
+
+@pytest.mark.parametrize("shape", [(0, 32), (1, 32), (5, 4, 8), (25, 4, 8)])
+def test_every_pixel_comes_back(shape, rng, monkeypatch):
+    flow = small_flow(rng)
+    monkeypatch.setattr(images, "CHUNK", 10)
+    monkeypatch.setattr(rans, "PER_LANE", 100)
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    np.testing.assert_array_equal(decompress(flow, compress(flow, pixels)), pixels, strict=True)
+
+
+def test_the_size_is_the_likelihood(rng):
+    flow = small_flow(rng)
+    pixels = likely(flow, 800, rng)
+    predicted = flow.bits_per_dim(pixels) * pixels.size / 8
+    assert len(compress(flow, pixels)) == pytest.approx(predicted, rel=0.01)
+    assert len(compress(flow, pixels[:1])) < flow.bits_per_dim(pixels[:1]) * 32 / 8 + 100
+
+
+def test_the_intervals_are_the_probabilities_and_fill_the_line(rng):
+    theta = rng.normal(0, 2, (1, 9, 4))
+    mixture = mixture_of(theta)
+    intervals = Intervals.of(mixture, 1, 1 / 256)
+    bounds = np.stack([intervals.bound(np.full(4, k)) for k in range(LEVELS + 1)])  # (LEVELS + 1, 4)
+    assert (np.diff(bounds, axis=0) >= 1).all()
+    assert (bounds[[0, -1]] == [[0] * 4, [TOTAL] * 4]).all()
+    z = (np.arange(LEVELS)[:, None] - LEVELS // 2) / 256 * np.ones(4)
+    log_p = log_mass(z[None, LEVELS // 2], mixture, 1 / 256)[0]
+    np.testing.assert_allclose(np.diff(bounds, axis=0)[LEVELS // 2] / TOTAL, np.exp(log_p)[0], rtol=1e-3, atol=1e-6)
+    for k in rng.integers(0, LEVELS, 20):
+        symbol, start, width = intervals.find(bounds[k] + (bounds[k + 1] - bounds[k]) // 2)
+        assert (symbol == k).all()
+        assert (start == bounds[k]).all()
+        assert (start + width == bounds[k + 1]).all()
+
+
+def test_the_exponential_is_right():
+    x = np.linspace(-700, 700, 20_001)
+    np.testing.assert_allclose(exp(x), np.exp(x), rtol=1e-15)
+
+
+def test_sums_in_any_order_give_the_same_bits(rng, monkeypatch):
+    """Every matrix product in another order of its terms, as another BLAS may take them."""
+    flow, pixels = small_flow(rng, 0.4), rng.integers(0, 256, (6, 32)).astype(np.uint8)
+    code = compress(flow, pixels)
+    from nice_np.networks import convolution, mlp
+
+    class Shuffled(np.ndarray):
+        """An array whose products add their terms in a random order."""
+
+        def __matmul__(self, other):
+            order = rng.permutation(self.shape[-1])
+            return np.asarray(np.asarray(self)[:, order] @ np.asarray(other)[order]).view(Shuffled)
+
+    original = convolution.neighbours
+    monkeypatch.setattr(convolution, "neighbours", lambda x: original(x).view(Shuffled))
+    dots = []
+
+    def shuffled_dot(a, b):
+        order = rng.permutation(a.shape[1])
+        dots.append(1)
+        return np.asarray(a)[:, order] @ np.asarray(b)[order]
+
+    class Numbers:
+        dot = staticmethod(shuffled_dot)
+
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+    monkeypatch.setattr(mlp, "np", Numbers())
+    assert compress(flow, pixels) == code
+    assert dots
+    np.testing.assert_array_equal(decompress(flow, code), pixels)
+
+
+def test_each_damaged_byte_is_refused(rng):
+    flow = small_flow(rng)
+    code = compress(flow, likely(flow, 3, rng))
+    twin = portable(flow)
+    for position in range(len(code)):
+        damaged = bytearray(code)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        for wrong in (bytes(damaged), code[:position], code + code[: position + 1]):
+            with pytest.raises(CheckpointError, match=r"^small.nice: "):
+                decompress(flow, wrong, "small.nice")
+    assert twin.dim == 32
+
+
+def test_a_code_that_decodes_to_other_pixels_is_refused(rng, monkeypatch):
+    """A machine that computes differently: here its sigmoid is off in the last digits."""
+    flow = small_flow(rng, 0.4)
+    code = compress(flow, rng.integers(0, 256, (40, 32)).astype(np.uint8))
+    monkeypatch.setattr(portable_module, "TABLE", portable_module.TABLE * (1 - 1e-6))
+    with pytest.raises(CheckpointError, match=r"on this machine|this machine computes differently"):
+        decompress(flow, code)
+
+
+def test_another_model_is_refused(rng):
+    flow = small_flow(rng)
+    code = compress(flow, likely(flow, 2, rng))
+    flow.params.values[0] += 1e-3
+    with pytest.raises(CheckpointError, match="another model"):
+        decompress(flow, code)
+    with pytest.raises(CheckpointError, match="another model"):
+        decompress(small_flow(rng, couplings=1), code)
+
+
+def test_an_impossible_number_of_pixels_is_refused_before_it_is_allocated(rng):
+    from nice_np.codec.images import DIGEST, _digest
+
+    flow = small_flow(rng)
+    code = compress(flow, likely(flow, 2, rng))
+    claim = (MAX_SYMBOLS * len(code)).to_bytes(4, "little")
+    body = code[:9] + claim + code[13:-DIGEST]
+    with pytest.raises(CheckpointError, match=r"more than .* bytes can hold"):
+        decompress(flow, body + _digest(body))
+
+
+def test_what_is_no_code_is_refused(rng):
+    flow = small_flow(rng)
+    with pytest.raises(NiceTypeError, match="expected an IntegerFlow"):
+        compress(nice(32, rng=0), np.zeros((1, 32), np.uint8))
+    with pytest.raises(NiceValueError, match=r"uint8 pixels of shape \(N, 32\).* got float64 of shape \(1, 32\)"):
+        compress(flow, np.zeros((1, 32)))
+    flow.params.values[...] *= 1e5
+    with pytest.raises(NiceValueError, match="add up to more than 8192"):
+        compress(flow, np.zeros((1, 32), np.uint8))
