@@ -123,6 +123,13 @@ def gentle(layer):
     return layer
 
 
+def far(layer):
+    """A larger theta: an output of one moves a pixel by four levels only."""
+    layer.conditioner.layers[-1].W[...] *= 20
+    layer.conditioner.layers[-1].b[...] *= 20
+    return layer
+
+
 def radial(rng):
     layer = shaken(Radial(3), rng, 0.3)
     layer.b[...] += 3  # beta is near 3 - alpha: far from 0, where the layer is the identity
@@ -151,7 +158,7 @@ COUPLINGS = {
 
 BIJECTORS = {
     **COUPLINGS,
-    "RoundedAdditiveCoupling": lambda rng: coupling(RoundedAdditiveCoupling, Partition.odd_even(5), rng),
+    "RoundedAdditiveCoupling": lambda rng: far(coupling(RoundedAdditiveCoupling, Partition.odd_even(5), rng)),
     "partition-halves": lambda rng: coupling(AffineCoupling, Partition.halves(4), rng),
     "partition-checkerboard": lambda rng: coupling(AffineCoupling, Partition.checkerboard(2, 3), rng),
     "partition-any": lambda rng: coupling(AdditiveCoupling, Partition(6, [5, 0, 2]), rng),

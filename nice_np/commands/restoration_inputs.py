@@ -15,6 +15,7 @@ from nice_np.commands.shared import one_label
 from nice_np.datasets.image_files import read_images
 from nice_np.errors import NiceValueError
 from nice_np.flows.flow import Flow
+from nice_np.flows.integer import IntegerFlow
 from nice_np.pixels.dequantize import BIN_WIDTH, NOISE_SEED, dequantize
 from nice_np.restoration.arguments import space_for
 from nice_np.restoration.operators.base import as_image_shape
@@ -100,6 +101,11 @@ def the_images(model: ImageModel, arguments: Arguments, hidden: Any = ()) -> Ima
 def open_model(path: Path) -> ImageModel:
     """Read a flow of images; NiceValueError for any other model."""
     flow, metadata = load_flow(path)
+    if isinstance(flow, IntegerFlow):
+        raise NiceValueError(
+            f"{path} is a flow of integers, and a search takes steps between them; train one of densities, such as "
+            "nice-np train mnist"
+        )
     if metadata.get("image_shape") is None:
         raise NiceValueError(
             f"{path} is not a model of images, and only images can be restored; train one on mnist-small, for example"

@@ -6,10 +6,10 @@ Where x is on the grid, y is, and x_b = y_b - [m(y_a)] gives the integers back, 
 grid, which moves probabilities and stretches nothing, log|det| = 0.
 
 **The gradient.**  [t] is a staircase: d[t]/dt = 0 wherever it exists, so the true gradient says that m is of no use.
-The straight-through estimator (Bengio et al. 2013) goes backward as if [t] were t, d[t]/dt := 1, which is what
-`AdditiveLaw` does.  That is the exact gradient of the flow without rounding, taken at the values with rounding; as
-|[t] - t| <= step / 2, it is biased by what the gradient changes over half a grey level.  What depends on m otherwise
-than through a [t], such as a prior's parameters, gets its exact gradient.  The checks switch the rounding off.
+The straight-through estimator (Bengio et al. 2013) goes backward as if [t] were t, d[t]/dt := 1.  That is the exact
+gradient of the flow without rounding, at the values with rounding; as |[t] - t| <= step / 2, it is biased by what that
+gradient changes over half a grey level.  A prior's own parameters, which no [t] depends on, get their exact gradient.
+The checks switch the rounding off.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.bijectors.additive import AdditiveLaw
 from nice_np.bijectors.coupling import Conditioner, Coupling
+from nice_np.bijectors.law import Law
 from nice_np.bijectors.partition import Partition
 from nice_np.errors import NiceValueError
 from nice_np.pixels.dequantize import BIN_WIDTH
@@ -36,13 +36,13 @@ def as_step(step: float, owner: str) -> float:
     return step
 
 
-class RoundedAdditiveLaw(AdditiveLaw):
+class RoundedAdditiveLaw(Law):
     """y_b = x_b + [t],  t = theta / 64;  log|det| = 0;  backward as if [t] were t"""
 
     step: float
 
     def without_rounding(self) -> None:
-        """Make it the additive law from now on: [t] -> t as step -> 0.  Its gradient is then exact."""
+        """Make it an additive law from now on: [t] -> t as step -> 0.  Its gradient is then exact."""
         self.step = 0.0
 
     def _rounded(self, theta: Array) -> Array:
@@ -50,18 +50,16 @@ class RoundedAdditiveLaw(AdditiveLaw):
         return SHIFT * theta if self.step == 0 else np.rint(theta * (SHIFT / self.step)) * self.step
 
     def _couple(self, x_b: Array, theta: Array) -> tuple[Array, Array, None]:
-        return super()._couple(x_b, self._rounded(theta))
+        return x_b + self._rounded(theta), np.zeros(len(x_b), x_b.dtype), None
 
     def _couple_backward(self, dy_b: Array, dlog_det: Array, cache: None) -> tuple[Array, Array]:
-        dx_b, dt = super()._couple_backward(dy_b, dlog_det, cache)
-        return dx_b, SHIFT * dt  # d[t]/dt := 1
+        return dy_b, SHIFT * dy_b  # dy_b/dx_b = 1,  d[t]/dt := 1,  dt/dtheta = SHIFT
 
     def _uncouple(self, y_b: Array, theta: Array) -> tuple[Array, Array, None]:
-        return super()._uncouple(y_b, self._rounded(theta))
+        return y_b - self._rounded(theta), np.zeros(len(y_b), y_b.dtype), None
 
     def _uncouple_backward(self, dx_b: Array, dlog_det: Array, cache: None) -> tuple[Array, Array]:
-        dy_b, dt = super()._uncouple_backward(dx_b, dlog_det, cache)
-        return dy_b, SHIFT * dt
+        return dx_b, -SHIFT * dx_b
 
 
 class RoundedAdditiveCoupling(RoundedAdditiveLaw, Coupling):
