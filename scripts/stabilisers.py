@@ -101,7 +101,7 @@ def bits_per_dim(flow: Flow, digits: Dataset, split: str) -> float:
 
 def worst_inverse(flow: Flow, digits: Dataset) -> float:
     """max |decode(encode(x)) - x| over the test digits, with pixels in [0, 1]."""
-    x: Array = as_density_input(digits.test, NOISE_SEED)
+    x: Array = as_density_input(digits.test, NOISE_SEED, flow)
     return float(np.abs(flow.decode(flow.encode(x)) - x).max())
 
 

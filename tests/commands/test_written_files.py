@@ -11,7 +11,7 @@ import pytest
 from command_line import QUICK, run
 from matplotlib.figure import Figure
 
-from nice_np import NiceFileError, nice, plotting, save_model
+from nice_np import NiceFileError, compress, integer_flow, nice, plotting, save_model
 from nice_np.commands import train
 from nice_np.interop import save_onnx
 
@@ -32,6 +32,8 @@ WRITERS = {  # the words of the command, and the file that it writes
     "restore": ((*RESTORE, "--out", "new/a.png"), "a.png"),
     "restore, array": ((*RESTORE, "--out", "b.png", "--save", "new/a.npy"), "a.npy"),
     "play": (("play", "--save", "new/a.png"), "a.png"),
+    "compress": (("compress", "pixels.npy", "--model", "INTEGERS", "--out", "new/a"), "a"),
+    "decompress": (("decompress", "CODE", "--model", "INTEGERS", "--out", "new/a.npy"), "a.npy"),
 }
 RUN_FILES = ("settings.json", "checkpoint.npz", "model.npz", "metrics.json", "history.csv", "figures/samples.png")
 LOCK = ".nice-np.lock"
@@ -88,6 +90,9 @@ def seen(folder):
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.npz"
     save_model(path, nice(24, hidden=(3,), rng=0), {"image_shape": SHAPE})
+    integers = integer_flow(SHAPE, levels=1, channels=2, rng=0)
+    save_model(path.with_name("integers.npz"), integers, {"image_shape": SHAPE})
+    path.with_name("code").write_bytes(compress(integers, np.zeros((1, *SHAPE), np.uint8)))
     return path
 
 
@@ -105,6 +110,7 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    np.save("pixels.npy", np.zeros((1, *SHAPE), np.uint8))
     np.save("x.npy", np.random.default_rng(0).uniform(size=(1, 24)))
     (tmp_path / "new").mkdir()
     return tmp_path
@@ -114,7 +120,9 @@ def words_of(writer, model, finished):
     words, name = WRITERS[writer]
     if writer == "export, ONNX":
         pytest.importorskip("onnx")
-    return [str({"MODEL": model, "RUN": finished}.get(word, word)) for word in words], Path("new") / name
+    files = {"MODEL": model, "RUN": finished}
+    files |= {"INTEGERS": model.with_name("integers.npz"), "CODE": model.with_name("code")}
+    return [str(files.get(word, word)) for word in words], Path("new") / name
 
 
 @pytest.mark.parametrize("kind", NEVER)

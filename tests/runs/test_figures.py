@@ -104,7 +104,7 @@ def test_alternating_samples_are_drawn_given_their_label(rng):
 
 def test_likelihoods_with_labels_are_those_without_the_label(rng):
     dataset, flow = labelled(rng, (2, 3), classes=3)
-    x = as_density_input(dataset.test, NOISE_SEED, flow.dtype)
+    x = as_density_input(dataset.test, NOISE_SEED, flow)
     expected = marginal_log_prob(log_prob_by_label(flow, x))
     np.testing.assert_array_equal(likelihoods(flow, dataset)["test images"], expected)
 
@@ -167,7 +167,7 @@ def test_the_lower_half_is_completed(rng, tmp_path, drawn, monkeypatch):
     monkeypatch.setattr(figures_of_runs, "inpaint", watched)
     draw(flow, dataset, HISTORY, tmp_path, seed=7)
     (original, seen, completed, shape), settings = drawn["restorations"]
-    x = as_density_input(dataset.test[:10], NOISE_SEED, flow.dtype)
+    x = as_density_input(dataset.test[:10], NOISE_SEED, flow)
     np.testing.assert_array_equal(original, x)
     np.testing.assert_array_equal(seen, x)
     assert shape == (3, 4, 2)

@@ -208,7 +208,7 @@ def test_score_of_points_and_pixels(rng):
     images = datasets.Dataset("images", pixels, pixels[:5], pixels, image_shape=(2, 3), bin_width=BIN_WIDTH)
     flow = nice(6, hidden=(8,), prior="normal", rng=0)
     flow.params.values[:] = 0
-    x = as_density_input(pixels, 3)
+    x = as_density_input(pixels, 3, flow)
     assert ((pixels <= x * 256) & (x * 256 < pixels + 1.001)).all()
     expected = (-0.5 * x**2 - 0.5 * np.log(2 * np.pi)).sum(axis=1).mean()
     found = score(flow, images, "test", seed=3)
