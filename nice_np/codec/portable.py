@@ -153,10 +153,13 @@ def _sum(terms: Array) -> Array:
 
 
 def to_symbols(z: Array, step: float) -> Whole:
-    """Latents (n, B) on the grid as symbols 0 .. LEVELS - 1, (n B,); NiceValueError for one too far out."""
-    symbols: Whole = np.rint(z / step).astype(np.int64).ravel() + LEVELS // 2
-    if ((symbols < 0) | (symbols >= LEVELS)).any():
+    """Latents (n, B) as symbols 0 .. LEVELS - 1, (n B,); NiceValueError for one that is off the grid or too far out."""
+    levels = np.rint(z / step).ravel()
+    if (levels * step != z.ravel()).any():
+        raise NiceValueError("the flow leaves the grid of whole numbers: it has a layer that does not round")
+    if (np.abs(levels + 0.5) > LEVELS // 2).any():
         raise NiceValueError(f"the flow moves a pixel by more than {LEVELS // 2} grey levels; train it longer")
+    symbols: Whole = levels.astype(np.int64) + LEVELS // 2
     return symbols
 
 

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from registry import shaken
 
-from nice_np import CheckpointError, NiceTypeError, NiceValueError, compress, decompress, integer_flow, nice
+from nice_np import (
+    CheckpointError,
+    DiagonalScaling,
+    DiscretisedLogistics,
+    IntegerFlow,
+    NiceTypeError,
+    NiceValueError,
+    compress,
+    decompress,
+    integer_flow,
+    nice,
+)
 from nice_np.codec import images, rans
 from nice_np.codec import portable as portable_module
 from nice_np.codec.images import MAX_SYMBOLS
@@ -166,6 +177,12 @@ def test_what_is_no_code_is_refused(rng):
         compress(nice(32, rng=0), np.zeros((1, 32), np.uint8))
     with pytest.raises(NiceValueError, match=r"uint8 pixels of shape \(N, 32\).* got float64 of shape \(1, 32\)"):
         compress(flow, np.zeros((1, 32)))
+    off_grid = IntegerFlow(DiscretisedLogistics(32), DiagonalScaling(32, log_scale=0.1))
+    with pytest.raises(NiceValueError, match="leaves the grid of whole numbers"):
+        compress(off_grid, np.full((1, 32), 200, np.uint8))
+    flow.params.values[...] *= 50
+    with pytest.raises(NiceValueError, match="moves a pixel by more than 2048 grey levels"):
+        compress(flow, np.full((1, 32), 200, np.uint8))
     flow.params.values[...] *= 1e5
     with pytest.raises(NiceValueError, match="add up to more than 8192"):
         compress(flow, np.zeros((1, 32), np.uint8))
