@@ -37,9 +37,9 @@ def likely(flow, n, rng):
 def test_symbols_come_back_and_cost_what_they_are_worth(lanes, rng):
     p = np.array([0.9, 0.06, 0.03, 0.009, 0.001])
     edges = np.concatenate([[0], np.round(np.cumsum(p) * TOTAL)]).astype(np.int64)
-    symbols = rng.choice(5, 20_000, p=p)
+    symbols = rng.choice(5, 5_000, p=p)
     encoder = Encoder(lanes)
-    for part in (symbols[7001:], symbols[:7001]):
+    for part in (symbols[1801:], symbols[:1801]):
         encoder.push(edges[part], edges[part + 1] - edges[part])
     code = encoder.finish()
     decoder = Decoder(code, lanes)
@@ -48,7 +48,7 @@ def test_symbols_come_back_and_cost_what_they_are_worth(lanes, rng):
         symbol = np.searchsorted(edges, point, side="right") - 1
         return symbol, edges[symbol], edges[symbol + 1] - edges[symbol]
 
-    found = np.concatenate([decoder.pop(7001, find), decoder.pop(len(symbols) - 7001, find)])
+    found = np.concatenate([decoder.pop(1801, find), decoder.pop(len(symbols) - 1801, find)])
     decoder.finish()
     np.testing.assert_array_equal(found, symbols)
     worth = -np.log2(p[symbols]).sum()
@@ -66,27 +66,25 @@ def test_every_pixel_comes_back(shape, rng, monkeypatch):
 
 def test_the_size_is_the_likelihood(rng):
     flow = small_flow(rng)
-    pixels = likely(flow, 800, rng)
+    pixels = likely(flow, 400, rng)
     predicted = flow.bits_per_dim(pixels) * pixels.size / 8
-    assert len(compress(flow, pixels)) == pytest.approx(predicted, rel=0.01)
+    assert len(compress(flow, pixels)) == pytest.approx(predicted, rel=0.02)
     assert len(compress(flow, pixels[:1])) < flow.bits_per_dim(pixels[:1]) * 32 / 8 + 100
 
 
 def test_the_intervals_are_the_probabilities_and_fill_the_line(rng):
-    theta = rng.normal(0, 2, (1, 9, 4))
-    mixture = mixture_of(theta)
-    intervals = Intervals.of(mixture, 1, 1 / 256)
-    bounds = np.stack([intervals.bound(np.full(4, k)) for k in range(LEVELS + 1)])  # (LEVELS + 1, 4)
-    assert (np.diff(bounds, axis=0) >= 1).all()
-    assert (bounds[[0, -1]] == [[0] * 4, [TOTAL] * 4]).all()
-    z = (np.arange(LEVELS)[:, None] - LEVELS // 2) / 256 * np.ones(4)
-    log_p = log_mass(z[None, LEVELS // 2], mixture, 1 / 256)[0]
-    np.testing.assert_allclose(np.diff(bounds, axis=0)[LEVELS // 2] / TOTAL, np.exp(log_p)[0], rtol=1e-3, atol=1e-6)
-    for k in rng.integers(0, LEVELS, 20):
-        symbol, start, width = intervals.find(bounds[k] + (bounds[k + 1] - bounds[k]) // 2)
-        assert (symbol == k).all()
-        assert (start == bounds[k]).all()
-        assert (start + width == bounds[k + 1]).all()
+    symbols, step = np.arange(LEVELS + 1), 1 / 256
+    mixture = mixture_of(rng.normal(0, 2, (1, 9, 1)).repeat(LEVELS + 1, axis=2))  # one distribution for every symbol
+    intervals = Intervals.of(mixture, 1, step)
+    bounds = intervals.bound(symbols)
+    widths = np.diff(bounds)
+    assert (widths >= 1).all()
+    assert bounds[[0, -1]].tolist() == [0, TOTAL]
+    log_p = log_mass((symbols[None] - LEVELS // 2) * step, mixture, step)[0][0]
+    np.testing.assert_allclose(widths / TOTAL, np.exp(log_p[:-1]), rtol=1e-3, atol=1e-6)
+    found = intervals.rows(slice(0, LEVELS)).find(bounds[:-1] + widths // 2)
+    for part, expected in zip(found, (symbols[:-1], bounds[:-1], widths), strict=True):
+        np.testing.assert_array_equal(part, expected)
 
 
 def test_the_exponential_is_right():
@@ -141,6 +139,7 @@ def test_each_damaged_byte_is_refused(rng):
     assert twin.dim == 32
 
 
+@pytest.mark.slow
 def test_a_code_that_decodes_to_other_pixels_is_refused(rng, monkeypatch):
     """A machine that computes differently: here its sigmoid is off in the last digits."""
     flow = small_flow(rng, 0.4)

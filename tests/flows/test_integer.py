@@ -100,6 +100,7 @@ def test_rounding_changes_the_gradient_by_little(rng):
     assert 0 < np.linalg.norm(estimate - exact) < 0.2 * np.linalg.norm(exact)
 
 
+@pytest.mark.slow
 def test_training_finds_what_a_histogram_finds(rng):
     pixels = rng.choice(np.array([0, 0, 0, 255], np.uint8), (400, 16))  # 0.81 bits a pixel
     flow = integer_flow((4, 4), levels=1, channels=4, components=2, rng=0)
