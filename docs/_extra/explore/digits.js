@@ -4,7 +4,6 @@ about: {
   "nice_np": "0.1.0",
   "parameters": 228900,
   "dataset": "mnist",
-  "preset": "mnist-glow",
   "image_shape": [
     28,
     28
