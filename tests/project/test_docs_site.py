@@ -89,6 +89,30 @@ def test_a_missing_section_is_seen():
     assert list(missing_sections(half)) == ["Parameters", "Returns"]
 
 
+@pytest.mark.parametrize("setting", ["pygments_style", "pygments_dark_style"])
+def test_the_colours_of_code_have_enough_contrast(setting):
+    """WCAG 2 AA: 4.5 : 1 for text of this size; the formula is theirs."""
+    styles = pytest.importorskip("pygments.styles", reason='pip install -e ".[docs]"')
+    pytest.importorskip("a11y_pygments", reason='pip install -e ".[docs]"')
+    (name,) = re.findall(rf'^{setting} = "(.+?)"', (DOCS / "conf.py").read_text(encoding="utf-8"), re.MULTILINE)
+    style = styles.get_style_by_name(name)
+    ground = luminance(style.background_color)
+    assert luminance("#ffffff") == 1
+    for token, drawn in style:
+        if drawn["color"]:
+            dark, light = sorted((luminance(drawn["color"]), luminance(drawn["bgcolor"] or ground)))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, token
+
+
+def luminance(colour):
+    """The relative luminance of "#rrggbb"; a number is one already."""
+    if isinstance(colour, float):
+        return colour
+    levels = [int(colour.lstrip("#")[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels]
+    return sum(weight * level for weight, level in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 # -- the site ---------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +145,17 @@ def test_pages_and_figures_are_there(site):
             assert "\\" not in formula, (page, "LaTeX that nobody translates")
     for page in notebooks:
         assert "<img" in (site / page).read_text(encoding="utf-8"), f"{page} has no figure"
+
+
+@pytest.mark.slow
+def test_the_course_is_one_page_with_a_card_for_each_notebook(site):
+    page = (site / "tutorials" / "README.html").read_text(encoding="utf-8")
+    for path in (ROOT / "tutorials").glob("[0-9]*.ipynb"):
+        assert f'href="{path.stem}.html"' in page, "its page"
+        assert f'href="../slides/{path.stem}.html"' in page
+        assert (site / "slides" / f"{path.stem}.html").is_file()
+    assert page.count("course-card") == len(list((ROOT / "tutorials").glob("[0-9]*.ipynb")))
+    assert "<table" not in page
 
 
 @pytest.mark.slow
