@@ -204,7 +204,7 @@ MISTAKES = {
         3: [
             (
                 "skips the batch",
-                'raise DivergenceError(f"step {len(losses) + 1}: loss {nll}, learning rate {learning_rate}")',
+                'raise DivergenceError(f"step {len(losses) + 1}: loss {nll}")',
                 "continue",
             ),
             ("infinity overlooked", "np.isfinite(nll) and", "not np.isnan(nll) and"),
