@@ -35,32 +35,35 @@ function half(bits) {
   return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
 }
 
-// x (n, k) times the transpose of A (m, k): (n, m). Both are read along their rows, four rows of A at a time: so each
-// number of x is read once for four products, and the four sums do not wait for each other.
+// x (n, k) times the transpose of A (m, k): (n, m). Both are read along their rows, two of x and four of A at a time:
+// of six numbers read come eight products, and no sum waits for another. The last rows may be computed twice.
 function timesTransposed(x, A, k) {
   const n = x.length / k, m = A.length / k, y = new Float64Array(n * m);
-  for (let row = 0; row < n; row++) {
-    const start = row * k, to = row * m;
-    let j = 0;
-    for (; j + 3 < m; j += 4) {
-      let a = 0, b = 0, c = 0, d = 0;
-      for (let i = 0, from = j * k; i < k; i++, from++) {
-        const value = x[start + i];
-        a += value * A[from];
-        b += value * A[from + k];
-        c += value * A[from + 2 * k];
-        d += value * A[from + 3 * k];
+  if (m < 4) return timesFew(x, A, k);
+  for (let row = 0; row < n; row += 2) {
+    const next = Math.min(row + 1, n - 1), x0 = row * k, x1 = next * k;
+    for (let block = 0; block < m; block += 4) {
+      const j = Math.min(block, m - 4), A0 = j * k, A1 = A0 + k, A2 = A1 + k, A3 = A2 + k;
+      let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+      for (let i = 0; i < k; i++) {
+        const u = x[x0 + i], v = x[x1 + i], p = A[A0 + i], q = A[A1 + i], r = A[A2 + i], s = A[A3 + i];
+        a += u * p; b += u * q; c += u * r; d += u * s;
+        e += v * p; f += v * q; g += v * r; h += v * s;
       }
-      y[to + j] = a;
-      y[to + j + 1] = b;
-      y[to + j + 2] = c;
-      y[to + j + 3] = d;
+      let to = row * m + j;
+      y[to] = a; y[to + 1] = b; y[to + 2] = c; y[to + 3] = d;
+      to = next * m + j;
+      y[to] = e; y[to + 1] = f; y[to + 2] = g; y[to + 3] = h;
     }
-    for (; j < m; j++) {
-      let a = 0;
-      for (let i = 0; i < k; i++) a += x[start + i] * A[j * k + i];
-      y[to + j] = a;
-    }
+  }
+  return y;
+}
+
+// The same for any number of rows of A, one by one.
+function timesFew(x, A, k) {
+  const n = x.length / k, m = A.length / k, y = new Float64Array(n * m);
+  for (let row = 0; row < n; row++) {
+    for (let j = 0; j < m; j++) for (let i = 0; i < k; i++) y[row * m + j] += x[row * k + i] * A[j * k + i];
   }
   return y;
 }

@@ -11,7 +11,7 @@
 "use strict";
 
 const WIDE = 1, NARROW = 0.1, FIRST = 0.15;  // sigma at the start and at the end; pixels are in [0, 1]
-const STEPS = 40, LEAPFROGS = 8, ANNEALED = 0.75;  // sigma has fallen after this share of the steps
+const STEPS = 32, LEAPFROGS = 8, ANNEALED = 0.75;  // sigma has fallen after this share of the steps
 const TARGET = 0.7;  // share of the steps to be accepted; the step size follows it while sigma falls
 
 // U and dU/dz
