@@ -3,6 +3,7 @@ const EXPORTED = {
 about: {
   "nice_np": "0.1.0",
   "parameters": 228900,
+  "test_bits_per_dim": 1.159,
   "dataset": "mnist",
   "image_shape": [
     28,
