@@ -8,7 +8,7 @@ from tutorial_mistakes import MISTAKES
 
 from nice_np import __version__, fit, nice
 from nice_np.datasets import cifar10, faces, mnist, names, svhn, tfd, two_moons
-from nice_np.errors import NiceError
+from nice_np.errors import NiceError, NiceTypeError, NiceValueError
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the documents are only in the checkout")
@@ -28,28 +28,45 @@ def test_the_readme_example_prints_what_it_says(capsys):
 
 def test_the_layers_of_the_document_on_own_layers_are_right(capsys, tmp_path, monkeypatch):
     whole, parameters, law, scale, registry_line = blocks("docs/own_layer.md")
+    monkeypatch.chdir(tmp_path)  # they write files
     exec(compile(whole, "docs/own_layer.md", "exec"), {})
-    assert "PASSED" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("\nPASSED") == 3
     exec(compile(parameters, "docs/own_layer.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "forward: s" in printed
     assert "PASSED" in printed
-    assert printed.splitlines()[-1] == "[5. 5.]"
+    assert printed.splitlines()[-2:] == ["[5. 5.]", "0.0"]
     exec(compile(law, "docs/own_layer.md", "exec"), {})  # raises where a check fails
-    monkeypatch.chdir(tmp_path)  # it writes a file
     exec(compile(scale, "docs/own_layer.md", "exec"), {"__name__": "page"})
     assert (tmp_path / "flow.npz").exists()
     assert "SinhCoupling" in registry_line
 
 
-def test_a_layer_that_adds_works_as_that_document_says(capsys):
+@pytest.mark.parametrize("sign", ["+=", "="])
+def test_a_layer_that_adds_or_assigns_works_as_that_document_says(sign, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     parameters = blocks("docs/own_layer.md")[1]
-    adding = parameters.replace("self.ds[...] = -(", "self.ds -= (").replace("self.ds[...] = (", "self.ds += (")
-    assert adding.count("self.ds +=") == adding.count("self.ds -=") == 1
-    exec(compile(adding, "docs/own_layer.md", "exec"), {})
+    assert parameters.count("self.ds[...] = ") == 2
+    exec(compile(parameters.replace("self.ds[...] =", f"self.ds {sign}"), "docs/own_layer.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "PASSED" in printed
-    assert printed.splitlines()[-1] == "[5. 5.]"
+    assert printed.splitlines()[-2:] == ["[5. 5.]", "0.0"]
+
+
+def test_a_gradient_that_no_name_announces_is_refused_as_that_document_says():
+    parameters = blocks("docs/own_layer.md")[1]
+    unnamed = parameters.replace('param_names = ("s",)', "param_names = ()")
+    assert unnamed != parameters
+    with pytest.raises(NiceValueError, match=r"s: an array with a gradient ds .* param_names"):
+        exec(compile(unnamed, "docs/own_layer.md", "exec"), {})
+
+
+def test_a_layer_without_config_is_not_saved_as_that_document_says():
+    parameters = blocks("docs/own_layer.md")[1]
+    silent = parameters.replace("def config(self)", "def other(self)").replace("epochs=20", "epochs=1")
+    assert silent.count("def other") == 1
+    with pytest.raises(NiceTypeError, match="Stretch.*config.. must return all arguments"):
+        exec(compile(silent, "docs/own_layer.md", "exec"), {})
 
 
 def test_a_wrong_sign_in_the_law_of_that_document_is_seen():
