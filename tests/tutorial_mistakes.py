@@ -251,6 +251,7 @@ MISTAKES = {
                 "[M.T for M in [*hidden, place > degrees[-1][:, None]]]",
             ),
             ("a hidden unit does not see its own degree", "above >= below", "above > below"),
+            ("degrees from 0", "1 + np.arange(n) % (max(place) - 1)", "np.arange(n) % max(place)"),
         ],
         2: [
             ("the order is ignored", "for i in order", "for i in range(len(order))"),
@@ -278,6 +279,7 @@ MISTAKES = {
             ("s acts on the velocity alone", " - 2 * s * c * dtrace", ""),
             ("W acts through x W alone", " + self.U.T * dc", ""),
             ("the first step first", "cache[::-1]", "cache"),
+            ("assigned, not added", "self.db += da", "self.db = da"),
         ],
     },
     "15_flow_matching": {
@@ -285,6 +287,8 @@ MISTAKES = {
             ("latent of the line not divided by its width", " / c[:, None]", ""),
             ("all points equally probable", "log_w - log_w.max(axis=1, keepdims=True)", "0 * log_w"),
             ("weights underflow", "log_w - log_w.max(axis=1, keepdims=True)", "log_w"),
+            ("u = z - x", "u = (1 - sigma) * z", "u = z"),
+            ("c = t", "c = t + (1 - t) * sigma", "c = t"),
         ],
         2: [
             ("mean over coordinates, too", "(error**2).sum(axis=1).mean()", "(error**2).mean()"),
@@ -307,11 +311,18 @@ MISTAKES = {
             ("density of q left out", "(density(x)[1] - dlog_q)", "density(x)[1]"),
             ("log-determinant kept", "* z).sum(axis=0)", "* z).sum(axis=0) - 1"),
             ("derivative by z, not by x", "-z * np.exp(-s)", "-z"),
+            (
+                "the full gradient",
+                "(density(x)[1] - dlog_q) / len(z)\n    return dx.sum(axis=0), (dx * np.exp(s) * z).sum(axis=0)",
+                "density(x)[1] / len(z)\n    return dx.sum(axis=0), (dx * np.exp(s) * z).sum(axis=0) - 1",
+            ),
         ],
         3: [
             ("largest ratio not factored out", "top = log_r.max()", "top = 0.0"),
             ("sum for mean", "np.log(r.mean())", "np.log(r.sum())"),
             ("1/N forgotten in the error", " - 1 / len(r)", ""),
+            ("mean of log r", "top + np.log(r.mean())", "log_r.mean()"),
+            ("error of Z", "np.sqrt(max(1 / ess - 1 / len(r), 0.0))", "np.exp(log_r).std() / len(r) ** 0.5"),
         ],
     },
     "13_splines_and_mixtures": {
@@ -323,16 +334,21 @@ MISTAKES = {
                 "d0 * t**2 + 2 * s * u + d1 * (1 - t) ** 2",
             ),
             ("q not squared", "(s / q) ** 2 * r", "s**2 / q * r"),
+            ("h forgotten", "y0 + h * p / q", "y0 + p / q"),
         ],
         2: [
             ("the other root", "(b + root)", "(b - root)"),
             ("the textbook form of the root", "2 * s * v / (b + root)", "(root - b) / (2 * (s - b))"),
             ("sign of v (d0 + d1 - 2 s)", "d0 - v *", "d0 + v *"),
+            ("s for 2 s", "d1 - 2 * s)", "d1 - s)"),
+            ("x0 forgotten", "x0 + w * t", "w * t"),
         ],
         3: [
             ("the slope, not one over it", "dx * F * G / f,", "dx * f / (F * G),"),
             ("sign of dmu", "(dx[:, None] * f_k", "(-dx[:, None] * f_k"),
             ("mean for sum", ".sum(axis=0)", ".mean(axis=0)"),
+            ("dL/dF for dL/dv", "dx * F * G / f,", "dx / f,"),
+            ("not divided by f", "f_k / f[:, None]", "f_k"),
         ],
     },
 }
