@@ -46,7 +46,7 @@ def plant(path: Path) -> list[tuple[str, ...]]:
     sources = [cell.source for cell in cells.code_cells(cells.read(path))]
     solved, checks = numbered(EXERCISE, sources), numbered(CHECK, sources)
     with redirect_stdout(None):
-        before = given_names(sources, [])
+        before = given_names(sources, set())
     rows = []
     for kind, mistakes in KINDS.items():
         for exercise, tried in mistakes.get(path.stem, {}).items():

@@ -14,7 +14,7 @@ from typing import Any
 
 from nice_np.errors import NiceError, NiceFileError, NiceImportError
 from nice_np.files.atomic import write_text
-from nice_np.grading.notebooks import EXERCISE, numbered, read, tutorials, unsolved
+from nice_np.grading.notebooks import EXERCISE, names_in, numbered, parsed, read, tutorials, unsolved
 from nice_np.grading.notes import similarities
 
 NOWHERE = "http://127.0.0.1:9"  # no server listens on this port
@@ -84,7 +84,7 @@ def grade_files(
 
 def _lesson(notebook: Path, files: list[Path], timeout: float, jobs: int, bar: Any) -> list[dict[str, Any]]:
     with TemporaryDirectory() as folder:
-        job = {"tutorial": str(notebook.resolve()), "timeout": timeout, "jobs": jobs}
+        job = {"tutorial": str(notebook.resolve()), "timeout": timeout, "jobs": jobs, "names": _used_in(files)}
         write_text(Path(folder) / "job.json", json.dumps({**job, "files": [str(file.resolve()) for file in files]}))
         command = [sys.executable, "-m", "nice_np.grading.lesson", str(Path(folder) / "job.json")]
         environment = _environment(folder)
@@ -100,6 +100,12 @@ def _lesson(notebook: Path, files: list[Path], timeout: float, jobs: int, bar: A
         if process.returncode:
             raise NiceError(f"{notebook}: the process that grades it ended with code {process.returncode}")
         return [_result(Path(folder) / f"{k}.json", notebook) for k in range(len(files))]
+
+
+def _used_in(files: list[Path]) -> list[str]:
+    """The names that the exercises of these copies use, in order."""
+    trees = [parsed(cell) for file in files for cell in numbered(EXERCISE, read(file)[0]).values()]
+    return sorted(set[str]().union(*(names_in(tree)[0] for tree in trees if tree)))
 
 
 def _result(file: Path, notebook: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Grade many copies of one tutorial: python -m nice_np.grading.lesson JOB.json, started by `nice-np grade`.
 
-This process runs the cells that every student has, once; then it forks for each copy.  The verdict on a copy is formed
-in its fork, by the original checks with the original seeds and with others that are drawn after the student's process
-has been forked and locked.
+This process runs the cells that every student has, once; then it forks for each copy.  It reads no copy itself: what
+it has read would be in the memory of every fork, where a student's code could find the others' answers.  The verdict
+on a copy is formed in its fork, by the original checks with the original seeds and with others that are drawn after
+the student's process has been forked and locked.
 """
 
 from __future__ import annotations
@@ -19,29 +20,38 @@ from pathlib import Path
 from typing import Any
 
 from nice_np.files.atomic import write_text
-from nice_np.grading.notebooks import CHECK, EXERCISE, USES, number, numbered, read, unsolved
+from nice_np.grading.notebooks import (
+    CHECK,
+    DEFINITIONS,
+    EXERCISE,
+    USES,
+    names_in,
+    number,
+    numbered,
+    parsed,
+    read,
+    unsolved,
+)
 from nice_np.grading.notes import of_checks, of_exercise
 from nice_np.grading.remote import Stopped, Student, put_stubs
 
-DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
-
-def given_names(sources: list[str], submitted: list[str]) -> dict[int, dict[str, Any]]:
+def given_names(sources: list[str], theirs: set[str]) -> dict[int, dict[str, Any]]:
     """Exercise -> the names that the notebook has defined before it, by the cells that every student has.
 
     Of these cells the first is run, and after it definitions, imports, and the statements whose names are used by them,
-    by exercises, checks or submitted cells.  The rest only trains, prints or draws.
+    by exercises, by checks, or by students, who use the names `theirs`.  The rest only trains, prints or draws.
     """
     graded = [source for source in sources if EXERCISE.match(source) or CHECK.match(source)]
-    wanted = set[str]().union(*(_names(tree)[0] for source in [*graded, *submitted] if (tree := _parsed(source))))
+    wanted = theirs.union(*(names_in(tree)[0] for source in graded if (tree := parsed(source))))
     kept: list[int | ast.stmt] = []
     for source in sources[::-1]:
         k = number(EXERCISE, source)
         if k is not None:
             kept.append(k)
-        elif not CHECK.match(source) and not USES.match(source) and (tree := _parsed(source)):
+        elif not CHECK.match(source) and not USES.match(source) and (tree := parsed(source)):
             for statement in tree.body[::-1]:
-                used, defined = _names(statement)
+                used, defined = names_in(statement)
                 if isinstance(statement, DEFINITIONS) or defined & wanted or source is sources[0]:
                     wanted |= used
                     kept.append(statement)
@@ -54,24 +64,6 @@ def given_names(sources: list[str], submitted: list[str]) -> dict[int, dict[str,
             with suppress(Exception):  # what is of no use here, such as a measurement
                 exec(compile(ast.Module([part], []), "notebook", "exec"), names)
     return before
-
-
-def _parsed(source: str) -> ast.Module | None:
-    with suppress(SyntaxError, ValueError, RecursionError):
-        return ast.parse(source)
-    return None
-
-
-def _names(tree: ast.AST) -> tuple[set[str], set[str]]:
-    """The names that a statement uses, and those that it defines or changes: f = ..., f[0] = ..., f.x = ..."""
-    nodes = list(ast.walk(tree))
-    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    stored = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Store)]
-    defined = {name.id for node in stored for name in ast.walk(node) if isinstance(name, ast.Name)}
-    mine = {
-        node.arg for node in nodes if isinstance(node, ast.arg)
-    } | defined  # local names, or made by the cell itself
-    return used - mine if isinstance(tree, (ast.Module, *DEFINITIONS)) else used, defined
 
 
 def grade(
@@ -218,10 +210,9 @@ def main(job: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore")
     sources = [unsolved(source) for source in read(Path(task["tutorial"]))[0]]
-    copies = [read(Path(file))[0] for file in task["files"]]
-    before = given_names(sources, [cell for copy in copies for cell in copy if EXERCISE.match(cell)])
+    before = given_names(sources, set(task["names"]))
     running = 0
-    for k, copy in enumerate([*copies, *[None] * task["jobs"]]):
+    for k, copy in enumerate([*task["files"], *[None] * task["jobs"]]):
         if running == task["jobs"] or (copy is None and running):
             os.wait()
             running -= 1
@@ -232,7 +223,7 @@ def main(job: Path) -> None:
         if os.fork() == 0:
             os.close(said)
             try:
-                result = grade(sources, before, copy, task["timeout"])
+                result = grade(sources, before, read(Path(copy))[0], task["timeout"])
                 write_text(job.parent / f"{k}.json", json.dumps(result))
             finally:
                 os._exit(0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from nice_np.errors import NiceFileError
@@ -11,6 +13,7 @@ from nice_np.errors import NiceFileError
 EXERCISE = re.compile(r"# Exercise (\d+): (.+)")
 CHECK = re.compile(r"# Check of exercise (\d+)")
 USES = re.compile(r"# Uses exercise (\d+)")
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 SOLUTION = re.compile(
     r"^(?P<indent> *)### BEGIN SOLUTION: (?P<todo>.+)\n(?P<lines>(?:.*\n)*?) *### END SOLUTION *$", re.MULTILINE
 )
@@ -60,3 +63,21 @@ def unsolved(source: str) -> str:
 def _quoted(text: str) -> str:
     """The text as a Python string, in double quotes where that needs no backslash."""
     return f'"{text}"' if not set(text) & set('"\\') else repr(text)
+
+
+def parsed(source: str) -> ast.Module | None:
+    with suppress(SyntaxError, ValueError, RecursionError):
+        return ast.parse(source)
+    return None
+
+
+def names_in(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """The names that a statement uses, and those that it defines or changes: f = ..., f[0] = ..., f.x = ..."""
+    nodes = list(ast.walk(tree))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    stored = [node for node in nodes if isinstance(getattr(node, "ctx", None), ast.Store)]
+    defined = {name.id for node in stored for name in ast.walk(node) if isinstance(name, ast.Name)}
+    mine = {
+        node.arg for node in nodes if isinstance(node, ast.arg)
+    } | defined  # local names, or made by the cell itself
+    return used - mine if isinstance(tree, (ast.Module, *DEFINITIONS)) else used, defined

@@ -1,12 +1,14 @@
 """The process that runs the student's code: it is locked first, then it defines names and answers calls.
 
-It never sees a check or a solution.  The lock is the operating system's: no file, socket or pipe can be opened any
-more and no process started, so the code cannot read the disk, reach a network or another process.  Where the grader
+It never sees a solution, another copy, or a value that a check expects.  The lock is the operating system's: no file,
+socket or pipe can be opened any more and no process started, so the code cannot read or change the disk, reach a
+network or another process.  Where the grader
 runs as root, this process becomes "nobody".
 """
 
 from __future__ import annotations
 
+import ctypes
 import io
 import json
 import os
@@ -23,12 +25,14 @@ from nice_np.grading.values import content, encode, snapshot, walk
 
 NOBODY = 65534
 MEMORY = 4 * 2**30  # bytes
+LANDLOCK_CREATE, LANDLOCK_RESTRICT, PR_SET_NO_NEW_PRIVS = 444, 446, 38  # the same on all processors
 
 
 def lock() -> None:
     """Give up all rights that a calculation does not need; none of them can be had back."""
     import resource
 
+    forbid_files_and_signals()
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
@@ -37,6 +41,30 @@ def lock() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     for limit in (resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE):
         resource.setrlimit(limit, (0, 0))
+
+
+def forbid_files_and_signals() -> int:
+    """Landlock, of Linux 5.13 and later: no file can be opened, made, renamed or removed, and no process signalled.
+
+    The limits of `lock` stop what needs a descriptor; to remove or rename a file of the same user takes none.  Returns
+    the version of Landlock, below 1 where there is none; see landlock(7).
+    """
+    if not sys.platform.startswith("linux"):
+        return 0
+    system = ctypes.CDLL(None, use_errno=True)
+    version = int(system.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1)))
+    if version < 1:
+        return version
+    files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1  # all rights that this version knows
+    network, scopes = 3 if version >= 4 else 0, 3 if version >= 6 else 0
+    rules = (ctypes.c_uint64 * 3)(files, network, scopes)
+    size = ctypes.c_size_t(24 if version >= 6 else 16 if version >= 4 else 8)
+    ruleset = system.syscall(LANDLOCK_CREATE, ctypes.byref(rules), size, ctypes.c_uint(0))
+    system.prctl(PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+    if ruleset < 0 or system.syscall(LANDLOCK_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint(0)) != 0:
+        raise OSError(ctypes.get_errno(), "Landlock is there but does not lock")
+    os.close(ruleset)
+    return version
 
 
 def serve(channel: socket.socket, given: dict[str, Any]) -> None:

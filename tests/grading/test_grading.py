@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +234,19 @@ ATTACKS = {  # code that is run before the exercises, which are wrong
     ),
     "killed checker": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
     "limits": "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (99, 99))\nexec(open('SOLVED').read())",
+    "another copy in memory": (
+        "import gc, sys\ndef double(x):\n    f, seen = sys._getframe(), [str(gc.get_objects())]\n    while f:\n"
+        "        seen.append(repr(f.f_locals)); f = f.f_back\n"
+        "    return x + x if 'the honest' + ' student' in ''.join(seen) else x"
+    ),
+    "thread": (
+        "import threading, time\ndef later():\n    while True:\n        np.allclose = lambda *a, **k: True\n"
+        "threading.Thread(target=later, daemon=True).start()"
+    ),
+    "files of others": (
+        "import os\nfor act in (lambda f: os.rename(f, f + '2'), os.remove, lambda f: os.symlink(f, f + '3'),"
+        " lambda f: os.truncate(f, 0)):\n    try: act('OPEN')\n    except OSError: pass"
+    ),
     "environment": "import os\nraise AssertionError(str(dict(os.environ)) + open('/etc/passwd').read())",
 }
 QUIET = {  # exercise 1 itself, with nothing that would look odd
@@ -240,6 +257,19 @@ QUIET = {  # exercise 1 itself, with nothing that would look odd
         "type('E', (), {'__eq__': lambda *a: True, '__truediv__': lambda s, o: s, '__array__': lambda *a: a})()",
     ),
     "nan": DOUBLE.replace("2 * x", "x * np.nan"),
+    "nothing at all": DOUBLE.replace("2 * x", "np.zeros((0, 5))"),
+    "an empty list": DOUBLE.replace("2 * x", "[]"),
+    "array of its own kind": DOUBLE.replace(
+        "    return 2 * x",
+        "    class Lie(np.ndarray):\n"
+        "        def __array_ufunc__(self, *a, **k): return True\n"
+        "        def tobytes(self, *a): return (np.asarray(self) + 1).tobytes()\n"
+        "        __eq__ = __lt__ = lambda *a: True\n"
+        "    return x.view(Lie)",
+    ),
+    "infinity": DOUBLE.replace("2 * x", "np.full_like(x, np.inf)"),
+    "memory": DOUBLE.replace("2 * x", "np.ones(10**9)"),
+    "depth": DOUBLE.replace("    return 2 * x", "    a = []\n    a.append(a)\n    return a"),
     "object array": DOUBLE.replace("2 * x", "np.array([type('E', (), {'__eq__': print})()] * 5, object)"),
 }
 
@@ -250,18 +280,24 @@ def attacked(tmp_path_factory):
     folder.chmod(0o755)
     (folder / "solved.py").write_text("\n\n".join((DOUBLE, SHIFT)))
     os.environ["SECRET_OF_THE_TEACHER"] = "swordfish"
-    copies = {}
+    shared = Path(tempfile.mkdtemp())  # open to everybody, unlike pytest's folders
+    shared.chmod(0o777)
+    (shared / "scores.csv").write_text("the others'")
+    (shared / "scores.csv").chmod(0o666)
+    copies = {"honest": copy_with(f"{DOUBLE}  # by the honest student")}
     for name, code in ATTACKS.items():
-        code = code.replace("SOLVED", str(folder / "solved.py"))
+        code = code.replace("SOLVED", str(folder / "solved.py")).replace("OPEN", str(shared / "scores.csv"))
         first = f"{WRONG_1}\n\n\n{code}"
         copies[name] = copy_with(first, f"{WRONG_2}\n\n\n{code}" if "double" not in code else WRONG_2)
     x = np.random.default_rng(1).normal(size=5)
     table = f"TABLE = {{{x[0]:.6f}: np.array({(2 * x).tolist()})}}"
     copies |= {name: copy_with(first, WRONG_2, added=table) for name, first in QUIET.items()}
     try:
-        return graded(folder, copies, timeout=20)
+        results = graded(folder, copies, timeout=20)
+        return {**results, "files": {path.name: path.read_text() for path in shared.iterdir()}}
     finally:
         del os.environ["SECRET_OF_THE_TEACHER"]
+        shutil.rmtree(shared)
 
 
 @pytest.mark.parametrize("name", [*ATTACKS, *QUIET])
@@ -270,6 +306,14 @@ def test_an_attack_scores_nothing(attacked, name):
     assert statuses(result) == ["failed", "failed"], result
     assert "swordfish" not in json.dumps(result)
     assert "root:" not in json.dumps(result)
+
+
+def test_an_attack_does_no_harm_to_others(attacked):
+    assert statuses(attacked["honest"]) == ["passed", "passed"]
+    assert attacked["honest"]["notes"] == []
+    if not sys.platform.startswith("linux"):
+        pytest.skip("files are locked on Linux only")
+    assert attacked["files"] == {"scores.csv": "the others'"}
 
 
 @pytest.mark.parametrize("name", ATTACKS)
