@@ -235,9 +235,9 @@ ATTACKS = {  # code that is run before the exercises, which are wrong
     "killed checker": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
     "limits": "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (99, 99))\nexec(open('SOLVED').read())",
     "another copy in memory": (
-        "import gc, sys\ndef double(x):\n    f, seen = sys._getframe(), [str(gc.get_objects())]\n    while f:\n"
-        "        seen.append(repr(f.f_locals)); f = f.f_back\n"
-        "    return x + x if 'the honest' + ' student' in ''.join(seen) else x"
+        "import sys\ndef double(x):\n    f, seen = sys._getframe(), ''\n    while f:\n"
+        "        for v in [*f.f_locals.values()]:\n            if type(v) in (list, dict): seen += str(v)\n"
+        "        f = f.f_back\n    return x + x if 'the honest' + ' student' in seen else x"
     ),
     "thread": (
         "import threading, time\ndef later():\n    while True:\n        np.allclose = lambda *a, **k: True\n"
