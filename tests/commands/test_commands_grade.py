@@ -119,3 +119,9 @@ def test_a_missing_file_is_named(tmp_path):
     code, out, _ = run("grade", tmp_path / "typo.ipynb")
     assert code == 1
     assert "typo.ipynb: No such file or directory" in out
+
+
+def test_copies_that_are_alike_come_as_groups():
+    pairs = [(1.0, "b", "a"), (0.95, "c", "d"), (0.9, "b", "c"), (0.85, "x", "y")]
+    lines = grade._alike([{"share": share, "files": files} for share, *files in pairs])
+    assert lines == ["similar: 90% to 100%  a  b  c  d", "similar: 85%  x  y"]

@@ -65,7 +65,7 @@ def test_a_layer_without_config_is_not_saved_as_that_document_says():
     parameters = blocks("docs/own_layer.md")[1]
     silent = parameters.replace("def config(self)", "def other(self)").replace("epochs=20", "epochs=1")
     assert silent.count("def other") == 1
-    with pytest.raises(NiceTypeError, match="Stretch.*config.. must return all arguments"):
+    with pytest.raises(NiceTypeError, match=r"Stretch.*config\(\) must return all arguments"):
         exec(compile(silent, "docs/own_layer.md", "exec"), {})
 
 
