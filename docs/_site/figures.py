@@ -1,4 +1,7 @@
-"""Notebooks on the site: figures have a text for those who cannot see them; imports and mere drawing are folded."""
+"""Notebooks on the site: figures have a text for those who cannot see them.
+
+Imports, mere drawing and the solutions of exercises are folded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from slides import first_words
 
 
 def describe(notebook: dict[str, Any]) -> None:
-    """Give each figure its heading and the first sentence below it as a text; fold imports and what only draws."""
+    """Give each figure its heading and the first sentence below it as a text; fold what a reader opens if wanted."""
     heading = ""
     for k, cell in enumerate(notebook["cells"]):
         source = "".join(cell["source"])
@@ -23,12 +26,18 @@ def describe(notebook: dict[str, Any]) -> None:
             words = f"{heading}{said}".replace("\n", " ").replace("`", "").replace("*", "")
             cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": words}
             if draws(source):
-                _fold(cell)
-    _fold(next(cell for cell in notebook["cells"] if cell["cell_type"] == "code"))  # the imports
+                _fold(cell, "the code of the figure")
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    _fold(cells[0], "the imports")
+    for cell in cells:
+        if cell["metadata"].get("nbgrader", {}).get("solution"):
+            _fold(cell, "a solution")
 
 
-def _fold(cell: dict[str, Any]) -> None:
+def _fold(cell: dict[str, Any], what: str) -> None:
     cell["metadata"].setdefault("tags", []).append("hide-input")
+    prompts = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
+    cell["metadata"].setdefault("mystnb", {}).update(prompts)
 
 
 def draws(source: str) -> bool:

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 import cards
+import commands
 import figures
 import tab
 from sphinx.application import Sphinx
@@ -34,6 +35,7 @@ CODE = [  # the package, and what else pages link to
 ]
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")  # the target in [text](target#anchor)
 TWIN = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(tutorials/exercises/[^)]+)\)")  # a notebook to download, not a page
+NAMED = re.compile(r"\[`?[\w./-]+\.(?:md|ipynb)`?\]\((?!\w+:)")  # [data.md](data.md): the site has the page's title
 LOGGER = logging.getLogger(__name__)
 
 
@@ -46,6 +48,7 @@ def make_pages(docs: Path) -> None:
     code = [path.relative_to(root) for pattern in CODE for path in sorted(root.glob(pattern))]
     made |= {_source_page(path, docs / "source") for path in code}
     made.add(_write(docs / "source" / "index.md", _source_index(code)))
+    made.add(_write(docs / "source" / "commands.txt", commands.page()))
     made |= set(cards.make_cards(docs))
     for folder in (*COPIED, "source"):
         for old in (path for path in (docs / folder).rglob("*") if path.is_file() and path not in made):
@@ -96,19 +99,27 @@ def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
         return f"/{found}{anchor}"
 
     def with_links(prose: str) -> str:
-        return LINK.sub(turned, TWIN.sub(r"{download}`\1 </\2>`", prose))
+        return LINK.sub(turned, NAMED.sub("[](", TWIN.sub(r"{download}`\1 </\2>`", prose)))
 
     if Path(app.env.doc2path(docname)).suffix != ".ipynb":
         text[0] = with_links(text[0])
         return
     notebook = json.loads(text[0])
     figures.describe(notebook)
-    links = {"cell_type": "markdown", "id": "tab-links", "metadata": {}, "source": tab.links(page.stem)}
-    notebook["cells"][1:1] = [links] if tab.AVAILABLE else []  # below the title and the question
+    links = {"cell_type": "markdown", "id": "notebook-links", "metadata": {}, "source": notebook_links(page.stem)}
+    notebook["cells"][1:1] = [links]  # below the title and the question
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":  # f[k](x) in code is no link
             cell["source"] = with_links("".join(cell["source"]))
     text[0] = json.dumps(notebook)
+
+
+def notebook_links(notebook: str) -> str:
+    """Below the title of a notebook: where it runs, and its files."""
+    downloads = {"Download the exercises": f"/tutorials/exercises/{notebook}.ipynb"}
+    downloads["Download the solved notebook"] = f"/tutorials/{notebook}.ipynb"
+    links = [tab.links(notebook)] * tab.AVAILABLE
+    return " ".join(links + [f"{{download}}`{text} <{path}>`" for text, path in downloads.items()])
 
 
 def _on_the_site(path: PurePosixPath) -> str | None:

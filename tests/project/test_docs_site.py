@@ -3,10 +3,13 @@
 import importlib
 import inspect
 import json
+import posixpath
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from browser import needs_chromium, opened, served
@@ -113,6 +116,57 @@ def luminance(colour):
     return sum(weight * level for weight, level in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+# -- what needs no Sphinx: the pieces of docs/_site --------------------------------------------------------------------
+
+
+@pytest.fixture
+def pieces(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS / "_site"))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize(
+    ("text", "formula"),
+    [
+        ("z = x + u^ h", r"z = x + \hat{u} h"),
+        ("log|det J| = sum_j log_s_j", r"\log | \det J | = \sum _{j} \log s _{j}"),
+        ("x = f^-1(z)", r"x = f ^{- 1} ( z )"),
+        ("beta + int_0^x_b g(t) dt", r"\beta + \int _{0} ^{x _{b}} g ( t ) \mathrm{d} t"),
+        ("the rest of y = 1", None),
+        ("fit(flow, x)", None),
+        ("(N, D) -> (N,)", None),
+    ],
+)
+def test_a_formula_in_plain_text_becomes_latex_and_words_stay(pieces, text, formula):
+    assert pieces("formulas").latex(text) == formula
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("z = f(x): (N, D) -> (N, D).", ": (N, D) -> (N, D)."),
+        ("y = A x,  A_md ~ N(0, 1/M) independently.", ",  A_md ~ N(0, 1/M) independently."),
+        ("f(a) = max(a, 0).", "."),
+        ("A linear map y = A x.", "A linear map y = A x."),
+    ],
+)
+def test_a_formula_ends_where_words_begin(pieces, text, rest):
+    assert pieces("formulas").split(text)[1] == rest
+
+
+def test_the_page_of_the_command_line_has_every_command_option_and_example(pieces):
+    from nice_np.commands import build_parser
+
+    page = pieces("commands").page()
+    for name, parser in build_parser()[1].items():
+        part = re.search(rf"^## {name}\n(.+?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)[1]
+        assert parser.description in part
+        assert f"nice-np {name}" in part, "an example"
+        for action in parser._actions:
+            for flag in action.option_strings:
+                assert f"`{flag}" in (part if f"`{flag}" in part else page.partition("## ")[0]), (name, flag)
+
+
 # -- the site ---------------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +222,85 @@ def test_docstrings_keep_their_formulas_and_sections(site):
     text = re.sub(r"<[^>]+>", "", reference)
     assert "y = A x + n,  n ~ N(0, sigma^2 I)" in text  # with its two spaces: a line of its own, not a paragraph
     assert "DiagonalScaling(dim" in text, "z = exp(s) * y is a formula, not a signature"
+
+
+def pages_of(site):
+    """{path: HTML} of what Sphinx made: slides, explorables and the notebooks in a tab are pages of their own."""
+    others = ("lite/", "slides/", "explore/", "_static/", "_downloads/")
+    found = {path.relative_to(site).as_posix(): path for path in site.rglob("*.html")}
+    found = {name: path.read_text(encoding="utf-8") for name, path in found.items() if not name.startswith(others)}
+    return {name: text for name, text in found.items() if 'class="sidebar-tree"' in text}
+
+
+def text_of(html):
+    return unescape(re.sub(r"<[^>]+>", "", html))
+
+
+def article(html):
+    return html.partition("<article")[2].partition("</article>")[0]
+
+
+LINKS = re.compile(r'<a\b[^>]*?\bhref="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
+
+
+@pytest.mark.slow
+def test_links_titles_and_descriptions(site):
+    pages = pages_of(site)
+    ids = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in pages.items()}
+    linked, titles = {"index.html", "404.html", "search.html"}, {}
+    for name, text in pages.items():
+        title = re.search(r"<title>(.*?)</title>", text, re.DOTALL)[1]
+        assert titles.setdefault(title, name) == name, f"{title} is the title of two pages"
+        if name not in ("404.html", "search.html", "genindex.html"):
+            assert 'name="description"' in text, name
+        assert 'rel="icon"' in text or 'rel="shortcut icon"' in text, name
+        for address, words in LINKS.findall(text):
+            if name == "404.html" or re.match(r"\w+:", address):
+                continue
+            file, _, anchor = unescape(address).partition("#")
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(file.partition("?")[0])))
+            target = target if file else name
+            assert (site / target).exists(), (name, address)
+            assert not anchor or target not in ids or unquote(anchor) in ids[target], (name, address)
+            linked |= {target} - {name}
+            assert not re.fullmatch(r"[\w./-]+\.(md|ipynb|html)", text_of(words).strip()), (name, words)
+    assert sorted(pages.keys() - linked) == [], "pages to which no page leads"
+
+
+@pytest.mark.slow
+def test_names_in_code_are_links_and_the_code_is_still_the_code(site):
+    for path in sorted((ROOT / "tutorials").glob("[0-9]*.ipynb")):
+        text = (site / "tutorials" / f"{path.stem}.html").read_text(encoding="utf-8")
+        shown = [text_of(block).strip() for block in re.findall(r"<pre>(.*?)</pre>", text, re.DOTALL)]
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+            assert "".join(cell["source"]).strip() in shown, path.name
+        assert len(re.findall(r'<a class="sphinx-codeautolink-a" href="\.\./api/nice_np\.', text)) >= 3, path.name
+        assert f"exercises/{path.name}" in text or text.count(f"/{path.name}") >= 2, "its exercises as a download"
+        assert text.count("Show a solution") == sum(
+            bool(cell["metadata"].get("nbgrader", {}).get("solution")) and cell["cell_type"] == "code" for cell in cells
+        )
+
+
+@pytest.mark.slow
+def test_a_name_says_who_uses_it_what_it_inherits_and_where_its_code_is(site):
+    page = article((site / "api" / "nice_np.AdditiveCoupling.html").read_text(encoding="utf-8"))
+    assert 'href="../tutorials/02_coupling_layers.html#' in page.partition('class="used-in"')[2]
+    assert page.count('href="nice_np.Coupling.html#nice_np.Coupling.forward"') == 1
+    assert "<math" in page.partition("<table")[0], "its first line is a formula"
+    assert 'href="nice_np.Partition.html#nice_np.Partition"' in page.partition("</dt>")[0], "a type in the signature"
+    own = article((site / "api" / "nice_np.Coupling.html").read_text(encoding="utf-8"))
+    assert 'href="nice_np.Coupling.html#nice_np.Coupling.forward"' not in own, "what it defines it does not inherit"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, thing in PUBLIC.items() if inspect.isclass(thing)])
+def test_source_leads_to_the_line_where_it_is_defined(site, name):
+    page = (site / "api" / f"{name}.html").read_text(encoding="utf-8")
+    file, line = re.search(r'href="\.\./source/([^"#]+)\.html#line-(\d+)"', page).groups()
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()[int(line) - 1 :]
+    first = next(text for text in lines if not text.startswith(("@", " ", ")")))
+    assert first.startswith(f"class {name.rpartition('.')[2]}")
 
 
 @pytest.mark.slow
