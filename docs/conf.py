@@ -2,7 +2,7 @@
 
 Text that lives elsewhere (results/, the tutorials, the code itself) becomes pages by `_site/sources.py`, which copies
 it into folders that git ignores; `_site/commands.py` writes the page of the command line. The reference:
-`_site/docstrings.py` reads docstrings, `_site/formulas.py` their formulas; `_site/inherited.py` lists what is inherited;
+`_site/docstrings.py` reads docstrings, `_site/formulas.py` their formulas; `_site/inherited.py` adds inherited methods;
 `_site/code_links.py` connects names in code with their pages. `_site/mathml.py` sets formulas without a script from the
 network; `_site/tab.py` adds notebooks that run in a tab.
 """
