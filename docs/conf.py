@@ -25,12 +25,12 @@ import slides  # noqa: E402
 import sources  # noqa: E402
 import tab  # noqa: E402
 
-from nice_np import __version__  # noqa: E402
+import nice_np  # noqa: E402
 
 project = "nice_np"
 author = "the nice_np developers"
 project_copyright = "2026, the nice_np developers"
-release = version = __version__
+release = version = nice_np.__version__
 
 extensions = [
     "myst_nb",
@@ -45,7 +45,7 @@ extensions = [
 ]
 exclude_patterns = ["_site", "tutorials/exercises", "tutorials/cards.md", "tutorials/course.md"]
 html_theme = "furo"
-html_title = f"nice_np {__version__}"
+html_title = f"nice_np {version}"
 html_copy_source = False
 html_static_path = ["_static"]
 html_extra_path = ["_extra"]  # explore/: pages that are complete as they are
@@ -76,6 +76,7 @@ numpydoc_show_class_members = False  # the template lists them
 templates_path = ["_templates"]
 
 codeautolink_concat_default = True  # the cells of a notebook are one program
+codeautolink_global_preface = f"from nice_np import {', '.join(nice_np.__all__)}"  # as the examples of docstrings
 codeautolink_disable_link_titles = True
 suppress_warnings = ["codeautolink.parse_block"]  # a few lines out of a program are not Python by themselves
 linkcode_resolve = code_links.place_of_code

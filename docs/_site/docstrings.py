@@ -53,7 +53,8 @@ def _with_formulas(lines: list[str]) -> list[str]:
 def first_words(text: str) -> str:
     """The first paragraph of a docstring, which often begins with a formula."""
     formula, rest = formulas.split(text)
-    return f":math:`{formula}`{escaped(rest)}" if formula else escaped(text)
+    parts = formula.split(r"\quad") if formula else []  # a telephone breaks the line between them
+    return "\u2003 ".join(f":math:`{part.strip()}`" for part in parts) + escaped(rest)
 
 
 def typed_signature(app: Any, what: str, name: str, obj: Any, options: Any, *said: str | None) -> tuple[Any, Any]:

@@ -318,6 +318,7 @@ def test_pages_and_search_work_in_a_browser(site, tmp_path):
         for page, expected in {
             "index.html": "Twelve lines",
             "api/nice_np.AffineCoupling.html": "conditioner",
+            "404.html": "Page not found",
             "mathematics.html": "<math",
             "tutorials/02_coupling_layers.html": "<math",
             "search.html?q=check_gradients": "nice_np.check_gradients.html",
