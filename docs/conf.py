@@ -90,7 +90,7 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", sources.link_within_the_site)
     app.connect("source-read", sections.add)
     app.connect("autodoc-process-docstring", docstrings.keep_formulas, priority=100)  # before numpydoc
-    app.connect("autodoc-process-signature", docstrings.typed_signature)
+    app.connect("autodoc-process-signature", docstrings.typed_signature, priority=100)
     app.connect("builder-inited", code_links.keep_links_of_unchanged_pages, priority=600)
     app.connect("env-updated", code_links.add_places_of_definition, priority=400)  # before the links
     app.connect("doctree-read", code_links.number_lines)

@@ -76,17 +76,18 @@ def number_lines(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def find(name: str) -> Any:
-    """What `nice_np.datasets.Dataset.split` is."""
-    parts = name.split(".")
-    for k in range(len(parts), 0, -1):
+    """What `nice_np.datasets.Dataset.split` is; a name goes before a module, for nice_np.binarize was one, too."""
+    first, *parts = name.split(".")
+    thing: Any = import_module(first)
+    for k, part in enumerate(parts):
         try:
-            thing: Any = import_module(".".join(parts[:k]))
-        except ImportError:
-            continue
-        for part in parts[k:]:
-            thing = inspect.getattr_static(thing, part, None)
-        return getattr(thing, "__func__", thing)
-    return None
+            thing = inspect.getattr_static(thing, part)
+        except AttributeError:
+            try:
+                thing = import_module(".".join([first, *parts[: k + 1]]))
+            except ImportError:
+                return None
+    return getattr(thing, "__func__", thing)
 
 
 def _classes() -> dict[str, str]:

@@ -60,7 +60,7 @@ def first_words(text: str) -> str:
 def typed_signature(app: Any, what: str, name: str, obj: Any, options: Any, *said: str | None) -> tuple[Any, Any]:
     """The signature with its types as the code has them, in which names of the reference become links.
 
-    It comes last: numpydoc would take z = exp(s) * y, (...) in the first line of a docstring for a signature.
+    It comes first: numpydoc would take z = exp(s) * y, (...) in the first line of a docstring for a signature.
     """
     signature = said[0]
     if not signature or not callable(obj) or what == "exception":
