@@ -133,6 +133,13 @@ def to_web(flow: Flow, about: dict[str, Any] | None = None) -> str:
 def save_web(flow: Flow, path: str | PathLike[str], about: dict[str, Any] | None = None) -> None:
     """Write `to_web` to a file, usually ending in .js; an existing file is replaced, whole or not at all.
 
+    Parameters
+    ----------
+    flow : Flow
+    path : path
+    about : dict, optional
+        As in `to_web`.
+
     Raises
     ------
     NiceFileError
