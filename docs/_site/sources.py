@@ -116,10 +116,9 @@ def link_within_the_site(app: Sphinx, docname: str, text: list[str]) -> None:
 
 def notebook_links(notebook: str) -> str:
     """Below the title of a notebook: where it runs, and its files."""
-    downloads = {"Download the exercises": f"/tutorials/exercises/{notebook}.ipynb"}
-    downloads["Download the solved notebook"] = f"/tutorials/{notebook}.ipynb"
-    links = [tab.links(notebook)] * tab.AVAILABLE
-    return " ".join(links + [f"{{download}}`{text} <{path}>`" for text, path in downloads.items()])
+    exercises, solved = (f"</tutorials/{folder}{notebook}.ipynb>" for folder in ("exercises/", ""))
+    files = f"Download the {{download}}`exercises {exercises}` or the {{download}}`solved notebook {solved}`."
+    return f"{tab.links(notebook)}\n\n{files}" if tab.AVAILABLE else files
 
 
 def _on_the_site(path: PurePosixPath) -> str | None:
