@@ -1,4 +1,4 @@
-"""What readers get wrong in the exercises of the tutorials: name -> exercise -> (what, right, wrong), three of each.
+"""What readers get wrong in the exercises of the tutorials: name -> exercise -> (what, right, wrong), three or more of each.
 
 test_tutorials.py plants the k-th mistake in every exercise of a solved notebook and expects each check to fail.
 `right` must occur exactly once in the exercise's cell.  docs/teaching.md lists what the checks say for each; the same
@@ -16,6 +16,7 @@ MISTAKES = {
             ("divided by a side, not by an area", "/ side**2", "/ side"),
             ("corners not in order around the square", "[1, 1], [0, 1]", "[0, 1], [1, 1]"),
             ("the point is a corner, not the middle", "[0, 1]]) - 0.5)", "[0, 1]]))"),
+            ("side is not used", "corners = point", "side = 1e-3\n    corners = point"),
         ],
         3: [
             ("sign in the log-determinant", "np.log(1.25) + 0.6 * x_1, None", "np.log(1.25) - 0.6 * x_1, None"),
@@ -28,6 +29,7 @@ MISTAKES = {
             ("the inverse adds", "y_b - self.m(y_a)", "y_b + self.m(y_a)"),
             ("log-determinant 1 where the determinant is 1", "np.zeros(len(y))", "np.ones(len(y))"),
             ("m is never added", "x_b + self.m(x_a)", "x_b"),
+            ("as many log-determinants as features", "np.zeros(len(x))", "np.zeros(x.shape[1])"),
         ],
         2: [
             ("mean for sum", "+ t, log_s.sum(axis=1)", "+ t, log_s.mean(axis=1)"),
@@ -73,9 +75,10 @@ MISTAKES = {
             ("a copy is trained", "flow.params.values,", "flow.params.values.copy(),"),
         ],
         2: [
-            ("second moment not corrected", "v / (1 - beta2**t)", "v"),
+            ("second moment not corrected", "v / sum_of_weights(beta2, t)", "v"),
             ("eps inside the root", "(np.sqrt(v_hat) + eps)", "np.sqrt(v_hat + eps)"),
-            ("correction of the first step in every step", "1 - beta1**t", "1 - beta1"),
+            ("correction of the first step in every step", "m / sum_of_weights(beta1, t)", "m / (1 - beta1)"),
+            ("decay rates written as numbers", "m = beta1 * m", "beta1, beta2 = 0.9, 0.999\n    m = beta1 * m"),
         ],
         3: [
             ("short gradients are lengthened", "min(1.0, max_norm / norm)", "max_norm / norm"),
@@ -90,6 +93,7 @@ MISTAKES = {
             ("one epoch too late", ">= patience", "> patience"),
             ("an equal score counts as better", "score > best", "score >= best"),
             ("the last epoch is kept, not the best", "return best_epoch, epoch", "return epoch, epoch"),
+            ("the best of all, also after the end", "best_epoch, epoch\n", "1 + scores.index(max(scores)), epoch\n"),
         ],
     },
     "07_inverse_problems": {
@@ -169,6 +173,7 @@ MISTAKES = {
                 "(np.arange(resolution) + 0.5) / resolution",
                 "np.arange(resolution) / resolution",
             ),
+            ("resolution is not used", "middles = (np", "resolution = 200\n    middles = (np"),
         ],
         2: [
             ("every layer sees the data", "h, log_det, _ = layer.forward(h)", "_, log_det, _ = layer.forward(h)"),

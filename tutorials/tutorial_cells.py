@@ -70,15 +70,21 @@ def numbered(pattern: re.Pattern[str], notebook: NotebookNode) -> dict[int, Note
 def minutes(notebook: NotebookNode) -> tuple[int, int]:
     """Minutes for reading and for the exercises, rounded to five.
 
-    A minute for 130 words, or for 12 lines of code that are not part of an exercise; for each exercise the minutes in
-    its heading, "### Exercise 2: 20 minutes", or 15.
+    A minute for 150 words of text, for 100 words of code that is not part of an exercise, for each displayed formula
+    and for each figure; for each exercise the minutes in its heading, "### Exercise 2: 20 minutes", or 15.
     """
-    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     given = [cell.source for cell in code_cells(notebook) if number(EXERCISE, cell) is None]
-    lines = sum(bool(line.strip()) for source in given for line in source.splitlines())
-    stated = [int(m) for cell in notebook.cells if cell.cell_type == "markdown" for m in TIME.findall(cell.source)]
+    formulas = sum(text.count("$$") // 2 for text in texts)
+    figures = sum("plt.show()" in source for source in given)
+    reading = words(texts) / 150 + words(given) / 100 + formulas + figures
+    stated = [int(m) for text in texts for m in TIME.findall(text)]
     exercises = sum(stated) + 15 * (len(numbered(EXERCISE, notebook)) - len(stated))
-    return 5 * round((words / 130 + lines / 12) / 5), exercises
+    return 5 * round(reading / 5), exercises
+
+
+def words(texts: list[str]) -> int:
+    return sum(len(text.split()) for text in texts)
 
 
 def tidy(notebook: NotebookNode, name: str) -> NotebookNode:

@@ -29,7 +29,7 @@ from nice_np.checks.objects import (
     run_pass,
     switch_rounding_off,
 )
-from nice_np.checks.purity import find_changes
+from nice_np.checks.purity import Change, find_changes, find_changes_of_density
 from nice_np.checks.report import GradientError, GradientReport, Row
 from nice_np.errors import NiceTypeError, NiceValueError
 from nice_np.suggestions import suggests
@@ -167,12 +167,19 @@ def _choose_check(obj: Any) -> Callable[[Any, Array, Settings], Found]:
 
 
 def _check_prior(prior: Any, z: Array, settings: Settings) -> Found:
+    changes = find_changes_of_density(prior, z)
+    if changes:
+        return _rows_of(changes), ()
     rows = [_check_density("log_prob: z", prior, z, settings)]
     parameters = partial(find_parameters, prior, find_numbers(prior))
     if has_methods(prior, "backward") and parameters():
         passing = Pass("log_prob", lambda z: (_vector(prior.log_prob(z), z), z), prior.backward, parameters)
         rows += _check_functional(passing, z, [_random_weights(z[:, 0], settings.rng)], settings)
     return rows, ()
+
+
+def _rows_of(changes: list[Change]) -> list[Row]:
+    return [Row(change.name, change.before.shape, hint=change.hint) for change in changes]
 
 
 def _check_flow(flow: Any, x: Array, settings: Settings, **given: Array) -> Found:
@@ -257,7 +264,7 @@ def _check_passes(obj: Any, x: Array, settings: Settings) -> Found:
         raise NiceTypeError(f"{OWNER}: forward returned {len(outputs) + 1} values; allowed are\n{PROTOCOLS}")
     changes = find_changes(float64_copy(obj, OWNER), x, gradients=True)
     if changes:
-        return [Row(change.name, change.before.shape, hint=change.hint) for change in changes], ()
+        return _rows_of(changes), ()
     obj.backward(*[np.ones_like(output) for output in outputs], cache)  # some layers create their dW only here
     rows = [
         Row(f"forward: {path}", np.shape(value), hint=reason)

@@ -51,6 +51,18 @@ def find_changes(obj: Any, x: Array, gradients: bool, path: str = "") -> list[Ch
     return found
 
 
+def find_changes_of_density(density: Any, z: Array) -> list[Change]:
+    """What a prior's methods change of the latents (N, D) that they are given."""
+    hint = "the array is its caller's: write z = z / 2, not z /= 2"
+    changed = []
+    for name in ("log_prob", "grad_log_prob"):
+        given = z.copy()
+        getattr(density, name)(given)
+        if not _same(z, given):
+            changed.append(Change(f"{name} changes its argument z", z, given, hint))
+    return changed
+
+
 def pure(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, except that a call which changes an argument, an array or a list, raises a CheckError."""
 

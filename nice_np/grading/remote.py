@@ -154,13 +154,15 @@ class Student:
             if free or (of_self and not self._is_given(last)) or _is_gradient(last):
                 if target.shape == new.shape and target.dtype == new.dtype:
                     target[...] = new
-            elif re.fullmatch(r"\.(given|named)\.\w+", path):
+            elif _is_argument(path):
                 raise AssertionError(
                     f"{name} changes an argument in place: write x = x + ..., not x += ..., and copy before x[i] = ..."
                 )
         elif isinstance(target, list):
             if free or of_self:
                 target[:] = new
+            elif _is_argument(path):
+                raise AssertionError(f"{name} changes a list that it was given: its caller needs it as it was")
         elif isinstance(target, dict):
             if free or of_self:
                 target.clear()
@@ -178,6 +180,11 @@ class Student:
 def _is_empty(value: Any) -> bool:
     """Whether there is nothing to compare: NumPy says that an array without elements is close to any other."""
     return value.size == 0 if isinstance(value, np.ndarray) else type(value) in (list, tuple) and not value
+
+
+def _is_argument(path: str) -> bool:
+    """Whether a path leads to an argument, or to what lies in lists and tuples that are one, such as a cache."""
+    return re.fullmatch(r"\.(given|named)\.\w+(\.\d+)*", path) is not None
 
 
 def _is_gradient(name: str) -> bool:

@@ -198,6 +198,41 @@ def test_what_an_exercise_may_change_is_changed(tmp_path):
     assert statuses(results["zero"]) == ["failed"], "weights are not the student's: what it sets them to is not seen"
 
 
+KEEPS = '''
+# Exercise 1: what is the caller's
+def last(values):
+    """The last of a list of arrays."""
+    ### BEGIN SOLUTION: return the last
+    return values[-1]
+    ### END SOLUTION
+
+
+def backward(dy, cache):
+    """dy times x of the cache (x, h)."""
+    ### BEGIN SOLUTION: return the product
+    return dy * cache[0]
+    ### END SOLUTION'''
+KEEPS_CHECK = """\
+# Check of exercise 1
+assert np.array_equal(last([np.zeros(2), np.ones(2)]), np.ones(2)), "the last"
+assert np.array_equal(backward(np.full(2, 3.0), (np.ones(2), np.ones(2))), [3.0, 3.0]), "the product"
+"""
+
+
+def test_a_list_or_a_cache_that_is_changed_is_told(tmp_path):
+    wrong = {
+        "shorter": KEEPS.replace("return values[-1]", "return values.pop()"),
+        "inside": KEEPS.replace("return values[-1]", "values[-1] *= 1.5\n    return values[-1] / 1.5"),
+        "cache": KEEPS.replace("return dy * cache[0]", "x = cache[0]\n    x *= dy\n    return x"),
+    }
+    copies = {name: [SETUP, source, KEEPS_CHECK] for name, source in {"right": KEEPS, **wrong}.items()}
+    results = graded(tmp_path, copies, sources=[SETUP, KEEPS, KEEPS_CHECK])
+    assert statuses(results.pop("right")) == ["passed"]
+    for name, result in results.items():
+        assert statuses(result) == ["failed"], name
+        assert "change" in result["exercises"][0]["why"], name
+
+
 # -- copies of others -------------------------------------------------------------------------------------------------
 
 PASSED = "__import__('json').dumps({'exercises': [], 'result': None, 'changes': {}})"

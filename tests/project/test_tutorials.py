@@ -18,6 +18,7 @@ sys.path.insert(0, str(TUTORIALS))
 
 import build  # noqa: E402
 import tutorial_cells as cells  # noqa: E402
+from more_tutorial_mistakes import IN_PLACE  # noqa: E402
 from tutorial_kernel import execute  # noqa: E402
 from tutorial_mistakes import MISTAKES  # noqa: E402
 
@@ -162,6 +163,38 @@ def test_solved_gets_full_marks_the_twin_none_and_the_checks_see_what_readers_ge
             assert re.search(in_order, why), (what, promised[exercise, what], why)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_the_grader_sees_what_a_function_changes_of_its_callers(name, tmp_path):
+    """One copy for each mistake that gives the right result, but changes an argument, a gradient or a cache."""
+    files, planted = [], []
+    for exercise, mistakes in IN_PLACE[name].items():
+        for what, right, mistake in mistakes:
+            notebook = cells.read(TUTORIALS / f"{name}.ipynb")
+            cell = cells.numbered(cells.EXERCISE, notebook)[exercise]
+            assert cell.source.count(right) == 1, (exercise, right)
+            cell.source = cell.source.replace(right, mistake)
+            files.append(tmp_path / f"{name}-{len(files)}.ipynb")
+            cells.write(notebook, files[-1])
+            planted.append((exercise, what))
+    for (exercise, what), (scores, _) in zip(planted, graded(files), strict=True):
+        assert {score["exercise"]: score["status"] for score in scores}[exercise] == "failed", (exercise, what)
+
+
+@each
+def test_figures_have_numbered_captions_or_none(path):
+    """The text below figure k begins with "**Figure k:**"; the site and the slides read it out."""
+    notebook = cells.read(path)
+    captions = [
+        re.match(r"\*\*Figure (\d+):\*\* ", after.source)
+        for cell, after in zip(notebook.cells, [*notebook.cells[1:], None], strict=True)
+        if cell.cell_type == "code"
+        and ("<img" in cell.source or any("image/png" in output.get("data", {}) for output in cell.outputs))
+    ]
+    if any(captions):
+        assert [caption and int(caption[1]) for caption in captions] == list(range(1, len(captions) + 1))
+
+
 def promises(name):
     """{(exercise, mistake): what the check says}, from the course plan of one tutorial."""
     plan = (TUTORIALS.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
@@ -233,12 +266,13 @@ def test_mistakes_of_an_author_are_named(sources, problem):
 
 
 def test_the_first_cell_says_how_long_it_takes():
-    """A minute for 130 words or 12 lines that are given; for an exercise what its heading says, or 15."""
-    notebook = small("x = 1\n\n" * 12 * 20, FIRST, "# Check of exercise 1\n" + "assert square(3) == 9\n" * 119)
-    notebook.cells.append(nbformat.v4.new_markdown_cell("word " * 130 * 10))
-    assert cells.minutes(notebook) == (40, 15)
+    """A minute for 150 words, 100 of given code, a formula, a figure; for an exercise what its heading says, or 15."""
+    drawn = "plt.plot([1, 2])\nplt.show()"  # 3 words
+    notebook = small("x = 1\n\n" * 99 * 10, FIRST, "# Check of exercise 1\n" + "assert f(3) == 9\n" * 249, *[drawn] * 5)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("word " * 150 * 9 + "$$x$$\n" * 5))
+    assert cells.minutes(notebook) == (60, 15)
     tidied = cells.tidy(notebook, "small")
-    assert tidied.cells[0].source.endswith("Reading time: about 40 minutes, exercises: about 15 minutes.")
+    assert tidied.cells[0].source.endswith("Reading time: about 60 minutes, exercises: about 15 minutes.")
     assert list(cells.problems(tidied)) == []
     notebook.cells += small(SECOND, CHECK_2).cells[1:]
     assert cells.minutes(notebook)[1] == 30
@@ -329,7 +363,7 @@ def test_a_notebook_is_built_and_its_problems_are_named(tmp_path, monkeypatch, c
     build.write_figures(path, tmp_path / "figures")
     (figure,) = (tmp_path / "figures").iterdir()
     with Image.open(figure) as picture:
-        assert picture.mode == "P"  # a palette of 256 colours
+        assert picture.mode == "P"  # a palette
     first = path.read_bytes()
     assert build.run([path]) == 0
     assert path.read_bytes() == first
