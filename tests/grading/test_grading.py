@@ -198,7 +198,7 @@ def test_what_an_exercise_may_change_is_changed(tmp_path):
     assert statuses(results["zero"]) == ["failed"], "weights are not the student's: what it sets them to is not seen"
 
 
-KEEPS = '''
+KEEPS = '''\
 # Exercise 1: what is the caller's
 def last(values):
     """The last of a list of arrays."""
