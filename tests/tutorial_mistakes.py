@@ -247,6 +247,32 @@ MISTAKES = {
             ("latents returned", "return flow.decode(z)", "return z"),
         ],
     },
+    "11_images_on_several_scales": {
+        1: [
+            (
+                "rows and columns of a block exchanged",
+                "transpose(0, 1, 3, 5, 2, 4)",
+                "transpose(0, 1, 5, 3, 2, 4)",
+            ),
+            ("the block before the channel", "transpose(0, 1, 3, 5, 2, 4)", "transpose(0, 3, 5, 1, 2, 4)"),
+            ("four channels counted as volume", "np.zeros(len(x))", "np.full(len(x), np.log(4))"),
+        ],
+        2: [
+            ("sign of the shift", "b = -planes", "b = planes"),
+            ("variance for the deviation", "planes.std(axis=(0, 2))", "planes.var(axis=(0, 2))"),
+            ("log-determinant of one pixel", "planes.shape[2] * log_s.sum()", "log_s.sum()"),
+        ],
+        3: [
+            ("no term for the volume", "by_z + by_volume", "by_z"),
+            ("inverse not transposed", "np.linalg.inv(W).T", "np.linalg.inv(W)"),
+            ("pixels not counted", "x.shape[2] * dlog_det.sum()", "dlog_det.sum()"),
+        ],
+        4: [
+            ("mean of z for that of x", "return -t / s,", "return -t,"),
+            ("deviation upside down", "1 / s, log_p", "s, log_p"),
+            ("slope missing", " + np.log(s)", ""),
+        ],
+    },
     "12_autoregressive_flows": {
         1: [
             ("an output sees its own feature", "place > degrees", "place >= degrees"),

@@ -14,7 +14,7 @@ ROW = re.compile(r"^\| \[(\d\d) ([^\]]+)\]\((\w+)\.ipynb\) \| (.+?) \| (\d+) \+ 
 TABLE = re.compile(r"^\| notebook .*\n(?:\|.*\n)+", re.MULTILINE)
 FIGURES = {  # which figure of the notebook; else the first
     **{"01": 1, "02": 2, "03": 3, "05": 2, "06": 6, "07": 5, "08": 6, "09": 1, "10": 6},
-    **{"12": 2, "13": 2, "14": 3, "15": 0, "16": 4},
+    **{"11": 2, "12": 2, "13": 2, "14": 3, "15": 0, "16": 4},
 }
 CARD = """:::{{grid-item-card}} {number} {title}
 :link: /tutorials/{stem}
