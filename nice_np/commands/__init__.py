@@ -72,7 +72,7 @@ EXAMPLES = """examples:
   nice-np train mnist --model vae-nice-prior --out runs/vae   a variational autoencoder, NICE as its prior
   nice-np inpaint runs/mnist --mask left --out a.png   fill in missing pixels
   nice-np restore runs/mnist --task denoise --sigma 0.2 --out b.png
-  nice-np compress digits.npy --model runs/idf --out digits.nice   without loss; decompress restores
+  nice-np compress digits.npy --model runs/mnist --out digits.nice   without loss; decompress restores
   nice-np report runs/mnist --out report.html    numbers, curves and figures of runs on one page
   nice-np play                                   sliders for a small flow of the plane, for lectures
   nice-np gradcheck                              every hand-written gradient against finite differences
