@@ -113,6 +113,8 @@ def public_name(thing: type) -> str | None:
 def keep_links_of_unchanged_pages(app: Sphinx) -> None:
     """A second build reads only what has changed; the extension forgets the other pages."""
     known = getattr(app.env, "known_code_links", {})
+    if not hasattr(app.env, "sphinx_codeautolink_transforms"):
+        app.env.sphinx_codeautolink_transforms = {}  # of HTML only; linkcheck goes without
     found = app.env.sphinx_codeautolink_transforms
     for page in known.keys() & app.env.all_docs.keys():
         found.setdefault(page, known[page])
