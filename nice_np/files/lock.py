@@ -94,6 +94,6 @@ def _lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
+    except (OSError, AttributeError):  # a file system without locks; a browser tab, whose fcntl has no flock
         return True
     return True

@@ -139,3 +139,14 @@ def test_a_lock_on_a_file_that_has_just_been_removed_counts_for_nothing(monkeypa
         assert (tmp_path / "lock").exists()
         with pytest.raises(NiceFileError, match="it is in use by process"), locked(tmp_path / "lock", "it"):
             pytest.fail("two hold it")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fcntl")
+def test_a_browser_tab_has_no_locks_and_needs_none(tmp_path, monkeypatch):
+    import fcntl
+
+    monkeypatch.delattr(fcntl, "flock")  # Pyodide's kernel has a module without it
+    entered = []
+    with locked(tmp_path / "lock", "it"):
+        entered.append(True)
+    assert entered == [True]
