@@ -17,7 +17,17 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 from PIL import Image
-from tutorial_cells import EXERCISES, LIMIT, code_cells, problems, read, solved_notebooks, tidy, twin, write
+from tutorial_cells import (
+    EXERCISES,
+    LIMIT,
+    code_cells,
+    problems,
+    read,
+    solved_notebooks,
+    tidy,
+    twin,
+    write,
+)
 from tutorial_kernel import execute
 
 
