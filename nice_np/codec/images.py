@@ -24,7 +24,7 @@ from nice_np.errors import CheckpointError, NiceTypeError, NiceValueError
 from nice_np.families.mixture import Mixture
 from nice_np.flows.integer import IntegerFlow
 from nice_np.flows.model import CHUNK
-from nice_np.validation import Array, is_pixels
+from nice_np.validation import Array, as_real_array, is_pixels
 
 MAGIC = b"nice_np\x01"
 DIGEST = 16  # bytes
@@ -52,7 +52,7 @@ def compress(flow: IntegerFlow, pixels: npt.ArrayLike) -> bytes:
     NiceTypeError, NiceValueError
         If the flow is none of integers or the pixels are not uint8 of its size, or if the flow cannot serve as a code.
     """
-    pixels, twin = np.asarray(pixels), _portable(flow, "compress")
+    pixels, twin = as_real_array(pixels, "compress", "pixels"), _portable(flow, "compress")
     if not is_pixels(pixels) or not 2 <= pixels.ndim <= MAX_AXES or prod(pixels.shape[1:]) != flow.dim:
         raise NiceValueError(
             f"compress: expected uint8 pixels of shape (N, {flow.dim}), or N images of as many pixels, got "
@@ -94,6 +94,9 @@ def decompress(flow: IntegerFlow, data: bytes, name: str = "decompress") -> Pixe
     NiceTypeError, NiceValueError
         If the flow is none of integers, or cannot serve as a code.
     """
+    given: object = data  # at run time it may be anything
+    if not isinstance(given, bytes) or not isinstance(name, str):
+        raise NiceTypeError(f"decompress: expected bytes and a name for them, got {type(given).__name__} and {name!r}")
     shape, model, checksum, code = _parsed(data, name)
     twin = _portable(flow, name)
     if model != digest_of(twin):

@@ -20,14 +20,13 @@ from nice_np.runs.folder import load_flow, refuse_to_replace
 from nice_np.validation import is_pixels
 
 SUMMARY = "write images into a small file, without loss"
-EPILOG = """DIGITS is a .npy file of uint8 of shape (N, D) or (N, height, width), one image as .png, or, with any other
-name, a file of the MNIST kind (IDX, also gzipped).  The model is one of integers, and its log-likelihood the size of
-the file; the same model reads it again.
+EPILOG = """DIGITS is a .npy file of uint8 of shape (N, D) or (N, height, width), one image as .png, or, with
+any other name, a file of the MNIST kind (IDX, also gzipped).  The model is one of integers, such as
+nice-np train mnist --preset mnist-idf trains, and its log-likelihood is the size of the file.
+nice-np decompress needs the same model to read it again.
 
 examples:
-  nice-np train mnist --preset mnist-idf
   nice-np compress t10k-images-idx3-ubyte --model runs/mnist --out digits.nice
-  nice-np decompress digits.nice --model runs/mnist --out t10k-images-idx3-ubyte
 """
 
 

@@ -19,7 +19,7 @@ SUMMARY = "write a trained model for other programs"
 EPILOG = """examples:
   nice-np export runs/mnist --to log_prob --out log_prob.onnx
   nice-np export runs/mnist --to decode --out decode.onnx      latents to images, in a browser
-  nice-np export runs/mnist --to web --out digits.js           for a page without a server, see docs/browser.md
+  nice-np export runs/mnist --to web --out digits.js     for a page without a server, see docs/browser.md
   nice-np export runs/mnist --to blocks --out weights.npz      for PyTorch, see docs/ecosystem.md
 """
 FORMATS = {

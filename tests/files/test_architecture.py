@@ -19,7 +19,7 @@ LAYERS = [
     ["datasets", "families"],
     ["flows"],
     ["training", "vae"],
-    ["checks", "inference", "restoration", "sklearn"],
+    ["checks", "codec", "inference", "restoration", "sklearn"],
     ["plotting"],
     ["grading", "runs", "playground"],
     ["interop"],

@@ -45,6 +45,14 @@ def part():
     return nice_np.Partition.odd_even(4)
 
 
+def first_two():
+    return nice_np.DiscretisedLogistics(2, 2)
+
+
+def integers():
+    return nice_np.integer_flow((2, 2), levels=1, couplings=1, channels=2, components=2, rng=0)
+
+
 def network(thetas=1):
     return nice_np.MLP((2, 3, 2 * thetas), rng=0)
 
@@ -107,6 +115,16 @@ CALLS = {
     "MultiplicativeCoupling": {"partition": part(), "conditioner": network(), "scale": "exp"},
     "SplineCoupling": {"partition": part(), "conditioner": network(5), "bins": 2, "bound": 3.0},
     "SplineAutoregressive": {"conditioner": nice_np.MaskedMLP((4, 5, 20), rng=0), "bins": 2, "bound": 3.0},
+    "RoundedAdditiveCoupling": {"partition": part(), "conditioner": network(), "step": 0.25},
+    "DiscretisedLogistics": {"dim": 4, "components": 2, "step": 0.25, "dtype": "float32"},
+    "GivenTheFirst": {"first": first_two(), "conditioner": nice_np.MLP((2, 3, 12), rng=0), "dim": 4, "step": 1 / 256},
+    "DeeperLevel": {"prior": nice_np.DiscretisedLogistics(4), "bijector": nice_np.Permutation.reversal(4)},
+    "IntegerFlow": {"prior": nice_np.DiscretisedLogistics(4), "bijector": nice_np.Permutation.reversal(4)},
+    "integer_flow": {
+        "image_shape": (4, 4), "levels": 1, "couplings": 1, "channels": 2, "components": 2, "dtype": "float64", "rng": 0,
+    },
+    "compress": {"flow": integers(), "pixels": PIXELS},
+    "decompress": {"flow": integers(), "data": nice_np.compress(integers(), PIXELS), "name": "digits.nice"},
     "MixtureCoupling": {"partition": part(), "conditioner": network(5), "components": 1},
     "MixtureAutoregressive": {"conditioner": nice_np.MaskedMLP((4, 5, 20), rng=0), "components": 1},
     "Blur": {"image_shape": (2, 2), "sigma": 0.5},
