@@ -23,7 +23,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.linalg import sqrtm
 from tqdm import tqdm
 
 from nice_np import Flow, datasets
@@ -81,7 +80,9 @@ def frechet(a: Array, b: Array) -> float:
     """The squared Fréchet distance of the Gaussians through the rows of a and b."""
     C, D = np.cov(a.T), np.cov(b.T)
     difference = a.mean(axis=0) - b.mean(axis=0)
-    return float(difference @ difference + np.trace(C) + np.trace(D) - 2 * np.trace(sqrtm(C @ D).real))
+    # C D has the eigenvalues of C^(1/2) D C^(1/2), which are not negative; those of the root are their roots.
+    trace_of_root = np.sqrt(np.maximum(np.linalg.eigvals(C @ D).real, 0)).sum()
+    return float(difference @ difference + np.trace(C) + np.trace(D) - 2 * trace_of_root)
 
 
 def nearest(a: Array, b: Array) -> tuple[Array, Array]:
