@@ -154,6 +154,8 @@ class Student:
             if free or (of_self and not self._is_given(last)) or _is_gradient(last):
                 if target.shape == new.shape and target.dtype == new.dtype:
                     target[...] = new
+            elif of_self:
+                raise AssertionError(f"{name} changes self.{last}, which it was given: write x = x + ..., not x += ...")
             elif _is_argument(path):
                 raise AssertionError(
                     f"{name} changes an argument in place: write x = x + ..., not x += ..., and copy before x[i] = ..."
@@ -161,7 +163,7 @@ class Student:
         elif isinstance(target, list):
             if free or of_self:
                 target[:] = new
-            elif _is_argument(path):
+            else:
                 raise AssertionError(f"{name} changes a list that it was given: its caller needs it as it was")
         elif isinstance(target, dict):
             if free or of_self:
