@@ -121,7 +121,8 @@ CALLS = {
     "DeeperLevel": {"prior": nice_np.DiscretisedLogistics(4), "bijector": nice_np.Permutation.reversal(4)},
     "IntegerFlow": {"prior": nice_np.DiscretisedLogistics(4), "bijector": nice_np.Permutation.reversal(4)},
     "integer_flow": {
-        "image_shape": (4, 4), "levels": 1, "couplings": 1, "channels": 2, "components": 2, "dtype": "float64", "rng": 0,
+        "image_shape": (4, 4), "levels": 1, "couplings": 1, "channels": 2, "components": 2, "dtype": "float64",
+        "rng": 0,
     },
     "compress": {"flow": integers(), "pixels": PIXELS},
     "decompress": {"flow": integers(), "data": nice_np.compress(integers(), PIXELS), "name": "digits.nice"},
