@@ -66,7 +66,7 @@ def test_the_pages_have_headlines(headlines):
     rows = {row.command: row for row in headlines.of_pages()}
     assert all(row.figures for row in rows.values())
     assert {page for row in rows.values() for page, _, _ in row.figures} == set(headlines.PAGES)
-    assert len(rows["nice-np train mnist --preset mnist-nice"].figures) == 7  # on two pages
+    assert len(rows["nice-np train mnist"].figures) == 7  # on two pages
     commands = [row.command for row in headlines.of_help()]
     assert "nice-np train mnist --time-limit 300" in commands
     quick = [row.command for row in headlines.of_help() if row.is_quick]
