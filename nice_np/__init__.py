@@ -18,6 +18,7 @@ from nice_np.bijectors import (
     Chain,
     Coupling,
     DiagonalScaling,
+    Equalize,
     Inverse,
     Logit,
     MultiplicativeCoupling,
@@ -141,7 +142,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "Bijector", "Chain", "Inverse", "Coupling", "Partition",
     "AdditiveCoupling", "MultiplicativeCoupling", "AffineCoupling",
     "DiagonalScaling", "Permutation", "OnPart", "WithContext",
-    "Standardize", "Whitening", "PCAWhitening", "ZCAWhitening", "Logit", "Rescale",
+    "Standardize", "Whitening", "PCAWhitening", "ZCAWhitening", "Logit", "Equalize", "Rescale",
     # families
     "Autoregressive", "AdditiveAutoregressive", "AffineAutoregressive",
     "ActNorm", "BatchNorm", "LULinear", "Householder",

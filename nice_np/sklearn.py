@@ -74,7 +74,7 @@ class NICEDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         The tails: log p falls linearly with the distance of an outlier under "logistic", with its square under
         "normal", see Notes.
     partition : {"odd-even", "halves"} or Partition
-    preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector, optional
+    preprocess : sequence of {"standardize", "logit", "equalize", "rescale", "zca", "pca"} or Bijector, optional
         Fixed layers between data and couplings, which count in the likelihood; see `nice_np.nice`.  By default the
         features are standardised and whitened (PCA), with 0.001 added to each variance: a floor for features that
         are constant, or a sum of others.

@@ -93,6 +93,9 @@ class Reader:
     def Logit(self, tree, dim):
         return nn.Logit(dim, tree["margin"] / tree["width"])
 
+    def Equalize(self, tree, dim):
+        return nn.Equalize(dim, self.array(tree["shares"]))
+
     def Rescale(self, tree, dim):
         return nn.Rescale(dim, tree["low"], tree["low"] + tree["width"])
 

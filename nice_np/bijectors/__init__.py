@@ -1,8 +1,8 @@
 """Invertible maps with hand-written gradients.
 
 Read `base` first, the contract; then `partition` and `coupling`, and the laws `additive`, `multiplicative` and `affine`
-with `scales`; `scaling` and `chain` complete NICE.  `standardize`, `whitening`, `logit` and `rescale` prepare the data,
-`rebuilding` gives gradients without stored activations.
+with `scales`; `scaling` and `chain` complete NICE.  `standardize`, `whitening`, `logit`, `equalize` and
+`rescale` prepare the data, `rebuilding` gives gradients without stored activations.
 """
 
 from nice_np.bijectors.additive import AdditiveCoupling
@@ -10,6 +10,7 @@ from nice_np.bijectors.affine import AffineCoupling
 from nice_np.bijectors.base import Bijector, Inverse
 from nice_np.bijectors.chain import Chain
 from nice_np.bijectors.coupling import Coupling
+from nice_np.bijectors.equalize import Equalize
 from nice_np.bijectors.logit import Logit
 from nice_np.bijectors.multiplicative import MultiplicativeCoupling
 from nice_np.bijectors.on_part import OnPart
@@ -30,6 +31,7 @@ __all__ = [
     "Chain",
     "Coupling",
     "DiagonalScaling",
+    "Equalize",
     "ExpScale",
     "FlooredSigmoidScale",
     "Inverse",

@@ -17,6 +17,7 @@ from nice_np.bijectors import (
     Chain,
     Coupling,
     DiagonalScaling,
+    Equalize,
     Logit,
     Partition,
     PCAWhitening,
@@ -55,6 +56,7 @@ CONDITIONERS = ("mlp", "conv")
 PREPROCESSING: dict[str, Callable[[int, Any], Bijector]] = {
     "standardize": lambda dim, dtype: Standardize.unfitted(dim, dtype),
     "logit": lambda dim, dtype: Logit(dim, alpha=1e-6),
+    "equalize": lambda dim, dtype: Equalize.unfitted(dim, dtype=dtype),
     "rescale": lambda dim, dtype: Rescale(dim, -1.0, 1.0),
     "zca": lambda dim, dtype: ZCAWhitening.unfitted(dim, dtype=dtype),
     "pca": lambda dim, dtype: PCAWhitening.unfitted(dim, dtype=dtype),
@@ -100,13 +102,13 @@ def nice(
     partition : {"odd-even", "halves", "checkerboard"} or Partition
         What the first coupling keeps and transforms; "checkerboard" needs `image_shape`.
     image_shape : (height, width) or (channels, height, width), optional
-    preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
+    preprocess : sequence of {"standardize", "logit", "equalize", "rescale", "zca", "pca"} or Bijector
         Fixed layers next to the data, data side first; they count in the likelihood, whose unit stays that of the
-        data.  "logit" (alpha = 1e-6) is for pixels in [0, 1], "rescale" maps those to [-1, 1], the others are measured
-        by `fit` before its first step.  A bijector is copied and cast to `dtype`.  After a layer that gives unit
-        variance (`Standardize` or a whitening) the scaling starts at log(std of the prior), otherwise at 0.
-        Standardised pixels give the same family of functions as raw ones and train far better; () is the paper's
-        setting.
+        data.  "logit" (alpha = 1e-6) is for pixels in [0, 1], better after "equalize", which spreads them by their
+        histogram; "rescale" maps them to [-1, 1].  What is measured on the data, `fit` sets before its first step.
+        A bijector is copied and cast to `dtype`.  After a layer that gives unit variance (`Standardize` or a whitening)
+        the scaling starts at log(std of the prior), otherwise at 0.  Standardised pixels give the same family of
+        functions as raw ones and train far better; () is the paper's setting.
     init : {"spread", "he", "uniform"}
         See `nice_np.networks.initialisation`; "uniform" is that of the paper's code.
     context_dim : int

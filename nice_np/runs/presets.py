@@ -170,7 +170,8 @@ _code = partial(
     schedule=partial(ExponentialDecay, factor=1.0005, minimum=1e-4),
 )
 _own = partial(Preset, source=OWN, schedule=Cosine, optimizer=Adam)
-_whole: dict[str, Any] = {"dense": 4, "hidden": (64,)}  # with them samples are whole digits
+# With the dense steps samples are whole digits; with the equalised histogram the likelihood is better by a tenth of a bit.
+_whole: dict[str, Any] = {"dense": 4, "hidden": (64,), "preprocess": ("equalize", "logit")}
 # One batch in a hundred has a gradient a million times as long as the others': Adam, whose v remembers it for a
 # thousand steps, would stand still.  50 is shorter than nearly all, so that every step counts alike.
 _glow_of_digits = partial(_own, learning_rate=3e-3, batch_size=25, clip_norm=50.0)

@@ -59,7 +59,7 @@ def variational_autoencoder(
     decoder : {"bernoulli", "gaussian"}
         The law of x given z: "bernoulli" for zeros and ones; the sigma of "gaussian", one per feature, is learned and
         starts at 1.
-    preprocess : sequence of {"standardize", "logit", "rescale", "zca", "pca"} or Bijector
+    preprocess : sequence of {"standardize", "logit", "equalize", "rescale", "zca", "pca"} or Bijector
         Fixed layers next to the data, for a Gaussian decoder, as in `nice`.  With "standardize" the decoder starts at
         the data's mean and standard deviation; for pixels put a "logit" before it, see docs/experiments.md.
     couplings : int

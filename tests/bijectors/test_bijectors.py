@@ -10,6 +10,7 @@ from nice_np import (
     AffineCoupling,
     Chain,
     DiagonalScaling,
+    Equalize,
     Flow,
     Inverse,
     Logit,
@@ -461,6 +462,7 @@ def test_indices_of_any_whole_type():
 
 DOORS = {
     "Logit": Logit,
+    "Equalize": Equalize.unfitted,
     "Rescale": Rescale,
     "DiagonalScaling": DiagonalScaling,
     "Standardize": Standardize.unfitted,

@@ -15,6 +15,7 @@ from exported_flow import parts_of, read_back
 from nice_np import (
     AdditiveCoupling,
     Chain,
+    Equalize,
     Flow,
     LULinear,
     MultiplicativeCoupling,
@@ -146,8 +147,9 @@ def small_flows(rng):
     flows = []
     activations, priors = ("relu", "tanh", "softplus", "leaky_relu"), ("normal", "logistic")
     scales = ("exp", "tanh", "sigmoid", "softplus", TanhScale(0.7), SoftclipScale(), FlooredSigmoidScale())
+    before = ((Equalize(16, [8, 1, 0.5, 0.5, 2]), "logit"), ("logit", "standardize"))
     for k, scale in enumerate(scales):
-        settings = {"activation": activations[k % 4], "prior": priors[k % 2], "preprocess": ("logit", "standardize")}
+        settings = {"activation": activations[k % 4], "prior": priors[k % 2], "preprocess": before[k % 2]}
         flows.append(glow((4, 4), steps=2, channels=5, scale=scale, rng=rng, **settings))
     flows.append(glow((3, 4, 4), law="additive", steps=1, channels=5, rng=rng))
     flows.append(nice(16, hidden=(6, 5), preprocess=("standardize",), rng=rng))

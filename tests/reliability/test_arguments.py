@@ -171,6 +171,7 @@ CALLS = {
     "Partition": {"dim": 4, "idx_a": [0, 2], "context_dim": 1},
     "Permutation": {"order": [2, 0, 1]},
     "RandomProjection": {"dim": 4, "n_measurements": 2, "rng": 0},
+    "Equalize": {"dim": 4, "shares": [0.8, 0.2]},
     "Rescale": {"dim": 4, "low": -1.0, "high": 1.0},
     "Separable": {"image_shape": (2, 2), "rows": np.eye(2), "columns": np.eye(2)},
     "Standardize": {"mean": np.zeros(4), "std": np.ones(4)},

@@ -143,6 +143,13 @@ function mixed(A, x) {
   return transposed(timesTransposed(transposed(x, P), A, C), C);
 }
 
+const knotsOf = (layer) => (layer.known ??= knots(layer));
+const knots = ({ shares }) => {
+  const total = sum(shares), K = shares.length, below = [0];
+  for (const share of shares) below.push(below[below.length - 1] + share / total);
+  return { edges: each(K + 1, (k) => k / K), below, slopes: each(K, (k) => K * shares[k] / total) };
+};
+
 const matricesOf = (layer) => (layer.known ??= matrices(layer));
 
 const LAYERS = {
@@ -223,6 +230,24 @@ const LAYERS = {
   DiagonalScaling: elementwise(({ log_scale }, D) => ({ s: log_scale.map(Math.exp), t: each(D, () => 0) })),
   Standardize: elementwise(({ mean, std }) => ({ s: std.map((value) => 1 / value), t: mean.map((value, i) => -value / std[i]) })),
   Rescale: elementwise(({ low, width }, D) => ({ s: each(D, () => width), t: each(D, () => low) })),
+
+  Equalize: {  // y = F(x), straight lines between the knots (k / K, p_0 + .. + p_{k-1})
+    forward(layer, x) {
+      const { edges, below, slopes } = knotsOf(layer), K = slopes.length;
+      const k = x.map((value) => Math.min(Math.max(Math.floor(K * value), 0), K - 1));
+      const slope = k.map((i) => slopes[i]);
+      const y = x.map((value, i) => below[k[i]] + slope[i] * (value - edges[k[i]]));
+      return { y, logDet: sum(slope.map(Math.log)), cache: slope };
+    },
+    backward: (layer, dy, slope) => dy.map((d, i) => d * slope[i]),  // dlogDet/dx = 0
+    inverse(layer, y) {
+      const { edges, below, slopes } = knotsOf(layer), K = slopes.length;
+      const k = y.map((value) => Math.max(0, below.findLastIndex((edge, i) => i < K && edge <= value)));
+      const slope = k.map((i) => slopes[i]);
+      return { x: y.map((value, i) => edges[k[i]] + (value - below[k[i]]) / slope[i]), cache: slope };
+    },
+    pullback: (layer, dx, slope) => dx.map((d, i) => d / slope[i]),
+  },
 
   Logit: {  // y = log u - log v, u = x + m, v = 1 - x + m
     forward({ margin, width }, x) {
