@@ -412,10 +412,8 @@ def _(layer: Whitening, graph: Graph, z: str) -> Named:
 
 @forward.register
 def _(layer: Equalize, graph: Graph, x: str) -> Named:
-    edges, below = layer.knots()
-    k = graph.add(
-        "Clip", graph.add("Floor", graph.add("Mul", x, float(len(layer.shares)))), 0.0, len(layer.shares) - 1.0
-    )
+    (edges, below), bins = layer.knots(), float(len(layer.shares))
+    k = graph.add("Clip", graph.add("Floor", graph.add("Mul", x, bins)), 0.0, bins - 1)
     return _straight(graph, x, graph.add("Cast", k, to=7), edges, below)  # to int64
 
 
