@@ -174,7 +174,7 @@ _own = partial(Preset, source=OWN, schedule=Cosine, optimizer=Adam)
 _whole: dict[str, Any] = {"dense": 4, "hidden": (64,), "preprocess": ("equalize", "logit")}
 # One batch in a hundred has a gradient a million times as long as the others': Adam, whose v remembers it for a
 # thousand steps, would stand still.  50 is shorter than nearly all, so that every step counts alike.
-_glow_of_digits = partial(_own, learning_rate=3e-3, batch_size=25, clip_norm=50.0)
+_glow_of_digits = partial(_own, learning_rate=5e-3, batch_size=25, clip_norm=50.0)
 _gauss = partial(_own, learning_rate=1e-3, batch_size=200, epochs=1)
 _vae = partial(_own, learning_rate=3e-3, batch_size=200, epochs=30, average=500)
 _toy = partial(_own, learning_rate=2e-3, batch_size=256, epochs=100)
