@@ -69,11 +69,13 @@ from nice_np.families import (
     Sylvester,
     UMNNAutoregressive,
     UMNNCoupling,
+    VariationalDequantization,
 )
 from nice_np.flows.autoregressive_flows import iaf, maf
 from nice_np.flows.builders import nice, real_nvp
 from nice_np.flows.conditional import classify, log_prob_by_label, one_hot, sample_by_label
 from nice_np.flows.continuous import continuous_flow, flow_matching
+from nice_np.flows.dequantization import log_prob_of_pixels, variational_dequantization
 from nice_np.flows.flow import Flow, to_bits_per_dim
 from nice_np.flows.flow_matching import FlowMatching
 from nice_np.flows.glow import glow
@@ -158,7 +160,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "DiagonalGaussian", "GaussianMixture", "LogisticMixture", "StudentT", "LearnedStudentT", "Uniform",
     "DiscretisedLogistics", "GivenTheFirst", "DeeperLevel",
     # pixels
-    "dequantize", "binarize",
+    "dequantize", "binarize", "VariationalDequantization", "variational_dequantization", "log_prob_of_pixels",
     # training
     "fit", "History", "StopTraining", "TensorBoard", "Optimizer", "Adam", "RMSPropMomentum", "SGD",
     "Schedule", "Constant", "Cosine", "ExponentialDecay", "InverseTime",

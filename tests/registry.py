@@ -45,6 +45,7 @@ from nice_np import (
     UMNNAutoregressive,
     UMNNCoupling,
     Uniform,
+    VariationalDequantization,
     WithContext,
     ZCAWhitening,
 )
@@ -131,6 +132,10 @@ def far(layer):
     return layer
 
 
+def learned_noise(rng):
+    return VariationalDequantization(coupling(AffineCoupling, Partition(2, [0], context_dim=2), rng), levels=2)
+
+
 def radial(rng):
     layer = shaken(Radial(3), rng, 0.3)
     layer.b[...] += 3  # beta is near 3 - alpha: far from 0, where the layer is the identity
@@ -210,6 +215,7 @@ BIJECTORS = {
     "SplineAutoregressive": lambda rng: SplineAutoregressive(masked((3, 4, 16), rng), bins=3),
     "MixtureCoupling": lambda rng: MixtureCoupling(Partition(3, [1]), mlp((1, 3, 16), rng), components=2),
     "MixtureAutoregressive": lambda rng: MixtureAutoregressive(masked((3, 4, 10), rng), components=1),
+    "VariationalDequantization": lambda rng: Chain([learned_noise(rng), Logit(2, alpha=1e-3)]),  # z is in the unit cube
     "Inverse": lambda rng: Inverse(coupling(AffineCoupling, Partition.odd_even(5), rng)),
     "Chain": chain,
     "Planar": lambda rng: shaken(Planar(3), rng, 1.0),

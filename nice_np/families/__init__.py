@@ -12,6 +12,7 @@ from nice_np.families.autoregressive import AdditiveAutoregressive, AffineAutore
 from nice_np.families.batch_norm import BatchNorm
 from nice_np.families.continuous import NeuralODE
 from nice_np.families.householder import Householder
+from nice_np.families.learned_noise import VariationalDequantization
 from nice_np.families.linear import LULinear
 from nice_np.families.mixture_law import MixtureAutoregressive, MixtureCoupling
 from nice_np.families.planar import Planar
@@ -42,5 +43,6 @@ __all__ = [
     "Sylvester",
     "UMNNAutoregressive",
     "UMNNCoupling",
+    "VariationalDequantization",
     "continuous_adjoint",
 ]

@@ -140,14 +140,14 @@ def glow(
     return Flow(prior, Chain(layers), context_dim)
 
 
-def image_of(image_shape: Sequence[int], levels: int) -> tuple[int, int, int]:
+def image_of(image_shape: Sequence[int], levels: int, owner: str = "glow") -> tuple[int, int, int]:
     """(channels, height, width) of images that can be squeezed so often."""
-    given = as_sizes(image_shape, "glow", "image_shape")
-    cut = 2 ** as_int(levels, "glow", "levels", 1, 30)
+    given = as_sizes(image_shape, owner, "image_shape")
+    cut = 2 ** as_int(levels, owner, "levels", 1, 30)
     if len(given) not in (2, 3) or any(side % cut for side in given[-2:]):
         raise NiceValueError(
-            "glow: image_shape must be (height, width) or (channels, height, width) with height and width divisible by "
-            f"2^levels = {cut}, got {given}; take fewer levels, or pad the images"
+            f"{owner}: image_shape must be (height, width) or (channels, height, width) with height and width "
+            f"divisible by 2^levels = {cut}, got {given}; take fewer levels, or pad the images"
         )
     channels, height, width = (1, *given)[-3:]
     return channels, height, width
