@@ -20,6 +20,7 @@ from nice_np.flows.flow import Flow
 from nice_np.flows.glow import LAWS, image_of
 from nice_np.networks.activations import Activation
 from nice_np.networks.glownet import GlowNet
+from nice_np.pixels.dequantize import as_pixels
 from nice_np.suggestions import suggests
 from nice_np.validation import Array, Rng, as_choice, as_dtype, as_int, as_rng
 
@@ -71,7 +72,8 @@ def variational_dequantization(
     dim, pixels, half = planes * height * width, (height // 2, width // 2), 2 * planes  # 4 * planes after the squeeze
     law = as_choice(law, LAWS, who, "law")
     hidden = (as_int(channels, who, "channels", 1),) * 2
-    settings = {"activation": activation, "init": init, "dtype": as_dtype(dtype, who), "rng": as_rng(rng, who)}
+    settings: dict[str, Any] = {"activation": activation, "init": init, "dtype": as_dtype(dtype, who)}
+    settings["rng"] = as_rng(rng, who)
     squeeze, part = Permutation.squeeze((2 * planes, height, width)), Partition.halves(dim).with_context(dim)
     layers: list[Bijector] = [squeeze]
     for _ in range(as_int(couplings, who, "couplings", 1)):
@@ -94,7 +96,8 @@ def log_prob_of_pixels(
     ----------
     flow : Flow
         Of dequantised pixels; with a `VariationalDequantization` next to the data the noise is its own.
-    pixels : array_like of uint8, shape (N, D)
+    pixels : array_like, shape (N, D)
+        uint8, or floats in [0, 1], as for `dequantize`.
     draws : int
         K.
     rng : seed or numpy.random.Generator
@@ -113,9 +116,9 @@ def log_prob_of_pixels(
     who = "log_prob_of_pixels"
     if not isinstance(flow, Flow):
         raise NiceTypeError(f"{who}: expected a Flow, got {flow!r}")
-    draws, rng = as_int(draws, who, "draws", 1), as_rng(rng, who)
-    total: Array = np.full(np.shape(pixels)[:1], -np.inf)  # float64
+    pixels, draws, rng = as_pixels(pixels, who), as_int(draws, who, "draws", 1), as_rng(rng, who)
+    total: Array = np.full(len(pixels) if pixels.ndim else 0, -np.inf)  # float64
     for _ in range(draws):
-        total = np.logaddexp(total, flow.log_prob(flow.from_pixels(np.asarray(pixels), rng), context))
+        total = np.logaddexp(total, flow.log_prob(flow.from_pixels(pixels, rng), context))
     total -= log(draws)
     return total

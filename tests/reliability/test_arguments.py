@@ -140,6 +140,12 @@ CALLS = {
     "LearnedStudentT": {"dim": 4, "nu": 5.0, "dtype": "float32"},
     "StudentT": {"nu": 5.0},
     "Uniform": {"low": 0.0, "high": 1.0},
+    "VariationalDequantization": {"noise": nice_np.Permutation(range(8)), "levels": 4},
+    "variational_dequantization": {
+        "image_shape": (4, 4), "couplings": 1, "channels": 2, "law": "affine", "levels": 4, "activation": "relu",
+        "init": "he", "dtype": "float32", "rng": 0,
+    },
+    "log_prob_of_pixels": {"flow": flow(), "pixels": PIXELS, "draws": 2, "rng": 0, "context": None},
     "DiagonalScaling": {"dim": 4, "log_scale": 0.1, "dtype": "float64"},
     "Downsample": {"image_shape": (2, 2), "factor": 2},
     "ExponentialDecay": {"rate": 0.1, "factor": 1.1, "minimum": 1e-4},
