@@ -45,6 +45,10 @@ the fast setting, with less data and fewer epochs; figures and numbers differ fr
 still takes a while. For the whole notebook use a laptop."""
 
 
+ON_A_LAPTOP = "# On a laptop"  # the first line of a cell that a tab shows, but does not run
+NOT_HERE = "Not in a browser tab, which has neither a BLAS of NumPy's nor threads:\n\n```python\n{}\n```"
+
+
 def links(notebook: str, folders: tuple[str, ...] = tuple(FOLDERS)) -> str:
     """The buttons that open a notebook, such as "01_change_of_variables", from a page beside it."""
     link = '<a class="tab" href="../lite/notebooks/index.html?path={}/{}.ipynb">{}</a>'
@@ -77,8 +81,11 @@ def make(root: Path, out: Path, place: str) -> None:
 
 
 def _write_notebook(path: Path, folder: Path) -> None:
-    """The notebook as it is, with a first cell that installs nice_np in a tab."""
+    """The notebook with a first cell that installs nice_np in a tab, and without the code that cannot run there."""
     notebook = nbformat.read(path, as_version=4)
+    for k, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and cell.source.startswith(ON_A_LAPTOP):
+            notebook.cells[k] = nbformat.v4.new_markdown_cell(NOT_HERE.format(cell.source), id=cell.id)
     heavy = not path.name.startswith(LIGHT)
     first = [nbformat.v4.new_code_cell(SETUP + FAST * heavy, id="tab-setup")]
     if heavy:

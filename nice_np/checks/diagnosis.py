@@ -12,6 +12,7 @@ from nice_np.checks.report import MapRow, Row
 from nice_np.validation import Array
 
 MOST_SET_ASIDE = 0.05  # the fraction of an array's derivatives that may lie on kinks
+NO_GUESS = "no simple factor: a term is missing or wrong, derive this gradient again"
 Place = tuple[int, ...] | None  # as `Row.worst_index`
 
 
@@ -49,9 +50,11 @@ def compare_gradients(
         if columns == tuple(range(shape[-1] if shape else 0)) or -1 in columns:
             columns = ()
         right, claimed = numeric.ravel()[among], analytic.ravel()[among]
-        if passed_on is not None and among.size == passed_on.size:
-            hint = _explain_passed_on(right, claimed, passed_on.ravel()[among])
-        hint = hint or diagnose(right, claimed, shape if among.all() else (), n)
+        if passed_on is None or among.size != passed_on.size:
+            passed_on = np.zeros(among.size)
+        came_in = passed_on.ravel()[among]
+        hint = _explain_passed_on(right, claimed, came_in) or diagnose(right, claimed, shape if among.all() else (), n)
+        hint = hint or _explain_direct_path(right, claimed, came_in) or NO_GUESS
     elif set_aside > MOST_SET_ASIDE * (set_aside + numeric.size):
         status, hint = "undecided", on_kinks
     return Row(
@@ -107,7 +110,7 @@ def worst_place(errors: Array, allowed: Array) -> tuple[int, ...]:
 
 
 def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n: int) -> str:
-    """Guess the mistake from all comparisons of one array, `numeric` and `analytic` of shape (K,)."""
+    """Guess the mistake, or "", from all comparisons of one array, `numeric` and `analytic` of shape (K,)."""
     if not np.isfinite(numeric).all():
         return "the function is not finite here (NaN or inf), so it has no derivative"
     if not np.isfinite(analytic).all():
@@ -124,17 +127,19 @@ def diagnose(numeric: Array, analytic: Array, shape: tuple[int, ...], n: int) ->
     square = len(shape) == 2 and shape[0] == shape[1] and numeric.size == math.prod(shape)
     if square and np.allclose(numeric.reshape(shape).T, analytic.reshape(shape), rtol=1e-4, atol=1e-7):
         return "the gradient is right but transposed"
-    if numeric.size == math.prod(shape) and shape and shape[-1] % 2 == 0:
-        halves = np.roll(numeric.reshape(shape), shape[-1] // 2, axis=-1)
-        if np.allclose(halves, analytic.reshape(shape), rtol=1e-4, atol=1e-7):
-            return "the two halves of the columns are exchanged: [dr, dt], in the order of [r, t]"
+    if numeric.size == math.prod(shape) and shape:
+        turned = (np.roll(numeric.reshape(shape), k, axis=-1) for k in range(1, shape[-1]))
+        if any(np.allclose(columns, analytic.reshape(shape), rtol=1e-4, atol=1e-7) for columns in turned):
+            return "the two parts of the columns are exchanged: [dr, dt], in the order of [r, t]"
     if large.size > 2 and np.mean(np.abs(ratios - 1) < 1e-5) > 0.5:
         return "most elements are right: what is special about this one?"
-    return "no simple factor: a term is missing or wrong, derive this gradient again"
+    return ""
 
 
 def _explain_passed_on(numeric: Array, analytic: Array, passed_on: Array) -> str:
-    """Whether a right gradient lacks, or has too much of, the gradient that came in."""
+    """Whether a right gradient lacks, or has too much of, the gradient that came in; where that is 0, nobody knows."""
+    if not passed_on.any():
+        return ""
     for times, what in (
         (1, "the incoming gradient itself is missing: an input that is also an output passes it on, dx = dz + ..."),
         (-1, "the incoming gradient is added once too often"),
@@ -142,6 +147,16 @@ def _explain_passed_on(numeric: Array, analytic: Array, passed_on: Array) -> str
     ):
         if np.allclose(analytic + times * passed_on, numeric, rtol=1e-4, atol=1e-7):
             return what
+    return ""
+
+
+def _explain_direct_path(numeric: Array, analytic: Array, passed_on: Array) -> str:
+    """Whether what is missing has in every element the sign of the gradient that came in, as dz exp(s) has."""
+    if numeric.size >= 8 and ((numeric - analytic) * passed_on > 0).all():  # by chance once in 2^8
+        return (
+            "the incoming gradient times something positive is missing: z depends on x directly, too, not only through "
+            "the network: dx = dz * dz/dx + ..."
+        )
     return ""
 
 

@@ -2,11 +2,13 @@
 
 Each image has its own optimiser in its own thread.  An optimiser that needs its objective waits until all others need
 theirs or have finished; then one pass through the flow serves them all.  The result for an image does not depend on
-the others, except for rounding.  Many images are solved block by block.
+the others, except for rounding.  Many images are solved block by block; in a browser tab, which has no threads, one
+after the other.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
@@ -36,14 +38,33 @@ class Abandoned(Exception):
 def minimize_lbfgs(objective: Objective, u: Array, steps: int, box: Box, show: Show) -> Solution:
     """L-BFGS-B on every image; see `nice_np.restoration.solvers` for the arguments."""
     u, found = np.clip(u, *box), []
+    minimize = minimize_one_by_one if sys.platform == "emscripten" else minimize_block
     for first in range(0, len(u), BLOCK):
         images = range(first, min(first + BLOCK, len(u)))
 
         def show_block(done: float, step: int, value: Array, images: range = images) -> None:
             show((images.start + done * len(images)) / len(u), step, value)
 
-        found += minimize_block(objective, u, images, steps, box, show_block)
+        found += minimize(objective, u, images, steps, box, show_block)
     return np.array([point for point, _ in found]).astype(u.dtype), [history for _, history in found]
+
+
+def minimize_one_by_one(
+    objective: Objective, u: Array, images: range, steps: int, box: Box, show: Show
+) -> list[tuple[Array, Array]]:
+    """The same results as those of `minimize_block`, without a second thread."""
+    points, found = u.copy(), []
+    for n in images:
+
+        def ask(point: Array, n: int = n) -> Answer:
+            points[n] = point
+            value, gradient = evaluate(objective, points, np.array([n]))
+            return float(value[0]), gradient[0].astype(np.float64)
+
+        found.append(lbfgs_of_one(ask, u[n], steps, box))
+        history = found[-1][1]
+        show(len(found) / len(images), len(history) - 1, history[-1:])
+    return found
 
 
 def minimize_block(
@@ -108,14 +129,19 @@ def answer_all(
             return
         rounds += 1
         images = np.sort(waiting)  # not in the order of the threads: the same call gives the same bits
-        try:
-            value, gradient = objective.rows(images).value_and_grad(points[images])
-        except NiceOverflowError:
-            objective.value_and_grad(points)  # fails too, and names the row by the caller's count
-            raise
+        value, gradient = evaluate(objective, points, images)
         for n, f, df in zip(images, value, gradient, strict=True):
             answers[n].put((float(f), df.astype(np.float64)))
         show(max(1 - len(active) / len(answers), min(rounds / steps, 1)), rounds, value)
+
+
+def evaluate(objective: Objective, points: Array, images: Array) -> tuple[Array, Array]:
+    """The objective of K of the images and its gradient, (K,) and (K, P), at these rows of `points` (N, P)."""
+    try:
+        return objective.rows(images).value_and_grad(points[images])
+    except NiceOverflowError:
+        objective.value_and_grad(points)  # fails too, and names the row by the caller's count
+        raise
 
 
 def lbfgs_of_one(ask: Callable[[Array], Answer], u: Array, steps: int, box: Box) -> tuple[Array, Array]:

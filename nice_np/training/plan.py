@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ class Plan:
             )
         self.batch_size = as_int(self.batch_size, "fit", "batch_size", 1)
         self.threads = as_int(self.threads, "fit", "threads", 1)
+        if sys.platform == "emscripten":
+            self.threads = 1  # a browser tab has no second one
         self.checkpoint_every = as_float(self.checkpoint_every, "fit", "checkpoint_every", minimum=0)
         for name in ("epochs", "average", "patience"):
             if (value := getattr(self, name)) is not None:

@@ -109,7 +109,7 @@ MISTAKES = [
         "[dlog_s, dz_b]",
         "[dz_b, dlog_s]",
         "gradients",
-        "the two halves of the columns are exchanged",
+        "the two parts of the columns are exchanged",
     ),
     (
         "mean for sum",
@@ -194,3 +194,26 @@ def test_a_flow_does_not_let_a_layer_change_the_callers_array(x):
 def test_a_chain_needs_the_layers_dim():
     with pytest.raises(NiceTypeError, match=r"Chain: Layer has no dim"):
         Chain([layer("self.dim = 4", "pass")])
+
+
+class Sum:
+    """y = exp(x) + sin(x): the output sees x twice."""
+
+    def forward(self, x):
+        return np.exp(x) + np.sin(x), x
+
+    def backward(self, dy, x):
+        return dy * np.cos(x)
+
+
+def test_a_forgotten_direct_path_is_named(x):
+    assert "the incoming gradient times something positive is missing" in check_gradients(Sum(), x).cause
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_exchanged_parts_of_different_width_are_named(turn, x):
+    class Turned(Sum):
+        def backward(self, dy, x):
+            return np.roll(dy * (np.exp(x) + np.cos(x)), turn, axis=1)
+
+    assert "the two parts of the columns are exchanged" in check_gradients(Turned(), x[:, :3]).cause

@@ -1,6 +1,7 @@
 """Restoration: all gradients, closed forms for linear flows, when the three objectives agree, and refused arguments."""
 
 import re
+import sys
 import threading
 from queue import SimpleQueue
 
@@ -547,6 +548,19 @@ def test_a_thread_that_cannot_start_is_an_error_not_a_deadlock(started, monkeypa
     with pytest.raises(NiceError, match=r"cannot start 4 threads .*can't start new thread.*fewer images"):
         restore(flow, np.zeros((4, DIM)), Identity(DIM), 1)
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_without_threads_the_images_are_restored_one_by_one(monkeypatch, rng):
+    flow, y = stack(AffineCoupling, rng), rng.normal(size=(3, DIM))
+    by_threads = restore(flow, y, Identity(DIM), 0.5)
+    monkeypatch.setattr(sys, "platform", "emscripten")  # a browser tab
+    monkeypatch.setattr(threading.Thread, "start", None)
+    one_by_one = restore(flow, y, Identity(DIM), 0.5)
+    np.testing.assert_allclose(one_by_one.x, by_threads.x, atol=1e-6)
+    assert [len(history) for history in one_by_one.history] == [len(history) for history in by_threads.history]
+    y[1] = 1e200
+    with pytest.raises(NiceOverflowError, match="LatentObjective: the objective of row 1"):
+        restore(flow, y, Identity(DIM), 1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
