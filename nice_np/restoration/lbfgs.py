@@ -15,6 +15,7 @@ from math import inf
 from queue import SimpleQueue
 
 import numpy as np
+import numpy.typing as npt
 
 from nice_np.errors import NiceError, NiceOverflowError
 from nice_np.restoration.arguments import Box
@@ -135,7 +136,7 @@ def answer_all(
         show(max(1 - len(active) / len(answers), min(rounds / steps, 1)), rounds, value)
 
 
-def evaluate(objective: Objective, points: Array, images: Array) -> tuple[Array, Array]:
+def evaluate(objective: Objective, points: Array, images: npt.NDArray[np.intp]) -> tuple[Array, Array]:
     """The objective of K of the images and its gradient, (K,) and (K, P), at these rows of `points` (N, P)."""
     try:
         return objective.rows(images).value_and_grad(points[images])

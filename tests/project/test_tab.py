@@ -100,6 +100,27 @@ def test_the_same_in_pyodide(tmp_path):
     assert run.stdout.endswith("all of it\n"), run.stdout + run.stderr[-2000:]
 
 
+def test_a_heavy_notebook_says_so_first_and_shows_what_a_tab_cannot_run(tmp_path):
+    for module in ("nbformat", "sphinx"):
+        pytest.importorskip(module, reason='pip install -e ".[docs]"')
+    sys.path.insert(0, str(ROOT / "docs" / "_site"))
+    import nbformat
+    import tab
+
+    (path,) = TUTORIALS.glob("09*.ipynb")
+    tab._write_notebook(path, tmp_path)
+    before, after = (nbformat.read(at, as_version=4).cells for at in (path, tmp_path / path.name))
+    _, note, setup, *rest = after
+    assert note.source.startswith("**In a browser tab**")
+    assert 'os.environ["NICE_NP_FAST"] = "1"' in setup.source
+    changed = [(old, new) for old, new in zip(before[1:], rest, strict=True) if old != new]
+    assert len(changed) == 3
+    for old, new in changed:
+        assert old.source.startswith("# On a laptop")
+        assert new.cell_type == "markdown"
+        assert old.source in new.source
+
+
 # -- the notebooks in Chromium ----------------------------------------------------------------------------------------
 
 
