@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nice_np._blas import BLAS
 from nice_np.checks.diagnosis import compare_gradients
 from nice_np.checks.objects import explain_edge
 from nice_np.checks.report import Row
@@ -162,6 +163,7 @@ def compare(
     problem = _problem(terms, values, gradient)
     if problem:
         return Row(name, values.shape, hint=problem)
+    BLAS.look()  # here and not between two terms, whose rounding must be the same
     here, eps = terms(), settings.eps  # (M,)
     lines = choose_lines(values, settings)
     with explain_edge(name, eps, "check_gradients"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nice_np._blas import BLAS
 from nice_np.checks.differences import Settings, compare, compare_exactly
 from nice_np.checks.from_layer import shorten
 from nice_np.checks.objects import (
@@ -143,7 +144,7 @@ def check_gradients(
         if check is not _check_flow:
             raise NiceTypeError(f"{OWNER}: only a flow takes a context; for a bijector it is part of x")
         check = partial(_check_flow, context=as_real_array(context, OWNER, "context"))
-    with np.errstate(all="ignore"):  # what is not finite is reported in a row of its own
+    with BLAS.following_load(), np.errstate(all="ignore"):  # what is not finite is reported in a row of its own
         twin = float64_copy(obj, OWNER)
         was_rounding = switch_rounding_off(twin)
         rows, notes = check(twin, points, settings)

@@ -35,7 +35,7 @@ from nice_np.training.tensorboard import TensorBoard
 
 log = logging.getLogger(__name__)
 
-THREADS, CHECKPOINT_EVERY = 1, 60.0  # defaults; seconds
+CHECKPOINT_EVERY = 60.0  # seconds
 
 
 def _choices() -> str:
@@ -72,8 +72,8 @@ def add_arguments(parser: Parser) -> None:
     length.add_argument("--time-limit", type=number(above=0), metavar="S", help=limit)
     add("--batch-size", type=whole(1), metavar="N", help="samples per step (default: the preset's)")
     add("--learning-rate", type=number(above=0), metavar="R", help="default: the preset's")
-    threads = "number of threads that share a batch (default: 1)"
-    add("--threads", type=whole(1, 1000), default=THREADS, metavar="N", help=threads)
+    threads = "threads that share a batch; the same number gives the same bits (default: 1, and BLAS follows the load)"
+    add("--threads", type=whole(1, 1000), metavar="N", help=threads)
     add("--out", "-o", type=path, metavar="DIR", help="run folder (default: runs/DATASET)")
     add("--tensorboard", type=path, metavar="DIR", help="folder for event files for TensorBoard (needs an extra)")
     add("--resume", action="store_true", help="continue from the checkpoint in the run folder")
@@ -218,7 +218,7 @@ def train_command(arguments: Arguments, *about_files: str) -> str:
     It does not repeat a run that was resumed with another length, whose schedule has seen both.
     """
     words = ["nice-np", "train", arguments.dataset]
-    usual = {"seed": 0, "threads": THREADS, "checkpoint_every": CHECKPOINT_EVERY}
+    usual = {"seed": 0, "checkpoint_every": CHECKPOINT_EVERY}
     options = ("model", "preset", "epochs", "time_limit", "batch_size", "learning_rate", "seed", "threads")
     for name in (*options, *about_files):
         value = getattr(arguments, name)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from nice_np._blas import BLAS
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import layers_of
 from nice_np.bijectors.rebuilding import Rebuilding
@@ -227,7 +228,8 @@ class Flow(Model):
         recompute = as_flag(recompute, "Flow.nll_and_grad", "recompute")
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
-        return Flow.unchecked_loss_and_grad(self, x, context, recompute)  # whatever a subclass trains instead
+        with BLAS.following_load():
+            return Flow.unchecked_loss_and_grad(self, x, context, recompute)  # whatever a subclass trains instead
 
     def loss_and_grad(self, x: npt.ArrayLike, extra: Any = None) -> tuple[float, Array]:
         return self.nll_and_grad(x, extra)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from nice_np._blas import BLAS
 from nice_np.bijectors.base import Bijector
 from nice_np.errors import CheckpointError, NiceValueError
 from nice_np.files.checkpoint import load as read
@@ -53,13 +54,14 @@ def in_chunks(
             explain(rows, result)
         return result
 
-    first = part(0)  # for 0 samples, too: the result has the right shape
-    if n <= CHUNK:
-        return first
-    whole = np.empty((n, *first.shape[1:]), first.dtype)  # a list of all parts would be as large once more
-    whole[:CHUNK] = first
-    for start in range(CHUNK, n, CHUNK):
-        whole[start : start + CHUNK] = part(start)
+    with BLAS.following_load():
+        first = part(0)  # for 0 samples, too: the result has the right shape
+        if n <= CHUNK:
+            return first
+        whole = np.empty((n, *first.shape[1:]), first.dtype)  # a list of all parts would be as large once more
+        whole[:CHUNK] = first
+        for start in range(CHUNK, n, CHUNK):
+            whole[start : start + CHUNK] = part(start)
     return whole
 
 

@@ -174,7 +174,7 @@ def fit_to_density(
     resume: bool = False,
     progress: bool = True,
     rng: Rng = None,
-    threads: int = 1,
+    threads: int | None = None,
 ) -> History:
     """Train a flow to draw from a density that is known up to a constant, by minimising KL(q || p).
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from nice_np._blas import BLAS
 from nice_np.errors import NiceOverflowError
 from nice_np.validation import Array
 
@@ -89,7 +90,8 @@ def in_blocks(potential: Potential, z: Array) -> tuple[Array, Array]:
     while blocks:
         block = blocks.pop()
         try:
-            values[block], gradients[block] = potential(z, block)
+            with BLAS.following_load():
+                values[block], gradients[block] = potential(z, block)
         except NiceOverflowError:
             if len(block) > 1:  # bisect to isolate the rows that overflow
                 blocks += np.array_split(block, 2)

@@ -65,7 +65,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     rng: Rng = None,
-    threads: int = 1,
+    threads: int | None = None,
     recompute: bool = False,
     compiled: bool = True,
     comm: Any = None,
@@ -90,7 +90,7 @@ def fit(
     validation_context : array_like, shape (M, C) or (C,)
         The context of `validation`.
     epochs : int, optional
-        Passes through the data.  The same seed gives the same run bit for bit.
+        Passes through the data.  The same seed and the same `threads` give the same run bit for bit.
     time_limit : float, optional
         Seconds, instead of `epochs`.  The schedule follows the share of the time spent, so the result depends on the
         machine.
@@ -115,15 +115,17 @@ def fit(
     checkpoint_every : float
         Seconds.
     resume : bool
-        Continue from `checkpoint`.  A run given in epochs ends bit for bit as it would have without the stop.  A
-        finished run continues if it now has more epochs, time or patience; one that a callback ended, until a
+        Continue from `checkpoint`.  A run given in epochs and threads ends bit for bit as it would have without the
+        stop.  A finished run continues if it now has more epochs, time or patience; one that a callback ended, until a
         callback ends it again.
     progress : bool
         Show a progress bar.
     rng : seed or numpy.random.Generator
-    threads : int
+    threads : int, optional
         How many threads share the rows of each batch, each with one BLAS thread; 1 leaves BLAS as it is, except for
-        small flows.  The same number gives the same run bit for bit, another one agrees up to rounding.
+        small flows.  The same number gives the same run bit for bit, another one agrees up to rounding.  By default 1,
+        and the number of BLAS's threads follows the load of the machine, so that runs of large models agree only up
+        to rounding, which grows from step to step; small flows, and whatever runs with one BLAS thread, keep the bits.
     recompute : bool
         Rebuild the layers' inputs instead of storing them, see `Flow.nll_and_grad`: memory does not grow with the
         number of layers, for 1.4 times the time.  For flows only.

@@ -12,13 +12,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 
-from threadpoolctl import threadpool_limits
-
+from nice_np._blas import BLAS
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import Model
 from nice_np.training.fused.couplings import Fused, being_debugged, fused
@@ -101,47 +99,31 @@ class Threads:
         return total
 
 
-class OneBlasThread:
-    """A context in which BLAS uses one thread; the last to leave it restores the number that the first one found.
-
-    The number belongs to the whole process.  Of two trainings in two threads, the first to end must not restore it
-    while the other still runs, and the other must not restore the 1 that it found.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.inside = Lock(), 0
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if self.inside == 0:
-                self.limits = threadpool_limits(1, user_api="blas")
-            self.inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.limits.restore_original_limits()
-
-
-ONE_BLAS_THREAD = OneBlasThread()
-
-
 @contextmanager
 def in_threads(
-    model: Model, n: int, batch_size: int, recompute: bool = False, compiled: bool = True
+    model: Model, n: int | None, batch_size: int, recompute: bool = False, compiled: bool = True
 ) -> Iterator[Gradient]:
     """The model's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
 
     With several threads BLAS is limited to one in the whole process; otherwise it would start as many as there are
-    cores for each of ours.  It is also limited for fused couplings, whose products are too small to be shared.
+    cores for each of ours.  It is also limited for fused couplings, whose products are too small to be shared.  For
+    None one thread computes, and the number of BLAS's threads follows the load of the machine.
     """
     keep_freed_memory()
-    with ThreadPoolExecutor(n) as pool:
-        replicas = [model, *(model.replica() for _ in range(n - 1))]
-        sources = [by_one_thread(replica, batch_size // n, recompute, compiled) for replica in replicas]
-        source = sources[0] if n == 1 else Threads(pool, replicas, sources)
+    with ThreadPoolExecutor(n or 1) as pool:
+        replicas = [model, *(model.replica() for _ in range((n or 1) - 1))]
+        sources = [by_one_thread(replica, batch_size // len(replicas), recompute, compiled) for replica in replicas]
+        source = sources[0] if len(sources) == 1 else Threads(pool, replicas, sources)
         one_blas_thread = isinstance(source, (Threads, Fused))
-        log.info("gradients by %d thread(s)%s", n, ", each with one of BLAS" if one_blas_thread else "")
-        with ONE_BLAS_THREAD if one_blas_thread else nullcontext():
-            yield source
+        log.info("gradients by %d thread(s)%s", len(sources), ", each with one of BLAS" if one_blas_thread else "")
+        if one_blas_thread or n is not None:
+            with BLAS.fixed(1 if one_blas_thread else None):
+                yield source
+        else:
+            with BLAS.following_load(at_once=True):
+                yield partial(_after_a_look, source)
+
+
+def _after_a_look(source: Gradient, x: Array, extra: Array | None) -> tuple[float, Array]:
+    BLAS.look()
+    return source(x, extra)

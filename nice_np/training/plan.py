@@ -40,7 +40,7 @@ class Plan:
     checkpoint: Path | None
     checkpoint_every: float
     resume: bool
-    threads: int
+    threads: int | None
     recompute: bool
     compiled: bool
 
@@ -51,13 +51,12 @@ class Plan:
                 "times, time_limit=60 trains for 60 seconds"
             )
         self.batch_size = as_int(self.batch_size, "fit", "batch_size", 1)
-        self.threads = as_int(self.threads, "fit", "threads", 1)
-        if sys.platform == "emscripten":
-            self.threads = 1  # a browser tab has no second one
         self.checkpoint_every = as_float(self.checkpoint_every, "fit", "checkpoint_every", minimum=0)
-        for name in ("epochs", "average", "patience"):
+        for name in ("epochs", "average", "patience", "threads"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, as_int(value, "fit", name, 1))
+        if sys.platform == "emscripten":
+            self.threads = 1  # a browser tab has no second one
         for name in ("time_limit", "clip_norm"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, as_float(value, "fit", name, above=0))
