@@ -261,6 +261,7 @@ def test_a_solved_notebook_runs(number, page, site):
         f"{notebook}: {ran} cells, first result {first or end:.0f} s, all {end:.0f} s, "
         f"Chromium {chromium.seconds:.0f} CPU s and at most {chromium.peak / 1e9:.1f} GB\n"
     )
+    sys.stdout.flush()  # the next one may take minutes
     assert errors == []
 
 
