@@ -22,7 +22,9 @@ from sphinx.application import Sphinx
 AVAILABLE = find_spec("jupyterlite_core") is not None and find_spec("jupyterlite_pyodide_kernel") is not None
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
 FOLDERS = {"exercises": "tutorials/exercises", "solved": "tutorials"}  # in the tab: in the repository
-LIGHT = ("01", "02", "03")  # the others take minutes on one core without BLAS: they run their fast setting there
+MINUTES = {  # of all cells in a tab, with the fast setting; see docs/browser.md. The others need less than one.
+    "04": 2, "05": 2, "06": 3, "07": 3, "08": 3, "09": 3, "10": 1, "11": 3, "12": 3, "13": 3, "14": 3, "15": 6, "16": 3,
+}  # fmt: skip
 SETUP = """\
 # In a browser tab this installs nice_np; elsewhere it does nothing.
 import os
@@ -41,8 +43,8 @@ FAST = """\
 """
 NOTE = """\
 **In a browser tab** this notebook is slow: a tab has one core and no fast matrix products. So the cell below chooses
-the fast setting, with less data and fewer epochs; figures and numbers differ from those in the text. Each training
-still takes a while. For the whole notebook use a laptop."""
+the fast setting, with less data and fewer epochs; figures and numbers differ from those in the text. All cells
+together still take about {} min. For the whole notebook use a laptop."""
 
 
 ON_A_LAPTOP = "# On a laptop"  # the first line of a cell that a tab shows, but does not run
@@ -86,10 +88,10 @@ def _write_notebook(path: Path, folder: Path) -> None:
     for k, cell in enumerate(notebook.cells):
         if cell.cell_type == "code" and cell.source.startswith(ON_A_LAPTOP):
             notebook.cells[k] = nbformat.v4.new_markdown_cell(NOT_HERE.format(cell.source), id=cell.id)
-    heavy = not path.name.startswith(LIGHT)
-    first = [nbformat.v4.new_code_cell(SETUP + FAST * heavy, id="tab-setup")]
-    if heavy:
-        first.insert(0, nbformat.v4.new_markdown_cell(NOTE, id="tab-note"))
+    minutes = MINUTES.get(path.name[:2])
+    first = [nbformat.v4.new_code_cell(SETUP + FAST * bool(minutes), id="tab-setup")]
+    if minutes:
+        first.insert(0, nbformat.v4.new_markdown_cell(NOTE.format(minutes), id="tab-note"))
     notebook.cells[1:1] = first  # after the title and the question
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / path.name)
