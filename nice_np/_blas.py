@@ -25,8 +25,6 @@ from functools import cache
 from threading import RLock
 from typing import Any
 
-import numpy as np
-
 log = logging.getLogger(__name__)
 
 BURST = 0.01  # seconds of products by each number of threads
@@ -35,17 +33,19 @@ SET_BY_USER = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # 
 
 
 @cache
-def _matrices() -> tuple[Any, Any, Any]:
+def _matrices() -> tuple[Any, ...]:
     """Of the sizes of a training step on digits."""
-    return np.ones((200, 500), np.float32), np.ones((500, 500), np.float32), np.empty((200, 500), np.float32)
+    import numpy as np
+
+    return np.matmul, np.ones((200, 500), np.float32), np.ones((500, 500), np.float32), np.empty((200, 500), np.float32)
 
 
 def speed() -> float:
     """Matrix products per second with the present number of threads."""
-    a, b, product = _matrices()
+    multiply, a, b, product = _matrices()
     done, start = 0, time.perf_counter()
     while (seconds := time.perf_counter() - start) < BURST:
-        np.matmul(a, b, out=product)
+        multiply(a, b, out=product)
         done += 1
     return done / seconds
 

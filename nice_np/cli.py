@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import TextIO
 
-from nice_np.commands import COMMANDS, build_parser, messages
+from nice_np.commands import build_parser, messages, module_of
 from nice_np.commands.parsing import Arguments, UsageError, did_you_mean
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
 from nice_np.files.text import printable, to_json
@@ -24,12 +24,12 @@ from nice_np.training.signals import StopSignals
 
 def parse(argv: Sequence[str]) -> Arguments:
     """The command line as a namespace; UsageError if it cannot be parsed."""
-    parser, by_name = build_parser()
+    # The first word that is not an option is the command.
+    first = next((word for word in argv if not word.startswith("-")), None)
+    parser, by_name = build_parser(only=first or "")
     for word in takewhile(lambda word: word != "--", argv):
         if re.fullmatch(r"--?[\w-]+=--|-\w--", word):  # argparse would drop the value
             parser.error(f"argument {word[:-2].rstrip('=')}: expected a value, got '--'; a file of that name is ./--")
-    # The first word that is not an option is the command.
-    first = next((word for word in argv if not word.startswith("-")), None)
     if first is not None and first not in by_name:
         parser.error(f"unknown command {first!r}{did_you_mean(first, by_name)}; choose one of {', '.join(by_name)}")
     arguments, unknown = parser.parse_known_args(argv)
@@ -89,7 +89,7 @@ def _run(words: Sequence[str]) -> int:
             _print("")
             return 0
         with messages.shown(arguments.verbose, arguments.quiet):
-            result, lines = COMMANDS[arguments.command].run(arguments)
+            result, lines = module_of(arguments.command).run(arguments)
         _print((to_json(result) if arguments.json else "\n".join(map(printable, lines))) + "\n")
         return 0 if result.get("passed", True) else 1
     except UsageError as error:

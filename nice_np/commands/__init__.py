@@ -1,40 +1,25 @@
-"""The commands of nice-np, one file each: SUMMARY and EPILOG for its help, `add_arguments`, and `run`.
+"""The commands of nice-np, one file each: EPILOG for its help, `add_arguments`, and `run`.
 
-`run` takes the parsed arguments and returns (result for --json, lines to read).  Read `info` first, the shortest.
+`run` takes the parsed arguments and returns (result for --json, lines to read).  Read `info` first, the shortest.  Only
+the command that is asked for is imported, so that ``nice-np --help`` answers at once.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
 
 from nice_np._version import __version__
-from nice_np.commands import (
-    completion,
-    compress,
-    decompress,
-    demo,
-    evaluate,
-    export,
-    gradcheck,
-    grade,
-    info,
-    inpaint,
-    play,
-    presets,
-    report,
-    restore,
-    sample,
-    train,
-)
 from nice_np.commands.options import add_common
 from nice_np.commands.parsing import Arguments, Parser
-from nice_np.commands.shared import Result
+
+if TYPE_CHECKING:
+    from nice_np.commands.shared import Result
 
 
 class Command(Protocol):
     """A module of this package that is a command."""
 
-    SUMMARY: str
     EPILOG: str
 
     def add_arguments(self, parser: Parser) -> None:
@@ -44,24 +29,30 @@ class Command(Protocol):
         """Execute it."""
 
 
-COMMANDS: dict[str, Command] = {
-    "demo": demo,
-    "train": train,
-    "evaluate": evaluate,
-    "sample": sample,
-    "export": export,
-    "gradcheck": gradcheck,
-    "grade": grade,
-    "presets": presets,
-    "report": report,
-    "inpaint": inpaint,
-    "restore": restore,
-    "compress": compress,
-    "decompress": decompress,
-    "play": play,
-    "info": info,
-    "completion": completion,
+COMMANDS = {  # and what they do
+    "demo": "train a small NICE on real digits and draw what it learned",
+    "train": "train a flow or a VAE on a data set",
+    "evaluate": "compute the likelihood of a data set under a flow, or a VAE's bounds on it",
+    "sample": "draw samples from a trained flow or VAE",
+    "export": "write a trained model for other programs",
+    "gradcheck": "compare hand-written gradients with finite differences",
+    "grade": "grade students' copies of the tutorials",
+    "presets": "list the presets of train with their number of parameters and their source",
+    "report": "compare finished runs side by side on one HTML page",
+    "inpaint": "fill in the missing pixels of images",
+    "restore": "restore noisy, blurred, small or compressed images",
+    "compress": "write images into a small file, without loss",
+    "decompress": "restore the images in a file of nice-np compress",
+    "play": "change the parameters of a flow of the plane with sliders and watch its density",
+    "info": "show the architecture of a trained model and how it was trained",
+    "completion": "print a script with which a shell completes nice-np",
 }
+
+
+def module_of(name: str) -> Command:
+    """The module of a command."""
+    return cast(Command, import_module(f"nice_np.commands.{name}"))
+
 
 EXAMPLES = """examples:
   nice-np demo                                   train on the digits in the package and draw pictures
@@ -79,19 +70,23 @@ EXAMPLES = """examples:
 """
 
 
-def build_parser() -> tuple[Parser, dict[str, Parser]]:
-    """The parser of the whole command line, and those of the commands."""
+def build_parser(only: str | None = None) -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the whole command line, and those of the commands; with `only`, the others have no arguments.
+
+    "" stands for none of them; completion needs all.
+    """
     description = "Normalizing flows in NumPy with hand-written gradients."
     parser = Parser(prog="nice-np", description=description, epilog=EXAMPLES)
     parser.add_argument("-V", "--version", action="version", version=f"nice-np {__version__}")
     # required=False: argparse's own message about a missing command does not name the commands.
     subparsers = parser.add_subparsers(dest="command", required=False, metavar="COMMAND")
     by_name: dict[str, Parser] = {}
-    for name, command in COMMANDS.items():
-        summary = command.SUMMARY
+    for name, summary in COMMANDS.items():
         description = f"{summary[0].upper()}{summary[1:]}."
-        by_name[name] = subparsers.add_parser(name, help=summary, description=description, epilog=command.EPILOG)
-        add_common(by_name[name])
-        command.add_arguments(by_name[name])
+        by_name[name] = subparsers.add_parser(name, help=summary, description=description)
+        if only in (None, "completion", name):
+            by_name[name].epilog = module_of(name).EPILOG
+            add_common(by_name[name])
+            module_of(name).add_arguments(by_name[name])
     by_name["completion"].set_defaults(command_line=(parser, by_name))  # which its script completes
     return parser, by_name

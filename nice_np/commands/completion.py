@@ -11,7 +11,6 @@ from nice_np.errors import NiceImportError
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
-SUMMARY = "print a script with which a shell completes nice-np"
 EPILOG = """once per shell, into a folder that exists (mkdir -p):
   bash        nice-np completion bash > ~/.local/share/bash-completion/completions/nice-np
   zsh         nice-np completion zsh > ~/.zfunc/_nice-np, with "fpath+=~/.zfunc" before compinit in ~/.zshrc

@@ -19,7 +19,6 @@ from nice_np.restoration.operators.base import as_image_shape
 from nice_np.runs.folder import load_flow, refuse_to_replace
 from nice_np.validation import is_pixels
 
-SUMMARY = "write images into a small file, without loss"
 EPILOG = """DIGITS is a .npy file of uint8 of shape (N, D) or (N, height, width), one image as .png, or, with
 any other name, a file of the MNIST kind (IDX, also gzipped).  The model is one of integers, such as
 nice-np train mnist --preset mnist-idf trains, and its log-likelihood is the size of the file.

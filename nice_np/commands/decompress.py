@@ -14,7 +14,6 @@ from nice_np.datasets.idx import to_idx_bytes
 from nice_np.files.atomic import replacing
 from nice_np.runs.folder import refuse_to_replace
 
-SUMMARY = "restore the images in a file of nice-np compress"
 EPILOG = """A file that is damaged, or was made with another model, is refused.
 
 examples:

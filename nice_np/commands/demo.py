@@ -9,7 +9,6 @@ from nice_np.commands.options import add_force, add_seed
 from nice_np.commands.parsing import Arguments, Parser, number, path
 from nice_np.commands.shared import Result
 
-SUMMARY = "train a small NICE on real digits and draw what it learned"
 EPILOG = """examples:
   nice-np demo
   nice-np demo --time-limit 10 --out runs/short --force

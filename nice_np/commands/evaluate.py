@@ -17,7 +17,6 @@ from nice_np.vae import VAE
 
 DRAWS = 100  # of each sample's latents, for a VAE's tighter bound
 
-SUMMARY = "compute the likelihood of a data set under a flow, or a VAE's bounds on it"
 EPILOG = """examples:
   nice-np evaluate runs/mnist
   nice-np evaluate runs/mnist --split validation --json

@@ -15,7 +15,6 @@ from nice_np.files.atomic import replacing
 from nice_np.runs.finished import read_metrics
 from nice_np.runs.folder import load_run, refuse_to_replace
 
-SUMMARY = "write a trained model for other programs"
 EPILOG = """examples:
   nice-np export runs/mnist --to log_prob --out log_prob.onnx
   nice-np export runs/mnist --to decode --out decode.onnx      latents to images, in a browser

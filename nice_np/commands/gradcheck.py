@@ -15,7 +15,6 @@ from nice_np.flows.flow import Flow
 from nice_np.runs.folder import load_run
 from nice_np.vae import VAE
 
-SUMMARY = "compare hand-written gradients with finite differences"
 EPILOG = """examples:
   nice-np gradcheck
   nice-np gradcheck runs/mnist --json

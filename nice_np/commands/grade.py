@@ -19,7 +19,6 @@ from nice_np.grading.batch import grade_files, similar
 from nice_np.grading.notebooks import tutorials
 from nice_np.runs.folder import refuse_to_replace
 
-SUMMARY = "grade students' copies of the tutorials"
 EPILOG = """examples:
   nice-np grade 02_coupling_layers.ipynb
   nice-np grade submitted/*.ipynb --csv scores.csv --similarity 0.8

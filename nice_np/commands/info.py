@@ -10,7 +10,6 @@ from nice_np.commands.parsing import Arguments
 from nice_np.commands.shared import Result, kind_of
 from nice_np.runs.folder import load_run
 
-SUMMARY = "show the architecture of a trained model and how it was trained"
 EPILOG = """examples:
   nice-np info runs/mnist
   nice-np info model.npz --json

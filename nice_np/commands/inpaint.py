@@ -27,7 +27,6 @@ MASKS = (
     "top", "bottom", "left", "right", "center", "even", "odd", "center-rows", "center-columns", "random75", "random90",
 )  # fmt: skip
 
-SUMMARY = "fill in the missing pixels of images"
 EPILOG = f"""spaces:
   latent   search over latents for the most probable image, with some noise (--sigma) on the observed pixels;
            the default

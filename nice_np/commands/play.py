@@ -19,7 +19,6 @@ from nice_np.playground.one_unit import LAWS, MOST_COUPLINGS, Playground, tiny_f
 from nice_np.runs.folder import load_flow, refuse_to_replace
 
 DEFAULTS: dict[str, Any] = {"law": "additive", "couplings": 2, "prior": "normal"}
-SUMMARY = "change the parameters of a flow of the plane with sliders and watch its density"
 EPILOG = """the tiny flow: coupling k keeps one feature, u, and changes the other, v; scaling comes last
   h = tanh(w_k u + b_k)
   additive        v <- v + a_k h

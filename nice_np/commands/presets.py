@@ -6,7 +6,6 @@ from nice_np.commands.parsing import Arguments, Parser
 from nice_np.commands.shared import Result
 from nice_np.runs.presets import PRESETS
 
-SUMMARY = "list the presets of train with their number of parameters and their source"
 EPILOG = """examples:
   nice-np presets
   nice-np presets --json

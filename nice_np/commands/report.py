@@ -13,7 +13,6 @@ from nice_np.runs.finished import read_runs
 from nice_np.runs.folder import refuse_to_replace
 from nice_np.runs.report import make_report
 
-SUMMARY = "compare finished runs side by side on one HTML page"
 EPILOG = """example:
   nice-np report runs/mnist runs/mnist-affine --out report.html --poster samples.png
 """

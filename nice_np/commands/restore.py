@@ -33,7 +33,6 @@ TASKS: dict[str, tuple[str | None, float | None]] = {  # the option of each, and
     "compressed": ("measurements", 0.25),
 }
 
-SUMMARY = "restore noisy, blurred, small or compressed images"
 EPILOG = f"""y = A x + noise, with A x for each task:
   denoise     x itself
   superres    means of F x F pixels

@@ -18,7 +18,6 @@ from nice_np.runs.folder import load_run, refuse_to_replace
 from nice_np.vae import VAE
 from nice_np.validation import Array
 
-SUMMARY = "draw samples from a trained flow or VAE"
 EPILOG = """examples:
   nice-np sample runs/mnist -n 64 --out samples.png
   nice-np sample runs/mnist --temperature 0.8 --seed 1 --out cooler.png

@@ -46,7 +46,6 @@ def _choices() -> str:
     return "\n".join(["data sets:", images, toys, "", "presets:", *rows])
 
 
-SUMMARY = "train a flow or a VAE on a data set"
 EPILOG = f"""{_choices()}
 
 examples:

@@ -8,6 +8,7 @@ argument has that name.  Sizes are checked before anything is built, and only kn
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from inspect import isabstract
 from typing import Any
 
@@ -26,7 +27,10 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def own_classes() -> dict[str, type[Module]]:
-    """nice_np's own modules by name: the classes that a file may always contain."""
+    """nice_np's own modules by name: the classes that a file may always contain; imports all that are public."""
+    package = import_module("nice_np")
+    for name in package.__all__:
+        getattr(package, name)
     found: dict[str, type[Module]] = {}
     waiting = Module.__subclasses__()
     while waiting:
@@ -37,6 +41,11 @@ def own_classes() -> dict[str, type[Module]]:
     return found
 
 
+def is_ours(cls: type) -> bool:
+    """Whether it is one of `own_classes`; imports nothing."""
+    return issubclass(cls, Module) and cls.__module__.startswith("nice_np.")
+
+
 def describe(value: Any, arrays: Arrays, seen: list[Module]) -> Any:
     """A module as JSON; arrays go to `arrays` and are replaced by names, modules go to `seen` and are numbered."""
     if isinstance(value, Module):
@@ -44,7 +53,7 @@ def describe(value: Any, arrays: Arrays, seen: list[Module]) -> Any:
             if module is value:
                 return {"again": number}
         name = type(value).__name__
-        if own_classes().get(name, type(value)) is not type(value):
+        if not is_ours(type(value)) and name in own_classes():
             raise NiceTypeError(f"save: your class {name} has the name of one of nice_np's; rename it")
         node = {"class": name, **{k: describe(v, arrays, seen) for k, v in value.config().items()}}
         seen.append(value)

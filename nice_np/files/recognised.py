@@ -10,7 +10,7 @@ from inspect import signature
 from typing import Any
 
 from nice_np.errors import NiceTypeError
-from nice_np.files.architecture import Arrays, build, by_name, describe, own_classes
+from nice_np.files.architecture import Arrays, build, by_name, describe, is_ours
 from nice_np.parameters import Module
 
 
@@ -19,11 +19,7 @@ def is_own(module: object) -> bool:
     cls = type(module)
     replaced = any(callable(getattr(cls, name, None)) and name != "config" for name in vars(module))  # layer.forward =
     helpers = (type(value) for value in vars(module).values() if not isinstance(value, Module))
-    return _is_ours(cls) and not replaced and not any(map(_is_derived, helpers))
-
-
-def _is_ours(cls: type) -> bool:
-    return own_classes().get(cls.__name__) is cls
+    return is_ours(cls) and not replaced and not any(map(_is_derived, helpers))
 
 
 def _is_derived(cls: type) -> bool:
@@ -38,7 +34,7 @@ def refuse_foreign(model: Module, owner: str, what: str) -> None:
         if not is_own(module):
             cls = type(module)
             changed = "has a method or a partition that is not nice_np's"
-            found = changed if _is_ours(cls) else f"is of class {cls.__name__}"
+            found = changed if is_ours(cls) else f"is of class {cls.__name__}"
             raise NiceTypeError(
                 f"{owner}: {path or 'the model'} {found}; only the library's own classes have {what}, and one derived "
                 "from them may compute something else"
@@ -59,7 +55,7 @@ def readable(model: Module) -> tuple[Any, Arrays]:
     if not theirs:
         return architecture, arrays
     for cls, path in theirs.items():
-        if _is_ours(cls):
+        if is_ours(cls):
             raise NiceTypeError(
                 f"save: {path} has a method or a partition that is not nice_np's, and no file would hold it; derive a "
                 f"class of your own from {cls.__name__} that has it"

@@ -299,6 +299,6 @@ def test_a_signal_that_python_made_an_error_of(monkeypatch, capsys):
         except TrainingInterrupted as stop:
             raise RuntimeError("Error calling __set_name__") from stop
 
-    monkeypatch.setattr(cli.COMMANDS["presets"], "run", run)
+    monkeypatch.setattr(cli.module_of("presets"), "run", run)
     assert cli.main(["presets"]) == 143
     assert capsys.readouterr().err == "nice-np: error: stopped at once by SIGTERM\n"
