@@ -33,10 +33,13 @@ def training(model: Model) -> Callable[[Options], Result]:
     return measure
 
 
-def glow(options: Options) -> Result:
-    from benchmarks import glow
+def glow(batch: int) -> Callable[[Options], Result]:
+    def measure(options: Options) -> Result:
+        from benchmarks import glow
 
-    return glow.measure(options)
+        return glow.measure(batch, options)
+
+    return measure
 
 
 def log_prob(options: Options) -> Result:
@@ -80,7 +83,8 @@ CASES = {
     "digits": Case(f"a training step ({DIGITS})", training(DIGITS)),
     "small": Case(f"a training step ({SMALL})", training(SMALL)),
     "toy": Case(f"a training step ({TOY})", training(TOY)),
-    "glow": Case("a training step of a flow with convolutions, Glow on digits", glow),
+    "glow": Case("a training step of a flow with convolutions, Glow on 25 digits", glow(25)),
+    "glow-100": Case("the same on 100 digits", glow(100)),
     "logprob": Case(f"log-likelihoods of {MANY:,} digits, the paper's model", log_prob),
     "sampling": Case(f"sampling {MANY:,} digits, the paper's model", sampling),
     "latent": Case("gradient with respect to latents, the paper's model", latent),

@@ -51,6 +51,12 @@ def nine_rows() -> Arrays:
     return u, u[:, :, :, 0].copy()
 
 
+def surroundings() -> Arrays:
+    """100 digits of 14x14 pixels with a border, 4 channels, and what every pixel sees."""
+    padded = np.random.default_rng(0).standard_normal((100, 16, 16 * 4), np.float32)
+    return padded, np.empty((100, 14, 14, 3, 3 * 4), np.float32)
+
+
 def adam(kernel: Callable[..., None], values: Array, grads: Array, m: Array, v: Array) -> None:
     rates = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
     optim.adam_step(values, grads, m, v, step=100, **rates, kernel=kernel)
@@ -79,6 +85,7 @@ LINES: dict[str, tuple[Callable[[], Arrays], Callable[..., None]]] = {
     "find_infinite": (vectors(1), finite),
     "take_pairs": (pairs, plainly),
     "put_pairs": (pairs, plainly),
+    "see_neighbours": (surroundings, plainly),
     "add_in_place": (nine_rows, plainly),
     "bias_relu": (vector_and_matrix, matrix_first),
     "relu_backward": (matrices(2), plainly),

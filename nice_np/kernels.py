@@ -223,6 +223,17 @@ def put_pairs_loop(x: M, even: M, odd: M) -> None:
             x[n, 2 * j + 1] = odd[n, j]
 
 
+def neighbours_loop(padded: A, u: A) -> None:
+    """u_p <- three rows of three pixels around p: (N, h + 2, (w + 2) c) -> (N, h, w, 3, 3 c), for convolutions."""
+    channels = u.shape[4] // 3
+    for n in range(u.shape[0]):
+        for i in range(u.shape[1]):
+            for j in range(u.shape[2]):
+                for r in range(3):
+                    for c in range(u.shape[4]):  # three pixels of a row lie behind each other
+                        u[n, i, j, r, c] = padded[n, i + r, j * channels + c]
+
+
 def add_to_neighbours_loop(u: A, x: A) -> None:
     """x_q <- sum_k u_{q - o_k, k}, u (N, h, w, 9, c), x (N, h, w, c); see `nice_np.networks.convolution`."""
     height, width = x.shape[1:3]

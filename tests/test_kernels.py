@@ -70,6 +70,23 @@ def test_average_loop_and_twin_agree(dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2, 4, 5, 3), (1, 1, 1, 1), (0, 3, 3, 1)])
+def test_what_a_pixel_sees(shape, dtype, rng):
+    x = rng.normal(size=shape).astype(dtype)
+    n, height, width, channels = shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows = [
+        padded[k, i : i + 3, j : j + 3].ravel() for k in range(n) for i in range(height) for j in range(width)
+    ]  # fmt: skip
+    expected = np.array(rows, dtype).reshape(-1, 9 * channels)
+    np.testing.assert_array_equal(convolution.neighbours(x), expected)
+    for kernel in (compiled(convolution.see_neighbours), convolution.see_neighbours.twin):
+        u = np.full((n, height, width, 3, 3 * channels), np.nan, dtype)
+        kernel(padded.reshape(n, height + 2, -1 if n else (width + 2) * channels), u)
+        np.testing.assert_array_equal(u.reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(2, 4, 5, 3), (1, 1, 1, 1), (1, 2, 1, 2), (0, 3, 3, 1)])
 def test_what_a_pixel_adds_to_its_neighbours_is_the_transpose_of_what_it_sees(shape, dtype, rng):
     x, seen = rng.normal(size=shape).astype(dtype), rng.normal(size=(np.prod(shape[:3]), 9 * shape[3])).astype(dtype)

@@ -20,17 +20,30 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nice_np.kernels import Kernel, add_to_neighbours_loop
+from nice_np.kernels import Kernel, add_to_neighbours_loop, neighbours_loop
 from nice_np.networks.mlp import Linear
 from nice_np.parameters import Module
 from nice_np.validation import Array
 
 
+def _neighbours_twin(padded: Array, u: Array) -> None:
+    channels = u.shape[4] // 3
+    images = padded.reshape(*padded.shape[:2], u.shape[2] + 2, channels)  # (N, h + 2, w + 2, c)
+    windows = sliding_window_view(images, (3, 3, channels), axis=(1, 2, 3))  # (N, h, w, 1, 3, 3, c)
+    u.reshape(windows.shape)[...] = windows
+
+
+see_neighbours = Kernel(neighbours_loop, _neighbours_twin)
+
+
 def neighbours(x: Array) -> Array:
     """P: the 3x3 surroundings of every pixel, zeros beyond the border: (N, h, w, c) -> (N h w, 9 c)."""
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    windows = sliding_window_view(padded, (3, 3, x.shape[3]), axis=(1, 2, 3))  # (N, h, w, 1, 3, 3, c)
-    return windows.reshape(-1, 9 * x.shape[3])
+    n, height, width, channels = x.shape
+    padded = np.zeros((n, height + 2, width + 2, channels), x.dtype)
+    padded[:, 1:-1, 1:-1] = x
+    u = np.empty((n, height, width, 3, 3 * channels), x.dtype)
+    see_neighbours(padded.reshape(n, height + 2, (width + 2) * channels), u)
+    return u.reshape(n * height * width, 9 * channels)
 
 
 def _add_to_neighbours_twin(u: Array, x: Array) -> None:

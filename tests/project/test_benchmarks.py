@@ -13,7 +13,8 @@ import pytest
 
 pytest.importorskip("benchmarks", reason="benchmarks/ is in the checkout: run python -m pytest there")
 
-from benchmarks import density, kernels, latent, memory, report, roofline, startup
+import nice_np
+from benchmarks import density, glow, kernels, latent, memory, report, roofline, startup
 from benchmarks.__main__ import main
 from benchmarks.agreement import Disagreement, agreeing, compare, training_results
 from benchmarks.contender import Unavailable
@@ -232,6 +233,35 @@ def hasty(monkeypatch):
     monkeypatch.setattr("benchmarks.timing.PAUSE", 0)
     monkeypatch.setattr("benchmarks.timing.BLOCK", 0)
     return Options(repeats=1, only=("nice_np",), quick=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["torch", glow.CHANNELS_LAST, "torch-fused", "torch-compile", "jax"])
+def test_glow_has_the_same_loss_and_the_same_steps(name):
+    """Three steps, so that gradients count; the others have free matrices where the flow has triangular ones."""
+    flow = nice_np.glow(glow.SHAPE, steps=1, channels=4, dense=1, hidden=(8,), rng=0)
+    x = glow.data(3)
+    losses = []
+    for contender in (name, "jax" if name == "torch" else "torch"):
+        try:
+            step = glow.build(contender, flow, x)
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+        losses.append([step.loss(step.wait(step.call())) for _ in range(3)])
+    assert losses[0][0] == pytest.approx(-flow.log_prob(x).mean(), rel=1e-4)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0][2] < losses[0][0] * (1 - 1e-3)
+
+
+def test_products_of_glow_are_three_for_each_matrix():
+    flow = nice_np.glow(glow.SHAPE, steps=1, channels=4, dense=1, hidden=(8,), rng=0)
+    products = glow.products(flow, 2)
+    # 3 1x1 convolutions; two GlowNets with three layers and one with one; an MLP with two
+    assert len(products) == 3 * (3 + 2 * 3 + 1 + 2)
+    assert products[0].left.shape == (2 * 196, 4)
+    assert products[0].right.shape == (4, 4)
+    for left, right, out in products:
+        assert out.shape == (left.shape[0], right.shape[1])
 
 
 def test_density_and_latents(hasty):
