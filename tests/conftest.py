@@ -112,9 +112,15 @@ def moons(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """The folder and the result of the demo, cut short."""
+    """The folder and the result of the demo, cut short and with a small model."""
+    from nice_np.runs.presets import PRESETS
+
     folder = tmp_path_factory.mktemp("runs") / "demo"
-    answer = command_line.succeed("demo", "--time-limit", "0.3", "--quiet", "--json", "--out", folder)
+    preset = PRESETS["digits"]
+    small = dataclasses.replace(preset, model=functools.partial(preset.model, steps=1, channels=4, dense=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "digits", small)
+        answer = command_line.succeed("demo", "--time-limit", "0.3", "--quiet", "--json", "--out", folder)
     with unchanged(folder):
         yield folder, command_line.as_json(answer)
 

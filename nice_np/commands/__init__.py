@@ -30,7 +30,7 @@ class Command(Protocol):
 
 
 COMMANDS = {  # and what they do
-    "demo": "train a small NICE on real digits and draw what it learned",
+    "demo": "train a small Glow on real digits and draw what it learned",
     "train": "train a flow or a VAE on a data set",
     "evaluate": "compute the likelihood of a data set under a flow, or a VAE's bounds on it",
     "sample": "draw samples from a trained flow or VAE",

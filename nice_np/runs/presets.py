@@ -212,7 +212,11 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
         "NICE, 8 couplings of 1 to 3 x 2400, halves and reversals, Gaussian prior", "cifar10", 93_591_360,
         partial(_original, depths=(1, 1, 3, 3, 2, 2, 1, 1), width=2400, prior="normal", tile=False),
         schedule=partial(ExponentialDecay, factor=1.0005, minimum=1e-5), learning_rate=2e-4),
-    "digits": _own(
+    "digits": _glow_of_digits(
+        "Glow, 2 levels x 4 steps, 24 channels, and 4 dense steps, a minute", "mnist-small", 173_756,
+        partial(_glow, steps=4, channels=24, **_whole),
+        epochs=8, average=300),
+    "digits-nice": _own(
         "NICE, 4 x (2 x 200), a minute", "mnist-small", 791_152,
         partial(_image_nice, hidden=(200, 200)),
         optimizer=_decay(0.3), learning_rate=2e-3, batch_size=100, epochs=40, average=200),

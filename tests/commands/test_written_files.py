@@ -102,7 +102,8 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "draw", lambda *arguments: [])
-        code, _, err = run("train", "mnist-small", "--batch-size", "5000", "--epochs", "1", "--quiet", "--out", folder)
+        words = ("--preset", "digits-nice", "--batch-size", "5000", "--epochs", "1", "--quiet", "--out", folder)
+        code, _, err = run("train", "mnist-small", *words)
     assert code == 0, err
     return folder
 
