@@ -1,10 +1,11 @@
 """Restoration of 100 test digits: PSNR and log-likelihood of every method on every task.
 
     python scripts/restoration.py runs/mnist-best runs/mnist-affine > table.md
+    python scripts/restoration.py runs/mnist-best runs/mnist-affine --glow runs/mnist --only left > left.md
 
-The two runs come from `nice-np train mnist --preset mnist-best` and `--preset mnist-affine`.  The Gaussian has the mean
-and covariance of the training digits.  The searches start at its estimate, the noisy ascent at uniform noise, the
-chains at samples from the prior.
+The runs come from `nice-np train mnist --preset mnist-best`, `--preset mnist-affine`, and without a preset. The
+Gaussian has the mean and covariance of the training digits. The searches start at its estimate, the noisy ascent at
+uniform noise, the chains at samples from the prior.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from nice_np.validation import Array
 
 MASKS = ("top", "bottom", "even", "odd", "left", "right", "center-rows", "center-columns", "random75", "random90")
 METHODS = ("simple", "Gaussian", "ascent", "image MAP", "latent MAP", "mode of z", "posterior mean", "one draw")
+OF_GLOW = ("posterior mean, Glow", "one draw, Glow")
 INSIDE = (1e-4, 1 - 1e-4)  # the logit of 0 or 1 is infinite
 CHAIN_SIGMA = 0.15  # of the chains for exact pixels, which are pasted afterwards
 ASCENT_RATE = InverseTime(2e-5, half=500)  # the largest that converges: nearly constant border pixels make it steep
@@ -56,10 +58,11 @@ class Problem(NamedTuple):
 
 
 class Models(NamedTuple):
-    """NICE for the searches, RealNVP in logit space for the chains, and the baseline."""
+    """NICE for the searches, RealNVP in logit space and perhaps Glow for the chains, and the baseline."""
 
     nice: Flow
     affine: Flow
+    glow: Flow | None
     gaussian: GaussianImages
 
 
@@ -68,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nice", type=Path, help="run folder of the preset mnist-best")
     parser.add_argument("affine", type=Path, help="run folder of the preset mnist-affine")
+    parser.add_argument("--glow", type=Path, help="run folder of a Glow, whose draws are two more columns")
     parser.add_argument("--data-dir", type=Path, help="folder with the MNIST files")
     parser.add_argument("-n", type=int, default=100, help="number of test digits (default: 100)")
     parser.add_argument("--chains", type=int, default=12, help="chains per digit (default: 12)")
@@ -77,16 +81,20 @@ def main() -> None:
     x = dequantize(digits.test[: arguments.n], rng=1, dtype=np.float64)
     models = Models(
         *(load_model(folder / "model.npz")[0] for folder in (arguments.nice, arguments.affine)),
+        None if arguments.glow is None else load_model(arguments.glow / "model.npz")[0],
         GaussianImages.fit(dequantize(digits.train, rng=0, dtype=np.float64)),
     )
     tasks = [p for p in problems(x, models.gaussian.mean) if arguments.only is None or p.name in arguments.only]
     likelihoods = []
-    header = f"| PSNR in dB | {' | '.join(METHODS)} |\n|---{'|---' * len(METHODS)}|"
+    columns = METHODS if models.glow is None else METHODS + OF_GLOW
+    header = f"| PSNR in dB | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|"
     print(header, flush=True)
     for problem in tasks:
         found = methods(problem, x, models, arguments.chains)
-        print(row(problem.name, found, lambda image: psnr(image, x).mean(), "{:.2f}"), flush=True)
-        likelihoods.append(row(problem.name, found, lambda image: models.nice.log_prob(image).mean(), "{:,.0f}"))
+        print(row(problem.name, found, columns, lambda image: psnr(image, x).mean(), "{:.2f}"), flush=True)
+        likelihoods.append(
+            row(problem.name, found, columns, lambda image: models.nice.log_prob(image).mean(), "{:,.0f}")
+        )
     print("\nMean log-likelihood under NICE in nats", header.replace("PSNR in dB", "nats"), *likelihoods, sep="\n")
 
 
@@ -127,13 +135,21 @@ def methods(problem: Problem, x: Array, models: Models, chains: int) -> dict[str
         found["image MAP"] = restore(models.nice, y, operator, sigma, space="image", **search).x
     found["latent MAP"] = restore(models.nice, y, operator, sigma, space="latent", **search).x
     found["mode of z"] = restore(models.affine, y, operator, sigma, space="proxy", **search).x
-    began = time.perf_counter()
-    drawn = sample_posterior(models.affine, y, operator, sigma, chains=chains, clip=(0, 1), rng=4, progress=True)
-    seconds = time.perf_counter() - began
-    print(f"<!-- {problem.name}: {seconds:.0f} s, acceptance {drawn.acceptance.mean():.2f} -->", flush=True)
-    found["posterior mean"], found["one draw"] = drawn.mean, drawn.samples[:, 0]
+    found["posterior mean"], found["one draw"] = draws(models.affine, problem, sigma, chains)
+    if models.glow is not None:
+        found.update(zip(OF_GLOW, draws(models.glow, problem, sigma, chains), strict=True))
     found = {name: np.clip(images, 0, 1) for name, images in found.items()}
     return {name: pasted(images, operator, x) for name, images in found.items()} if exact else found
+
+
+def draws(flow: Flow, problem: Problem, sigma: float, chains: int) -> tuple[Array, Array]:
+    """The mean of the draws from the posterior, and the last image of the first chain."""
+    began = time.perf_counter()
+    settings = {"chains": chains, "clip": (0, 1), "rng": 4, "progress": True}
+    drawn = sample_posterior(flow, problem.y, problem.operator, sigma, **settings)
+    seconds = time.perf_counter() - began
+    print(f"<!-- {problem.name}: {seconds:.0f} s, acceptance {drawn.acceptance.mean():.2f} -->", flush=True)
+    return drawn.mean, drawn.samples[:, 0]
 
 
 def pasted(images: Array, mask: Operator, x: Array) -> Array:
@@ -145,9 +161,11 @@ def pasted(images: Array, mask: Operator, x: Array) -> Array:
     return images
 
 
-def row(name: str, found: dict[str, Array], score: Callable[[Array], float], layout: str) -> str:
+def row(
+    name: str, found: dict[str, Array], columns: tuple[str, ...], score: Callable[[Array], float], layout: str
+) -> str:
     """A row of the table."""
-    cells = [layout.format(score(found[method])) if method in found else "" for method in METHODS]
+    cells = [layout.format(score(found[method])) if method in found else "" for method in columns]
     return f"| {name} | {' | '.join(cells)} |"
 
 

@@ -201,7 +201,7 @@ def test_every_figure_is_there_pixel_for_pixel(trained):
         "Log-likelihood after each epoch of all runs on two-moons",
         "Log-likelihood after each epoch of all runs on mnist-small",
     ]
-    assert drawn + len(others) == len(page.images) == 3 + 8 + 3
+    assert drawn + len(others) == len(page.images) == 3 + 7 + 3
 
 
 def section(html, title):
