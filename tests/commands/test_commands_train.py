@@ -20,7 +20,8 @@ def test_demo_ends_with_the_likelihood_and_pictures(demo):
     assert result["dataset"] == "mnist-small"
     assert result["bits_per_dim"]["test"] == pytest.approx(8 - result["log_likelihood"]["test"] / 784 / np.log(2))
     assert sorted(path.stem for path in (folder / "figures").iterdir()) == [
-        "inpainting", "interpolation", "likelihoods", "nearest_neighbours", "reconstructions", "samples", "training_curve",
+        "inpainting", "interpolation", "likelihoods", "nearest_neighbours", "reconstructions", "samples",
+        "training_curve",
     ]  # fmt: skip
     for path in result["figures"]:
         assert min(image_size(Path(path))) > 150
