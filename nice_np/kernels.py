@@ -234,15 +234,12 @@ def neighbours_loop(padded: A, u: A) -> None:
                         u[n, i, j, r, c] = padded[n, i + r, j * channels + c]
 
 
-def add_to_neighbours_loop(u: A, x: A) -> None:
-    """x_q <- sum_k u_{q - o_k, k}, u (N, h, w, 9, c), x (N, h, w, c); see `nice_np.networks.convolution`."""
-    height, width = x.shape[1:3]
-    for n in range(len(x)):
-        x[n] = 0
-        for i in range(height):
-            for k in range(9):
-                row, shift = i + k // 3 - 1, k % 3 - 1
-                if 0 <= row < height:
-                    for j in range(max(0, -shift), min(width, width - shift)):
-                        for c in range(x.shape[3]):
-                            x[n, row, j + shift, c] += u[n, i, j, k, c]
+def add_to_neighbours_loop(u: A, padded: A) -> None:
+    """Its transpose: every u_p is added to where `neighbours_loop` reads it."""
+    channels = u.shape[4] // 3
+    for n in range(u.shape[0]):
+        for i in range(u.shape[1]):
+            for j in range(u.shape[2]):
+                for r in range(3):
+                    for c in range(u.shape[4]):
+                        padded[n, i + r, j * channels + c] += u[n, i, j, r, c]

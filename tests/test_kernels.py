@@ -82,7 +82,7 @@ def test_what_a_pixel_sees(shape, dtype, rng):
     np.testing.assert_array_equal(convolution.neighbours(x), expected)
     for kernel in (compiled(convolution.see_neighbours), convolution.see_neighbours.twin):
         u = np.full((n, height, width, 3, 3 * channels), np.nan, dtype)
-        kernel(padded.reshape(n, height + 2, -1 if n else (width + 2) * channels), u)
+        kernel(padded.reshape(n, height + 2, (width + 2) * channels), u)
         np.testing.assert_array_equal(u.reshape(expected.shape), expected)
 
 
@@ -92,8 +92,10 @@ def test_what_a_pixel_adds_to_its_neighbours_is_the_transpose_of_what_it_sees(sh
     x, seen = rng.normal(size=shape).astype(dtype), rng.normal(size=(np.prod(shape[:3]), 9 * shape[3])).astype(dtype)
     expected = (convolution.neighbours(x) * seen).sum()  # <P x, u> = <x, P^T u>
     for kernel in (compiled(convolution.add_in_place), convolution.add_in_place.twin):
-        added = np.full_like(x, np.nan)
-        kernel(seen.reshape(*shape[:3], 9, shape[3]), added)
+        n, height, width, channels = shape
+        added = np.zeros((n, height + 2, (width + 2) * channels), dtype)
+        kernel(seen.reshape(n, height, width, 3, 3 * channels), added)
+        added = added.reshape(n, height + 2, width + 2, channels)[:, 1:-1, 1:-1]
         np.testing.assert_allclose((x * added).sum(), expected, rtol=1e-4 if dtype == np.float32 else 1e-12)
 
 

@@ -46,12 +46,12 @@ def neighbours(x: Array) -> Array:
     return u.reshape(n * height * width, 9 * channels)
 
 
-def _add_to_neighbours_twin(u: Array, x: Array) -> None:
-    padded = np.zeros((len(x), x.shape[1] + 2, x.shape[2] + 2, x.shape[3]), x.dtype)
+def _add_to_neighbours_twin(u: Array, padded: Array) -> None:
+    _, height, width, _, row = u.shape
+    images = padded.reshape(*padded.shape[:2], width + 2, row // 3)
     for k in range(9):
-        row, column = divmod(k, 3)
-        padded[:, row : row + x.shape[1], column : column + x.shape[2]] += u[:, :, :, k]
-    x[...] = padded[:, 1:-1, 1:-1]
+        i, j = divmod(k, 3)
+        images[:, i : i + height, j : j + width] += u.reshape(*u.shape[:3], 9, row // 3)[:, :, :, k]
 
 
 add_in_place = Kernel(add_to_neighbours_loop, _add_to_neighbours_twin)
@@ -60,9 +60,9 @@ add_in_place = Kernel(add_to_neighbours_loop, _add_to_neighbours_twin)
 def add_to_neighbours(u: Array, shape: tuple[int, ...]) -> Array:
     """P^T: a pixel adds nine rows to its neighbours, x_q = sum_k u_{q - o_k, k}: (N h w, 9 c) -> (N, h, w, c)."""
     n, height, width, channels = shape
-    x = np.empty(shape, u.dtype)
-    add_in_place(u.reshape(n, height, width, 9, channels), x)
-    return x
+    padded = np.zeros((n, height + 2, (width + 2) * channels), u.dtype)
+    add_in_place(u.reshape(n, height, width, 3, 3 * channels), padded)
+    return np.ascontiguousarray(padded.reshape(n, height + 2, width + 2, channels)[:, 1:-1, 1:-1])
 
 
 class Conv1x1(Linear):
