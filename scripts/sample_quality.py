@@ -14,6 +14,9 @@ two-sample   the accuracy of a nearest neighbour among samples and as many other
              in the same features: 50 % where they cannot be told apart (Lopez-Paz & Oquab 2017)
 neighbour    the median distance of a sample to its nearest training digit, in pixels of [0, 1]; much smaller than that
              of test digits would mean that training digits are copied
+
+Temperature T draws latents T z with z from the prior; from a mixture, which `scripts/refit_prior.py` makes, latents
+m_k + T (z - m_k), where m_k is the mean of the component that z is from.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from nice_np import Flow, datasets
+from nice_np import Flow, GaussianMixture, datasets
 from nice_np.datasets import with_shifts
 from nice_np.networks.mlp import MLP
 from nice_np.parameters.flat import FlatParameters
@@ -117,6 +120,18 @@ def row(name: str, x: Array, classifier: Classifier, real: Array, others: Array,
     return f"| {name} | {' | '.join(numbers)} |"
 
 
+def draw(flow: Flow, temperature: float) -> Array:
+    """Pixels of N samples, uint8 (N, 784)."""
+    if isinstance(flow.prior, GaussianMixture):
+        scales = flow.prior.log_scales.copy()
+        flow.prior.log_scales += np.log(temperature, dtype=flow.dtype)
+        x = flow.sample(N, rng=0)
+        flow.prior.log_scales[...] = scales
+    else:
+        x = flow.sample(N, rng=0, temperature=temperature)
+    return np.clip(np.floor(256 * x), 0, 255).astype(np.uint8)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path, help="run folders of nice-np train mnist, or model files")
@@ -137,9 +152,7 @@ def main() -> None:
     for run in arguments.runs:
         flow = Flow.load(run / "model.npz" if run.is_dir() else run)
         for temperature in TEMPERATURES:
-            x = flow.sample(N, rng=0, temperature=temperature)
-            pixels = np.clip(np.floor(256 * x), 0, 255).astype(np.uint8)
-            print(row(f"{run.name}, temperature {temperature}", pixels, *measured), flush=True)
+            print(row(f"{run.stem}, temperature {temperature}", draw(flow, temperature), *measured), flush=True)
 
 
 if __name__ == "__main__":
