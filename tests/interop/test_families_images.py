@@ -1,10 +1,12 @@
 """Glow beside a model in PyTorch that knows nothing of flat vectors: the same weights give the same numbers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from registry import shaken
 
-from nice_np import glow
+from nice_np import glow, variational_dequantization
 from nice_np.bijectors.with_context import without_context
 
 torch = pytest.importorskip("torch")
@@ -73,6 +75,23 @@ def log_prob(flow, weights, x, c, levels, steps):
     return log_det + latents
 
 
+def learned_noise(layer, weights, x):
+    """(k + v) / 256 -> (k + u) / 256: couplings of the logits of v, which see the image k / 256 as well."""
+    k = torch.floor(256 * x)
+    v, shape = 256 * x - k, (-1, 1, *SHAPE)
+    log_det = -(v.log() + (1 - v).log()).sum(dim=1)
+    h, image = (F.pixel_unshuffle(part.reshape(shape), 2) for part in (torch.logit(v), k / 256))
+    for number, coupling in enumerate(layer.noise.layers[1:-1]):
+        a, b = h.chunk(2, dim=1)[:: 1 if number % 2 == 0 else -1]
+        r, t = _network(coupling.conditioner, weights, torch.cat([a, image], dim=1), None).chunk(2, dim=1)
+        log_s = 2 * torch.tanh(r / 2)
+        h = torch.cat([a, b * log_s.exp() + t][:: 1 if number % 2 == 0 else -1], dim=1)
+        log_det = log_det + log_s.sum(dim=(1, 2, 3))
+    h = F.pixel_shuffle(h, 2).flatten(start_dim=1)
+    log_det = log_det + (F.logsigmoid(h) + F.logsigmoid(-h)).sum(dim=1)
+    return (k + torch.sigmoid(h)) / 256, log_det
+
+
 @pytest.mark.parametrize(("levels", "steps", "context_dim"), [(1, 1, 0), (2, 2, 0), (2, 1, 3)])
 def test_density_and_gradients_are_those_of_convolutions(levels, steps, context_dim, rng):
     flow = glow(SHAPE, levels, steps, 5, context_dim=context_dim, dtype="float64", rng=0)
@@ -86,8 +105,29 @@ def test_density_and_gradients_are_those_of_convolutions(levels, steps, context_
 
     theirs = torch.tensor(x).requires_grad_()
     expected = log_prob(flow, weights, theirs, torch.tensor(c), levels, steps)
+    compare(flow, made, expected, theirs, x, c if context_dim else None)
+
+
+def test_learned_noise_is_that_of_convolutions(rng):
+    noise = variational_dequantization(SHAPE, 3, 4, dtype="float64", rng=1)
+    flow = glow(SHAPE, 1, 1, 5, preprocess=(noise, "logit"), dtype="float64", rng=0)
+    shaken(flow.bijector, rng, 0.2)
+    x = (rng.integers(0, 256, (4, flow.dim)) + rng.uniform(0.1, 0.9, (4, flow.dim))) / 256
+    made = {}
+
+    def weights(module, name):
+        array = getattr(module, name)
+        return made.setdefault((id(module), name), torch.tensor(array).requires_grad_())
+
+    theirs = torch.tensor(x).requires_grad_()
+    inside, log_det = learned_noise(flow.layers[0], weights, theirs)
+    expected = log_det + log_prob(SimpleNamespace(layers=flow.layers[1:]), weights, inside, None, 1, 1)
+    compare(flow, made, expected, theirs, x, None)
+
+
+def compare(flow, made, expected, theirs, x, context):
+    """Likelihoods, and the gradients of the input and of every parameter."""
     (-expected.mean()).backward()
-    context = c if context_dim else None
     flow.nll_and_grad(x, context)
     np.testing.assert_allclose(flow.log_prob(x, context), expected.detach().numpy(), **TOLERANCE)
     np.testing.assert_allclose(flow.grad_log_prob(x, context), -4 * theirs.grad.numpy(), **TOLERANCE)
