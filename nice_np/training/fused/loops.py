@@ -47,15 +47,11 @@ def _couple(
             a = kept[N * start : N * (start + n_out)].reshape(N, n_out)
             np.dot(h, values[w : w + n_in * n_out].reshape(n_in, n_out), a)
             b = values[w + n_in * n_out : w + (n_in + 1) * n_out]
-            if i < first + count - 1:
-                for n in range(N):
-                    for j in range(n_out):
-                        shifted = a[n, j] + b[j]
-                        a[n, j] = shifted if shifted > 0 else slope * shifted  # f(h W + b)
-            else:
-                for n in range(N):
-                    for j in range(n_out):
-                        a[n, j] += b[j]
+            below_0 = slope if i < first + count - 1 else one  # the last layer has no activation
+            for n in range(N):
+                for j in range(n_out):
+                    shifted = a[n, j] + b[j]
+                    a[n, j] = shifted if shifted > 0 else below_0 * shifted  # f(h W + b)
             h = a
         at += n_a
         if law == ADDITIVE:  # y_b = x_b + t
@@ -107,7 +103,11 @@ def _couple_backward(
             dW = grads[w : w + n_in * n_out].reshape(n_in, n_out)
             db = grads[w + n_in * n_out : w + (n_in + 1) * n_out]
             if add:
-                dW += np.dot(h.T, d)
+                more = np.empty((n_in, n_out), dz.dtype)
+                np.dot(h.T, d, more)
+                for q in range(n_in):
+                    for j in range(n_out):
+                        dW[q, j] += more[q, j]
             else:
                 np.dot(h.T, d, dW)
                 for j in range(n_out):
@@ -116,14 +116,20 @@ def _couple_backward(
                 for j in range(n_out):
                     db[j] += d[n, j]
             W = values[w : w + n_in * n_out].reshape(n_in, n_out)
+            dh = np.empty((N, n_in), dz.dtype)
             if N * n_in * n_out <= QUICK:  # faster still with a contiguous matrix
-                d = np.dot(d, np.ascontiguousarray(W.T))
+                W_T = np.empty((n_out, n_in), dz.dtype)
+                for j in range(n_in):
+                    for q in range(n_out):
+                        W_T[q, j] = W[j, q]
+                np.dot(d, W_T, dh)
             else:
-                d = np.dot(d, W.T)
+                np.dot(d, W.T, dh)
             if i > first:
                 for n in range(N):
                     for j in range(n_in):
-                        d[n, j] = d[n, j] if h[n, j] > 0 else slope * d[n, j]
+                        dh[n, j] = dh[n, j] if h[n, j] > 0 else slope * dh[n, j]
+            d = dh
         for n in range(N):
             for j in range(n_a):
                 dz[n, indices[at + j]] += d[n, j]
