@@ -22,8 +22,10 @@ from sphinx.application import Sphinx
 AVAILABLE = find_spec("jupyterlite_core") is not None and find_spec("jupyterlite_pyodide_kernel") is not None
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
 FOLDERS = {"exercises": "tutorials/exercises", "solved": "tutorials"}  # in the tab: in the repository
-MINUTES = {  # of all cells in a tab, with the fast setting; see docs/browser.md. The others need less than one.
-    "04": 2, "05": 2, "06": 3, "07": 3, "08": 3, "09": 3, "10": 1, "11": 3, "12": 3, "13": 3, "14": 3, "15": 6, "16": 3,
+MINUTES = {  # of all cells in a tab, with the fast setting: docs/browser.md.  The other notebooks need less than one.
+    "04": "about two", "05": "about two", "06": "about three", "07": "some", "08": "two to three",
+    "09": "about two", "10": "one to two", "11": "some", "12": "about three", "13": "two to three", "14": "some",
+    "15": "about six", "16": "two to three",
 }  # fmt: skip
 SETUP = """\
 # In a browser tab this installs nice_np; elsewhere it does nothing.
@@ -44,7 +46,7 @@ FAST = """\
 NOTE = """\
 **In a browser tab** this notebook is slow: a tab has one core and no fast matrix products. So the cell below chooses
 the fast setting, with less data and fewer epochs; figures and numbers differ from those in the text. All cells
-together still take about {} min. For the whole notebook use a laptop."""
+together still take {} minutes. For the whole notebook use a laptop."""
 
 
 ON_A_LAPTOP = "# On a laptop"  # the first line of a cell that a tab shows, but does not run

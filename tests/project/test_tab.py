@@ -259,7 +259,7 @@ def test_a_solved_notebook_runs(number, page, site):
     first, end, errors, ran = run_all(page, timeout=150 if number in LIGHT else 3600, look=chromium.look)
     sys.stdout.write(
         f"{notebook}: {ran} cells, first result {first or end:.0f} s, all {end:.0f} s, "
-        f"Chromium {chromium.seconds:.0f} CPU s and at most {chromium.peak / 1e9:.1f} GB\n"
+        f"Chromium {chromium.seconds:.0f} CPU s and at most {chromium.peak / 1e9:.1f} GB {errors or ''}\n"
     )
     sys.stdout.flush()  # the next one may take minutes
     assert errors == []
