@@ -18,6 +18,7 @@ import numpy as np
 from nice_np.datasets.base import Dataset
 from nice_np.datasets.cifar10 import load_cifar10
 from nice_np.datasets.faces import load_faces
+from nice_np.datasets.flipped import with_flips
 from nice_np.datasets.idx import read_idx
 from nice_np.datasets.mnist import load_digits, load_mnist
 from nice_np.datasets.shifted import with_shifts
@@ -62,6 +63,7 @@ __all__ = [
     "two_circles",
     "two_moons",
     "two_spirals",
+    "with_flips",
     "with_shifts",
 ]
 

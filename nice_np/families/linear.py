@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nice_np.bijectors.fitted import Chunks
 from nice_np.bijectors.permutation import Permutation
 from nice_np.errors import NiceOverflowError, NiceValueError
 from nice_np.families.channel_map import ChannelMap
 from nice_np.families.channels import channels_of, columns, outer, rows
 from nice_np.suggestions import suggests
-from nice_np.validation import Array, Rng, as_dtype, as_rng
+from nice_np.validation import Array, Rng, as_dtype, as_flag, as_rng
 
 
 class LULinear(ChannelMap):
     """W = P L U,  log|det W| = sum_c log|U_cc|      (Kingma & Dhariwal 2018, equations 10 and 11)
 
     P is a fixed permutation, L has ones on its diagonal, U_cc = sign_c exp(log_diagonal_c) with a fixed sign: W stays
-    invertible whatever the parameters are.  It starts as a random rotation.
+    invertible whatever the parameters are.  It starts as a random rotation, or where the data say.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ class LULinear(ChannelMap):
         A 1x1 convolution: W is C x C and all P pixels share it.  Otherwise it is D x D.
     dtype : {float64, float32}
     rng : seed or numpy.random.Generator
+    fitted : bool
+        False marks a layer that `nice_np.fit` will start, once, as a whitening of the channels that arrive at it.
 
     Notes
     -----
@@ -41,19 +44,51 @@ class LULinear(ChannelMap):
 
     @suggests
     def __init__(
-        self, dim: int, image_shape: Sequence[int] | None = None, dtype: Any = np.float64, rng: Rng = None
+        self,
+        dim: int,
+        image_shape: Sequence[int] | None = None,
+        dtype: Any = np.float64,
+        rng: Rng = None,
+        fitted: bool = True,
     ) -> None:
-        from scipy.linalg import lu
-
         super().__init__(dim, image_shape)
-        dtype = as_dtype(dtype, "LULinear")
-        rotation = np.linalg.qr(as_rng(rng, "LULinear").standard_normal((self.channels, self.channels)))[0]
-        P, L, U = lu(rotation)
-        self._set(P.argmax(axis=1), np.sign(np.diag(U)))
-        self.lower, self.upper = L[self._below].astype(dtype), U[self._above].astype(dtype)  # (C (C - 1) / 2,) each
-        self.log_diagonal = np.log(np.abs(np.diag(U))).astype(dtype)  # (C,)
+        C, dtype = self.channels, as_dtype(dtype, "LULinear")
+        self.fitted = as_flag(fitted, "LULinear", "fitted")
+        self.lower: Array = np.zeros(C * (C - 1) // 2, dtype)
+        self.upper, self.log_diagonal = np.zeros_like(self.lower), np.zeros(C, dtype)
         self.dlower, self.dupper = np.zeros_like(self.lower), np.zeros_like(self.upper)
         self.dlog_diagonal = np.zeros_like(self.log_diagonal)
+        self.start_at(np.linalg.qr(as_rng(rng, "LULinear").standard_normal((C, C)))[0])
+
+    def start_at(self, W: npt.ArrayLike) -> None:
+        """Take the parameters, P and the signs of W (C, C), which must have an inverse."""
+        from scipy.linalg import lu
+
+        P, L, U = lu(np.asarray(W, np.float64))
+        if np.shape(W) != (self.channels, self.channels) or not np.diag(U).all():
+            raise NiceValueError(
+                f"LULinear: W must be {self.channels} x {self.channels} and have an inverse, got shape {np.shape(W)}"
+            )
+        self._set(P.argmax(axis=1), np.sign(np.diag(U)))
+        self.lower[...], self.upper[...] = L[self._below], U[self._above]
+        self.log_diagonal[...] = np.log(np.abs(np.diag(U)))
+
+    def fit(self, chunks: Chunks) -> None:
+        """Start as a PCA whitening of the channels, z = Lambda^(-1/2) E^T x with their covariance E Lambda E^T.
+
+        The smallest eigenvalue comes first.  As for `ActNorm`, the first chunk is enough.
+        """
+        x = next(iter(chunks()), np.empty((0, self.dim)))  # (n, D)
+        if len(x) == 0:
+            raise NiceValueError("fit: 0 samples; there is nothing to measure")
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            covariance = np.atleast_2d(np.cov(columns(x.astype(np.float64), self.channels), bias=True))
+        if not np.isfinite(covariance).all():
+            raise NiceOverflowError("fit: the covariance of the data overflows; rescale them")
+        eigenvalues, E = np.linalg.eigh(covariance)
+        floor = max(1e-9 * eigenvalues[-1], np.finfo(self.lower.dtype).tiny)  # a channel that depends on the others
+        self.start_at((E / np.sqrt(np.maximum(eigenvalues, floor))).T)
+        self.fitted = True
 
     def _set(self, order: npt.NDArray[Any], signs: npt.NDArray[Any]) -> None:
         self.order: npt.NDArray[np.intp] = Permutation(order).order  # (C,): (P y)_c = y_order[c]
@@ -65,7 +100,7 @@ class LULinear(ChannelMap):
     def factors(self) -> tuple[Array, Array]:
         """L and U, (C, C) each."""
         L = np.eye(self.channels, dtype=self.lower.dtype)
-        U = np.diag(self.signs * np.exp(self.log_diagonal))
+        U: Array = np.diag(self.signs * np.exp(self.log_diagonal))
         L[self._below], U[self._above] = self.lower, self.upper
         return L, U
 
@@ -101,7 +136,13 @@ class LULinear(ChannelMap):
         self.dlog_diagonal[...] = np.diag(dU) * np.diag(U) + dlog_det  # dU_cc/dlog_diagonal_c = U_cc
 
     def config(self) -> dict[str, Any]:
-        return {**super().config(), "order": self.order, "signs": self.signs, "dtype": self.lower.dtype.name}
+        return {
+            **super().config(),
+            "order": self.order,
+            "signs": self.signs,
+            "dtype": self.lower.dtype.name,
+            "fitted": self.fitted,
+        }
 
     @classmethod
     def from_config(cls, order: Any, signs: Any, **settings: Any) -> LULinear:

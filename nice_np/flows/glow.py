@@ -11,7 +11,7 @@ In a flat vector all of it is made of parts that other flows have, too:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -48,6 +48,7 @@ LAWS: dict[str, Any] = {
     "spline": SplineCoupling,
     "mixture": MixtureCoupling,
 }
+STARTS = ("rotation", "whitening")
 
 
 @suggests
@@ -65,6 +66,7 @@ def glow(
     activation: str | Activation = "relu",
     preprocess: str | Bijector | Sequence[str | Bijector] = ("logit",),
     init: str = "he",
+    start: str = "rotation",
     context_dim: int = 0,
     dtype: Any = np.float32,
     rng: Rng = None,
@@ -92,6 +94,9 @@ def glow(
         Of the couplings; factoring out is always affine.
     scale : {"tanh", "exp", "sigmoid", "softplus"} or Scale
         Of affine couplings, see `AffineCoupling`.
+    start : {"rotation", "whitening"}
+        Of the 1x1 convolutions: random rotations; or on each level a whitening of the channels measured by `fit`, and
+        then reversals, so that with an even number of steps what the next level gets are the channels that varied most.
     activation, preprocess, init, context_dim, dtype, rng
         As for `nice`; a context acts on all pixels of the first hidden image alike.
 
@@ -116,7 +121,7 @@ def glow(
     """
     shape = image_of(image_shape, levels)
     dim, context_dim = prod(shape), as_int(context_dim, "glow", "context_dim", 0)
-    law = as_choice(law, LAWS, "glow", "law")
+    law, start = as_choice(law, LAWS, "glow", "law"), as_choice(start, STARTS, "glow", "start")
     settings = {"scale": get_scale(scale)} if law == "affine" else {}
     dtype, rng = as_dtype(dtype, "glow"), as_rng(rng, "glow")
     channels, hidden = as_int(channels, "glow", "channels", 1), as_widths(hidden, "glow", "hidden")
@@ -129,8 +134,9 @@ def glow(
         part = Partition.halves(prod(shape)).with_context(context_dim)  # of the channels: they are planes
         neighbours = glownets(shape, (channels, channels), network)
         here: list[Bijector] = [squeeze]
-        for net in [neighbours] * steps + [whole] * (dense if level == levels - 1 else 0):
-            here += [ActNorm(part.dim, shape, dtype=dtype), LULinear(part.dim, shape, dtype=dtype, rng=rng)]
+        nets = [neighbours] * steps + [whole] * (dense if level == levels - 1 else 0)
+        for net, mixing in zip(nets, mixings(start, part.dim, shape, dtype, rng), strict=False):
+            here += [ActNorm(part.dim, shape, dtype=dtype), mixing]
             here.append(LAWS[law](part, net(part, LAWS[law].thetas_per_feature), **settings))
         shape = (shape[0] // 2, *shape[1:])
         if level < levels - 1:
@@ -138,6 +144,17 @@ def glow(
             here.append(AffineCoupling(part, mean_and_scale, scale=scale))
         layers += [past_the_rest(layer, part.dim, dim, context_dim) for layer in here]
     return Flow(prior, Chain(layers), context_dim)
+
+
+def mixings(start: str, dim: int, shape: Sequence[int], dtype: Any, rng: Rng) -> Iterator[LULinear]:
+    """The 1x1 convolutions of a level, one after the other."""
+    if start == "whitening":
+        yield LULinear(dim, shape, dtype, rng, fitted=False)
+    while True:
+        mixing = LULinear(dim, shape, dtype, rng)
+        if start == "whitening":
+            mixing.start_at(np.eye(mixing.channels)[::-1])
+        yield mixing
 
 
 def image_of(image_shape: Sequence[int], levels: int, owner: str = "glow") -> tuple[int, int, int]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nice_np.bijectors import PCAWhitening, ZCAWhitening
+from nice_np.bijectors import Logit, PCAWhitening, ZCAWhitening
 from nice_np.datasets.base import Dataset
+from nice_np.datasets.flipped import with_flips
 from nice_np.datasets.shifted import with_shifts
 from nice_np.errors import NiceValueError
 from nice_np.flows.autoregressive_flows import iaf, maf
@@ -56,6 +57,7 @@ class Preset:
     clip_norm: float | None = None
     labels: bool = False  # the flow is conditional: its context is the one-hot label
     shifts: bool = False  # train also on images shifted by a pixel, see `with_shifts`
+    flips: bool = False  # train also on the images in a mirror, see `with_flips`
 
     def build(self, dataset: Dataset, rng: Rng = None) -> Model:
         """A new flow or VAE for the data set; NiceValueError if it needs labels or images and there are none."""
@@ -63,7 +65,8 @@ class Preset:
 
     def training_set(self, dataset: Dataset) -> Dataset:
         """The data set with the training images that `fit` will see."""
-        return with_shifts(dataset) if self.shifts else dataset
+        seen = with_shifts(dataset) if self.shifts else dataset
+        return with_flips(seen) if self.flips else seen
 
     def training(self, learning_rate: float | None = None, batch_size: int | None = None) -> dict[str, Any]:
         """Keyword arguments for `fit`, except epochs and time limit."""
@@ -101,6 +104,17 @@ def _glow(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow
     if dataset.image_shape is None:
         raise NiceValueError(f"data set {dataset.name} has no images, which the presets of Glow need")
     return glow(dataset.image_shape, context_dim=context_dim, rng=rng, **settings)
+
+
+def _whitened_glow(dataset: Dataset, context_dim: int, rng: Rng, relative: float, **settings: Any) -> Flow:
+    """Glow behind a whitening as above."""
+    whitening = ZCAWhitening.unfitted(dataset.dim, relative=relative, dtype=np.float32)
+    return _glow(dataset, context_dim, rng, preprocess=(whitening,), **settings)
+
+
+def _glow_of_faces(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
+    """Few pixels of photographs are black or white, so a logit that stays within +-3 will do."""
+    return _glow(dataset, context_dim, rng, preprocess=(Logit(dataset.dim, alpha=0.05),), start="whitening", **settings)
 
 
 def _idf(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
@@ -251,6 +265,14 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
         "NICE given the label, 10 x (1 x 300)", "mnist", 2_389_704,
         partial(_image_nice, couplings=10, hidden=(300,)),
         optimizer=_decay(0.1), learning_rate=2e-3, batch_size=200, epochs=4, average=500, labels=True, shifts=True),
+    "cifar10-glow": _own(
+        "Glow, 3 levels x 4 steps, 48 channels, whitened", "cifar10", 262_908,
+        partial(_whitened_glow, relative=1e-3, levels=3, steps=4, channels=48),
+        learning_rate=3e-3, batch_size=25, epochs=8, average=200, clip_norm=50.0, flips=True),
+    "faces-glow": _own(
+        "Glow, 4 levels x 4 steps, 32 channels, and 4 dense steps, logit pixels", "faces", 332_052,
+        partial(_glow_of_faces, levels=4, steps=4, channels=32, dense=4, hidden=(64,)),
+        learning_rate=3e-3, batch_size=10, epochs=14, average=200, clip_norm=50.0, flips=True),
     "cifar10-best": _own(
         "RealNVP, 6 convolutional couplings, whitened, Gaussian prior", "cifar10", 86_856,
         partial(_whitened, relative=3e-4, **_conv),
@@ -298,10 +320,10 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
 DEFAULTS = {  # the preset for each data set of images
     "mnist-small": "digits",
     "mnist": "mnist",
-    "cifar10": "cifar10-best",
+    "cifar10": "cifar10-glow",
     "svhn": "cifar10-best",
     "tfd": "faces-best",
-    "faces": "faces-best",
+    "faces": "faces-glow",
 }
 MODELS = ("flow", "vae", "vae-nice-posterior", "vae-nice-prior")  # for a VAE, also the name of its preset
 

@@ -98,3 +98,32 @@ def test_wrong_arguments(kind):
         kind(12, image_shape=(2, 2))
     with pytest.raises(NiceValueError, match="reflections must be >= 1"):
         Householder(3, 0)
+
+
+def test_lu_may_start_as_a_whitening_of_the_channels(rng):
+    mixed = rng.normal(size=(3, 3))
+    x = np.einsum("cd,ndp->ncp", mixed, rng.normal(size=(500, 3, 4))).reshape(500, 12)
+    layer = LULinear(12, (3, 2, 2), fitted=False, rng=0)
+    layer.fit(lambda: iter([x]))
+    z = layer.forward(x)[0].reshape(500, 3, 4).transpose(1, 0, 2).reshape(3, -1)
+    np.testing.assert_allclose(np.cov(z, bias=True), np.eye(3), atol=1e-9)
+    lengths = np.linalg.norm(layer.matrix(), axis=1)  # 1 / sqrt(eigenvalue), the smallest eigenvalue first
+    assert (np.diff(lengths) < 0).all()
+    assert layer.fitted
+    assert layer.config()["fitted"]
+    flat = np.concatenate([x[:, :8], x[:, :4]], axis=1)  # the third channel is the first: no infinite scale
+    layer.fit(lambda: iter([flat]))
+    assert np.isfinite(layer.forward(flat)[0]).all()
+
+
+def test_what_cannot_be_started(rng):
+    layer = LULinear(12, (3, 2, 2), rng=0)
+    layer.start_at(np.diag([2.0, -3.0, 0.5]))
+    np.testing.assert_allclose(layer.matrix(), np.diag([2.0, -3.0, 0.5]))
+    for W in (np.eye(2), np.zeros((3, 3)), np.ones((3, 3))):
+        with pytest.raises(NiceValueError, match="W must be 3 x 3 and have an inverse"):
+            layer.start_at(W)
+    with pytest.raises(NiceValueError, match="0 samples"):
+        layer.fit(lambda: iter([]))
+    with pytest.raises(NiceOverflowError, match="covariance"):
+        layer.fit(lambda: iter([np.full((2, 12), 1e300) * np.array([[1], [-1]])]))

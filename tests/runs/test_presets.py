@@ -99,7 +99,7 @@ def test_every_preset_is_what_it_says_and_takes_two_steps(name, rng):
     seen = preset.training_set(dataset)
     context = label_context(flow, seen, "train")
     history = fit(flow, seen.train, context, epochs=1, progress=False, rng=0, **settings)
-    assert history.rows[-1]["step"] == (10 if preset.shifts else 2)
+    assert history.rows[-1]["step"] == 2 * (5 if preset.shifts else 1) * (2 if preset.flips else 1)
     scores = score_bounds(flow, dataset, "test", 0, 2) if isinstance(flow, VAE) else score(flow, dataset, "test", 0)
     assert np.isfinite(list(scores.values())).all()
     assert np.array_equal(flow.params.values[-1000:], before) == (preset.parameters == 0)
