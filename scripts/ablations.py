@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def without(kind: type[Bijector]) -> Callable[[Flow], Flow]:
 
     def left(flow: Flow) -> Flow:
         assert isinstance(flow.bijector, Chain)
-        return Flow(flow.prior, Chain([layer for layer in flow.bijector.layers if not isinstance(inner(layer), kind)]))
+        layers = [deepcopy(layer) for layer in flow.bijector.layers if not isinstance(inner(layer), kind)]
+        return Flow("normal", Chain(layers))
 
     return left
 

@@ -16,7 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from browser import CHROMIUM, needs_chromium, served
 from tutorial_mistakes import MISTAKES
@@ -210,6 +209,8 @@ class Chromium:
         self.peak, self.seconds = 0, 0.0
 
     def look(self):
+        import psutil  # here: the quick tests of this file do without
+
         memory = seconds = 0
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
