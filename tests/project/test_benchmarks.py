@@ -236,6 +236,7 @@ def hasty(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of PyTorch's compiler, about itself
 @pytest.mark.parametrize("name", ["torch", glow.CHANNELS_LAST, "torch-fused", "torch-compile", "jax"])
 def test_glow_has_the_same_loss_and_the_same_steps(name):
     """Three steps, so that gradients count; the others have free matrices where the flow has triangular ones."""
