@@ -18,7 +18,6 @@ from nice_np.bijectors import (
     Chain,
     Coupling,
     DiagonalScaling,
-    Equalize,
     ExpScale,
     FlooredSigmoidScale,
     Inverse,
@@ -408,34 +407,6 @@ def _(layer: Whitening, graph: Graph, x: str) -> Named:
 def _(layer: Whitening, graph: Graph, z: str) -> Named:
     x = graph.add("Add", graph.add("MatMul", z, layer.inverse_matrix), layer.mean)
     return x, graph.constant(np.log(layer.std).sum(dtype=np.float64))
-
-
-@forward.register
-def _(layer: Equalize, graph: Graph, x: str) -> Named:
-    (edges, below), bins = layer.knots(), float(len(layer.shares))
-    k = graph.add("Clip", graph.add("Floor", graph.add("Mul", x, bins)), 0.0, bins - 1)
-    return _straight(graph, x, graph.add("Cast", k, to=7), edges, below)  # to int64
-
-
-@inverse.register
-def _(layer: Equalize, graph: Graph, z: str) -> Named:
-    edges, below = layer.knots()
-    bins = len(layer.shares)
-    after = 2 ** (bins - 1).bit_length()  # the first power of two that is no less
-    starts = np.concatenate([below[:-1], np.full(after - bins, np.inf, below.dtype)])
-    k = graph.add("Cast", graph.add("Mul", z, 0.0), to=7)  # zeros
-    while after > 1:  # bisection: is the bin as far to the right as that?
-        after //= 2
-        further = graph.add("Add", k, np.array(after))
-        k = graph.add("Where", graph.add("Less", z, graph.add("Gather", starts, further)), k, further)
-    return _straight(graph, z, k, below, edges)
-
-
-def _straight(graph: Graph, x: str, k: str, before: Any, after: Any) -> Named:
-    """The straight line of bin k that leads from the knots `before` to those `after`."""
-    slope = graph.add("Gather", np.diff(after) / np.diff(before), k)
-    from_knot = graph.add("Mul", slope, graph.add("Sub", x, graph.add("Gather", before, k)))
-    return graph.add("Add", graph.add("Gather", after, k), from_knot), graph.sum_of_rows(graph.add("Log", slope))
 
 
 @forward.register

@@ -17,7 +17,7 @@ from nice_np.errors import NiceImportError, NiceTypeError, NiceValueError
 from nice_np.files.atomic import replacing
 from nice_np.files.recognised import refuse_foreign
 from nice_np.flows.flow import Flow
-from nice_np.interop import onnx_ode, onnx_planar, onnx_splines, onnx_vae  # noqa: F401 (they add layers to onnx_layers)
+from nice_np.interop import onnx_ode, onnx_pixels, onnx_planar, onnx_splines, onnx_vae  # noqa: F401 (they add layers)
 from nice_np.interop.onnx_graph import Graph, Outputs
 from nice_np.interop.onnx_layers import forward, inverse
 from nice_np.interop.onnx_priors import log_prior
