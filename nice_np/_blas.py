@@ -84,11 +84,8 @@ class BlasThreads:
         self.following = 0  # blocks of `following_load` that have begun
         self.choice: int | None = None  # of the last look
         self.speeds: dict[int, float] = {}  # by number of threads, a running mean
-        self.cost, self.worked, self.since = (
-            2 * BURST,
-            0.0,
-            0.0,
-        )  # seconds: of a look; of work since; start of the block
+        self.cost = 2 * BURST  # seconds of a look
+        self.worked = self.since = 0.0  # seconds of work since the last look; when the block began, or the look ended
 
     @contextmanager
     def fixed(self, n: int | None = None) -> Iterator[None]:

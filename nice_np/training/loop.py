@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nice_np._blas import BLAS
 from nice_np.errors import DivergenceError, DriftError, NiceFileError, NiceOverflowError, TrainingInterrupted
 from nice_np.flows.flow import bits_unit, to_bits_per_dim
 from nice_np.flows.model import Model, mean_of_finite
@@ -121,6 +122,7 @@ class Training:
         rate = as_float(plan.schedule(state.step, self._done()), "fit", "learning_rate", minimum=0)
         self.learning_rate = rate * rate_factor(state)
         x, extra = self.data.rows(rows).drawn(self.model, state.rng)  # (n, D), and a context or noise (n, C)
+        BLAS.look()  # the machine may be busier by now, or idle again
         try:
             loss, grads = gradient(x, extra)
         except DriftError:

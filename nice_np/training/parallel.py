@@ -116,14 +116,6 @@ def in_threads(
         source = sources[0] if len(sources) == 1 else Threads(pool, replicas, sources)
         one_blas_thread = isinstance(source, (Threads, Fused))
         log.info("gradients by %d thread(s)%s", len(sources), ", each with one of BLAS" if one_blas_thread else "")
-        if one_blas_thread or n is not None:
-            with BLAS.fixed(1 if one_blas_thread else None):
-                yield source
-        else:
-            with BLAS.following_load(at_once=True):
-                yield partial(_after_a_look, source)
-
-
-def _after_a_look(source: Gradient, x: Array, extra: Array | None) -> tuple[float, Array]:
-    BLAS.look()
-    return source(x, extra)
+        follow = n is None and not one_blas_thread
+        with BLAS.following_load(at_once=True) if follow else BLAS.fixed(1 if one_blas_thread else None):
+            yield source
