@@ -24,7 +24,7 @@ from nice_np.bijectors.fitted import Fitted
 from nice_np.bijectors.rebuilding import named_layers
 from nice_np.bijectors.standardize import Standardize, never_changes
 from nice_np.errors import NiceTypeError, NiceValueError
-from nice_np.files.architecture import Arrays, describe
+from nice_np.files.architecture import Arrays, describe, own_classes
 from nice_np.files.recognised import readable
 from nice_np.flows.flow import Flow
 from nice_np.flows.model import CHUNK, Model
@@ -221,6 +221,7 @@ def fit(
                 held.enter_context(claimed(plan.checkpoint, plan.resume))
                 if plan.checkpoint is not None:
                     readable(model)  # an error here and not after hours
+                    own_classes()  # imports all now: after a signal mpiexec waits for a checkpoint only for a second
             start_from_data(model, data.x, data.context)
         team.compare(lambda: _facts(model, plan, settings))
         if plan.resume:

@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "OMPI_MCA_btl": "self,vader",
     "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_odls_base_sigkill_timeout": "20",  # seconds after a signal; 1 is too few beside other tests
 }
 
 # What every rank runs before a test's own lines: its data, and a training whose result it writes to a file.
