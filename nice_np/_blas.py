@@ -20,7 +20,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from threading import RLock
 from typing import Any
@@ -146,7 +146,9 @@ class BlasThreads:
     def _begin(self, anew: bool = False) -> None:
         """What the first of several blocks finds; `anew`: libraries that were loaded since then as well."""
         if anew or self.known is None:
-            self.known = self.libraries()
+            with suppress(OSError):  # a process that may open no file keeps what it knows
+                self.known = self.libraries()
+            self.known = self.known or []
         if not self.fixed_at and not self.following:
             self.found = [(library, library.num_threads) for library in self.known]
         elif anew:

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from nice_np._blas import BLAS
+from nice_np.files.architecture import own_classes
 from nice_np.grading.values import content, encode, snapshot, walk
 
 NOBODY = 65534
@@ -32,6 +34,8 @@ def lock() -> None:
     """Give up all rights that a calculation does not need; none of them can be had back."""
     import resource
 
+    own_classes()  # imports what could not be imported later
+    BLAS.known = BLAS.libraries()
     forbid_files_and_signals()
     if os.geteuid() == 0:
         os.setgroups([])
