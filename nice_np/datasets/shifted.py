@@ -5,9 +5,12 @@ A shifted digit is the same digit.  A fully connected network cannot know that, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nice_np.datasets.base import Dataset
 from nice_np.errors import NiceTypeError, NiceValueError
@@ -46,14 +49,23 @@ def with_shifts(dataset: Dataset) -> Dataset:
            [3, 4, 0, 0],
            [0, 0, 1, 2]], dtype=uint8)
     """
-    if not isinstance(dataset, Dataset):
-        raise NiceTypeError(f"with_shifts: dataset must be a Dataset, got {type(dataset).__name__}")
-    if dataset.image_shape is None:
-        raise NiceValueError(f"with_shifts: data set {dataset.name} has no images to shift")
-    height, width = dataset.image_shape[-2:]
-    planes = dataset.train.reshape(-1, height, width)  # (N C, H, W)
+    planes = planes_of(dataset, "with_shifts")
+    height, width = planes.shape[1:]
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)))  # (N C, H + 2, W + 2)
-    shifted = [padded[:, 1 - down :, 1 - right :][:, :height, :width] for down, right in STEPS]  # (N C, H, W) each
-    train = np.concatenate([images.reshape(-1, dataset.dim) for images in shifted])  # (5 N, D)
-    labels = None if dataset.train_labels is None else np.tile(dataset.train_labels, len(STEPS))  # (5 N,)
+    return with_copies(dataset, [padded[:, 1 - down :, 1 - right :][:, :height, :width] for down, right in STEPS])
+
+
+def planes_of(dataset: Dataset, owner: str) -> npt.NDArray[Any]:
+    """The training images, plane by plane: (N C, H, W)."""
+    if not isinstance(dataset, Dataset):
+        raise NiceTypeError(f"{owner}: dataset must be a Dataset, got {type(dataset).__name__}")
+    if dataset.image_shape is None:
+        raise NiceValueError(f"{owner}: data set {dataset.name} has no images")
+    return dataset.train.reshape(-1, *dataset.image_shape[-2:])
+
+
+def with_copies(dataset: Dataset, copies: Sequence[npt.NDArray[Any]]) -> Dataset:
+    """The data set with K versions of its training images, (N C, H, W) each, and their labels as often."""
+    train = np.concatenate([planes.reshape(-1, dataset.dim) for planes in copies])  # (K N, D)
+    labels = None if dataset.train_labels is None else np.tile(dataset.train_labels, len(copies))  # (K N,)
     return replace(dataset, train=train, train_labels=labels)

@@ -25,7 +25,7 @@ def test_every_image_comes_twice_with_its_label(rng):
 def test_without_labels_or_images(rng):
     points = rng.normal(size=(5, 4))
     assert with_flips(Dataset("images", points, points, points, image_shape=(2, 2))).train_labels is None
-    with pytest.raises(NiceValueError, match="data set points has no images to flip"):
+    with pytest.raises(NiceValueError, match="data set points has no images"):
         with_flips(Dataset("points", points, points, points))
     with pytest.raises(NiceTypeError, match="must be a Dataset, got ndarray"):
         with_flips(points)

@@ -31,7 +31,7 @@ def test_every_image_comes_five_times_with_its_label(rng):
 def test_without_labels_or_images(rng):
     points = rng.normal(size=(5, 4))
     assert with_shifts(Dataset("images", points, points, points, image_shape=(2, 2))).train_labels is None
-    with pytest.raises(NiceValueError, match="data set points has no images to shift"):
+    with pytest.raises(NiceValueError, match="data set points has no images"):
         with_shifts(Dataset("points", points, points, points))
     with pytest.raises(NiceTypeError, match="must be a Dataset, got ndarray"):
         with_shifts(points)
