@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Any, NoReturn
 
-import numpy as np
-
 MAX_PARTS = 200_000  # lists, objects and keys in a JSON text: a list of three bytes takes 64 in memory
 PART = 12  # bytes of JSON for each of them, on average, in a longer text
 MAX_NESTING = 250  # lists and objects inside each other; Python's own limit depends on who calls
@@ -22,7 +20,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
             return {str(key): finite(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [finite(item) for item in value]
-        return None if isinstance(value, float) and not np.isfinite(value) else value
+        return None if isinstance(value, float) and not isfinite(value) else value
 
     text = json.dumps(finite(value), indent=indent, allow_nan=False)
     return text.replace("\x7f", "\\u007f")  # the one control character that JSON lets through

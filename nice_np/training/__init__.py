@@ -3,7 +3,3 @@
 Read `optim` first, then `loop`, then `fit`, which checks the arguments; the loop works on `plan`, `data` and `state`,
 and `resume` continues a stopped run.  `parallel`, `ranks` and `fused` compute the same gradient, faster.
 """
-
-from nice_np.training.fit import fit
-
-__all__ = ["fit"]
