@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from typing import TextIO
@@ -32,18 +32,31 @@ def parse(argv: Sequence[str]) -> Arguments:
             parser.error(f"argument {word[:-2].rstrip('=')}: expected a value, got '--'; a file of that name is ./--")
     if first is not None and first not in by_name:
         parser.error(f"unknown command {first!r}{did_you_mean(first, by_name)}; choose one of {', '.join(by_name)}")
+    if first is not None:  # a misspelt flag before the flag that argparse then misses
+        _refuse_unknown(takewhile(lambda word: word != "--", argv[argv.index(first) :]), by_name[first])
     arguments, unknown = parser.parse_known_args(argv)
     if arguments.command is None:
         parser.error(f"expected a command: {', '.join(by_name)}")
     command = by_name[arguments.command]
     if unknown:
-        flags = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", command.format_help())
-        flag = unknown[0].split("=")[0]
+        flag, flags = unknown[0].split("=")[0], _flags(command)
         hint = f"; write it after {arguments.command}" if flag in flags else did_you_mean(flag, flags)
         command.error(f"unknown argument {unknown[0]!r}{hint}")
     if getattr(arguments, "resume", False) and arguments.force:
         command.error("--resume continues a run and --force replaces it: give one of them")
     return arguments
+
+
+def _flags(command: Parser) -> list[str]:
+    return re.findall(r"(?<![\w-])--?[a-z][a-z-]*", command.format_help())
+
+
+def _refuse_unknown(words: Iterable[str], command: Parser) -> None:
+    flags = _flags(command)
+    for word in words:
+        flag = word.split("=")[0]
+        if flag.startswith("--") and flag not in flags:
+            command.error(f"unknown argument {word!r}{did_you_mean(flag, flags)}")
 
 
 def entry() -> int:
