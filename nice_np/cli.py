@@ -16,7 +16,7 @@ from itertools import takewhile
 from typing import TextIO
 
 from nice_np.commands import build_parser, messages, module_of
-from nice_np.commands.parsing import Arguments, UsageError, did_you_mean
+from nice_np.commands.parsing import Arguments, Parser, UsageError, did_you_mean
 from nice_np.errors import NiceError, NiceFileError, TrainingInterrupted
 from nice_np.files.text import printable, to_json
 from nice_np.training.signals import StopSignals

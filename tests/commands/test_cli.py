@@ -50,7 +50,7 @@ def test_without_arguments_it_names_the_commands():
         ("train rings --checkpoint-every 0", "argument --checkpoint-every"),
         ("train rings --resume --force", "--resume continues a run and --force replaces it"),
         ("train rings --epoch 3", "unknown argument '--epoch' (did you mean --epochs?) (see nice-np train --help)"),
-        ("compress a.npy --modle b", "unknown argument '--modle' (did you mean --model?) (see nice-np compress --help)"),
+        ("compress a.npy --modle b", "unknown argument '--modle' (did you mean --model?)"),
         ("train rings --res", "unknown argument '--res'"),
         ("train rings rings", "unknown argument 'rings'"),
         ("train --epochs", "argument --epochs: expected one argument"),
