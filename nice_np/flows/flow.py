@@ -229,7 +229,10 @@ class Flow(Model):
         if len(x) == 0:
             raise NiceValueError("Flow.nll_and_grad: 0 samples; the mean needs at least one")
         with BLAS.following_load():
-            return Flow.unchecked_loss_and_grad(self, x, context, recompute)  # whatever a subclass trains instead
+            nll, grads = Flow.unchecked_loss_and_grad(self, x, context, recompute)  # whatever a subclass trains instead
+        if not all_finite(grads):
+            raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; {CURE}")
+        return nll, grads
 
     def loss_and_grad(self, x: npt.ArrayLike, extra: Any = None) -> tuple[float, Array]:
         return self.nll_and_grad(x, extra)
@@ -250,8 +253,6 @@ class Flow(Model):
             with self.params.backward_pass():
                 dz = checked_backward(self.prior, weights, z[:, : self.dim])
                 bijector.backward(self._pad(dz), weights, cache)
-        if not all_finite(self.params.grads):
-            raise NiceOverflowError(f"Flow: a gradient overflows {self.dtype}; {CURE}")
         return -mean_of_finite(log_prob), self.params.grads
 
     # -- gradients of the input -----------------------------------------------------------------------------------

@@ -90,7 +90,10 @@ class FlowMatching(Flow):
         x, extra = self._checked_pair(x, extra)
         if len(x) == 0:
             raise NiceValueError("FlowMatching.loss_and_grad: 0 samples; the mean needs at least one")
-        return self.unchecked_loss_and_grad(x, extra)
+        loss, grads = self.unchecked_loss_and_grad(x, extra)
+        if not all_finite(grads):
+            raise NiceOverflowError(f"FlowMatching: a gradient overflows {self.dtype}; {CURE}")
+        return loss, grads
 
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None, recompute: bool = False) -> tuple[float, Array]:
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
@@ -99,8 +102,8 @@ class FlowMatching(Flow):
             # L = (1/N) sum_n |v_n - u_n|^2, so dL/dv = 2/N (v - u)
             with self.params.backward_pass():
                 self.ode.network.backward(self.dtype.type(2 / len(x)) * error, cache)
-        if not (isfinite(loss) and all_finite(self.params.grads)):
-            raise NiceOverflowError(f"FlowMatching: loss or gradient overflows {self.dtype}; {CURE}")
+        if not isfinite(loss):
+            raise NiceOverflowError(f"FlowMatching: the loss overflows {self.dtype}; {CURE}")
         return loss, self.params.grads
 
     def score(self, x: npt.ArrayLike, context: Any = None) -> float:

@@ -114,7 +114,11 @@ class Model(Packed):
 
     @abstractmethod
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None) -> tuple[float, Array]:
-        """`loss_and_grad` of arrays that are already what it would make of its arguments: `fit` has checked them."""
+        """`loss_and_grad` of arrays that are already what it would make of its arguments: `fit` has checked them.
+
+        It raises NiceOverflowError for a loss that is not finite.  The gradient need not be looked at, which takes a
+        twentieth of a step: with one that is not finite the weights are lost, and so is the loss of the next step.
+        """
 
     @abstractmethod
     def check_samples(self, x: Array, owner: str) -> None:

@@ -129,6 +129,7 @@ class Training:
             self._keep_best()
             raise
         except NiceOverflowError as error:
+            check_finite(values, plan.optimizer)  # they are the cause, if the gradient of the step before was not
             raise Setback(f"loss or gradient is not finite ({error})") from None
         check_step(loss, state, self.model.dim)
         if plan.clip_norm is not None:

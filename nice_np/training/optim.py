@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -295,6 +296,8 @@ def clip_by_norm(grads: Array, max_norm: float) -> float:
     """Scale `grads` (P,) in place to a Euclidean norm of at most `max_norm`; returns the norm before."""
     # In units of the largest element: the square of 1e20 alone would overflow in float32.
     peak = float(np.abs(grads).max(initial=0))
+    if not isfinite(peak):
+        return peak
     unit = grads / grads.dtype.type(peak or 1)
     norm = peak * float(np.sqrt(np.vdot(unit, unit)))
     if norm > max_norm:

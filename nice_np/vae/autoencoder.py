@@ -184,7 +184,10 @@ class VAE(Model):
         x, eps = self._checked_with_noise(x, eps, "loss_and_grad")
         if len(x) == 0:
             raise NiceValueError("VAE.loss_and_grad: 0 samples; the mean needs at least one")
-        return self.unchecked_loss_and_grad(x, eps)
+        loss, grads = self.unchecked_loss_and_grad(x, eps)
+        if not all_finite(grads):
+            raise NiceOverflowError(f"VAE: a gradient overflows {self.dtype}; check the scale of input and parameters")
+        return loss, grads
 
     def objective(self, x: npt.ArrayLike, extra: Any = None) -> Array:
         return self.elbo(x, extra)
@@ -201,8 +204,6 @@ class VAE(Model):
             with self.params.backward_pass():
                 dz = self.decoder.backward(weight, decoder_cache) + self.prior.backward(weight, prior_cache)
                 self.posterior.backward(dz, -weight, posterior_cache)
-        if not all_finite(self.params.grads):
-            raise NiceOverflowError(f"VAE: a gradient overflows {self.dtype}; check the scale of input and parameters")
         return -mean_of_finite(terms.elbo), self.params.grads
 
     def bounds(self, x: npt.ArrayLike, k: int, rng: Rng = None) -> Bounds:
