@@ -83,6 +83,7 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOMES` says the same to Python
     from nice_np.flows.glow import glow
     from nice_np.flows.integer import IntegerFlow, integer_flow
     from nice_np.flows.integer_priors import DeeperLevel, DiscretisedLogistics, GivenTheFirst
+    from nice_np.flows.labelled import LabelledFlow, labelled
     from nice_np.flows.law_flows import mixture_flow, spline_flow
     from nice_np.flows.mixtures import GaussianMixture, LogisticMixture
     from nice_np.flows.model import Model, load, load_model, save_model
@@ -138,7 +139,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, until a 
 __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     "__version__",
     # flows
-    "Flow", "nice", "real_nvp", "maf", "iaf", "spline_flow", "mixture_flow", "glow",
+    "Flow", "nice", "real_nvp", "maf", "iaf", "spline_flow", "mixture_flow", "glow", "LabelledFlow", "labelled",
     "classify", "log_prob_by_label", "one_hot", "sample_by_label", "to_bits_per_dim",
     # bijectors
     "Bijector", "Chain", "Inverse", "Coupling", "Partition",
@@ -206,6 +207,7 @@ _HOMES = {  # the public names by the module that is imported when one of its na
     "flows.flow": "Flow to_bits_per_dim",
     "flows.flow_matching": "FlowMatching",
     "flows.glow": "glow",
+    "flows.labelled": "LabelledFlow labelled",
     "flows.integer": "IntegerFlow integer_flow",
     "flows.integer_priors": "DeeperLevel DiscretisedLogistics GivenTheFirst",
     "flows.law_flows": "mixture_flow spline_flow",

@@ -171,6 +171,7 @@ BIJECTORS = {
     "partition-any": lambda rng: coupling(AdditiveCoupling, Partition(6, [5, 0, 2]), rng),
     "partition-lonely": lambda rng: coupling(AffineCoupling, Partition(2, [1]), rng),
     "partition-context": lambda rng: coupling(AffineCoupling, Partition(5, [0, 2, 4], context_dim=2), rng),
+    "partition-context-alone": lambda rng: coupling(AffineCoupling, Partition(3, [], context_dim=2), rng, hidden=()),
     "partition-context-any": lambda rng: coupling(AdditiveCoupling, Partition(4, [3, 0], context_dim=1), rng),
     "WithContext": lambda rng: WithContext(coupling(AffineCoupling, Partition.odd_even(3), rng), 2),
     "ConvNet-grey": lambda rng: conv_coupling(AffineCoupling, (4, 6), Partition.checkerboard(4, 6), rng),

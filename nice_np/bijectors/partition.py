@@ -40,7 +40,8 @@ class Partition:
     dim : int
         At least 2: with one feature there is nothing to condition on.
     idx_a : array_like of int
-        The features that are kept and seen by the conditioner; the others, in ascending order, are transformed.
+        The features that are kept and seen by the conditioner; the others, in ascending order, are transformed.  With
+        a context it may be empty: then all features are transformed given the context alone.
     context_dim : int
         C, the number of context features that stand behind the `dim` others; all of them are kept.
 
@@ -71,9 +72,10 @@ class Partition:
             raise NiceValueError(f"Partition: idx_a must lie in 0 .. {dim - 1}, got {idx_a.min()} .. {idx_a.max()}")
         kept = np.zeros(self.dim, bool)
         kept[idx_a.astype(np.intp)] = True
-        if idx_a.ndim != 1 or not 0 < kept.sum() == len(idx_a) < dim:
+        fewest = 0 if self.context_dim else 1
+        if idx_a.ndim != 1 or not fewest <= kept.sum() == len(idx_a) < dim:
             raise NiceValueError(
-                f"Partition: idx_a must be a list of 1 to {dim - 1} different features, got shape {idx_a.shape}"
+                f"Partition: idx_a must be a list of {fewest} to {dim - 1} different features, got shape {idx_a.shape}"
             )
         self.idx_a: Indices = idx_a.astype(np.intp)
         self.idx_b: Indices = np.flatnonzero(~kept)

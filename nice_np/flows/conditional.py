@@ -72,7 +72,8 @@ def log_prob_by_label(flow: Flow, x: npt.ArrayLike) -> Array:
     NiceValueError, NiceTypeError
         If the flow takes no context, or as `Flow.log_prob` does.
     """
-    return np.stack([flow.log_prob(x, label) for label in _labels(flow, "log_prob_by_label")], axis=1)
+    _labels(flow, "log_prob_by_label")
+    return flow.given_each_label(x)
 
 
 def classify(flow: Flow, x: npt.ArrayLike) -> npt.NDArray[np.intp]:

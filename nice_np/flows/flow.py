@@ -161,6 +161,10 @@ class Flow(Model):
 
         return self._in_chunks(change_of_variables, x, "forward")
 
+    def given_each_label(self, x: npt.ArrayLike) -> Array:
+        """log p(x | k) for each one-hot context k: (N, D) -> (N, C); see `log_prob_by_label`."""
+        return np.stack([self.log_prob(x, label) for label in np.eye(self.context_dim)], axis=1)
+
     def bits_per_dim(
         self,
         x: npt.ArrayLike,

@@ -84,7 +84,7 @@ class Model(Packed):
     params : FlatParameters
         ``params.values`` and ``params.grads``, both (P,).
     measure : str
-        What `objective` is: "log_likelihood", "elbo" or "flow_matching".
+        What `objective` is: "log_likelihood", "elbo", "flow_matching" or "labelled".
     """
 
     dim: int

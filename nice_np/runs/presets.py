@@ -25,6 +25,7 @@ from nice_np.flows.dequantization import variational_dequantization
 from nice_np.flows.flow import Flow
 from nice_np.flows.glow import glow
 from nice_np.flows.integer import integer_flow
+from nice_np.flows.labelled import labelled
 from nice_np.flows.law_flows import mixture_flow, spline_flow
 from nice_np.flows.model import Model
 from nice_np.flows.planar import planar_flow
@@ -109,6 +110,10 @@ def _shape_of(dataset: Dataset, models: str) -> tuple[int, ...]:
 
 def _glow(dataset: Dataset, context_dim: int, rng: Rng, **settings: Any) -> Flow:
     return glow(_shape_of(dataset, "Glow"), context_dim=context_dim, rng=rng, **settings)
+
+
+def _labelled_glow(dataset: Dataset, context_dim: int, rng: Rng, weight: float, **settings: Any) -> Flow:
+    return labelled(_glow(dataset, 0, rng, **settings), context_dim, weight)
 
 
 def _whitened_glow(dataset: Dataset, context_dim: int, rng: Rng, relative: float, **settings: Any) -> Flow:
@@ -272,6 +277,10 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
         "Glow, 64 channels, and learned noise within the pixels, an hour", "mnist", 273_268,
         partial(_glow_with_learned_noise, channels=64, dense=4, hidden=(64,)),
         epochs=18, average=1000),
+    "mnist-glow-labels": _glow_of_digits(
+        "Glow with a Gaussian for each label, trained to tell labels apart, too", "mnist", 237_524,
+        partial(_labelled_glow, weight=300.0, **_whole),
+        epochs=4, average=500, labels=True),
     "mnist-idf": _own(
         "integer discrete flow, 2 levels, 32 channels: a lossless code", "mnist", 34_999, _idf,
         learning_rate=8e-3, batch_size=50, epochs=2, average=300, clip_norm=2e4),

@@ -17,6 +17,7 @@ MEASURES = {
     "log_likelihood": "{:.2f} nats",
     "elbo": "ELBO {:.2f} nats",
     "flow_matching": "{:.4f}, minus the squared error",
+    "labelled": "{:.2f}, log p(x|y) + w log p(y|x)",
 }
 
 
@@ -45,13 +46,14 @@ class History:
         on fixed noise; both in nats.  None without validation.  validation_bits_per_dim is that score in the unit of
         the model's `bin_width`.  For a VAE the scores are lower bounds, train_elbo and validation_elbo, and bits/dim
         are an upper bound.  For flow matching they are minus the squared error, train_flow_matching and
-        validation_flow_matching, and bits/dim are None.
+        validation_flow_matching, for a `LabelledFlow` what it raises, train_labelled and validation_labelled; for both
+        bits/dim are None.
     best_epoch : int or None
         Epoch with the highest validation score, whose weights the model has in the end.
     stopped : str
         Why training ended: "epochs", "time limit", "patience" or "callback"; "divergence" in the history of a
         `DivergenceError`.
-    measure : {"log_likelihood", "elbo", "flow_matching"}
+    measure : {"log_likelihood", "elbo", "flow_matching", "labelled"}
         What the scores are.
     setbacks : list of str
         Where the training went wrong and began an epoch again with half the learning rate, and why.

@@ -112,6 +112,16 @@ def test_bad_partitions(dim, idx_a, error, says):
         Partition(dim, idx_a)
 
 
+def test_with_a_context_no_other_feature_need_be_kept():
+    part = Partition(3, [], context_dim=2)
+    x_a, x_b = part.split(np.arange(5.0)[None])
+    np.testing.assert_array_equal(x_a, [[3, 4]])
+    np.testing.assert_array_equal(x_b, [[0, 1, 2]])
+    np.testing.assert_array_equal(part.merge(x_a, x_b), [[0, 1, 2, 3, 4]])
+    with pytest.raises(NiceValueError, match="0 to 2 different features"):
+        Partition(3, [0, 1, 2], context_dim=2)
+
+
 # -- couplings ------------------------------------------------------------------------------------------------------
 
 

@@ -160,6 +160,11 @@ CALLS = {
         "scale": "tanh", "activation": "relu", "preprocess": ("logit",), "init": "he",
         "start": "rotation", "context_dim": 0, "dtype": "float32", "rng": 0,
     },
+    "labelled": {"flow": nice_np.glow((4, 4), 1, 1, 2, rng=0), "classes": 2, "weight": 1.0},
+    "LabelledFlow": {
+        "prior": "normal", "context_dim": 2, "weight": 1.0,
+        "bijector": nice_np.Chain([nice_np.WithContext(nice_np.DiagonalScaling(4), 2) for _ in range(2)]),
+    },
     "GaussianImages": {"mean": np.zeros(4), "covariance": np.eye(4)},
     "GreyOut": {"channels": 3, "height": 2, "width": 2},
     "HiddenPixels": problem(),

@@ -43,6 +43,8 @@ def can_be_fused(layer: Bijector) -> TypeGuard[FusedCoupling]:
     """Whether the kernels know the layer: its law, its scale and its network; they know no subclasses."""
     if not isinstance(layer, FusedCoupling) or not all(is_own(module) for _, module in layer.modules()):
         return False
+    if not len(layer.partition.idx_a):  # a table of a `LabelledFlow`, which must stay a layer of its own
+        return False
     net = layer.conditioner
     scale_known = isinstance(layer, AdditiveCoupling) or type(layer.scale) is TanhScale
     return scale_known and type(net) is MLP and type(net.activation) in (ReLU, LeakyReLU)
