@@ -79,7 +79,10 @@ class LabelledFlow(Flow):
         rows = self._checked(x, extra, "loss_and_grad", "x")
         if len(rows) == 0:
             raise NiceValueError("LabelledFlow.loss_and_grad: 0 samples; the mean needs at least one")
-        return self.unchecked_loss_and_grad(rows[:, : self.dim], rows[:, self.dim :])
+        loss, grads = self.unchecked_loss_and_grad(rows[:, : self.dim], rows[:, self.dim :])
+        if not all_finite(grads):
+            raise NiceOverflowError(f"LabelledFlow: a gradient overflows {self.dtype}; {CURE}")
+        return loss, grads
 
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None, recompute: bool = False) -> tuple[float, Array]:
         labels = self.checked_context(extra, len(x), "LabelledFlow")  # (N, C)
@@ -96,8 +99,8 @@ class LabelledFlow(Flow):
                 # one row of h became C rows, and its trunk_log_det is part of all their densities
                 trunk.backward(dh.reshape(N, C, -1).sum(axis=1), weights.sum(axis=1), trunk_cache)
         loss = -float(terms.mean(dtype=np.float64))
-        if not (isfinite(loss) and all_finite(self.params.grads)):
-            raise NiceOverflowError(f"LabelledFlow: loss or gradient overflows {self.dtype}; {CURE}")
+        if not isfinite(loss):
+            raise NiceOverflowError(f"LabelledFlow: the loss overflows {self.dtype}; {CURE}")
         return loss, self.params.grads
 
     def _trunk(self, keep: bool) -> Chain | Rebuilding:
