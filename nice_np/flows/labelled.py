@@ -85,7 +85,7 @@ class LabelledFlow(Flow):
         return loss, grads
 
     def unchecked_loss_and_grad(self, x: Array, extra: Array | None, recompute: bool = False) -> tuple[float, Array]:
-        labels = self.checked_context(extra, len(x), "LabelledFlow")  # (N, C)
+        labels: Any = self.checked_context(extra, len(x), "LabelledFlow")  # (N, C)
         N, C = len(x), self.context_dim
         trunk, head = self._trunk(not recompute), self.layers[-1]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
