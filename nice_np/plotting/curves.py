@@ -15,7 +15,12 @@ from nice_np.flows.flow import Flow
 from nice_np.plotting import style
 from nice_np.training.history import MEASURES, History, score_columns
 
-YLABELS = {"log_likelihood": "log-likelihood (nats)", "elbo": "ELBO (nats)", "flow_matching": "minus squared error"}
+YLABELS = {
+    "log_likelihood": "log-likelihood (nats)",
+    "elbo": "ELBO (nats)",
+    "flow_matching": "minus squared error",
+    "labelled": "log p(x|y) + w log p(y|x)",
+}
 
 
 def training_curve(history: History, ax: Axes | None = None) -> Axes:

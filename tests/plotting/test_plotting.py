@@ -22,6 +22,7 @@ from nice_np import (
     plotting,
 )
 from nice_np.errors import NiceFileError, NiceOverflowError
+from nice_np.training.history import MEASURES, score_columns
 
 
 def history_of(train, validation=None):
@@ -79,6 +80,13 @@ def test_training_curve_without_some_values():
 def test_training_curve_of_nothing(rows):
     with pytest.raises(NiceValueError, match="no log-likelihood"):
         plotting.training_curve(SimpleNamespace(rows=rows, measure="log_likelihood"))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_training_curve_of_every_measure(measure):
+    train, held_out = score_columns(measure)
+    history = SimpleNamespace(rows=[{"epoch": 1, train: 1.0, held_out: 2.0}], measure=measure)
+    assert plotting.training_curve(history).get_ylabel()
 
 
 def below_the_legend(ax):
