@@ -112,6 +112,7 @@ if TYPE_CHECKING:  # what a type checker sees; `_HOMES` says the same to Python
         Restoration,
         inpaint,
         restore,
+        sample_completions,
         sample_posterior,
     )
     from nice_np.restoration.operators import (
@@ -170,7 +171,7 @@ __all__ = [  # noqa: RUF022 (by theme, in the order in which one meets them)
     # parameters and files
     "Module", "Model", "FlatParameters", "load", "save_model", "load_model",
     # restoration
-    "inpaint", "restore", "sample_posterior", "Restoration", "Posterior", "psnr",
+    "inpaint", "restore", "sample_completions", "sample_posterior", "Restoration", "Posterior", "psnr",
     "Operator", "Identity", "Mask", "named_mask", "Blur", "Downsample", "GreyOut", "RandomProjection", "Separable",
     "Composition", "GaussianImages",
     "Objective", "ImageObjective", "LatentObjective", "ProxyObjective", "HiddenPixels", "LatentPosterior",
@@ -227,7 +228,7 @@ _HOMES = {  # the public names by the module that is imported when one of its na
     "pixels.binarize": "binarize",
     "pixels.dequantize": "dequantize",
     "restoration": "GaussianImages HiddenPixels ImageObjective LatentObjective LatentPosterior Objective Posterior "
-    "ProxyObjective Restoration inpaint restore sample_posterior",
+    "ProxyObjective Restoration inpaint restore sample_completions sample_posterior",
     "restoration.operators": "Blur Composition Downsample GreyOut Identity Mask Operator RandomProjection Separable "
     "named_mask",
     "restoration.scores": "psnr",

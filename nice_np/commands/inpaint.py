@@ -16,13 +16,13 @@ from nice_np.commands.shared import Result
 from nice_np.datasets.image_files import read_mask
 from nice_np.errors import NiceValueError
 from nice_np.files.text import printable
-from nice_np.restoration import Posterior, sample_posterior
+from nice_np.restoration import Posterior, sample_completions
 from nice_np.restoration import inpaint as fill_in
 from nice_np.restoration.operators import Mask, named_mask
 from nice_np.validation import Array
 
 EXACT = 0.01  # sigma of the noise assumed on the observed pixels in latent space ...
-EXACT_FOR_DRAWS = 0.05  # ... and for samples: a smaller sigma means shorter steps
+EXACT_FOR_DRAWS = 0.08  # ... and for samples: a smaller sigma means shorter steps
 MASKS = (
     "top", "bottom", "left", "right", "center", "even", "odd", "center-rows", "center-columns", "random75", "random90",
 )  # fmt: skip
@@ -47,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
     add_model(parser)
     mask = f"the missing pixels: {', '.join(MASKS)}, or the black pixels of a picture FILE.png of the images' size"
     parser.add_argument("--mask", type=OneOf(MASKS, "mask", or_picture=True), required=True, metavar="M", help=mask)
-    sigma = "in latent space: assumed noise of the observed pixels (default: 0.01, for samples 0.05)"
+    sigma = "in latent space: assumed noise of the observed pixels (default: 0.01, for samples 0.08)"
     parser.add_argument("--sigma", type=number(above=0), metavar="S", help=sigma)
     add_options(parser, ("adam", "lbfgs", "annealed"), measured=False)
 
@@ -76,11 +76,7 @@ def run(arguments: Arguments) -> Result:
         return fill_in(flow, images.x, mask, **more).x
 
     def draw(count: int) -> Posterior:
-        y = images.x[:, mask.observed]
-        drawn = sample_posterior(flow, y, mask, sigma_of_draws, chains=count, rng=arguments.seed, **common)
-        drawn.samples[..., mask.observed] = y[:, None]  # the observed pixels are known exactly
-        drawn.mean[:, mask.observed] = y
-        return drawn
+        return sample_completions(flow, images.x, mask, sigma_of_draws, chains=count, rng=arguments.seed, **common)
 
     settings = {"mask": arguments.mask, **search, "sigma": sigma}
     settings["sigma_of_draws"] = None if arguments.samples is None else sigma_of_draws

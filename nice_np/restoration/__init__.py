@@ -5,10 +5,12 @@
 
 Read `operators`, then `objectives`: F as a function of pixels or of latents.  `restore` minimises it with a method of
 `solvers` or `lbfgs`, the MAP estimate; `inpaint` does so where the observed pixels are exact, sigma = 0, by moving the
-hidden ones only (Dinh et al. 2014, section 5.2).  `posterior` samples p(x | y) by `hmc`, Hamiltonian Monte Carlo.
+hidden ones only (Dinh et al. 2014, section 5.2).  `posterior` samples p(x | y) by `hmc`, Hamiltonian Monte Carlo, and
+`completions` hidden pixels given the others.
 `gaussian` is the linear baseline, `scores` has the PSNR, `arguments` checks what a user passes.
 """
 
+from nice_np.restoration.completions import sample_completions
 from nice_np.restoration.gaussian import GaussianImages
 from nice_np.restoration.inpaint import inpaint
 from nice_np.restoration.objectives import (
@@ -36,5 +38,6 @@ __all__ = [
     "inpaint",
     "psnr",
     "restore",
+    "sample_completions",
     "sample_posterior",
 ]

@@ -90,7 +90,7 @@ def inpaint(
     """
     owner = "inpaint"
     mask = mask if isinstance(mask, Mask) else Mask(mask)
-    known = _without_hidden(x, mask)  # (N, D)
+    known = without_hidden(x, mask, owner)  # (N, D)
     y = known[:, mask.observed]
     space = as_choice(space, SPACES, owner, "space")
     optimizer = as_choice(optimizer, ("lbfgs", "adam", "annealed"), owner, "optimizer")
@@ -122,10 +122,10 @@ def inpaint(
     return replace(found, x=filled)
 
 
-def _without_hidden(x: Any, mask: Mask) -> Array:
+def without_hidden(x: Any, mask: Mask, owner: str) -> Array:
     """x with zeros in the hidden pixels, where NaN is allowed."""
-    raw = as_real_array(x, "inpaint", "x")
+    raw = as_real_array(x, owner, "x")
     if raw.ndim == 2 and raw.shape[1] == mask.dim_in:
         raw = raw.copy()
         raw[:, mask.hidden] = 0
-    return as_samples(raw, mask.dim_in, owner="inpaint")
+    return as_samples(raw, mask.dim_in, owner=owner)

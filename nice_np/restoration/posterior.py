@@ -133,12 +133,31 @@ def sample_posterior(
     chains, leapfrogs = as_int(chains, owner, "chains", 1), as_int(leapfrogs, owner, "leapfrogs", 1)
     warmup, steps = as_int(warmup, owner, "warmup", 0), as_int(steps, owner, "steps", 1)
     box, rng, progress = as_clip(clip, owner), as_rng(rng, owner), as_flag(progress, owner, "progress")
-    n, wide = len(target.y), target.sigma
+    if start is not None:
+        n = len(target.y)
+        start = starting_images(target.rows(np.repeat(np.arange(n), chains)), _one_per_chain(start, n, chains), owner)
+    return run_chains(target, WIDE, chains, warmup, steps, leapfrogs, start, box, rng, progress)
+
+
+def run_chains(
+    target: LatentPosterior,
+    wide: float,
+    chains: int,
+    warmup: int,
+    steps: int,
+    leapfrogs: int,
+    start: Array | None,
+    box: tuple[float, float],
+    rng: np.random.Generator,
+    progress: bool,
+) -> Posterior:
+    """`sample_posterior` of arguments that are checked; `wide` is the sigma at the start of the warm-up."""
+    flow, n = target.flow, len(target.y)
     target = target.rows(np.repeat(np.arange(n), chains))  # from here on a row is a chain
     if start is None:
-        z, wide = checked_sample(flow.prior, n * chains, flow.dim, rng).astype(flow.dtype), max(WIDE, wide)
+        z, wide = checked_sample(flow.prior, n * chains, flow.dim, rng).astype(flow.dtype), max(wide, target.sigma)
     else:
-        z = target.variables(starting_images(target, _one_per_chain(start, n, chains), owner))
+        z, wide = target.variables(start), target.sigma
     walk = Chains(z, np.eye(flow.dim, dtype=z.dtype), FIRST_STEP, rng)
     in_prior = information_in(flow.prior, rng)
     with closing(Progress(progress)) as bar:

@@ -215,6 +215,10 @@ CALLS = {
         "optimizer": "adam", "steps": 2, "learning_rate": 0.1, "clip": (0, 1), "start": X[:2], "gamma": None,
         "context": None, "progress": False,
     },
+    "sample_completions": {
+        "flow": flow(), "x": X[:2], "mask": mask(), "sigma": 0.1, "chains": 2, "warmup": 2, "steps": 2, "leapfrogs": 2,
+        "clip": (0, 1), "context": None, "rng": 0, "progress": False,
+    },
     "sample_posterior": {
         "flow": flow(), "y": X[:2, [0, 2, 3]], "operator": mask(), "sigma": 0.1, "chains": 2, "warmup": 2, "steps": 2,
         "leapfrogs": 2, "rng": 0, "start": X[:2], "clip": (0, 1), "context": None, "progress": False,
