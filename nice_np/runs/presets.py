@@ -279,8 +279,8 @@ PRESETS = {  # each with its description, the data set it was made for, its numb
         learning_rate=2.5e-3, epochs=18, average=1000),
     "mnist-glow-labels": _glow_of_digits(
         "Glow with a Gaussian for each label, trained to tell labels apart, too", "mnist", 237_524,
-        partial(_labelled_glow, weight=20.0, **_whole),
-        epochs=4, average=500, labels=True),
+        partial(_labelled_glow, weight=1000.0, **_whole),
+        epochs=7, average=500, labels=True),
     "mnist-idf": _own(
         "integer discrete flow, 2 levels, 32 channels: a lossless code", "mnist", 34_999, _idf,
         learning_rate=8e-3, batch_size=50, epochs=2, average=300, clip_norm=2e4),
