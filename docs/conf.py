@@ -97,5 +97,6 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-resolved", code_links.list_uses)
     app.connect("html-page-context", descriptions.describe)
     app.add_directive("inherited", inherited.Inherited)
+    app.connect("doctree-resolved", mathml.take_punctuation)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))
     app.connect("build-finished", tab.build)

@@ -8,17 +8,30 @@ from typing import Any
 
 from docutils import nodes
 from math_core import LatexError, LatexToMathML
+from sphinx.application import Sphinx
 from sphinx.util import logging
 
 CONVERTER = LatexToMathML(fancy_error=False)
 # The prime of a mathematical font is raised already; as a superscript it would fly away.
 PRIME = re.compile(r"<msup>(<mi>[^<]*</mi>)<mo>([\u2032-\u2034])</mo></msup>")
+BEHIND = re.compile(r"[.,:;!?)\]]+")
 LOGGER = logging.getLogger(__name__)
+
+
+def take_punctuation(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """A formula within a line takes what stands right behind it: browsers break a line after every formula."""
+    for node in list(doctree.findall(nodes.math)) if app.builder.format == "html" else ():
+        at = node.parent.index(node) + 1
+        text = node.parent[at] if at < len(node.parent) else None
+        if isinstance(text, nodes.Text) and (found := BEHIND.match(text)):
+            node["behind"] = found[0]
+            node.parent[at] = nodes.Text(text[found.end() :])
 
 
 def inline(writer: Any, node: nodes.math) -> None:
     """A formula within a line."""
-    writer.body.append(_converted(node, displaystyle=False))
+    formula, behind = _converted(node, displaystyle=False), node.get("behind", "")
+    writer.body.append(f'<span class="unbroken">{formula}{behind}</span>' if behind else formula)
     raise nodes.SkipNode
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import pytest
@@ -152,6 +153,31 @@ def test_a_formula_in_plain_text_becomes_latex_and_words_stay(pieces, text, form
 )
 def test_a_formula_ends_where_words_begin(pieces, text, rest):
     assert pieces("formulas").split(text)[1] == rest
+
+
+def test_a_formula_takes_the_punctuation_behind_it(pieces):
+    for module in ("sphinx", "math_core"):
+        pytest.importorskip(module, reason='pip install -e ".[docs]"')
+    from docutils import nodes
+
+    mathml, body = pieces("mathml"), []
+    paragraph = nodes.paragraph(
+        "", "", nodes.Text("Of "), nodes.math("", "x"), nodes.Text(", then"), nodes.math("", "y")
+    )
+    paragraph += nodes.Text(" and no more.")
+    page = SimpleNamespace(findall=paragraph.findall)
+    mathml.take_punctuation(SimpleNamespace(builder=SimpleNamespace(format="html")), page, "page")
+    for node in paragraph.findall(nodes.math):
+        with pytest.raises(nodes.SkipNode):
+            mathml.inline(SimpleNamespace(body=body), node)
+    assert body[0].startswith('<span class="unbroken"><math')
+    assert body[0].endswith("</math>,</span>")
+    assert body[1].startswith("<math")
+    assert [str(part) for part in paragraph.children if isinstance(part, nodes.Text)] == [
+        "Of ",
+        " then",
+        " and no more.",
+    ]
 
 
 def test_the_page_of_the_command_line_has_every_command_option_and_example(pieces):
