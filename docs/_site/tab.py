@@ -23,7 +23,7 @@ AVAILABLE = find_spec("jupyterlite_core") is not None and find_spec("jupyterlite
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
 FOLDERS = {"exercises": "tutorials/exercises", "solved": "tutorials"}  # in the tab: in the repository
 MINUTES = {  # of all cells in a tab, with the fast setting: docs/browser.md.  The other notebooks need less than one.
-    "04": "about two", "05": "about two", "06": "about three", "07": "about three", "08": "two to three",
+    "04": "about two", "05": "about two", "06": "about three", "07": "three to four", "08": "two to three",
     "09": "about two", "10": "one", "11": "about two", "12": "about three", "13": "two to three", "14": "about two",
     "15": "about three", "16": "two to three",
 }  # fmt: skip
