@@ -244,6 +244,7 @@ def test_callers_of_kernels_are_known():
         "convolution",
         "flow",
         "flow_matching",
+        "labelled",
         "loop",
         "loops",
         "optim",
