@@ -21,7 +21,18 @@ from pathlib import Path
 
 import numpy as np
 
-from nice_np import Chain, Flow, GaussianMixture, OnPart, Partition, PCAWhitening, datasets, dequantize, load_model
+from nice_np import (
+    Chain,
+    Flow,
+    GaussianMixture,
+    OnPart,
+    Partition,
+    PCAWhitening,
+    datasets,
+    dequantize,
+    load_model,
+    plotting,
+)
 from nice_np.flows.flow import to_bits_per_dim
 from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.validation import Array
@@ -46,11 +57,21 @@ def refitted(flow: Flow, x: Array, labels: Array) -> Flow:
     return Flow(prior, Chain([*deepcopy(flow.layers), OnPart(whitening, Partition(flow.dim, coarse))]))
 
 
+def ten_of_each(flow: Flow, temperature: float) -> Array:
+    """Digits label by label, (10 K, D): latents of its Gaussian, with `temperature` times the spread."""
+    prior = flow.prior
+    assert isinstance(prior, GaussianMixture)
+    noise = np.random.default_rng(0).standard_normal((len(prior.means), 10, flow.dim))
+    z = prior.means[:, None] + temperature * np.exp(prior.log_scales[:, None]) * noise
+    return flow.decode(z.reshape(-1, flow.dim))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder of nice-np train mnist, or of another preset of Glow")
     parser.add_argument("out", type=Path, help="where the new model is saved, .npz")
     parser.add_argument("--splits", nargs="+", default=["validation"], help="to score (default: validation)")
+    parser.add_argument("--picture", type=Path, help="ten digits of each label at temperature 0.7, a .png")
     arguments = parser.parse_args()
     flow, known = load_model(arguments.run / "model.npz")
     digits = datasets.load(known["dataset"])
@@ -61,6 +82,8 @@ def main() -> None:
             nats = float(model.log_prob(x).mean(dtype=float))
             bits = to_bits_per_dim(nats, flow.dim, 1 / 256)
             print(f"{split}, {name}: {nats:.2f} nats, {bits:.4f} bits/dim", flush=True)
+    if arguments.picture is not None:
+        plotting.save(plotting.image_grid(ten_of_each(new, 0.7), digits.image_shape), arguments.picture)
     new.save(arguments.out, {name: known[name] for name in ("dataset", "image_shape", "bin_width", "seed")})
 
 
