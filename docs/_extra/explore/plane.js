@@ -10,6 +10,11 @@ const BLUE_RED = [
   [33, 102, 172], [67, 147, 195], [146, 197, 222], [209, 229, 240], [247, 247, 247], [253, 219, 199], [244, 165, 130],
   [214, 96, 77], [178, 24, 43],
 ];
+const BLUE_RED_IN_THE_DARK = [
+  [88, 150, 222], [66, 118, 182], [50, 90, 140], [40, 64, 94], [29, 35, 42], [80, 46, 46], [124, 60, 54], [172, 80, 68],
+  [222, 104, 84],
+];
+const blueRed = () => (getComputedStyle(document.documentElement).colorScheme === "dark" ? BLUE_RED_IN_THE_DARK : BLUE_RED);
 
 // 256 colours from the lowest to the highest, each as [red, green, blue, 255].
 function palette(map) {
