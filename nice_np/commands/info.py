@@ -27,7 +27,9 @@ def run(arguments: Arguments) -> Result:
         kind_of(model): repr(model).splitlines(),
         **metadata,
     }
-    rows = [f"  {name:<16}{_readable(value)}" for name, value in metadata.items() if value is not None]
+    known = {name: value for name, value in metadata.items() if value is not None}
+    width = max([14, *map(len, known)]) + 2
+    rows = [f"  {name:<{width}}{_readable(value)}" for name, value in known.items()]
     lines = repr(model).splitlines()
     return result, [*lines, "trained on", *rows] if rows else lines
 
