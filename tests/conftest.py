@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import logging
 import os
 import signal
@@ -154,3 +155,19 @@ def here(tmp_path, monkeypatch):
 def no_figures(monkeypatch):
     """Drawing takes longer than these trainings."""
     monkeypatch.setattr("nice_np.commands.train.draw", lambda *arguments: [])
+
+
+@pytest.fixture
+def script():
+    """A program of scripts/ as a module, by its name; skipped in an unpacked source distribution, which has none."""
+
+    def load(name):
+        path = Path(__file__).parents[1] / "scripts" / f"{name}.py"
+        if not path.exists():
+            pytest.skip("scripts/ is only in the checkout")
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

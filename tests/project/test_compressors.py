@@ -1,24 +1,16 @@
 """scripts/compressors.py: sizes of real files, in bits a pixel."""
 
-import importlib.util
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nice_np.datasets import load
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "compressors.py"
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="scripts/ is only in the checkout")
-
 
 @pytest.fixture
-def compressors():
-    spec = importlib.util.spec_from_file_location("compressors", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def compressors(script):
+    return script("compressors")
 
 
 def test_the_embedded_digits(compressors):

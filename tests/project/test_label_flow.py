@@ -1,23 +1,14 @@
 """scripts/label_flow.py: a trained flow learns to tell two labels apart, and keeps its likelihood."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from nice_np import glow
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "label_flow.py"
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="scripts/ is only in the checkout")
-
 
 @pytest.fixture
-def label_flow():
-    spec = importlib.util.spec_from_file_location("label_flow", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def label_flow(script):
+    return script("label_flow")
 
 
 def test_a_flow_learns_its_labels(label_flow, rng):

@@ -1,23 +1,14 @@
 """scripts/refit_prior.py: the new prior is that of the latents, the density exact, and saved with the flow."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from nice_np import check_inverse, check_log_det, glow, load_model
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "refit_prior.py"
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="scripts/ is only in the checkout")
-
 
 @pytest.fixture
-def refit_prior():
-    spec = importlib.util.spec_from_file_location("refit_prior", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def refit_prior(script):
+    return script("refit_prior")
 
 
 def test_latents_of_each_label_are_what_the_prior_says(refit_prior, rng, tmp_path):
