@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,10 +115,20 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
         with np.errstate(over="ignore", invalid="ignore"):  # as in `Optimizer.step`, whose setting is per thread
             kernel(*(vector[half] for vector in vectors), *others)
 
-    with ThreadPoolExecutor(1) as helper:
-        other = helper.submit(work, slice(size // 2, size))
+    other = _helper(os.getpid()).submit(work, slice(size // 2, size))
+    try:
         work(slice(size // 2))
+    finally:
         other.result()  # re-raises an error of the other thread
+
+
+@cache
+def _helper(process: int) -> ThreadPoolExecutor:
+    """The second thread, which sleeps between two steps: to start one takes half a millisecond on a busy core.
+
+    One for each process: threads do not survive a fork.
+    """
+    return ThreadPoolExecutor(1, "nice_np")
 
 
 # The loops.  Each is compiled from the text below; its NumPy twin is next to the formula it speeds up.

@@ -130,8 +130,9 @@ def fit(
         Rebuild the layers' inputs instead of storing them, see `Flow.nll_and_grad`: memory does not grow with the
         number of layers, for 1.4 times the time.  For flows only.
     compiled : bool
-        Whether small flows run one compiled call per pass, see `nice_np.training.fused`; the numbers agree up to
-        rounding.  False runs the layers as they are written, and so do a debugger and ``NUMBA_DISABLE_JIT=1``.
+        Whether couplings in a row run together, in small flows by one compiled call per pass, see
+        `nice_np.training.fused`; the numbers agree up to rounding.  False runs the layers as they are written, and so
+        do a debugger and ``NUMBA_DISABLE_JIT=1``.
     comm : communicator of mpi4py, optional
         For training by several processes: each calls `fit` with it, usually ``MPI.COMM_WORLD``, with the same model,
         data and settings, and gets the same weights.  Rank 0 draws the random numbers, shows progress, calls the

@@ -50,7 +50,7 @@ def cut(rows: slice, x: Array, extra: Array | None) -> tuple[Array, Array | None
 
 
 def by_one_thread(model: Model, batch_size: int, recompute: bool, compiled: bool) -> Gradient:
-    """The model's gradient; for a small flow by compiled calls, unless switched off or a debugger is attached."""
+    """The model's gradient; with couplings in a row together, unless switched off or a debugger is attached."""
     if recompute and isinstance(model, Flow):
         return partial(model.unchecked_loss_and_grad, recompute=True)
     if compiled and isinstance(model, Flow) and not being_debugged():
@@ -106,7 +106,7 @@ def in_threads(
     """The model's gradient by `n` threads, for as long as the block lasts; see `by_one_thread`.
 
     With several threads BLAS is limited to one in the whole process; otherwise it would start as many as there are
-    cores for each of ours.  It is also limited for fused couplings, whose products are too small to be shared.  For
+    cores for each of ours.  It is also limited for compiled couplings, whose products are too small to be shared.  For
     None one thread computes, and the number of BLAS's threads follows the load of the machine.
     """
     keep_freed_memory()
@@ -114,7 +114,7 @@ def in_threads(
         replicas = [model, *(model.replica() for _ in range((n or 1) - 1))]
         sources = [by_one_thread(replica, batch_size // len(replicas), recompute, compiled) for replica in replicas]
         source = sources[0] if len(sources) == 1 else Threads(pool, replicas, sources)
-        one_blas_thread = isinstance(source, (Threads, Fused))
+        one_blas_thread = isinstance(source, Threads) or (isinstance(source, Fused) and source.compiled)
         log.info("gradients by %d thread(s)%s", len(sources), ", each with one of BLAS" if one_blas_thread else "")
         follow = n is None and not one_blas_thread
         with BLAS.following_load(at_once=True) if follow else BLAS.fixed(1 if one_blas_thread else None):

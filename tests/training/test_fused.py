@@ -1,4 +1,4 @@
-"""Couplings in one compiled call give the numbers of the layers one by one; `fit` uses them only where that is safe."""
+"""Couplings together give the numbers of the layers one by one; `fit` runs them so only where that is safe."""
 
 import numpy as np
 import pytest
@@ -19,11 +19,13 @@ from nice_np import (
     fit,
     nice,
     real_nvp,
+    spline_flow,
 )
 from nice_np.bijectors import TanhScale
 from nice_np.networks.activations import LeakyReLU
 from nice_np.training.fused import couplings as module
 from nice_np.training.fused.couplings import Fused, FusedCouplings, fused
+from nice_np.training.fused.halves import InHalves
 from nice_np.training.fused.loops import couple
 
 needs_numba = pytest.mark.skipif(not couple.is_compiled, reason="Numba is missing or off: nothing is fused")
@@ -157,28 +159,60 @@ class OwnCoupling(AdditiveCoupling):
     """A subclass may compute anything."""
 
 
-NOT_FUSED = {
-    "a subclass": lambda rng: Flow("normal", OwnCoupling(Partition.odd_even(4), MLP((2, 3, 2), rng=rng))),
+NOT_COMPILED = {  # couplings that the kernels do not know; they still take turns on the same two sets
     "another scale": lambda rng: real_nvp(4, hidden=(3,), scale="softplus", rng=rng),
     "another activation": lambda rng: nice(4, hidden=(3,), activation="tanh", rng=rng),
+    "another law": lambda rng: spline_flow(4, wiring="coupling", hidden=(3,), rng=rng),
     "convolutions": lambda rng: nice(
         16, image_shape=(4, 4), partition="checkerboard", conditioner="conv", hidden=(3,), rng=rng
     ),
-    "no coupling": lambda rng: Flow("normal", DiagonalScaling(4)),
     "large matrices": lambda rng: nice(784, hidden=(1000,), rng=rng),
+    "sets without order": lambda rng: Flow("normal", in_turns(Partition(784, rng.permutation(784)[:300]), rng)),
 }
 
 
-@pytest.mark.parametrize("make", NOT_FUSED.values(), ids=NOT_FUSED.keys())
-def test_what_the_kernels_do_not_know_is_not_fused(make, rng):
-    flow = make(rng)
-    assert fused(flow, 200) is None
+def in_turns(part, rng):
+    """Three couplings, of which the last two keep the same set."""
+    parts = (part, part.swapped(), part.swapped())
+    sizes = [(len(p.idx_a), 1000, 2 * len(p.idx_b)) for p in parts]
+    return Chain([AffineCoupling(p, MLP(size, rng=rng)) for p, size in zip(parts, sizes, strict=True)])
 
 
-def test_without_numba_nothing_is_fused(rng, monkeypatch):
+@needs_numba
+@pytest.mark.parametrize("make", NOT_COMPILED.values(), ids=NOT_COMPILED.keys())
+def test_what_the_kernels_do_not_know_is_split_and_merged_once(make, rng):
+    flow = shaken(make(rng), rng)
+    fast = fused(flow, 200)
+    assert not fast.compiled
+    assert [type(layer) for layer in fast.twin.layers if layer not in flow.layers] == [InHalves]
+    x = rng.random((200, flow.dim)).astype(flow.dtype)
+    nll, grads = flow.nll_and_grad(x)
+    grads = grads.copy()
+    assert fast(x, None)[0] == nll  # the same operations: not one bit differs
+    np.testing.assert_array_equal(flow.params.grads, grads)
+
+
+NEVER_TOGETHER = {
+    "a subclass": lambda rng: Flow("normal", Chain([OwnCoupling(p, MLP((2, 3, 2), rng=rng)) for p in PARTS])),
+    "no coupling": lambda rng: Flow("normal", DiagonalScaling(4)),
+    "one coupling": lambda rng: Flow("normal", AdditiveCoupling(PARTS[0], MLP((2, 3, 2), "tanh", rng=rng))),
+    "a context": lambda rng: nice(4, hidden=(3,), activation="tanh", context_dim=2, rng=rng),
+    "other sets": lambda rng: Flow(
+        "normal", Chain([AdditiveCoupling(Partition(4, a), MLP((2, 3, 2), "tanh", rng=rng)) for a in ([0, 1], [0, 2])])
+    ),
+}
+PARTS = (Partition.odd_even(4), Partition.odd_even(4).swapped())
+
+
+@pytest.mark.parametrize("make", NEVER_TOGETHER.values(), ids=NEVER_TOGETHER.keys())
+def test_what_stays_one_by_one(make, rng):
+    assert fused(make(rng), 200) is None
+
+
+def test_without_numba_the_layers_run_one_by_one(rng, monkeypatch):
     monkeypatch.setattr(couple, "_chosen", couple.twin)
-    flow = nice(2, hidden=(4,), rng=rng)
-    assert fused(flow, 10) is None
+    for hidden in (4, 4000):
+        assert fused(nice(2, hidden=(hidden,), rng=rng), 1000) is None
 
 
 @needs_numba
@@ -186,14 +220,14 @@ def test_without_numba_nothing_is_fused(rng, monkeypatch):
 def test_training_is_the_same_up_to_rounding(make, monkeypatch):
     x = np.random.default_rng(0).normal([3.0, -1.0, 0.0], [0.1, 2.0, 1.0], (300, 3))
     results = []
-    for small in (module.SMALL, 0):
+    for small, together in ((module.SMALL, True), (0, True), (0, False)):
         monkeypatch.setattr(module, "SMALL", small)
         flow = make(3, hidden=(8, 8), dtype="float64", rng=0)
-        kinds = type(fused(flow, 50))
-        fit(flow, x, epochs=3, batch_size=50, progress=False, rng=0)
-        results.append((kinds, flow.params.values))
-    assert [kind for kind, _ in results] == [Fused, type(None)]
-    np.testing.assert_allclose(results[0][1], results[1][1], rtol=0, atol=1e-10)
+        assert fused(flow, 50).compiled is (small > 0)
+        fit(flow, x, epochs=3, batch_size=50, progress=False, rng=0, compiled=together)
+        results.append(flow.params.values)
+    np.testing.assert_allclose(results[0], results[1], rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(results[1], results[2])
 
 
 @needs_numba

@@ -8,10 +8,9 @@ one by one, up to rounding; the layers are the code to read, and what a debugger
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, TypeGuard, cast
 
 import numpy as np
@@ -20,6 +19,7 @@ from nice_np.bijectors.additive import AdditiveCoupling
 from nice_np.bijectors.affine import AffineCoupling
 from nice_np.bijectors.base import Bijector
 from nice_np.bijectors.chain import Chain
+from nice_np.bijectors.coupling import Coupling
 from nice_np.bijectors.scales import TanhScale
 from nice_np.errors import NiceOverflowError
 from nice_np.files.recognised import is_own
@@ -27,6 +27,7 @@ from nice_np.flows.flow import Flow
 from nice_np.networks.activations import LeakyReLU, ReLU
 from nice_np.networks.mlp import MLP, Linear
 from nice_np.parameters import FlatParameters
+from nice_np.training.fused.halves import InHalves, two_sets
 from nice_np.training.fused.loops import ADDITIVE, AFFINE, QUICK, couple, couple_backward
 from nice_np.validation import Array, as_batch, check_shape
 
@@ -131,10 +132,19 @@ class FusedCouplings(Chain):
 
 
 class Fused:
-    """A flow's gradient through a twin with `FusedCouplings`: as `Flow.unchecked_loss_and_grad`, up to rounding."""
+    """A flow's gradient through a twin with couplings together: as `Flow.unchecked_loss_and_grad`, up to rounding.
+
+    Attributes
+    ----------
+    compiled : bool
+        Whether the twin has `FusedCouplings`, whose products are too small to be shared by several threads of BLAS.
+    """
 
     def __init__(self, flow: Flow, twin: Flow) -> None:
         self.flow, self.twin = flow, twin
+        self.compiled = any(isinstance(layer, FusedCouplings) for layer in twin.layers)
+        if self.compiled:
+            import scipy.linalg.cython_blas  # noqa: F401 (a BLAS of its own; limits on threads hold for what is loaded)
 
     def __call__(self, x: Array, context: Array | None) -> tuple[float, Array]:
         """The loss and its gradient, ``flow.params.grads`` itself."""
@@ -152,18 +162,25 @@ def being_debugged() -> bool:
 
 
 def fused(flow: Flow, batch_size: int) -> Fused | None:
-    """The flow's gradient through fused couplings, or None where that does not pay for batches of this size."""
-    layers = flow.layers
-    small = [can_be_fused(layer) and is_small(layer, batch_size) for layer in layers]
-    if not any(small) or not couple.is_compiled:
+    """The flow's gradient with its couplings together, or None where that does not pay for batches of this size."""
+    if not couple.is_compiled:
         return None
-    import scipy.linalg.cython_blas  # noqa: F401 (the BLAS of compiled code; limits on threads hold for what is loaded)
-
     starts = {id(W): slot.start for (_, W, _), slot in zip(flow.named_parameters(), flow.params.slots, strict=True)}
+
+    def kind(layer: Bijector) -> Hashable:
+        return FusedCouplings if can_be_fused(layer) and is_small(layer, batch_size) else two_sets(layer)
+
     parts: list[Bijector] = []
-    for together, pairs in groupby(zip(small, layers, strict=True), key=itemgetter(0)):
-        run = [layer for _, layer in pairs]
-        parts += [FusedCouplings(cast(list[FusedCoupling], run), flow.params, starts)] if together else run
+    for together, layers in groupby(flow.layers, key=kind):
+        run = list(layers)
+        if together is FusedCouplings:
+            parts.append(FusedCouplings(cast(list[FusedCoupling], run), flow.params, starts))
+        elif together is None or len(run) == 1:
+            parts += run
+        else:
+            parts.append(InHalves(cast(list[Coupling], run)))
+    if not any(isinstance(part, (FusedCouplings, InHalves)) for part in parts):
+        return None
     twin = type(flow).__new__(type(flow))
     vars(twin).update({**vars(flow), "bijector": Chain(parts)})  # no setattr: its parameters are the flow's
     return Fused(flow, twin)
