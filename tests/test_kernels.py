@@ -1,5 +1,6 @@
 """Each kernel agrees with its NumPy twin, and the package works without Numba."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,25 @@ def test_the_smallest_normal_moments_stay(twin):
     settings = {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.5, "eps": 1e-8, "weight_decay": 0.0}
     optim.adam_step(values, np.zeros(1, np.float32), m, v, step=2, **settings, kernel=kernel)
     assert (m[0], v[0]) == (tiny, tiny)
+
+
+def test_loops_over_float32_compute_in_float32():
+    """A 1 without a type makes float64 of all that it meets: the same numbers, in twice the time."""
+    compiled(optim.adam_kernel)  # skips without Numba
+    import numba
+
+    vector, scalars = np.ones(3, np.float32), kernels.AdamScalars(*np.ones(10, np.float32))
+    for loop, args in (
+        (kernels.adam_loop, (vector, vector, vector, vector, scalars)),
+        (kernels._average_loop, (vector, vector, np.float32(1))),
+        (kernels.bias_relu_loop, (np.ones((2, 3), np.float32), vector)),
+        (kernels.relu_backward_loop, (vector, vector)),
+    ):
+        kernel = numba.njit(error_model="numpy")(loop)
+        kernel(*args)
+        [code] = kernel.inspect_llvm().values()
+        assert re.search(r"(fadd|fmul|fdiv|fcmp).* float ", code), loop.__name__
+        assert not re.search(r"(fadd|fsub|fmul|fdiv|sqrt).* double ", code), loop.__name__
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
