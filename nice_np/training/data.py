@@ -44,8 +44,7 @@ class TrainingData:
 
     def rows(self, rows: Any) -> TrainingData:
         """Some of the samples."""
-        context = None if self.context is None else self.context.take(rows, axis=0)
-        return TrainingData(self.x.take(rows, axis=0), context)  # as self.x[rows], which takes six times as long
+        return TrainingData(self.x[rows], None if self.context is None else self.context[rows])
 
     def seen_by(self, model: Model, rng: np.random.Generator) -> Array:
         """x as the model takes it: pixels with fresh noise, anything else as it is."""
