@@ -13,6 +13,7 @@ from benchmarks.weights import Weights
 
 CONTENDERS = {  # name: what it is
     "nice_np": "gradients by hand, Adam",
+    "nice_np-mkl": "the same, its products by MKL instead of NumPy's OpenBLAS",
     "torch": "PyTorch eager, Adam as it comes",
     "torch-fused": "PyTorch eager, Adam(fused=True)",
     "torch-compile": "torch.compile, Adam(fused=True)",
@@ -40,10 +41,10 @@ def build(name: str, model: Model, weights: Weights | None = None, learning_rate
         If its library is not installed, or lacks something.
     """
     check_installed(name)
-    if name == "nice_np":
-        from benchmarks.with_numpy import NumpyModel
+    if name.startswith("nice_np"):
+        from benchmarks.with_numpy import MKLModel, NumpyModel
 
-        return NumpyModel(model, learning_rate=learning_rate)
+        return (NumpyModel if name == "nice_np" else MKLModel)(model, learning_rate=learning_rate)
     weights = weights or Weights.random(model)
     if name == "jax":
         from benchmarks.with_jax import JaxModel

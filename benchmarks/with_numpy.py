@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contender import LEARNING_RATE
+from benchmarks.contender import LEARNING_RATE, Unavailable
 from benchmarks.model import Array, Model
+from nice_np.errors import NiceImportError
+from nice_np.interop import mkl
 from nice_np.training.optim import Adam
 from nice_np.training.parallel import Gradient, in_threads
 
@@ -35,7 +37,7 @@ class NumpyModel:
 
     @contextmanager
     def around_steps(self, rows: int) -> Iterator[None]:
-        """As in `fit`: the couplings of a small flow fused, BLAS with as many threads as pay."""
+        """As in `fit`: couplings in a row together, BLAS with as many threads as pay."""
         with in_threads(self.flow, 1, rows, self.recompute) as self.source:
             yield
         self.source = self.alone
@@ -71,3 +73,24 @@ class NumpyModel:
         no_log_det = np.zeros(len(z), z.dtype)
         dz = self.flow.bijector.inverse_backward(x - target, no_log_det, cache, parameters=False)
         return dz - self.flow.prior.grad_log_prob(z)
+
+
+class MKLModel(NumpyModel):
+    """The same with `nice_np.interop.mkl`, switched on around its steps only."""
+
+    def __init__(self, model: Model, learning_rate: float = LEARNING_RATE) -> None:
+        super().__init__(model, learning_rate=learning_rate)
+        try:
+            mkl._library()
+        except NiceImportError as error:
+            raise Unavailable(str(error)) from None
+
+    @contextmanager
+    def around_steps(self, rows: int) -> Iterator[None]:
+        before = np.dot, np.matmul
+        mkl.use_blas()
+        try:
+            with super().around_steps(rows):
+                yield
+        finally:
+            np.dot, np.matmul = before  # type: ignore[assignment]

@@ -319,7 +319,7 @@ def test_quick_run(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--cases", "papr"], "argument --cases: 'papr' is none of paper, digits, small, toy"),
-        (["--only", "nice_np,jaxx"], "argument --only: 'jaxx' is none of nice_np, torch, torch-fused"),
+        (["--only", "nice_np,jaxx"], "argument --only: 'jaxx' is none of nice_np, nice_np-mkl, torch"),
         (["--repeats", "0"], "argument --repeats: '0' is not a number of rounds"),
     ],
 )
