@@ -42,6 +42,12 @@ def glow(batch: int) -> Callable[[Options], Result]:
     return measure
 
 
+def busy(options: Options) -> Result:
+    from benchmarks import busy
+
+    return busy.measure(DIGITS, options)
+
+
 def log_prob(options: Options) -> Result:
     from benchmarks import density
 
@@ -85,6 +91,7 @@ CASES = {
     "toy": Case(f"a training step ({TOY})", training(TOY)),
     "glow": Case("a training step of a flow with convolutions, Glow on 25 digits", glow(25)),
     "glow-100": Case("the same on 100 digits", glow(100)),
+    "busy": Case("the step of `digits` beside other programs that use a core each", busy),
     "logprob": Case(f"log-likelihoods of {MANY:,} digits, the paper's model", log_prob),
     "sampling": Case(f"sampling {MANY:,} digits, the paper's model", sampling),
     "latent": Case("gradient with respect to latents, the paper's model", latent),

@@ -87,10 +87,16 @@ class MKLModel(NumpyModel):
 
     @contextmanager
     def around_steps(self, rows: int) -> Iterator[None]:
-        before = np.dot, np.matmul
-        mkl.use_blas()
-        try:
-            with super().around_steps(rows):
-                yield
-        finally:
-            np.dot, np.matmul = before  # type: ignore[assignment]
+        with products_by_mkl(), super().around_steps(rows):
+            yield
+
+
+@contextmanager
+def products_by_mkl() -> Iterator[None]:
+    """A block in which `nice_np.interop.mkl` multiplies."""
+    before = np.dot, np.matmul
+    mkl.use_blas()
+    try:
+        yield
+    finally:
+        np.dot, np.matmul = before  # type: ignore[assignment]

@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.busy import busy
+from benchmarks.with_numpy import products_by_mkl
 from nice_np import Flow, dequantize, fit
 from nice_np.bijectors import Standardize
 from nice_np.datasets import Dataset, load
@@ -32,7 +31,7 @@ from nice_np.pixels.dequantize import NOISE_SEED
 from nice_np.runs.presets import PRESETS, Preset
 from nice_np.validation import Array
 
-CONTENDERS = ("nice_np", "PyTorch", "torch.compile")
+CONTENDERS = ("nice_np", "nice_np, MKL", "PyTorch", "torch.compile")
 NICE = ("mnist-nice", "mnist-best", "digits-nice")
 
 
@@ -54,6 +53,12 @@ def by_nice_np(preset: Preset, dataset: Dataset, epochs: int, seed: int) -> Run:
     begun = time.perf_counter()
     history = fit(flow, dataset.train, epochs=epochs, progress=False, rng=seed, **preset.training())
     return Run(flow, history.rows[-1]["step"], first, time.perf_counter() - begun)
+
+
+def by_mkl(preset: Preset, dataset: Dataset, epochs: int, seed: int) -> Run:
+    """The same with Intel's MKL for the matrix products."""
+    with products_by_mkl():
+        return by_nice_np(preset, dataset, epochs, seed)
 
 
 def by_pytorch(preset: Preset, dataset: Dataset, epochs: int, seed: int, compiled: bool) -> Run:
@@ -121,25 +126,6 @@ def built(preset: Preset, dataset: Dataset, seed: int) -> Flow:
     return flow
 
 
-@contextmanager
-def busy(programs: int) -> Iterator[None]:
-    """So many other programs, each with something to do all the time."""
-    others = [get_context("spawn").Process(target=_forever, daemon=True) for _ in range(programs)]
-    for other in others:
-        other.start()
-    try:
-        yield
-    finally:
-        for other in others:
-            other.terminate()
-            other.join()
-
-
-def _forever() -> None:
-    while True:
-        sum(range(100_000))
-
-
 def main() -> None:
     """One line for each contender and number of epochs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,6 +139,7 @@ def main() -> None:
     dataset = load(preset.made_for, progress=False)
     train = {
         "nice_np": by_nice_np,
+        "nice_np, MKL": by_mkl,
         "PyTorch": partial(by_pytorch, compiled=False),
         "torch.compile": partial(by_pytorch, compiled=True),
     }
