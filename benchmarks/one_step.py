@@ -71,12 +71,15 @@ def resident() -> int:
 
 def peak() -> int:
     """Bytes of this process in memory at the highest so far."""
+    with suppress(OSError):  # Linux; there the peak below would begin with that of the process that started this one
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     try:
         import resource
     except ImportError:
         raise Unavailable("this system does not report the peak of a process") from None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, kilobytes on Linux
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, else kilobytes
 
 
 def forget_peak() -> None:
