@@ -16,7 +16,7 @@ neighbour    the median distance of a sample to its nearest training digit, in p
              of test digits would mean that training digits are copied
 
 Temperature T draws latents T z with z from the prior; from a mixture, which `scripts/refit_prior.py` makes, latents
-m_k + T (z - m_k), where m_k is the mean of the component that z is from.
+m_k + T (z - m_k), where m_k is the mean of the component that z is from.  A flow with labels is asked for all in turn.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from nice_np import Flow, GaussianMixture, datasets
+from nice_np import Flow, GaussianMixture, datasets, one_hot
 from nice_np.datasets import with_shifts
 from nice_np.networks.mlp import MLP
 from nice_np.parameters.flat import FlatParameters
@@ -128,7 +128,8 @@ def draw(flow: Flow, temperature: float) -> Array:
         x = flow.sample(N, rng=0)
         flow.prior.log_scales[...] = scales
     else:
-        x = flow.sample(N, rng=0, temperature=temperature)
+        labels = one_hot(np.arange(N) % flow.context_dim, flow.context_dim) if flow.context_dim else None
+        x = flow.sample(N, rng=0, temperature=temperature, context=labels)
     return np.clip(np.floor(256 * x), 0, 255).astype(np.uint8)
 
 
