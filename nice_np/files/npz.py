@@ -11,7 +11,9 @@ import re
 import struct
 import zipfile
 from collections.abc import Mapping
+from itertools import pairwise
 from math import prod
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,7 @@ DTYPES = {dtype.str: dtype for dtype in map(np.dtype, ("<f4", "<f8", "<i8", "u1"
 NPY_MAGIC = b"\x93NUMPY\x01\x00"  # .npy, version 1.0
 NPY_HEADER = re.compile(r"\{'descr': '([<|][fiu]\d)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 MAX_MEMBERS = 10_000
+LOCAL_HEADER = 30  # bytes before a member's name, at least
 
 # What zipfile and NumPy raise on damaged bytes, besides BadZipFile: RuntimeError for encryption, OSError, OverflowError
 # or ValueError for impossible offsets, EOFError, struct.error or MemoryError for impossible lengths.
@@ -113,6 +116,9 @@ def _members(file: IO[bytes], archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]
         raise ValueError("a member appears twice")
     if sum(member.file_size for member in members) > os.fstat(file.fileno()).st_size:
         raise ValueError("its members claim more bytes than the file has")
+    for member, following in pairwise(sorted(members, key=attrgetter("header_offset"))):
+        if member.header_offset + member.file_size + LOCAL_HEADER > following.header_offset:
+            raise ValueError(f"members {member.filename!r:.100} and {following.filename!r:.100} overlap")
     for member in members:
         if not member.filename.endswith(".npy") or member.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"member {member.filename!r:.100} is not an uncompressed .npy array")

@@ -358,6 +358,17 @@ def test_members_that_overlap_are_refused(tmp_path):
         read_npz(tmp_path / "a.npz")
 
 
+def test_two_entries_with_one_member_are_refused(tmp_path):
+    """Where they claim no more bytes than the file has; zipfile would warn, from Python 3.12 on."""
+    data = zip_bytes([("x.npy", npy("<f8", "(1,)", bytes(8)))])
+    start, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    entry, gap = data[start:end], bytes(1000)
+    tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 2, 2, 2 * len(entry), start + len(gap), 0)
+    (tmp_path / "a.npz").write_bytes(data[:start] + gap + entry + entry.replace(b"x.npy", b"y.npy") + tail)
+    with pytest.raises(CheckpointError, match=r"members 'x.npy' and 'y.npy' overlap"):
+        read_npz(tmp_path / "a.npz")
+
+
 def test_a_second_table_of_contents_cannot_be_slipped_in(tmp_path):
     good = zip_bytes([("x.npy", npy())])
     end = good[-22:]
