@@ -124,7 +124,7 @@ def in_halves(kernel: Callable[..., None], vectors: Sequence[V], others: Sequenc
 
 @cache
 def _helper(process: int) -> ThreadPoolExecutor:
-    """The second thread, which sleeps between two steps: to start one takes half a millisecond on a busy core.
+    """The second thread, which sleeps between two steps: starting one in each step costs as much as it gains.
 
     One for each process: threads do not survive a fork.
     """
