@@ -43,18 +43,18 @@ def _forever() -> None:
 
 
 def measure(model: Model, options: Options) -> Result:
-    """Beside none, one, and so on up to a program for each core; all contenders take turns."""
+    """Beside none, one, and a program for each core; all contenders take turns."""
     contenders, missing = agreeing(model, ["nice_np", *options.among(OTHERS)], training_results(model))
-    others = {name: contender for name, contender in contenders.items() if name in OTHERS}
+    own = own_tasks(model)
+    tasks = own + [step_task(name, contenders[name], model) for name in OTHERS if name in contenders]
     result = Result(f"Training step beside other programs: {model}")
     result.rows += [Row(name, note=reason) for name, reason in missing.items()]
     alone = None
-    for programs in range(cpu_count() + 1):
-        tasks = own_tasks(model) + [step_task(name, contender, model) for name, contender in others.items()]
+    for programs in sorted({0, 1, cpu_count()}):
         with busy(programs):
             timings = side_by_side(tasks, options.repeats)
         result.rows += [Row.of(f"{name}, beside {programs}", timing) for name, timing in timings.items()]
-        default, *fixed = (timings[task.name].median for task in own_tasks(model))
+        default, *fixed = (timings[task.name].median for task in own)
         alone = alone or default
         result.facts[f"beside {programs}"] = {"of_best": default / min(fixed), "of_alone": default / alone}
         result.notes.append(

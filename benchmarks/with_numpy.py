@@ -81,7 +81,7 @@ class MKLModel(NumpyModel):
     def __init__(self, model: Model, learning_rate: float = LEARNING_RATE) -> None:
         super().__init__(model, learning_rate=learning_rate)
         try:
-            mkl._library()
+            mkl.library()
         except NiceImportError as error:
             raise Unavailable(str(error)) from None
 

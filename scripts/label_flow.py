@@ -21,11 +21,11 @@ from __future__ import annotations
 import argparse
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nice_np import (
-    AffineCoupling,
     Chain,
     Cosine,
     Flow,
@@ -58,26 +58,26 @@ def trained(flow: Flow, digits: Array, labels: Array, weight: float, epochs: int
 def refitted(model: LabelledFlow, x: Array, labels: Array) -> LabelledFlow:
     """The same layers, and a head fitted to the latents of images x (N, D) in [0, 1]."""
     *trunk, head = deepcopy(model.layers)
-    assert isinstance(head, OnPart), "the flow has one level only"
-    assert isinstance(head.bijector, AffineCoupling)
-    coarse, classes = head.partition.idx_a, range(model.context_dim)
+    coupling: Any = head.bijector if isinstance(head, OnPart) else head  # of the deepest level, or of all latents
+    coarse = head.partition.idx_a if isinstance(head, OnPart) else np.arange(model.dim)
+    classes = range(model.context_dim)
     no_label = np.zeros((1000, len(classes)), model.dtype)
     parts = [x[k : k + 1000] for k in range(0, len(x), 1000)]
-    h = [Chain(trunk).forward(np.hstack([part, no_label[: len(part)]]))[0][:, coarse] for part in parts]
-    u = np.concatenate(h).astype(np.float64)  # (N, K)
+    latents = [Chain(trunk).forward(np.hstack([part, no_label[: len(part)]]))[0][:, coarse] for part in parts]
+    h = np.concatenate(latents).astype(np.float64)  # (N, K)
 
-    covariances = [np.cov(u[labels == k].T) for k in classes]
+    covariances = [np.cov(h[labels == k].T) for k in classes]
     variances, U = np.linalg.eigh(np.mean(covariances, axis=0))
     R = U / np.sqrt(variances)
     Q = common_axes([R.T @ C @ R for C in covariances])
-    u = u @ R @ Q
+    u = h @ R @ Q
     zeros, ones = np.zeros_like(variances), np.ones_like(variances)
     for mean, components, std in ((zeros, U, np.sqrt(variances)), (zeros, Q, ones)):
         whitening = PCAWhitening(*(a.astype(model.dtype) for a in (mean, components, std)))
         trunk.append(OnPart(whitening, Partition(model.dim + len(classes), coarse)))
 
     # z = u s_k + t_k is N(0, 1) given k; the rows of the table are (log s_k, t_k)
-    [table] = head.bijector.conditioner.layers  # type: ignore[attr-defined]
+    [table] = coupling.conditioner.layers
     table.b[...] = 0
     for k in classes:
         mean, std = u[labels == k].mean(axis=0), u[labels == k].std(axis=0)
@@ -127,16 +127,17 @@ def main() -> None:
     arguments = parser.parse_args()
     flow, known = load_model(arguments.run / "model.npz")
     digits = datasets.load(known["dataset"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)  # now, not after ten minutes of training
     labels = digits.labels("train")
     model = trained(flow, digits.train, labels, arguments.weight, arguments.epochs, arguments.seed)
     again = refitted(model, dequantize(digits.train, rng=arguments.seed, dtype=model.dtype), labels)
     again.save(arguments.out, {name: known[name] for name in ("dataset", "image_shape", "bin_width", "seed")})
-    if arguments.picture is not None:
-        x = again.sample(100, arguments.seed, 0.6, one_hot(np.repeat(np.arange(10), 10), 10))
-        plotting.save(plotting.image_grid(x, digits.image_shape), arguments.picture)
     for split in arguments.splits:
         for name, one in (("trained", model), ("fitted again", again)):
             print(f"{split}, {name}: {scored(one, digits, split)}", flush=True)
+    if arguments.picture is not None:
+        x = again.sample(100, arguments.seed, 0.6, one_hot(np.repeat(np.arange(10), 10), 10))
+        plotting.save(plotting.image_grid(x, digits.image_shape), arguments.picture)
 
 
 if __name__ == "__main__":

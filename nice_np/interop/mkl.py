@@ -39,35 +39,30 @@ def use_blas() -> None:
     NiceImportError
         If there is no MKL beside this Python.
     """
-    mkl = _library()
-    single, double = (ctypes.c_float, mkl.cblas_sgemm), (ctypes.c_double, mkl.cblas_dgemm)
-    multiply_by({np.dtype(c): partial(_multiply, c, function) for c, function in (single, double)}, SMALL)
+    mkl = library()
+    gemms = {np.float32: mkl.cblas_sgemm, np.float64: mkl.cblas_dgemm}
+    multiply_by({np.dtype(kind): partial(_multiply, gemm) for kind, gemm in gemms.items()}, SMALL)
 
 
 @cache
-def _library() -> Any:
+def library() -> Any:
+    """MKL, loaded once."""
     for path in (path for folder in FOLDERS for name in NAMES for path in sorted(Path(folder).glob(name))):
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # its threads, too, go to sleep soon; see `nice_np._blas`
-        library = ctypes.CDLL(str(path))
+        mkl = ctypes.CDLL(str(path))
+        whole, pointer = ctypes.c_int, ctypes.c_void_p
+        for gemm, scalar in ((mkl.cblas_sgemm, ctypes.c_float), (mkl.cblas_dgemm, ctypes.c_double)):
+            gemm.argtypes = [*6 * [whole], scalar, pointer, whole, pointer, whole, scalar, pointer, whole]
+            gemm.restype = None
         BLAS.known = None  # there is one more
-        return library
+        return mkl
     raise NiceImportError(f"use_blas: no MKL in {sys.prefix}; pip install mkl")
 
 
-def _multiply(scalar: Any, gemm: Any, a: Array, b: Array, out: Array) -> None:
+def _multiply(gemm: Any, a: Array, b: Array, out: Array) -> None:
     (left, left_turned), (right, right_turned) = by_columns(b.T), by_columns(a.T)  # (a b)^T = b^T a^T, see `browser`
     (m, k), n = b.T.shape, len(a)
-    gemm(
-        ctypes.c_int(BY_COLUMNS),
-        ctypes.c_int(TRANSPOSED if left_turned else AS_IT_IS),
-        ctypes.c_int(TRANSPOSED if right_turned else AS_IT_IS),
-        *(ctypes.c_int(size) for size in (m, n, k)),
-        scalar(1),
-        ctypes.c_void_p(left.ctypes.data),
-        ctypes.c_int(len(left)),
-        ctypes.c_void_p(right.ctypes.data),
-        ctypes.c_int(len(right)),
-        scalar(0),
-        ctypes.c_void_p(out.ctypes.data),
-        ctypes.c_int(m),
-    )
+    turns = (TRANSPOSED if turned else AS_IT_IS for turned in (left_turned, right_turned))
+    # out^T = 1 left right + 0 out^T, with the length of a column behind each matrix
+    from_left, from_right = (left.ctypes.data, len(left)), (right.ctypes.data, len(right))
+    gemm(BY_COLUMNS, *turns, m, n, k, 1, *from_left, *from_right, 0, out.ctypes.data, m)

@@ -51,9 +51,10 @@ def multiply_by(gemms: dict[Any, Gemm], smallest: int) -> None:
 
 
 def _are_matrices(a: Any, b: Any) -> bool:
+    """Whether a BLAS can multiply them: (N, K) and (K, M) of one dtype, and it counts in 32 bits."""
     if not (type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype):
         return False
-    return bool(a.shape[1] == b.shape[0])
+    return bool(a.shape[1] == b.shape[0] and max(a.shape + b.shape) < 1 << 31)
 
 
 def _takes_product(out: Any, a: Array, b: Array) -> bool:

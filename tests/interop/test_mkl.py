@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_browser import LAYOUTS
 from threadpoolctl import threadpool_info
 
 from nice_np import NiceImportError, fit, nice
@@ -9,9 +10,9 @@ from nice_np._blas import BLAS
 from nice_np.interop import mkl
 
 try:
-    mkl._library()
+    mkl.library()
 except NiceImportError:
-    pytest.skip("MKL is not installed", allow_module_level=True)
+    pytest.skip("MKL is not installed: pip install mkl", allow_module_level=True)
 
 
 @pytest.fixture
@@ -22,14 +23,6 @@ def asked(monkeypatch):
     for name in ("dot", "matmul"):
         monkeypatch.setattr(np, name, getattr(np, name))
     return seen
-
-
-LAYOUTS = {
-    "rows": np.ascontiguousarray,
-    "columns": np.asfortranarray,
-    "with gaps": lambda a: np.repeat(np.repeat(a, 2, axis=0), 3, axis=1)[::2, ::3],
-    "backwards": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
-}
 
 
 @pytest.mark.parametrize("right", LAYOUTS)
@@ -93,4 +86,4 @@ def test_its_threads_are_counted_with_the_others(asked):
 def test_without_mkl(monkeypatch):
     monkeypatch.setattr(mkl, "FOLDERS", [])
     with pytest.raises(NiceImportError, match=r"use_blas: no MKL in .*; pip install mkl"):
-        mkl._library.__wrapped__()
+        mkl.library.__wrapped__()

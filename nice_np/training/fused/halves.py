@@ -26,7 +26,7 @@ def two_sets(layer: Bijector) -> Hashable:
 
 
 class InHalves(Chain):
-    """A `Chain` of couplings with the same `two_sets`, whose passes never merge them in between."""
+    """A `Chain` of couplings with the same `two_sets`, whose forward and backward pass merge them at the end only."""
 
     def __init__(self, couplings: Sequence[Coupling]) -> None:
         super().__init__(couplings)
@@ -48,5 +48,6 @@ class InHalves(Chain):
         sets = list(self._partition.split(dz))
         for (layer, a), layer_cache in zip(self._turns[::-1], cache[::-1], strict=True):
             sets[1 - a], dtheta = layer._couple_backward(sets[1 - a], dlog_det, layer_cache.law)
+            # x_a acts twice, as y_a = x_a and through theta = m(x_a): see `Coupling.backward`
             sets[a] = sets[a] + layer._theta_backward(dtheta, layer_cache.conditioner, parameters)
         return self._partition.merge(*sets)
